@@ -1,0 +1,22 @@
+/** Bytes over a plain buffer: what WebCrypto and sockets take without a cast. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+const encoder = new TextEncoder();
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Text as UTF-8. */
+export function encodeUtf8(text: string): Bytes {
+  return encoder.encode(text);
+}
+
+/** UTF-8 as text; throws TypeError on anything malformed (overlong forms, lone surrogates). */
+export function decodeUtf8(bytes: Bytes): string {
+  return strictDecoder.decode(bytes);
+}
+
+/** `value` as four bytes, big-endian. */
+export function encodeU32(value: number): Bytes {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value);
+  return bytes;
+}

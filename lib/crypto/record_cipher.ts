@@ -1,0 +1,181 @@
+/**
+ * The protection of records in one direction: a key, a counter that is never sent, and the next key
+ * out of this one (protocol.md 3.5, 3.6).
+ */
+import { concat } from "@std/bytes/concat";
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import { RECORDS_PER_KEY_HARD_LIMIT } from "../limits.ts";
+import type { AeadKey } from "./aead.ts";
+import type { Suite } from "./suite.ts";
+import { CHAIN_KEY_LENGTH, derive } from "./transcript.ts";
+import { hkdf, sha512, systemRandom } from "./webcrypto.ts";
+
+/** Which way the records of a cipher travel. */
+export type Direction = "i2r" | "r2i";
+
+const RECORD_LABEL = encodeUtf8("cifra/1 rec");
+const EMPTY = new Uint8Array(0);
+
+interface DirectionKey {
+  readonly aeadKey: AeadKey;
+  readonly iv: Bytes;
+}
+
+/** Key and IV of a traffic secret: HKDF expansions under "key" and "iv". */
+async function directionKey(suite: Suite, trafficSecret: Bytes): Promise<DirectionKey> {
+  const { aead } = suite;
+  const [key, iv] = await Promise.all([
+    hkdf(EMPTY, trafficSecret, encodeUtf8("key"), aead.keyLength),
+    hkdf(EMPTY, trafficSecret, encodeUtf8("iv"), aead.ivLength),
+  ]);
+  const aeadKey = await aead.importKey(key);
+  key.fill(0);
+  return { aeadKey, iv };
+}
+
+/** The traffic secret that follows this one after a key update. */
+export function nextTrafficSecret(trafficSecret: Bytes): Promise<Bytes> {
+  return derive(trafficSecret, EMPTY, "upd", CHAIN_KEY_LENGTH);
+}
+
+/** nonce = iv XOR (zeros ‖ u64 counter). */
+function recordNonce(iv: Bytes, counter: number): Bytes {
+  const nonce = iv.slice();
+  const view = new DataView(nonce.buffer);
+  const at = nonce.length - 8;
+  view.setBigUint64(at, view.getBigUint64(at) ^ BigInt(counter));
+  return nonce;
+}
+
+/** What `classic` signs for each record: direction, counter and hash of its sealed form. */
+async function recordSignatureInput(
+  direction: Direction,
+  counter: number,
+  sealed: Bytes,
+): Promise<Bytes> {
+  const sequence = new Uint8Array(8);
+  new DataView(sequence.buffer).setBigUint64(0, BigInt(counter));
+  return concat([RECORD_LABEL, encodeUtf8(direction), sequence, await sha512(sealed)]);
+}
+
+/** How `classic` signs and checks its records; the identity keys of the two sides. */
+export interface RecordSigner {
+  sign(data: Bytes): Promise<Bytes>;
+  verify(signature: Bytes, data: Bytes): Promise<boolean>;
+}
+
+/** One direction of a channel. `seal` on one side and `open` on the other keep step by counting. */
+export class RecordCipher {
+  readonly #suite: Suite;
+  readonly #direction: Direction;
+  readonly #signer: RecordSigner;
+  #trafficSecret: Bytes;
+  #key: DirectionKey;
+  #counter = 0;
+
+  private constructor(
+    suite: Suite,
+    direction: Direction,
+    signer: RecordSigner,
+    secret: Bytes,
+    key: DirectionKey,
+  ) {
+    this.#suite = suite;
+    this.#direction = direction;
+    this.#signer = signer;
+    this.#trafficSecret = secret;
+    this.#key = key;
+  }
+
+  /** The cipher of one direction; owns and later overwrites `trafficSecret`. */
+  static async create(
+    suite: Suite,
+    direction: Direction,
+    signer: RecordSigner,
+    trafficSecret: Bytes,
+  ): Promise<RecordCipher> {
+    const key = await directionKey(suite, trafficSecret);
+    return new RecordCipher(suite, direction, signer, trafficSecret, key);
+  }
+
+  /** Records under the present key so far. */
+  get counter(): number {
+    return this.#counter;
+  }
+
+  /** For tests of the limits alone: continues as if `counter` records had passed. */
+  testOnlySetCounter(counter: number): void {
+    this.#counter = counter;
+  }
+
+  /** Length of the sealed form of an inner plaintext. */
+  sealedLength(innerLength: number): number {
+    const { aead, signature, signedRecords } = this.#suite;
+    const signed = signedRecords ? aead.ivLength + signature.signatureLength : 0;
+    return aead.sealedLength(innerLength) + signed;
+  }
+
+  /**
+   * Seals one record; the header is its additional data. Calls may overlap: the counter is taken
+   * before the first await. Throws `limit` at the hard stop of 2^22 records a key.
+   */
+  seal(header: Bytes, inner: Bytes): Promise<Bytes> {
+    const counter = this.#takeCounter();
+    const { aeadKey, iv } = this.#key;
+    if (this.#suite.signedRecords) return this.#sealSigned(aeadKey, counter, header, inner);
+    return aeadKey.seal(recordNonce(iv, counter), header, inner);
+  }
+
+  /** Opens the next record; calls may overlap. Throws `auth_failed`, whatever the cause. */
+  open(header: Bytes, sealed: Bytes): Promise<Bytes> {
+    const counter = this.#takeCounter();
+    const { aeadKey, iv } = this.#key;
+    if (this.#suite.signedRecords) return this.#openSigned(aeadKey, counter, header, sealed);
+    return aeadKey.open(recordNonce(iv, counter), header, sealed);
+  }
+
+  /** Moves to the next key, counting from zero; the old one is gone. */
+  async update(): Promise<void> {
+    const next = await nextTrafficSecret(this.#trafficSecret);
+    this.#key = await directionKey(this.#suite, next);
+    this.#trafficSecret.fill(0);
+    this.#trafficSecret = next;
+    this.#counter = 0;
+  }
+
+  /** Overwrites the secret that is in reach of JavaScript. */
+  destroy(): void {
+    this.#trafficSecret.fill(0);
+  }
+
+  #takeCounter(): number {
+    if (this.#counter >= RECORDS_PER_KEY_HARD_LIMIT) {
+      throw new CifraError(
+        "limit",
+        `Cannot use key: ${RECORDS_PER_KEY_HARD_LIMIT} records are its end`,
+      );
+    }
+    return this.#counter++;
+  }
+
+  async #sealSigned(key: AeadKey, counter: number, header: Bytes, inner: Bytes): Promise<Bytes> {
+    const iv = systemRandom(this.#suite.aead.ivLength);
+    const sealed = concat([iv, await key.seal(iv, header, inner)]);
+    const input = await recordSignatureInput(this.#direction, counter, sealed);
+    return concat([sealed, await this.#signer.sign(input)]);
+  }
+
+  async #openSigned(key: AeadKey, counter: number, header: Bytes, record: Bytes): Promise<Bytes> {
+    const { aead, signature } = this.#suite;
+    const sealed = record.slice(0, Math.max(0, record.length - signature.signatureLength));
+    const iv = sealed.slice(0, aead.ivLength);
+    // The MAC is checked before the padding, and the signature before anything opened is used.
+    const input = await recordSignatureInput(this.#direction, counter, sealed);
+    const inner = await key.open(iv, header, sealed.slice(aead.ivLength));
+    if (!await this.#signer.verify(record.slice(sealed.length), input)) {
+      throw new CifraError("auth_failed", "Cannot open message: authentication failed");
+    }
+    return inner;
+  }
+}

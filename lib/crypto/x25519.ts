@@ -1,0 +1,45 @@
+/** X25519 (RFC 7748) with the checks that keys from outside need. */
+import type { Bytes } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import { subtle } from "./webcrypto.ts";
+
+export const X25519_KEY_LENGTH = 32;
+
+const FIELD_PRIME = 2n ** 255n - 19n;
+
+/** Points of small order: agreeing with one gives a secret that everybody knows (RFC 7748, 6.1). */
+const SMALL_ORDER_U: ReadonlySet<bigint> = new Set([
+  0n,
+  1n,
+  325606250916557431795983626356110631294008115727848805560023387167927233504n,
+  39382357235489614581723060781553021112529911719440698176882885853963445705823n,
+  FIELD_PRIME - 1n,
+]);
+
+/** Throws `auth_failed` unless the key is 32 bytes, canonical (u < p) and not of small order. */
+export function checkX25519PublicKey(publicKey: Bytes): void {
+  let u = 0n;
+  for (let i = publicKey.length - 1; i >= 0; i--) u = (u << 8n) | BigInt(publicKey[i]!);
+  if (publicKey.length !== X25519_KEY_LENGTH || u >= FIELD_PRIME || SMALL_ORDER_U.has(u)) {
+    throw new CifraError(
+      "auth_failed",
+      "Cannot use X25519 key: not a canonical point of full order",
+    );
+  }
+}
+
+/** A fresh key pair with the public half in wire form. */
+export async function generateX25519(
+  extractable = false,
+): Promise<{ publicKey: Bytes; privateKey: CryptoKey }> {
+  const pair = await subtle.generateKey("X25519", extractable, ["deriveBits"]) as CryptoKeyPair;
+  const publicKey = new Uint8Array(await subtle.exportKey("raw", pair.publicKey));
+  return { publicKey, privateKey: pair.privateKey };
+}
+
+/** The 32-byte agreement; throws on a public key that gives the all-zero secret. */
+export async function agreeX25519(privateKey: CryptoKey, publicKey: Bytes): Promise<Bytes> {
+  const theirs = await subtle.importKey("raw", publicKey, "X25519", false, []);
+  const params = { name: "X25519", public: theirs };
+  return new Uint8Array(await subtle.deriveBits(params, privateKey, 256));
+}

@@ -1,0 +1,125 @@
+/** Every number of the protocol and of its defences, each with its reason. Times are milliseconds. */
+
+const KIB = 1024;
+const SECOND = 1000;
+
+// --- Frames and records (protocol.md 3.2, 3.5) ---
+
+/** Largest frame before authentication: the longest handshake message is under 3 KiB. */
+export const FRAME_LIMIT_HANDSHAKE = 8 * KIB;
+/** Largest frame of an open channel. */
+export const FRAME_LIMIT_OPEN = 64 * KIB;
+/** Largest plaintext of a record: a multiple of 4 KiB whose sealed form fits a frame in every suite. */
+export const RECORD_INNER_LIMIT = 60 * KIB;
+/** Type byte and length in front of every item inside a record. */
+export const ITEM_HEADER_LENGTH = 5;
+/** Largest body of one item. */
+export const ITEM_BODY_LIMIT = RECORD_INNER_LIMIT - ITEM_HEADER_LENGTH;
+/** Smallest padded record; doubled up to the step, then multiples of the step. */
+export const PADDING_MINIMUM = 64;
+export const PADDING_STEP = 4 * KIB;
+
+// --- Keys (protocol.md 3.6) ---
+
+/** Records after which a sender changes its key; the hard stop is the receiver's patience. */
+export const RECORDS_PER_KEY = 2 ** 20;
+export const RECORDS_PER_KEY_HARD_LIMIT = 2 ** 22;
+/** Bytes and time after which a sender changes its key. */
+export const BYTES_PER_KEY = 2 ** 30;
+export const KEY_LIFETIME = 15 * 60 * SECOND;
+/** A peer that changes keys faster than this wastes our time on purpose. */
+export const KEY_UPDATE_MIN_RECORDS = 64;
+export const KEY_UPDATES_PER_MINUTE = 10;
+/** An RSA envelope key of a responder is used this often, and this long, at the most (attack A6). */
+export const ENVELOPE_KEY_USES = 256;
+export const ENVELOPE_KEY_LIFETIME = 10 * 60 * SECOND;
+/** RSA envelope keys kept in stock, made one at a time. */
+export const ENVELOPE_KEY_POOL = 8;
+
+// --- Deadlines (reliability.md 5.1) ---
+
+export const FIRST_BYTE_DEADLINE = 3 * SECOND;
+/** From the first byte of a handshake frame to its last. */
+export const FRAME_DEADLINE = 5 * SECOND;
+export const HANDSHAKE_DEADLINE = 10 * SECOND;
+export const PREFACE_DEADLINE = 3 * SECOND;
+/** A ping after this much silence of ours, spread by the jitter so that a crowd does not beat in step. */
+export const PING_INTERVAL = 25 * SECOND;
+export const PING_JITTER = 5 * SECOND;
+/** Nothing heard for this long: the other side is gone. */
+export const SILENCE_DEADLINE = 60 * SECOND;
+/** A write that does not finish: the other side, or the network, does not take it. */
+export const WRITE_DEADLINE = 20 * SECOND;
+/** After our close: how long to wait for the other side's. */
+export const CLOSE_DEADLINE = 2 * SECOND;
+/** Pongs a peer can ask for. */
+export const PONG_INTERVAL = 1 * SECOND;
+
+// --- Memory ---
+
+/** Read buffer of an idle connection; thousands of them wait. It grows when data flows. */
+export const READ_BUFFER_MINIMUM = 512;
+export const READ_BUFFER_MAXIMUM = 256 * KIB;
+/** A frame's buffer starts no larger than this, whatever its header claims. */
+export const FRAME_BUFFER_START = 4 * KIB;
+/** Queued for a reader that does not read: beyond this the server drops it. */
+export const OUTBOUND_QUEUE_LIMIT = 256 * KIB;
+/** Queued by a sender that can wait: beyond this its `send` waits. */
+export const OUTBOUND_QUEUE_HIGH_WATER = 512 * KIB;
+/** Records sealed or opened at once: enough to keep two cores busy. */
+export const RECORDS_IN_FLIGHT = 8;
+/** Bytes of a conversation sent but not yet taken by the receiving program. */
+export const CONVERSATION_WINDOW = 4 * 1024 * KIB;
+
+// --- Server (reliability.md 5.1) ---
+
+/** Default of `--max-connections`. */
+export const CONNECTIONS_TOTAL = 1024;
+/** Connections that have not finished their handshake: random early drop from, and full at. */
+export const UNAUTHENTICATED_EARLY_DROP = 16;
+export const UNAUTHENTICATED_FULL = 64;
+export const EARLY_DROP_PROBABILITY = 0.3;
+/** Unauthenticated connections from one IPv4 address or one IPv6 /64. */
+export const UNAUTHENTICATED_PER_SOURCE = 8;
+/** Handshakes from one source: a bucket, and its refill. */
+export const HANDSHAKE_BURST = 10;
+export const HANDSHAKES_PER_MINUTE = 20;
+/** Penalties a source earns; it is refused while their sum is above the threshold. */
+export const PENALTY_AUTH = 5 * SECOND;
+export const PENALTY_NONE = 1 * SECOND;
+export const PENALTY_MALFORMED = 10 * SECOND;
+export const PENALTY_THRESHOLD = 15 * SECOND;
+export const PENALTY_MAXIMUM = 10 * 60 * SECOND;
+/** Sources remembered at once; the least recently seen goes first. */
+export const SOURCES_REMEMBERED = 65_536;
+/** Handshake steps waiting for the processor, and how long they wait before `busy`. */
+export const ASYMMETRIC_QUEUE = 64;
+export const ASYMMETRIC_WAIT = 2 * SECOND;
+/** When descriptors run out: pause before accepting again. */
+export const ACCEPT_PAUSE = 100;
+/** Introductions a client may get in an hour. */
+export const INTRODUCTIONS_PER_HOUR = 30;
+
+// --- Peers (protocol.md 3.8) ---
+
+/** Addresses dialled for one introduction. */
+export const DIAL_ATTEMPTS = 6;
+/** One dial. */
+export const DIAL_DEADLINE = 5 * SECOND;
+/** From the introduction to an open channel. */
+export const MEETING_DEADLINE = 15 * SECOND;
+/** Addresses a client may advertise beside the observed one. */
+export const ADVERTISED_ADDRESSES = 4;
+/** Ports below are the system's: nobody may send a peer there (attack A13). */
+export const PORT_MINIMUM = 1024;
+
+// --- Text ---
+
+/** One chat message, in bytes of UTF-8. */
+export const TEXT_LIMIT = 16 * KIB;
+/** A server's name for itself, in bytes of UTF-8. */
+export const DISPLAY_NAME_LIMIT = 32;
+/** A name (protocol.md, attack A14). */
+export const NAME_LIMIT = 32;
+/** A sentence to a person inside a protocol message, in bytes of UTF-8. */
+export const REASON_LIMIT = 200;

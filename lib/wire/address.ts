@@ -1,0 +1,109 @@
+/** IP addresses as values: their wire form, their text form, and what kind of place they name. */
+import type { Bytes } from "../bytes.ts";
+import { badFrame, type Layout, struct, u16, u8 } from "./layout.ts";
+
+/** Where to dial. `host` is an IP address in its canonical text form. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What an address is good for; only `private` and `public` ones are worth giving to a peer. */
+export type AddressScope =
+  | "loopback"
+  | "private"
+  | "public"
+  | "link-local"
+  | "multicast"
+  | "unspecified";
+
+/** The canonical text of an IP address, or undefined when `text` is none. Mapped IPv4 becomes IPv4. */
+export function canonicalAddress(text: string): string | undefined {
+  const bytes = parseAddress(text);
+  return bytes && formatAddress(bytes);
+}
+
+/** 4 or 16 bytes of an address in text form, or undefined when `text` is none. */
+export function parseAddress(text: string): Bytes | undefined {
+  const dotted = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+  if (dotted) {
+    const parts = dotted.slice(1).map(Number);
+    return parts.every((part) => part < 256) ? new Uint8Array(parts) : undefined;
+  }
+  if (!text.includes(":") || !/^[0-9a-f:.]+$/i.test(text)) return undefined;
+  let canonical: string;
+  try {
+    // The platform's URL parser knows every spelling of IPv6; its output has one.
+    canonical = new URL(`http://[${text}]/`).hostname.slice(1, -1);
+  } catch {
+    return undefined;
+  }
+  const [head = "", tail] = canonical.split("::");
+  const groups = (part: string) => part === "" ? [] : part.split(":").map((g) => parseInt(g, 16));
+  const front = groups(head), back = tail === undefined ? [] : groups(tail);
+  const all = [...front, ...Array(8 - front.length - back.length).fill(0), ...back];
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  all.forEach((group, i) => view.setUint16(2 * i, group));
+  return isMapped(bytes) ? bytes.slice(12) : bytes;
+}
+
+/** The canonical text of 4 or 16 bytes. */
+export function formatAddress(bytes: Bytes): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
+  const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(2 * i).toString(16));
+  return new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
+}
+
+/** `10.0.0.7:40112`, `[::1]:40112`. */
+export function formatEndpoint({ host, port }: Endpoint): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** What kind of place a canonical address names. */
+export function addressScope(address: string): AddressScope {
+  const bytes = parseAddress(address);
+  if (!bytes) throw new TypeError(`Not an address: ${address}`);
+  const [a, b] = [bytes[0]!, bytes[1]!];
+  if (bytes.length === 4) {
+    if (a === 0) return "unspecified";
+    if (a === 127) return "loopback";
+    if (a === 169 && b === 254) return "link-local";
+    if (a >= 224) return "multicast";
+    const carrier = a === 100 && b >= 64 && b < 128;
+    const lan = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168);
+    return lan || carrier ? "private" : "public";
+  }
+  if (bytes.subarray(0, 15).every((byte) => byte === 0)) {
+    if (bytes[15] === 0) return "unspecified";
+    if (bytes[15] === 1) return "loopback";
+  }
+  if (a === 0xff) return "multicast";
+  if (a === 0xfe && (b & 0xc0) === 0x80) return "link-local";
+  return (a & 0xfe) === 0xfc ? "private" : "public";
+}
+
+function isMapped(bytes: Bytes): boolean {
+  return bytes.length === 16 && bytes[10] === 0xff && bytes[11] === 0xff &&
+    bytes.subarray(0, 10).every((byte) => byte === 0);
+}
+
+/** `u8 family (4 or 6) | 4 or 16 bytes`; an IPv4 address has no second spelling as IPv6. */
+export const address: Layout<string> = {
+  write(parts, value) {
+    const bytes = parseAddress(value);
+    if (!bytes) throw new RangeError(`Not an address: ${value}`);
+    parts.push(new Uint8Array([bytes.length === 4 ? 4 : 6]), bytes);
+  },
+  read(reader) {
+    const family = u8.read(reader);
+    if (family !== 4 && family !== 6) throw badFrame(`unknown address family ${family}`);
+    const bytes = reader.take(family === 4 ? 4 : 16);
+    if (isMapped(bytes)) throw badFrame("an IPv4 address is spelled as IPv6");
+    return formatAddress(bytes);
+  },
+};
+
+/** An address and a port. */
+export const endpoint: Layout<Endpoint> = struct({ host: address, port: u16 });

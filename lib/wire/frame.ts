@@ -1,0 +1,125 @@
+/** Frames: `u32 length | u8 kind | body`, the length counting kind and body (protocol.md 3.2). */
+import type { Bytes } from "../bytes.ts";
+import { FRAME_BUFFER_START } from "../limits.ts";
+import { badFrame } from "./layout.ts";
+
+export const FRAME_HEADER_LENGTH = 5;
+
+/** What a frame carries. */
+export const FrameKind = {
+  m1: 0x01,
+  m2: 0x02,
+  m3: 0x03,
+  m4: 0x04,
+  m5: 0x05,
+  m6: 0x06,
+  preface: 0x10,
+  alert: 0x15,
+  record: 0x17,
+} as const;
+export type FrameKind = typeof FrameKind[keyof typeof FrameKind];
+
+const KNOWN_KINDS: ReadonlySet<number> = new Set(Object.values(FrameKind));
+
+/** One decoded frame. */
+export interface Frame {
+  readonly kind: FrameKind;
+  readonly body: Bytes;
+}
+
+/** The header of a frame with a body of this length; records use it as additional data. */
+export function frameHeader(kind: FrameKind, bodyLength: number): Bytes {
+  const header = new Uint8Array(FRAME_HEADER_LENGTH);
+  new DataView(header.buffer).setUint32(0, bodyLength + 1);
+  header[4] = kind;
+  return header;
+}
+
+/** A whole frame. */
+export function encodeFrame(kind: FrameKind, body: Bytes): Bytes {
+  const frame = new Uint8Array(FRAME_HEADER_LENGTH + body.length);
+  frame.set(frameHeader(kind, body.length));
+  frame.set(body, FRAME_HEADER_LENGTH);
+  return frame;
+}
+
+/**
+ * Cuts a byte stream into frames, fed with pieces of any size. The length is checked as soon as the
+ * header is there, before anything is allocated for the body.
+ */
+export class FrameDecoder {
+  /** Largest length field accepted; raised once the other side is authenticated. */
+  limit: number;
+  readonly #header = new Uint8Array(FRAME_HEADER_LENGTH);
+  #headerFilled = 0;
+  #body: Bytes | undefined;
+  #bodyFilled = 0;
+  #bodyLength = 0;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  /** Whether a frame has begun and not ended: an end of input now is a cut. */
+  get midFrame(): boolean {
+    return this.#headerFilled > 0;
+  }
+
+  /** Takes `piece` and returns the frames it completes; throws `bad_frame`. */
+  push(piece: Bytes): Frame[] {
+    const frames: Frame[] = [];
+    let offset = 0;
+    while (offset < piece.length) {
+      if (this.#headerFilled < FRAME_HEADER_LENGTH) {
+        offset += this.#takeHeader(piece, offset);
+        if (this.#headerFilled < FRAME_HEADER_LENGTH) break;
+      }
+      offset += this.#takeBody(piece, offset);
+      if (this.#bodyFilled < this.#bodyLength) break;
+      frames.push({
+        kind: this.#header[4] as FrameKind,
+        body: this.#body ?? new Uint8Array(0),
+      });
+      this.#headerFilled = 0;
+      this.#body = undefined;
+    }
+    return frames;
+  }
+
+  #takeHeader(piece: Bytes, offset: number): number {
+    const count = Math.min(FRAME_HEADER_LENGTH - this.#headerFilled, piece.length - offset);
+    this.#header.set(piece.subarray(offset, offset + count), this.#headerFilled);
+    this.#headerFilled += count;
+    // The length is judged with its fourth byte, the kind with the fifth: neither waits for more.
+    if (this.#headerFilled >= 4) {
+      const length = new DataView(this.#header.buffer).getUint32(0);
+      if (length < 1 || length > this.limit) {
+        throw badFrame(`length must be 1 to ${this.limit}, got ${length}`);
+      }
+      this.#bodyLength = length - 1;
+      this.#bodyFilled = 0;
+    }
+    if (this.#headerFilled === FRAME_HEADER_LENGTH && !KNOWN_KINDS.has(this.#header[4]!)) {
+      throw badFrame(`unknown kind ${this.#header[4]}`);
+    }
+    return count;
+  }
+
+  #takeBody(piece: Bytes, offset: number): number {
+    const count = Math.min(this.#bodyLength - this.#bodyFilled, piece.length - offset);
+    this.#reserve(this.#bodyFilled + count);
+    this.#body?.set(piece.subarray(offset, offset + count), this.#bodyFilled);
+    this.#bodyFilled += count;
+    return count;
+  }
+
+  /** Grows the body's buffer with what has arrived, never with what a header merely claims. */
+  #reserve(needed: number): void {
+    const capacity = this.#body?.length ?? 0;
+    if (needed <= capacity) return;
+    const wanted = Math.max(needed, capacity * 2, FRAME_BUFFER_START);
+    const grown = new Uint8Array(Math.min(this.#bodyLength, wanted));
+    if (this.#body) grown.set(this.#body.subarray(0, this.#bodyFilled));
+    this.#body = grown;
+  }
+}

@@ -1,0 +1,101 @@
+/** m1 to m6 and the prefaces, as a table per suite (protocol.md 3.4, 3.8). */
+import { type Bytes, encodeU32, encodeUtf8 } from "../bytes.ts";
+import { bundleLength, FINGERPRINT_LENGTH, identityClassOf } from "../crypto/identity.ts";
+import type { Suite } from "../crypto/suite.ts";
+import { hmacSha512, sha512 } from "../crypto/webcrypto.ts";
+import { DISPLAY_NAME_LIMIT } from "../limits.ts";
+import { bytes, decode, encode, rest, struct, text, u32, u8 } from "./layout.ts";
+
+export const PROTOCOL_VERSION = 1;
+export const NONCE_LENGTH = 32;
+export const SECRET_LENGTH = 32;
+export const IV_SEED_LENGTH = 16;
+
+/** The first four bytes of m1: enough to know whether and how to read the rest. */
+export const helloHead = struct({ version: u8, mode: u8, suite: u8, flags: u8, rest });
+
+/** The layouts of m1 to m6, every length fixed by the suite. */
+export function handshakeLayouts(suite: Suite) {
+  const { kem, signature, aead } = suite;
+  const envelopeKey = bytes(kem.publicKeyLength);
+  const ciphertext = bytes(kem.ciphertextLength);
+  const box = (plaintextLength: number) => bytes(aead.sealedLength(plaintextLength));
+  const bundle = bundleLength(identityClassOf(signature));
+  return {
+    m1: struct({
+      version: u8,
+      mode: u8,
+      suite: u8,
+      flags: u8,
+      nonce: bytes(NONCE_LENGTH),
+      envelopeKey,
+    }),
+    m2: struct({
+      nonce: bytes(NONCE_LENGTH),
+      envelopeKey,
+      ciphertext,
+      box: box(signature.signatureLength),
+    }),
+    m3: struct({ ciphertext, box: box(bundle) }),
+    /** Its plaintext is `m4Plaintext`; the display name makes its length vary. */
+    m4: struct({ box: rest }),
+    m4Plaintext: struct({ bundle: bytes(bundle), displayName: text(DISPLAY_NAME_LIMIT) }),
+    m5: struct({
+      secretBox: box(SECRET_LENGTH + IV_SEED_LENGTH),
+      proofBox: box(signature.signatureLength),
+    }),
+    m5Plaintext: struct({ secret: bytes(SECRET_LENGTH), ivSeed: bytes(IV_SEED_LENGTH) }),
+    m6: struct({ box: box(signature.signatureLength) }),
+  };
+}
+export type HandshakeLayouts = ReturnType<typeof handshakeLayouts>;
+
+const TOKEN_LENGTH = 16;
+const PEER_PREFACE_LABEL = encodeUtf8("preface");
+const INVITE_PREFACE_LABEL = encodeUtf8("cifra/1 invite preface\0");
+const INVITE_ID_LABEL = encodeUtf8("cifra/1 invite id\0");
+
+/** What a dialling peer sends first: which introduction it comes from, and that it was introduced. */
+export const peerPreface = struct({
+  rendezvousId: bytes(16),
+  generation: u32,
+  token: bytes(TOKEN_LENGTH),
+});
+
+/** The token of a peer preface: HMAC(rv_key, "preface" ‖ fingerprint of the dialler), cut. */
+export async function peerPrefaceToken(key: Bytes, diallerFingerprint: Bytes): Promise<Bytes> {
+  return (await hmacSha512(key, PEER_PREFACE_LABEL, diallerFingerprint)).slice(0, TOKEN_LENGTH);
+}
+
+/** What a client with an invite sends first. The identifier names the invite without revealing it. */
+export const invitePreface = struct({ inviteId: bytes(16), token: bytes(TOKEN_LENGTH) });
+
+/** The preface body for an invite secret. */
+export async function encodeInvitePreface(secret: Bytes): Promise<Bytes> {
+  const inviteId = (await sha512(INVITE_ID_LABEL, secret)).slice(0, 16);
+  const mac = await hmacSha512(secret, INVITE_PREFACE_LABEL, inviteId);
+  return encode(invitePreface, { inviteId, token: mac.slice(0, TOKEN_LENGTH) });
+}
+
+const peerContextLayout = struct({
+  rendezvousId: bytes(16),
+  generation: bytes(4),
+  initiator: bytes(FINGERPRINT_LENGTH),
+  responder: bytes(FINGERPRINT_LENGTH),
+});
+
+/** The context of mode 2: rv_id ‖ generation ‖ fp_I ‖ fp_R (protocol.md 3.3). */
+export function peerContext(
+  rendezvousId: Bytes,
+  generation: number,
+  initiator: Bytes,
+  responder: Bytes,
+): Bytes {
+  const encoded = { rendezvousId, generation: encodeU32(generation), initiator, responder };
+  return encode(peerContextLayout, encoded);
+}
+
+/** Reads a peer preface; throws `bad_frame`. */
+export function decodePeerPreface(body: Bytes) {
+  return decode(peerPreface, body);
+}

@@ -1,0 +1,240 @@
+/**
+ * The building blocks of message layouts. A layout is a value that both encodes and decodes; a message
+ * is a `struct` of named fields in wire order. Integers are big-endian, variable fields carry a u16
+ * length, and there is exactly one legal encoding: decoding refuses anything left over.
+ */
+import { concat } from "@std/bytes/concat";
+import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+
+/** How values of type `T` stand on the wire. */
+export interface Layout<T> {
+  /** Appends the encoding of `value`; throws RangeError on a value that has none. */
+  write(parts: Bytes[], value: T): void;
+  /** Takes a value off the reader; throws `bad_frame`. */
+  read(reader: Reader): T;
+}
+
+/** What a layout decodes to. */
+export type Of<L> = L extends Layout<infer T> ? T : never;
+
+/** Encodes one whole message. */
+export function encode<T>(layout: Layout<T>, value: T): Bytes {
+  const parts: Bytes[] = [];
+  layout.write(parts, value);
+  return concat(parts);
+}
+
+/** Decodes one whole message; throws `bad_frame` on anything but its one legal encoding. */
+export function decode<T>(layout: Layout<T>, bytes: Bytes): T {
+  const reader = new Reader(bytes);
+  const value = layout.read(reader);
+  if (reader.remaining !== 0) {
+    throw badFrame(`${reader.remaining} bytes are left over`);
+  }
+  return value;
+}
+
+/** The error of every malformed message. */
+export function badFrame(why: string): CifraError {
+  return new CifraError("bad_frame", `Cannot decode message: ${why}`);
+}
+
+/** A cursor over the bytes of one message. */
+export class Reader {
+  readonly #bytes: Bytes;
+  readonly #view: DataView<ArrayBuffer>;
+  #offset = 0;
+
+  constructor(bytes: Bytes) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get remaining(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
+  /** The next `length` bytes, as a view. */
+  take(length: number): Bytes {
+    return this.#bytes.subarray(this.#advance(length), this.#offset);
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#advance(1));
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#advance(2));
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#advance(4));
+  }
+
+  u64(): bigint {
+    return this.#view.getBigUint64(this.#advance(8));
+  }
+
+  #advance(length: number): number {
+    if (length > this.remaining) {
+      throw badFrame(`a field of ${length} bytes ends beyond the message`);
+    }
+    const start = this.#offset;
+    this.#offset += length;
+    return start;
+  }
+}
+
+function integer(bytes: 1 | 2 | 4, read: (reader: Reader) => number): Layout<number> {
+  return {
+    write(parts, value) {
+      if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * bytes)) {
+        throw new RangeError(`Cannot encode ${value} in ${bytes} bytes`);
+      }
+      const encoded = new Uint8Array(bytes);
+      for (let i = bytes - 1, rest = value; i >= 0; i--, rest = Math.floor(rest / 256)) {
+        encoded[i] = rest % 256;
+      }
+      parts.push(encoded);
+    },
+    read,
+  };
+}
+
+export const u8 = integer(1, (reader) => reader.u8());
+export const u16 = integer(2, (reader) => reader.u16());
+export const u32 = integer(4, (reader) => reader.u32());
+
+export const u64: Layout<bigint> = {
+  write(parts, value) {
+    if (value < 0n || value >= 2n ** 64n) throw new RangeError(`Cannot encode ${value} in 8 bytes`);
+    const encoded = new Uint8Array(8);
+    new DataView(encoded.buffer).setBigUint64(0, value);
+    parts.push(encoded);
+  },
+  read: (reader) => reader.u64(),
+};
+
+/** Exactly `length` bytes. */
+export function bytes(length: number): Layout<Bytes> {
+  return {
+    write(parts, value) {
+      if (value.length !== length) {
+        throw new RangeError(`Cannot encode ${value.length} bytes in a field of ${length}`);
+      }
+      parts.push(value);
+    },
+    read: (reader) => reader.take(length).slice(),
+  };
+}
+
+/** A u16 length and that many bytes, at most `limit`. */
+export function variable(limit: number): Layout<Bytes> {
+  return {
+    write(parts, value) {
+      if (value.length > limit) {
+        throw new RangeError(`Cannot encode ${value.length} > ${limit} bytes`);
+      }
+      u16.write(parts, value.length);
+      parts.push(value);
+    },
+    read(reader) {
+      const length = reader.u16();
+      if (length > limit) {
+        throw badFrame(`a field has ${length} bytes, at most ${limit} are allowed`);
+      }
+      return reader.take(length).slice();
+    },
+  };
+}
+
+/** A variable field that holds UTF-8; malformed text is refused. */
+export function text(limit: number): Layout<string> {
+  const raw = variable(limit);
+  return {
+    write: (parts, value) => raw.write(parts, encodeUtf8(value)),
+    read: (reader) => readUtf8(raw.read(reader)),
+  };
+}
+
+/** Everything to the end of the message. */
+export const rest: Layout<Bytes> = {
+  write: (parts, value) => void parts.push(value),
+  read: (reader) => reader.take(reader.remaining),
+};
+
+/** Everything to the end of the message, as UTF-8. */
+export const restText: Layout<string> = {
+  write: (parts, value) => void parts.push(encodeUtf8(value)),
+  read: (reader) => readUtf8(reader.take(reader.remaining)),
+};
+
+function readUtf8(field: Bytes): string {
+  try {
+    return decodeUtf8(field);
+  } catch {
+    throw badFrame("text is not UTF-8");
+  }
+}
+
+/** A u8 count and that many elements, at most `limit`. */
+export function list<T>(element: Layout<T>, limit: number): Layout<readonly T[]> {
+  return {
+    write(parts, values) {
+      if (values.length > limit) throw new RangeError(`Cannot encode ${values.length} > ${limit}`);
+      u8.write(parts, values.length);
+      for (const value of values) element.write(parts, value);
+    },
+    read(reader) {
+      const count = reader.u8();
+      if (count > limit) {
+        throw badFrame(`a list has ${count} elements, at most ${limit} are allowed`);
+      }
+      return Array.from({ length: count }, () => element.read(reader));
+    },
+  };
+}
+
+type Fields = Readonly<Record<string, Layout<never>>>;
+type Struct<F> = { readonly [K in keyof F]: Of<F[K]> };
+
+/** Named fields, one after the other. */
+export function struct<F extends { readonly [K in keyof F]: Layout<Of<F[K]>> }>(
+  fields: F,
+): Layout<Struct<F>> {
+  const entries = Object.entries(fields as unknown as Fields);
+  return {
+    write(parts, value) {
+      for (const [name, field] of entries) field.write(parts, value[name as keyof F] as never);
+    },
+    read(reader) {
+      const value: Record<string, unknown> = {};
+      for (const [name, field] of entries) value[name] = field.read(reader);
+      return value as Struct<F>;
+    },
+  };
+}
+
+type Tagged<V> = { [K in keyof V]: { readonly type: K } & Of<V[K]> }[keyof V];
+
+/** One of several messages: a u8 that names it, then its fields. Decodes to a union over `type`. */
+export function tagged<V extends { readonly [K in keyof V]: Layout<Of<V[K]>> }>(
+  tags: { readonly [K in keyof V]: number },
+  variants: V,
+): Layout<Tagged<V>> {
+  const names = Object.keys(variants) as (keyof V & string)[];
+  const byTag = new Map(names.map((name) => [tags[name] as number, name]));
+  return {
+    write(parts, value) {
+      u8.write(parts, tags[value.type as keyof V]);
+      (variants[value.type as keyof V] as Layout<unknown>).write(parts, value);
+    },
+    read(reader) {
+      const tag = reader.u8();
+      const type = byTag.get(tag);
+      if (type === undefined) throw badFrame(`unknown message ${tag}`);
+      return { type, ...(variants[type] as Layout<object>).read(reader) } as Tagged<V>;
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/** What stands inside a record: one or more items, then zero padding (protocol.md 3.5). */
+import type { Bytes } from "../bytes.ts";
+import {
+  ITEM_HEADER_LENGTH,
+  PADDING_MINIMUM,
+  PADDING_STEP,
+  RECORD_INNER_LIMIT,
+} from "../limits.ts";
+import { badFrame, struct, u64, u8 } from "./layout.ts";
+
+/** Types of items. An unknown type is fatal: extensions raise the version instead. */
+export const ItemType = {
+  message: 1,
+  ack: 2,
+  ping: 3,
+  pong: 4,
+  keyUpdate: 5,
+  close: 7,
+  request: 8,
+  response: 9,
+} as const;
+export type ItemType = typeof ItemType[keyof typeof ItemType];
+
+const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(ItemType));
+
+/** One thing said inside a channel. */
+export interface Item {
+  readonly type: ItemType;
+  readonly body: Bytes;
+}
+
+/** Bytes an item takes inside a record. */
+export function itemLength(item: Item): number {
+  return ITEM_HEADER_LENGTH + item.body.length;
+}
+
+/** The padded length of `length` bytes: 64·2^i up to 4 KiB, then multiples of 4 KiB. */
+export function paddedLength(length: number): number {
+  if (length > PADDING_STEP) return Math.ceil(length / PADDING_STEP) * PADDING_STEP;
+  let bucket = PADDING_MINIMUM;
+  while (bucket < length) bucket *= 2;
+  return bucket;
+}
+
+/** The plaintext of a record: `u8 type | u32 length | body` for each item, then zeros. */
+export function encodeItems(items: readonly Item[]): Bytes {
+  let length = 0;
+  for (const item of items) length += itemLength(item);
+  if (length > RECORD_INNER_LIMIT) throw new RangeError(`${length} bytes do not fit a record`);
+  const inner = new Uint8Array(paddedLength(length));
+  let offset = 0;
+  for (const { type, body } of items) {
+    inner[offset] = type;
+    inner[offset + 1] = body.length >>> 24;
+    inner[offset + 2] = body.length >>> 16;
+    inner[offset + 3] = body.length >>> 8;
+    inner[offset + 4] = body.length;
+    inner.set(body, offset + ITEM_HEADER_LENGTH);
+    offset += ITEM_HEADER_LENGTH + body.length;
+  }
+  return inner;
+}
+
+/** The items of a record's plaintext, as views of it; throws `bad_frame` on any other encoding. */
+export function decodeItems(inner: Bytes): Item[] {
+  const view = new DataView(inner.buffer, inner.byteOffset, inner.byteLength);
+  const items: Item[] = [];
+  let offset = 0;
+  while (offset < inner.length && inner[offset] !== 0) {
+    const type = inner[offset]!;
+    if (!KNOWN_TYPES.has(type)) throw badFrame(`unknown item ${type}`);
+    const start = offset + ITEM_HEADER_LENGTH;
+    if (start > inner.length) throw badFrame("an item ends beyond its record");
+    const end = start + view.getUint32(offset + 1);
+    if (end > inner.length) throw badFrame("an item ends beyond its record");
+    items.push({ type: type as ItemType, body: inner.subarray(start, end) });
+    offset = end;
+  }
+  if (items.length === 0) throw badFrame("a record is empty");
+  if (inner.length !== paddedLength(offset)) throw badFrame("a record is padded wrongly");
+  for (let i = offset; i < inner.length; i++) {
+    if (inner[i] !== 0) throw badFrame("a record is padded wrongly");
+  }
+  return items;
+}
+
+/** Why a channel is closed, in `close`. */
+export const CloseCode = { done: 0, replaced: 1, shutdown: 2, failed: 3 } as const;
+export type CloseCode = typeof CloseCode[keyof typeof CloseCode];
+
+/** The last words of a channel; the counters tell the other side whether anything is missing. */
+export const closeLayout = struct({ code: u8, lastSent: u64, lastStored: u64 });
