@@ -8,7 +8,7 @@ const FIELD_PRIME = 2n ** 255n - 19n;
 const SIGN_BIT = 1n << 255n;
 
 /** One y of the four points of order 8; the other is its negative. */
-const ORDER_8_Y = 2707385501144840649318225287225658788936804267575313519463743609750303021998n;
+const ORDER_8_Y = 2707385501144840649318225287225658788936804267575313519463743609750303402022n;
 
 /** The y coordinates of the eight points whose order divides the cofactor, the sign bit left out. */
 const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([

@@ -42,7 +42,7 @@ const TEXT: Readonly<Record<AlertCode, string>> = {
 
 const HINTS: Partial<Readonly<Record<AlertCode, string>>> = {
   suite_refused: "classic needs a server started with --allow-classic; otherwise leave --suite out",
-  invite_required: "ask whoever runs the server for its invite line and pass it with --server",
+  invite_required: "ask whoever runs the server for its invite line and use --invite",
   busy: "try again in a few seconds",
   bad_version: "use the same version of cifra on both sides",
 };

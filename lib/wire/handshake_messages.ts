@@ -4,7 +4,7 @@ import { bundleLength, FINGERPRINT_LENGTH, identityClassOf } from "../crypto/ide
 import type { Suite } from "../crypto/suite.ts";
 import { hmacSha512, sha512 } from "../crypto/webcrypto.ts";
 import { DISPLAY_NAME_LIMIT } from "../limits.ts";
-import { bytes, decode, encode, rest, struct, text, u32, u8 } from "./layout.ts";
+import { bytes, decode, encode, type Layout, rest, struct, text, u32, u8 } from "./layout.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const NONCE_LENGTH = 32;
@@ -14,8 +14,32 @@ export const IV_SEED_LENGTH = 16;
 /** The first four bytes of m1: enough to know whether and how to read the rest. */
 export const helloHead = struct({ version: u8, mode: u8, suite: u8, flags: u8, rest });
 
+/** The layouts of one suite; `m4Plaintext` and `m5Plaintext` stand inside the boxes. */
+export interface HandshakeLayouts {
+  readonly m1: Layout<{
+    readonly version: number;
+    readonly mode: number;
+    readonly suite: number;
+    readonly flags: number;
+    readonly nonce: Bytes;
+    readonly envelopeKey: Bytes;
+  }>;
+  readonly m2: Layout<{
+    readonly nonce: Bytes;
+    readonly envelopeKey: Bytes;
+    readonly ciphertext: Bytes;
+    readonly box: Bytes;
+  }>;
+  readonly m3: Layout<{ readonly ciphertext: Bytes; readonly box: Bytes }>;
+  readonly m4: Layout<{ readonly box: Bytes }>;
+  readonly m4Plaintext: Layout<{ readonly bundle: Bytes; readonly displayName: string }>;
+  readonly m5: Layout<{ readonly secretBox: Bytes; readonly proofBox: Bytes }>;
+  readonly m5Plaintext: Layout<{ readonly secret: Bytes; readonly ivSeed: Bytes }>;
+  readonly m6: Layout<{ readonly box: Bytes }>;
+}
+
 /** The layouts of m1 to m6, every length fixed by the suite. */
-export function handshakeLayouts(suite: Suite) {
+export function handshakeLayouts(suite: Suite): HandshakeLayouts {
   const { kem, signature, aead } = suite;
   const envelopeKey = bytes(kem.publicKeyLength);
   const ciphertext = bytes(kem.ciphertextLength);
@@ -48,7 +72,6 @@ export function handshakeLayouts(suite: Suite) {
     m6: struct({ box: box(signature.signatureLength) }),
   };
 }
-export type HandshakeLayouts = ReturnType<typeof handshakeLayouts>;
 
 const TOKEN_LENGTH = 16;
 const PEER_PREFACE_LABEL = encodeUtf8("preface");

@@ -1,0 +1,88 @@
+/**
+ * The line being typed on a terminal: editing, history, completion, and other people's lines printed
+ * above it without disturbing it. `node:readline` does the editing.
+ */
+import process from "node:process";
+import { createInterface, type Interface } from "node:readline";
+
+/** What a person can do at the prompt. */
+export interface LineEditorEvents {
+  /** One message: a line, several joined by a final backslash, or everything pasted at once. */
+  readonly onMessage: (text: string) => void;
+  /** End of input: Ctrl-D. */
+  readonly onEnd: () => void;
+  /** Ctrl-C. */
+  readonly onInterrupt: () => void;
+}
+
+/** `readline` keeps the number of rows above the cursor; after printing there are none. */
+type ReadlineWithRows = Interface & { prevRows: number };
+
+/** An open prompt. */
+export class LineEditor {
+  readonly #readline: ReadlineWithRows;
+  readonly #prompt: string;
+  #lines: string[] = [];
+  #flushing = false;
+  #closed = false;
+
+  constructor(prompt: string, completions: readonly string[], events: LineEditorEvents) {
+    this.#prompt = prompt;
+    this.#readline = createInterface({
+      input: process.stdin,
+      output: process.stdout,
+      prompt,
+      terminal: true,
+      historySize: 500,
+      completer: (line: string) => [completions.filter((word) => word.startsWith(line)), line],
+    }) as ReadlineWithRows;
+    this.#readline.on("line", (line) => this.#takeLine(line, events));
+    this.#readline.on("SIGINT", () => events.onInterrupt());
+    this.#readline.on("close", () => {
+      if (!this.#closed) events.onEnd();
+    });
+    this.#readline.prompt();
+  }
+
+  /** Prints above the line being typed, and draws that again as it was. */
+  printAround(text: string): void {
+    const { rows } = this.#readline.getCursorPos();
+    if (rows > 0) process.stdout.moveCursor(0, -rows);
+    process.stdout.cursorTo(0);
+    process.stdout.clearScreenDown();
+    process.stdout.write(`${text}\n`);
+    this.#readline.prevRows = 0;
+    this.#readline.prompt(true);
+  }
+
+  /** Gives the terminal back as it was. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    process.stdout.cursorTo(0);
+    process.stdout.clearScreenDown();
+    this.#readline.close();
+    process.stdin.pause();
+  }
+
+  #takeLine(line: string, events: LineEditorEvents): void {
+    this.#lines.push(line);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    // Lines that were pasted come in one go: they are one message.
+    setTimeout(() => {
+      this.#flushing = false;
+      if (this.#closed) return;
+      if (this.#lines.at(-1)!.endsWith("\\")) {
+        this.#readline.setPrompt("... ");
+        this.#readline.prompt();
+        return;
+      }
+      const text = this.#lines.map((part) => part.replace(/\\$/, "")).join("\n");
+      this.#lines = [];
+      this.#readline.setPrompt(this.#prompt);
+      this.#readline.prompt();
+      events.onMessage(text);
+    }, 0);
+  }
+}

@@ -1,0 +1,84 @@
+/** A person on this machine: identity keys, pinned servers and people, all in one private folder. */
+import type { Identity } from "../crypto/identity.ts";
+import { loadSuite, type Suite, type SuiteName } from "../crypto/suite.ts";
+import { requireName } from "../services/names.ts";
+import { loadIdentity } from "../store/identity_file.ts";
+import { PrivateFolder } from "../store/private_files.ts";
+import { KnownIdentities } from "./known_identities.ts";
+
+const SEQUENCE_FILE = "registration-sequence";
+
+/** An opened profile; no other program has it open. */
+export class Profile {
+  readonly name: string;
+  readonly suite: Suite;
+  readonly identity: Identity;
+  /** Whether the identity was made just now. */
+  readonly isNew: boolean;
+  readonly servers: KnownIdentities;
+  readonly peers: KnownIdentities;
+  readonly #folder: PrivateFolder;
+  readonly #unlock: () => void;
+
+  private constructor(
+    name: string,
+    suite: Suite,
+    loaded: { readonly identity: Identity; readonly made: boolean },
+    servers: KnownIdentities,
+    peers: KnownIdentities,
+    folder: PrivateFolder,
+    unlock: () => void,
+  ) {
+    this.name = name;
+    this.suite = suite;
+    this.identity = loaded.identity;
+    this.isNew = loaded.made;
+    this.servers = servers;
+    this.peers = peers;
+    this.#folder = folder;
+    this.#unlock = unlock;
+  }
+
+  /** Opens the profile of `name` below `stateFolder`, making it on first use. Throws `locked`, `local`. */
+  static async open(stateFolder: string, name: string, suiteName: SuiteName): Promise<Profile> {
+    requireName(name);
+    const profiles = await (await PrivateFolder.open(stateFolder)).folder("profiles");
+    const folder = await profiles.folder(name);
+    const unlock = await folder.lock();
+    try {
+      const suite = await loadSuite(suiteName);
+      const [loaded, servers, peers] = await Promise.all([
+        loadIdentity(folder, suite),
+        KnownIdentities.open(folder, "known-servers"),
+        KnownIdentities.open(folder, "known-peers"),
+      ]);
+      return new Profile(name, suite, loaded, servers, peers, folder, unlock);
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  }
+
+  /** Where the profile lives. */
+  get path(): string {
+    return this.#folder.path;
+  }
+
+  /**
+   * A number for the next registration, higher than any before: the clock, unless the clock has gone
+   * back since (protocol.md 3.7).
+   */
+  async nextRegistrationSequence(now: number): Promise<bigint> {
+    const text = await this.#folder.read(SEQUENCE_FILE);
+    const last = /^\d{1,20}$/.test(text?.trim() ?? "") ? BigInt(text!.trim()) : 0n;
+    const clock = BigInt(Math.max(0, Math.floor(now)));
+    const next = clock > last ? clock : last + 1n;
+    await this.#folder.write(SEQUENCE_FILE, `${next}\n`);
+    return next;
+  }
+
+  /** Lets another program have the profile. */
+  close(): void {
+    this.#unlock();
+  }
+}

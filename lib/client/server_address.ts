@@ -1,0 +1,88 @@
+/** How a server is named on the command line: an address, or the invite line that it prints. */
+import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
+import type { Bytes } from "../bytes.ts";
+import { formatFingerprint, parseFingerprint } from "../crypto/identity.ts";
+import { CifraError } from "../errors.ts";
+import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
+
+export const DEFAULT_PORT = 7411;
+
+/** A server to connect to, and what is known of it beforehand. */
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+  /** The fingerprint it must have. */
+  readonly fingerprint: Bytes | undefined;
+  /** The 32-byte secret of its invite line. */
+  readonly inviteSecret: Bytes | undefined;
+}
+
+/** The one spelling of a server under which it is pinned. */
+export function serverSubject({ host, port }: ServerAddress): string {
+  return formatEndpoint({ host: canonicalAddress(host) ?? host.toLowerCase(), port });
+}
+
+/** Whether the server runs on this very machine, where nobody sits in the middle of the network. */
+export function isLoopback({ host }: ServerAddress): boolean {
+  const address = canonicalAddress(host);
+  return address === undefined
+    ? host.toLowerCase() === "localhost"
+    : addressScope(address) === "loopback";
+}
+
+/** Reads `HOST`, `HOST:PORT` or `[IPV6]:PORT`; throws `usage`. */
+export function parseServerAddress(text: string): ServerAddress {
+  if (text.startsWith("cifra1:")) {
+    throw new CifraError("usage", "An invite line holds a secret and must not be an argument", {
+      hint: "other users of this machine can see arguments: use --invite and paste the line",
+    });
+  }
+  const { host, port } = parseHostPort(text);
+  return { host, port, fingerprint: undefined, inviteSecret: undefined };
+}
+
+/** `cifra1:host:port:fingerprint:secret`, all that a person needs to come in. */
+export function formatInviteLine(
+  host: string,
+  port: number,
+  fingerprint: Bytes,
+  secret: Bytes,
+): string {
+  const plain = formatFingerprint(fingerprint).replaceAll("-", "");
+  return `cifra1:${formatEndpoint({ host, port })}:${plain}:${encodeBase64Url(secret)}`;
+}
+
+/** Reads an invite line; throws `usage`. */
+export function parseInviteLine(line: string): ServerAddress {
+  const text = line.trim();
+  // From the end: an IPv6 address has colons of its own.
+  const parts = text.split(":");
+  const secretText = parts.pop() ?? "", fingerprintText = parts.pop() ?? "";
+  try {
+    const inviteSecret = decodeBase64Url(secretText);
+    if (inviteSecret.length !== 32) throw new TypeError("secret has a wrong length");
+    if (parts.shift() !== "cifra1") throw new TypeError("prefix is missing");
+    const { host, port } = parseHostPort(parts.join(":"));
+    return { host, port, fingerprint: parseFingerprint(fingerprintText), inviteSecret };
+  } catch (cause) {
+    // The line holds a secret, so the error does not repeat it.
+    throw new CifraError("usage", "Cannot read the invite line", {
+      cause,
+      hint: "copy the whole line that the server prints, beginning with cifra1:",
+    });
+  }
+}
+
+function parseHostPort(text: string): { host: string; port: number } {
+  const bracketed = /^\[([^\]]+)\](?::(\d{1,5}))?$/.exec(text);
+  const plain = /^([^:[\]\s/]+)(?::(\d{1,5}))?$/.exec(text);
+  const bare = canonicalAddress(text);
+  const [, host, digits] = bracketed ?? plain ?? (bare ? ["", bare] : []);
+  const port = digits === undefined ? DEFAULT_PORT : Number(digits);
+  if (!host || port < 1 || port > 65_535 || (bracketed && !canonicalAddress(host))) {
+    throw new CifraError("usage", `Cannot read the server address "${text}"`, {
+      hint: "write HOST, HOST:PORT or [IPV6]:PORT",
+    });
+  }
+  return { host, port };
+}

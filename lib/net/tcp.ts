@@ -1,0 +1,327 @@
+/** TCP: listening, dialling, and both kinds of the platform's sockets as transports. */
+import { connect as connectSocket, type Socket } from "node:net";
+import type { Bytes } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import { ACCEPT_PAUSE, DIAL_DEADLINE } from "../limits.ts";
+import type { Transport } from "../session/transport.ts";
+import { canonicalAddress, type Endpoint, formatEndpoint } from "../wire/address.ts";
+
+/** A transport that knows who is at its other end. */
+export interface TcpTransport extends Transport {
+  readonly remote: Endpoint;
+  readonly local: Endpoint;
+}
+
+function endpointOf(address: Deno.Addr): Endpoint {
+  const { hostname, port } = address as Deno.NetAddr;
+  return { host: canonicalAddress(hostname.replace(/%.*$/, "")) ?? hostname, port };
+}
+
+class ConnTransport implements TcpTransport {
+  readonly #conn: Deno.TcpConn;
+  #closed = false;
+
+  constructor(conn: Deno.TcpConn) {
+    this.#conn = conn;
+    // Small records go out at once: packing is done above, and a round trip must not wait for it.
+    conn.setNoDelay(true);
+  }
+
+  // Built when asked for: thousands of idle connections do not each keep two of these.
+  get remote(): Endpoint {
+    return endpointOf(this.#conn.remoteAddr);
+  }
+
+  get local(): Endpoint {
+    return endpointOf(this.#conn.localAddr);
+  }
+
+  read(buffer: Bytes): Promise<number | null> {
+    return this.#conn.read(buffer);
+  }
+
+  write(data: Bytes): Promise<number> {
+    return this.#conn.write(data);
+  }
+
+  async closeWrite(): Promise<void> {
+    if (!this.#closed) await this.#conn.closeWrite();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#conn.close();
+  }
+}
+
+/** A socket of `node:net`, the one interface of the platform that can choose its local port. */
+class SocketTransport implements TcpTransport {
+  readonly remote: Endpoint;
+  readonly local: Endpoint;
+  readonly #socket: Socket;
+  #chunks: Bytes[] = [];
+  #ended = false;
+  #error: Error | undefined;
+  #arrived: PromiseWithResolvers<void> | undefined;
+
+  constructor(socket: Socket, remote: Endpoint) {
+    this.#socket = socket;
+    this.remote = remote;
+    this.local = { host: socket.localAddress ?? "", port: socket.localPort ?? 0 };
+    socket.setNoDelay(true);
+    socket.on("data", (chunk: Uint8Array) => {
+      // One piece at a time: what the program does not take, the network must not send.
+      socket.pause();
+      this.#chunks.push(new Uint8Array(chunk));
+      this.#wake();
+    });
+    socket.on("end", () => {
+      this.#ended = true;
+      this.#wake();
+    });
+    socket.on("error", (error) => {
+      this.#error = error;
+      this.#wake();
+    });
+    socket.on("close", () => {
+      this.#error ??= new Error("Socket closed");
+      this.#wake();
+    });
+  }
+
+  async read(buffer: Bytes): Promise<number | null> {
+    for (;;) {
+      const chunk = this.#chunks.shift();
+      if (chunk) {
+        const taken = chunk.subarray(0, buffer.length);
+        buffer.set(taken);
+        if (taken.length < chunk.length) this.#chunks.unshift(chunk.subarray(taken.length));
+        else this.#socket.resume();
+        return taken.length;
+      }
+      if (this.#ended) return null;
+      if (this.#error) throw this.#error;
+      this.#arrived = Promise.withResolvers();
+      await this.#arrived.promise;
+    }
+  }
+
+  write(data: Bytes): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(data, (error) => error ? reject(error) : resolve(data.length));
+    });
+  }
+
+  closeWrite(): Promise<void> {
+    return new Promise((resolve) => this.#socket.end(resolve));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #wake(): void {
+    this.#arrived?.resolve();
+    this.#arrived = undefined;
+  }
+}
+
+/** An open listening port. */
+export class Listener {
+  readonly #listeners: readonly Deno.TcpListener[];
+  #closed = false;
+
+  private constructor(listeners: readonly Deno.TcpListener[]) {
+    this.#listeners = listeners;
+  }
+
+  /**
+   * Listens on every host that this machine has of `hosts`, all on one port; 0 takes any free one.
+   * Throws `local` when the port is taken or none of the hosts is ours.
+   */
+  static open(hosts: readonly string[], port: number): Listener {
+    // With port 0 the first host chooses, and its choice may be taken on another: choose again.
+    for (let attempt = 0;; attempt++) {
+      const listeners: Deno.TcpListener[] = [];
+      let chosen = port;
+      try {
+        for (const hostname of hosts) {
+          const listener = tryListen(hostname, chosen, hosts.length > 1);
+          if (!listener) continue;
+          listeners.push(listener);
+          chosen = listener.addr.port;
+        }
+        if (listeners.length > 0) return new Listener(listeners);
+        throw new CifraError(
+          "local",
+          `Cannot listen on ${hosts.join(" or ")}: not on this machine`,
+        );
+      } catch (error) {
+        for (const listener of listeners) listener.close();
+        if (port === 0 && attempt < 8 && error instanceof Deno.errors.AddrInUse) continue;
+        if (error instanceof Deno.errors.AddrInUse) {
+          throw new CifraError("local", `Cannot listen on port ${chosen}: it is in use`, {
+            cause: error,
+            hint: "choose another with --port, or 0 for any free one",
+          });
+        }
+        throw error;
+      }
+    }
+  }
+
+  get port(): number {
+    return this.#listeners[0]!.addr.port;
+  }
+
+  /** Where it listens. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#listeners.map(({ addr }) => endpointOf(addr));
+  }
+
+  /**
+   * Hands every connection to `take` until the listener is closed. Running out of descriptors is
+   * told to `onTrouble` and waited out, never fatal.
+   */
+  async acceptAll(
+    take: (transport: TcpTransport) => void,
+    onTrouble: (error: Error) => void = () => {},
+  ): Promise<void> {
+    await Promise.all(this.#listeners.map(async (listener) => {
+      while (!this.#closed) {
+        try {
+          take(new ConnTransport(await listener.accept()));
+        } catch (error) {
+          if (this.#closed) return;
+          onTrouble(error as Error);
+          await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+        }
+      }
+    }));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const listener of this.#listeners) listener.close();
+  }
+}
+
+/** A host that is one of several may be missing, such as ::1 on a machine without IPv6. */
+function tryListen(
+  hostname: string,
+  port: number,
+  mayBeMissing: boolean,
+): Deno.TcpListener | undefined {
+  try {
+    return Deno.listen({ hostname, port, transport: "tcp" });
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrNotAvailable || /os error 97\b/.test(String(error))) {
+      if (mayBeMissing) return undefined;
+      throw new CifraError("local", `Cannot listen on ${hostname}: it is not an address of ours`, {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+/** Dials a host, which may be a name, within a deadline. Throws `unreachable`. */
+export async function dial(
+  host: string,
+  port: number,
+  deadline: number = DIAL_DEADLINE,
+): Promise<TcpTransport> {
+  const where = formatEndpoint({ host, port });
+  const connecting = Deno.connect({ hostname: host, port, transport: "tcp" });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const expired = new Promise<"expired">((resolve) => {
+    timer = setTimeout(() => resolve("expired"), deadline);
+  });
+  try {
+    const conn = await Promise.race([connecting, expired]);
+    if (conn === "expired") {
+      connecting.then((late) => late.close(), () => {});
+      throw unreachable(where, "no answer");
+    }
+    return new ConnTransport(conn);
+  } catch (error) {
+    throw error instanceof CifraError ? error : unreachable(where, reason(error), error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Dials an address from a local port of our choice, so that a firewall rule can name it. Throws
+ * `unreachable`; gives up when `signal` is aborted.
+ */
+export async function dialFrom(
+  localPort: number,
+  remote: Endpoint,
+  signal: AbortSignal,
+): Promise<TcpTransport> {
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await dialOnceFrom(localPort, remote, signal);
+    } catch (error) {
+      // The port of a connection that has just ended is free again a moment later.
+      const busy = /EADDRINUSE|EADDRNOTAVAIL|EINVAL/.test(String((error as Error).message));
+      if (!busy || attempt > 0 || signal.aborted) {
+        throw unreachable(formatEndpoint(remote), reason(error), error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+function dialOnceFrom(
+  localPort: number,
+  { host, port }: Endpoint,
+  signal: AbortSignal,
+): Promise<TcpTransport> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(new Error("given up"));
+    const socket = connectSocket({ host, port, localPort, allowHalfOpen: true });
+    const giveUp = () => {
+      socket.destroy();
+      reject(new Error("no answer"));
+    };
+    const timer = setTimeout(giveUp, DIAL_DEADLINE);
+    signal.addEventListener("abort", giveUp);
+    const settle = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", giveUp);
+    };
+    socket.once("error", (error) => {
+      settle();
+      reject(error);
+    });
+    socket.once("connect", () => {
+      settle();
+      resolve(new SocketTransport(socket, { host, port }));
+    });
+  });
+}
+
+/** A port that nobody uses at the moment, for dials to come from. */
+export function findFreePort(host: string): number {
+  const listener = Deno.listen({ hostname: host, port: 0, transport: "tcp" });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+function unreachable(where: string, why: string, cause?: unknown): CifraError {
+  return new CifraError("unreachable", `Cannot reach ${where}: ${why}`, { cause });
+}
+
+function reason(error: unknown): string {
+  if (error instanceof Deno.errors.ConnectionRefused) return "nobody listens there";
+  const message = error instanceof Error ? error.message : String(error);
+  if (/ECONNREFUSED/.test(message)) return "nobody listens there";
+  if (/lookup|resolve|ENOTFOUND/i.test(message)) return "its name does not resolve";
+  if (/unreachable|EHOSTUNREACH|ENETUNREACH/i.test(message)) return "no route to it";
+  return message;
+}

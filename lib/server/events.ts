@@ -1,0 +1,39 @@
+/** What an operator is told. Every field is listed here; nothing else reaches a log (reliability.md 5.3). */
+import type { SuiteName } from "../crypto/suite.ts";
+import type { ErrorCode } from "../errors.ts";
+import type { LadderEvent } from "../handshake/state.ts";
+import type { Refusal } from "../services/admission.ts";
+
+/** One event in the life of a server. `source` is a tag for an address, `client` a fingerprint cut short. */
+export type ServerEvent =
+  | { readonly event: "refused-connection"; readonly source: string; readonly reason: Refusal }
+  | {
+    readonly event: "handshake-failed";
+    readonly source: string;
+    readonly code: ErrorCode;
+  }
+  | {
+    readonly event: "registered";
+    readonly source: string;
+    readonly name: string;
+    readonly wanted: string;
+    readonly client: string;
+    readonly suite: SuiteName;
+  }
+  | {
+    readonly event: "registration-refused";
+    readonly source: string;
+    readonly client: string;
+    readonly code: ErrorCode;
+  }
+  | { readonly event: "replaced"; readonly name: string }
+  | {
+    readonly event: "introduced";
+    readonly names: readonly [string, string];
+    readonly generation: number;
+  }
+  | { readonly event: "suite-mismatch"; readonly names: readonly [string, string] }
+  | { readonly event: "left"; readonly name: string; readonly code: ErrorCode | "goodbye" }
+  | { readonly event: "accept-trouble"; readonly reason: string }
+  | { readonly event: "bug"; readonly reason: string }
+  | { readonly event: "trace"; readonly source: string; readonly step: LadderEvent };

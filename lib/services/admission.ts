@@ -1,0 +1,152 @@
+/**
+ * Who may open a connection right now: few strangers at once, fewer from one place, and a wait for
+ * those who misbehave (reliability.md 5.1). Rules over a clock; the server counts through it.
+ */
+import { parseAddress } from "../wire/address.ts";
+import { encodeHex } from "@std/encoding/hex";
+import type { ErrorCode } from "../errors.ts";
+import {
+  EARLY_DROP_PROBABILITY,
+  HANDSHAKE_BURST,
+  HANDSHAKES_PER_MINUTE,
+  PENALTY_AUTH,
+  PENALTY_MALFORMED,
+  PENALTY_MAXIMUM,
+  PENALTY_NONE,
+  PENALTY_THRESHOLD,
+  SOURCES_REMEMBERED,
+  UNAUTHENTICATED_EARLY_DROP,
+  UNAUTHENTICATED_FULL,
+  UNAUTHENTICATED_PER_SOURCE,
+} from "../limits.ts";
+
+/** The limits an operator can set; the rest are constants. */
+export interface AdmissionLimits {
+  readonly connections: number;
+  /** Handshakes a minute from one source, with a burst of half as many; 0 counts none. */
+  readonly handshakesPerMinute: number;
+}
+
+/** Why a connection was refused at the door. */
+export type Refusal = "full" | "early-drop" | "source-busy" | "source-rate" | "source-penalty";
+
+interface Source {
+  unauthenticated: number;
+  tokens: number;
+  refilledAt: number;
+  penalty: number;
+  penaltyAt: number;
+}
+
+/** The place an address stands for: an IPv4 address, or the /64 of an IPv6 one. */
+export function sourceOf(host: string): string {
+  const bytes = parseAddress(host);
+  if (!bytes) return host;
+  return encodeHex(bytes.length === 4 ? bytes : bytes.subarray(0, 8));
+}
+
+/** The door of a server. */
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  readonly #chance: () => number;
+  readonly #sources = new Map<string, Source>();
+  #connections = 0;
+  #unauthenticated = 0;
+
+  /** `chance` gives numbers in [0, 1) for the random early drop. */
+  constructor(limits: AdmissionLimits, chance: () => number) {
+    this.#limits = limits;
+    this.#chance = chance;
+  }
+
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** Lets a connection from `source` in, counting it as a stranger, or says why not. */
+  admit(source: string, now: number): Refusal | undefined {
+    if (this.#connections >= this.#limits.connections) return "full";
+    if (this.#unauthenticated >= UNAUTHENTICATED_FULL) return "early-drop";
+    const crowded = this.#unauthenticated >= UNAUTHENTICATED_EARLY_DROP;
+    if (crowded && this.#chance() < EARLY_DROP_PROBABILITY) return "early-drop";
+    const state = this.#source(source, now);
+    if (state.penalty > PENALTY_THRESHOLD) return "source-penalty";
+    if (state.unauthenticated >= UNAUTHENTICATED_PER_SOURCE) return "source-busy";
+    if (this.#limits.handshakesPerMinute > 0) {
+      if (state.tokens < 1) return "source-rate";
+      state.tokens--;
+    }
+    state.unauthenticated++;
+    this.#unauthenticated++;
+    this.#connections++;
+    return undefined;
+  }
+
+  /** The stranger has shown who it is: it no longer counts against its source. */
+  authenticated(source: string, now: number): void {
+    this.#source(source, now).unauthenticated--;
+    this.#unauthenticated--;
+  }
+
+  /** A connection ended; `failure` is the reason when it was never authenticated. */
+  left(source: string, now: number, authenticated: boolean, failure?: ErrorCode): void {
+    this.#connections--;
+    if (authenticated) return;
+    this.#unauthenticated--;
+    const state = this.#source(source, now);
+    state.unauthenticated--;
+    state.penalty = Math.min(PENALTY_MAXIMUM, state.penalty + penaltyFor(failure));
+  }
+
+  #source(source: string, now: number): Source {
+    const state = this.#sources.get(source) ?? {
+      unauthenticated: 0,
+      tokens: this.#burst,
+      refilledAt: now,
+      penalty: 0,
+      penaltyAt: now,
+    };
+    const refill = (now - state.refilledAt) / 60_000 * this.#limits.handshakesPerMinute;
+    state.tokens = Math.min(this.#burst, state.tokens + refill);
+    state.refilledAt = now;
+    // A penalty is time: it runs off by itself.
+    state.penalty = Math.max(0, state.penalty - (now - state.penaltyAt));
+    state.penaltyAt = now;
+    // Re-inserted, so that the map stays in the order of last use.
+    this.#sources.delete(source);
+    this.#sources.set(source, state);
+    this.#forgetOldest();
+    return state;
+  }
+
+  get #burst(): number {
+    const { handshakesPerMinute } = this.#limits;
+    return Math.max(1, handshakesPerMinute * HANDSHAKE_BURST / HANDSHAKES_PER_MINUTE);
+  }
+
+  #forgetOldest(): void {
+    if (this.#sources.size <= SOURCES_REMEMBERED) return;
+    for (const [source, { unauthenticated }] of this.#sources) {
+      // One with open connections is still being counted.
+      if (unauthenticated > 0) continue;
+      this.#sources.delete(source);
+      return;
+    }
+  }
+}
+
+function penaltyFor(failure: ErrorCode | undefined): number {
+  switch (failure) {
+    case "auth_failed":
+      return PENALTY_AUTH;
+    case "bad_frame":
+    case "bad_state":
+      return PENALTY_MALFORMED;
+    // The server's own trouble is nobody's fault.
+    case "busy":
+    case "shutdown":
+      return 0;
+    default:
+      return PENALTY_NONE;
+  }
+}

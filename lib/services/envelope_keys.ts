@@ -1,0 +1,51 @@
+/** A stock of envelope keys for the suites whose keys are too slow to make for each handshake. */
+import type { Kem, KemKeyPair } from "../crypto/kem.ts";
+import { ENVELOPE_KEY_LIFETIME, ENVELOPE_KEY_POOL, ENVELOPE_KEY_USES } from "../limits.ts";
+
+/**
+ * Gives a fresh key while the stock lasts, otherwise the present one again, at most 256 times and for
+ * ten minutes (protocol.md 3.7). One key is made at a time, so asking fast costs one processor and not
+ * all; the first one is made when the first handshake asks.
+ */
+export class EnvelopeKeyStock {
+  readonly #kem: Kem;
+  readonly #clock: () => number;
+  readonly #stock: KemKeyPair[] = [];
+  #making: Promise<void> | undefined;
+  #current: { readonly key: KemKeyPair; readonly since: number; uses: number } | undefined;
+
+  constructor(kem: Kem, clock: () => number) {
+    this.#kem = kem;
+    this.#clock = clock;
+  }
+
+  /** An envelope key for one handshake. */
+  async take(): Promise<KemKeyPair> {
+    for (;;) {
+      const fresh = this.#stock.shift();
+      if (fresh) this.#current = { key: fresh, since: this.#clock(), uses: 0 };
+      this.#restock();
+      const current = this.#current;
+      if (
+        current && current.uses < ENVELOPE_KEY_USES &&
+        this.#clock() - current.since < ENVELOPE_KEY_LIFETIME
+      ) {
+        current.uses++;
+        return current.key;
+      }
+      await this.#making;
+    }
+  }
+
+  #restock(): void {
+    if (this.#making || this.#stock.length >= ENVELOPE_KEY_POOL) return;
+    this.#making = this.#kem.generate().then((key) => {
+      this.#stock.push(key);
+      this.#making = undefined;
+    }, (error) => {
+      this.#making = undefined;
+      throw error;
+    });
+    this.#making.catch(() => {});
+  }
+}

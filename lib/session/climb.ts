@@ -1,0 +1,34 @@
+import type { Connection } from "./connection.ts";
+import { step } from "../handshake/machine.ts";
+import type { Established, HandshakeState, LadderEvent, Step } from "../handshake/state.ts";
+
+/** What a climb may be given beside its start. */
+export interface ClimbOptions {
+  /** Told of every message as it is sent or received. */
+  readonly onEvent?: ((event: LadderEvent) => void) | undefined;
+  /** Runs each step; a server passes its gate, so that a crowd waits instead of piling up. */
+  readonly run?: <T>(job: () => Promise<T>) => Promise<T>;
+}
+
+/** Climbs the ladder over a connection, from a first step or a waiting state, up to the keys. */
+export async function climb(
+  connection: Connection,
+  start: Step | HandshakeState,
+  { onEvent, run = (job) => job() }: ClimbOptions = {},
+): Promise<Established> {
+  try {
+    let current: Step = "state" in start ? start : { state: start, send: [], events: [] };
+    for (;;) {
+      for (const { kind, body } of current.send) await connection.sendFrame(kind, body);
+      if (onEvent) { for (const event of current.events) onEvent(event); }
+      if (current.state.name === "established") break;
+      const frame = await connection.nextFrame();
+      const { state } = current;
+      current = await run(() => step(state, frame));
+    }
+    connection.markOpen();
+    return current.state;
+  } catch (error) {
+    throw connection.fail(error);
+  }
+}

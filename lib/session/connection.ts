@@ -1,0 +1,210 @@
+/** Frames over a transport: whole writes, deadlines, and one way to fail. */
+import type { Bytes } from "../bytes.ts";
+import { CifraError, toCifraError } from "../errors.ts";
+import {
+  FIRST_BYTE_DEADLINE,
+  FRAME_DEADLINE,
+  FRAME_LIMIT_HANDSHAKE,
+  FRAME_LIMIT_OPEN,
+  HANDSHAKE_DEADLINE,
+  READ_BUFFER_MAXIMUM,
+  READ_BUFFER_MINIMUM,
+  WRITE_DEADLINE,
+} from "../limits.ts";
+import { decodeAlert, encodeAlert } from "../wire/alert.ts";
+import { encodeFrame, type Frame, FrameDecoder, FrameKind } from "../wire/frame.ts";
+import type { MonotonicClock, Transport } from "./transport.ts";
+
+/**
+ * One connection before and under a channel. It owns no timer: whoever owns the connection calls
+ * `enforceDeadlines` about once a second, which keeps thousands of idle ones free of timers.
+ */
+export class Connection {
+  readonly #transport: Transport;
+  readonly #clock: MonotonicClock;
+  readonly #decoder = new FrameDecoder(FRAME_LIMIT_HANDSHAKE);
+  readonly #openedAt: number;
+  readonly #firstByteDeadline: number;
+  #readBuffer: Bytes = new Uint8Array(READ_BUFFER_MINIMUM);
+  #ready: Frame[] = [];
+  #open = false;
+  /** Set with the first whole frame: before it we owe a stranger no answer, not even an alert. */
+  #understood = false;
+  #heardAnything = false;
+  #frameStartedAt: number | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #writeStartedAt: number | undefined;
+  #failure: CifraError | undefined;
+
+  /** `firstByteDeadline` is longer where the other side may have a reason to keep us waiting. */
+  constructor(
+    transport: Transport,
+    clock: MonotonicClock,
+    firstByteDeadline: number = FIRST_BYTE_DEADLINE,
+  ) {
+    this.#transport = transport;
+    this.#clock = clock;
+    this.#firstByteDeadline = firstByteDeadline;
+    this.#openedAt = clock();
+  }
+
+  /** Why the connection is over, once it is. */
+  get failure(): CifraError | undefined {
+    return this.#failure;
+  }
+
+  /** The handshake is done: larger frames are welcome and its deadlines no longer count. */
+  markOpen(): void {
+    this.#open = true;
+    this.#decoder.limit = FRAME_LIMIT_OPEN;
+  }
+
+  /** The next frame of a handshake; throws `cut` at the end of input. */
+  async nextFrame(): Promise<Frame> {
+    if (this.#ready.length === 0) {
+      const frames = await this.#readFrames();
+      if (frames === null) throw this.fail(endOfInput());
+      this.#ready = frames;
+    }
+    return this.#ready.shift()!;
+  }
+
+  /** Puts a frame back that turned out to be somebody else's to read. */
+  unread(frame: Frame): void {
+    this.#ready.unshift(frame);
+  }
+
+  /** The next frames, at least one, in order; null at an end of input between frames. */
+  async nextFrames(): Promise<Frame[] | null> {
+    if (this.#ready.length > 0) return this.#ready.splice(0);
+    return await this.#readFrames();
+  }
+
+  /** Sends one frame; resolves when the transport has taken all of it. */
+  sendFrame(kind: FrameKind, body: Bytes): Promise<void> {
+    return this.write(encodeFrame(kind, body));
+  }
+
+  /** Writes whole frames; concurrent calls never interleave. Throws the connection's failure. */
+  write(data: Bytes): Promise<void> {
+    // The chain must go on after a failure, and each caller sees the failure through its own link.
+    const written = this.#writing.then(() => this.#writeAll(data));
+    this.#writing = written.catch(() => {});
+    return written;
+  }
+
+  /**
+   * Ends the connection because of `cause`: tells the other side by an alert, once, unless it told us
+   * first or has not yet said anything we understood. Returns the error that stays. The alert goes out
+   * behind what is being written; nobody waits for it.
+   */
+  fail(cause: unknown, { silently = false } = {}): CifraError {
+    if (this.#failure) return this.#failure;
+    const failure = toCifraError(cause);
+    this.#failure = failure;
+    if (silently || !this.#understood || failure.code === "cut" || this.#writeStartedAt) {
+      this.#transport.close();
+    } else {
+      const alert = encodeFrame(FrameKind.alert, encodeAlert(failure.code));
+      this.#writing = this.#transport.write(alert)
+        .then(() => this.#transport.closeWrite())
+        .catch(() => {})
+        .finally(() => this.#transport.close());
+    }
+    return failure;
+  }
+
+  /** Ends our output, after everything written so far. */
+  async closeWrite(): Promise<void> {
+    await this.#writing;
+    await this.#transport.closeWrite().catch(() => {});
+  }
+
+  /** Ends the connection without a word. */
+  close(): void {
+    this.#failure ??= new CifraError("cut", "Connection closed");
+    this.#transport.close();
+  }
+
+  /** Fails the connection when one of its deadlines (reliability.md 5.1) has passed. */
+  enforceDeadlines(now: number = this.#clock()): void {
+    if (this.#failure) return;
+    const late = this.#lateness(now);
+    if (late) this.fail(new CifraError("timeout", `Connection gave up: ${late}`));
+  }
+
+  #lateness(now: number): string | undefined {
+    if (this.#writeStartedAt !== undefined && now - this.#writeStartedAt > WRITE_DEADLINE) {
+      return "the other side takes no data";
+    }
+    if (this.#open) return undefined;
+    if (!this.#heardAnything && now - this.#openedAt > this.#firstByteDeadline) {
+      return "the other side says nothing";
+    }
+    if (this.#frameStartedAt !== undefined && now - this.#frameStartedAt > FRAME_DEADLINE) {
+      return "a message does not end";
+    }
+    if (now - this.#openedAt > HANDSHAKE_DEADLINE) return "the key agreement takes too long";
+    return undefined;
+  }
+
+  async #readFrames(): Promise<Frame[] | null> {
+    try {
+      for (;;) {
+        if (this.#failure) throw this.#failure;
+        const count = await this.#transport.read(this.#readBuffer);
+        if (this.#failure) throw this.#failure;
+        if (count === null) {
+          if (this.#decoder.midFrame) throw endOfInput();
+          return null;
+        }
+        this.#heardAnything = true;
+        const frames = this.#decoder.push(this.#readBuffer.subarray(0, count));
+        this.#resizeReadBuffer(count);
+        if (frames.length > 0) this.#understood = true;
+        this.#frameStartedAt = this.#decoder.midFrame
+          ? (frames.length > 0 ? undefined : this.#frameStartedAt) ?? this.#clock()
+          : undefined;
+        for (const { kind, body } of frames) {
+          if (kind === FrameKind.alert) throw this.fail(decodeAlert(body), { silently: true });
+        }
+        if (frames.length > 0) return frames;
+      }
+    } catch (error) {
+      throw this.fail(error);
+    }
+  }
+
+  /** Grows with the flow, and shrinks again: an idle connection holds 512 bytes. */
+  #resizeReadBuffer(count: number): void {
+    const size = this.#readBuffer.length;
+    if (count === size && size < READ_BUFFER_MAXIMUM && this.#open) {
+      this.#readBuffer = new Uint8Array(Math.min(size * 8, READ_BUFFER_MAXIMUM));
+    } else if (count < size / 64 && size > READ_BUFFER_MINIMUM) {
+      this.#readBuffer = new Uint8Array(READ_BUFFER_MINIMUM);
+    }
+  }
+
+  async #writeAll(data: Bytes): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    this.#writeStartedAt = this.#clock();
+    try {
+      // The transport may take less than it is given.
+      for (let offset = 0; offset < data.length;) {
+        offset += await this.#transport.write(data.subarray(offset));
+        this.#writeStartedAt = this.#clock();
+      }
+    } catch (error) {
+      throw this.fail(error, { silently: true });
+    } finally {
+      this.#writeStartedAt = undefined;
+    }
+  }
+}
+
+/** The other side went away without saying so. */
+export function endOfInput(): CifraError {
+  return new CifraError("cut", "Connection ended without a goodbye", {
+    hint: "the other side or the network went away; connect again",
+  });
+}

@@ -1,0 +1,150 @@
+/** Files that only their owner may read, written so that a crash leaves the old or the new version. */
+import { encodeHex } from "@std/encoding/hex";
+import { systemRandom } from "../crypto/webcrypto.ts";
+import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+
+const LARGEST_FILE = 1024 * 1024;
+
+/** One folder of private files, mode 0700; the files in it are 0600 (reliability.md 5.4). */
+export class PrivateFolder {
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Opens the folder, making it and its parents if need be; throws `local` if others can read it. */
+  static async open(path: string): Promise<PrivateFolder> {
+    await explain(path, async () => {
+      await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+      requirePrivate(path, await Deno.lstat(path), "isDirectory");
+    });
+    return new PrivateFolder(path);
+  }
+
+  /** A folder inside this one. */
+  folder(name: string): Promise<PrivateFolder> {
+    return PrivateFolder.open(`${this.path}/${name}`);
+  }
+
+  /** The text of a file, or undefined when there is none. */
+  async read(name: string): Promise<string | undefined> {
+    const path = `${this.path}/${name}`;
+    return await explain(path, async () => {
+      let info: Deno.FileInfo;
+      try {
+        // Looked at before it is opened: opening would follow a link.
+        info = await Deno.lstat(path);
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) return undefined;
+        throw error;
+      }
+      requirePrivate(path, info, "isFile");
+      if (info.size > LARGEST_FILE) {
+        throw new CifraError(
+          "local",
+          `Cannot use ${path}: it is larger than ${LARGEST_FILE} bytes`,
+        );
+      }
+      return decodeText(path, new Uint8Array(await Deno.readFile(path)));
+    });
+  }
+
+  /** Replaces a file: written aside, synced, renamed, and the folder synced. */
+  async write(name: string, text: string): Promise<void> {
+    const path = `${this.path}/${name}`;
+    const aside = `${path}.${encodeHex(systemRandom(8))}.new`;
+    await explain(path, async () => {
+      const file = await Deno.open(aside, { write: true, createNew: true, mode: 0o600 });
+      try {
+        const bytes = encodeUtf8(text);
+        for (let offset = 0; offset < bytes.length;) {
+          offset += await file.write(bytes.subarray(offset));
+        }
+        await file.sync();
+      } finally {
+        file.close();
+      }
+      await Deno.rename(aside, path);
+      await this.#sync();
+    });
+  }
+
+  /**
+   * Takes the lock of this folder until the process ends or the result is called; throws `locked`
+   * when another process holds it. Advisory: it keeps two programs apart, not an attacker out.
+   */
+  async lock(): Promise<() => void> {
+    const path = `${this.path}/lock`;
+    return await explain(path, async () => {
+      const file = await Deno.open(path, { write: true, create: true, mode: 0o600 });
+      if (!await file.tryLock(true)) {
+        file.close();
+        throw new CifraError("locked", `Cannot use ${this.path}: another cifra is using it`, {
+          hint: "end the other one, or choose another folder with --state",
+        });
+      }
+      return () => file.close();
+    });
+  }
+
+  async #sync(): Promise<void> {
+    if (Deno.build.os === "windows") return;
+    const folder = await Deno.open(this.path);
+    try {
+      await folder.sync();
+    } finally {
+      folder.close();
+    }
+  }
+}
+
+function decodeText(path: string, bytes: Bytes): string {
+  try {
+    return decodeUtf8(bytes);
+  } catch (cause) {
+    throw new CifraError("local", `Cannot read ${path}: it is not text`, { cause });
+  }
+}
+
+function requirePrivate(path: string, info: Deno.FileInfo, kind: "isFile" | "isDirectory"): void {
+  if (!info[kind]) {
+    const wanted = kind === "isFile" ? "a file" : "a folder";
+    throw new CifraError(
+      "local",
+      `Cannot use ${path}: must be ${wanted}, not a link or anything else`,
+    );
+  }
+  if (Deno.build.os === "windows") return;
+  if ((info.mode! & 0o077) !== 0) {
+    const mode = (info.mode! & 0o777).toString(8);
+    throw new CifraError("local", `Cannot use ${path}: others can read it (mode ${mode})`, {
+      hint: `make it private: chmod ${kind === "isFile" ? "600" : "700"} '${path}'`,
+    });
+  }
+  if (info.uid !== Deno.uid()) {
+    throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
+      hint: "choose a folder of your own with --state",
+    });
+  }
+}
+
+/** Runs `action` on `path`, turning the platform's errors into sentences. */
+async function explain<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof CifraError) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof Deno.errors.NotCapable) {
+      throw new CifraError("local", `Cannot use ${path}: this program was not given access to it`, {
+        cause: error,
+        hint: "the deno tasks may use the default state folder only; for another one run " +
+          "'deno run --allow-net --allow-env --allow-sys=uid --allow-read=DIR --allow-write=DIR " +
+          "main.ts ... --state DIR', or the compiled program",
+      });
+    }
+    throw new CifraError("local", `Cannot use ${path}: ${message}`, { cause: error });
+  }
+}

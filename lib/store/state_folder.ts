@@ -1,0 +1,21 @@
+/** Where state lives when nobody says otherwise, by the convention of each platform. */
+import { CifraError } from "../errors.ts";
+
+/** The default state folder of this user; throws `local` when the environment names no home. */
+export function defaultStateFolder(
+  os: typeof Deno.build.os,
+  environment: (name: string) => string | undefined,
+): string {
+  const home = environment("HOME");
+  const xdg = environment("XDG_STATE_HOME");
+  const local = environment("LOCALAPPDATA");
+  if (os === "windows" && local) return `${local}/cifra`;
+  if (os === "darwin" && home) return `${home}/Library/Application Support/cifra`;
+  if (os !== "windows" && os !== "darwin") {
+    if (xdg) return `${xdg}/cifra`;
+    if (home) return `${home}/.local/state/cifra`;
+  }
+  throw new CifraError("local", "Cannot find the home folder: the environment does not name it", {
+    hint: "choose a folder with --state DIR",
+  });
+}

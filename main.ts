@@ -1,0 +1,56 @@
+/** cifra: an encrypted messenger for machines that share a network. One program, `serve` and `connect`. */
+import { CifraError } from "./lib/errors.ts";
+import { Terminal } from "./lib/cli/terminal.ts";
+import { VERSION } from "./lib/version.ts";
+
+const HELP = `cifra ${VERSION}: talk, encrypted end to end, over a meeting place of your own
+
+Usage: cifra COMMAND [options]
+
+  serve      run the meeting place
+  connect    find a person and talk
+
+Every command has --help. In two terminals, after cifra serve in a third:
+  cifra connect --name alice --to bob
+  cifra connect --name bob --to alice
+`;
+
+async function main(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  const terminal = new Terminal(rest.includes("--json"));
+  try {
+    switch (command) {
+      case "serve": {
+        const { serve, SERVE_HELP } = await import("./lib/cli/serve.ts");
+        return rest.includes("--help") ? help(terminal, SERVE_HELP) : await serve(rest, terminal);
+      }
+      case "connect": {
+        const { connect, CONNECT_HELP } = await import("./lib/cli/connect.ts");
+        return rest.includes("--help")
+          ? help(terminal, CONNECT_HELP)
+          : await connect(rest, terminal);
+      }
+      case "--help":
+      case "help":
+        return help(terminal, HELP);
+      case "--version":
+        return help(terminal, `cifra ${VERSION}\n`);
+      case undefined:
+        help(terminal, HELP);
+        return 2;
+      default:
+        throw new CifraError("usage", `Unknown command "${command}"`, {
+          hint: "cifra --help lists the commands",
+        });
+    }
+  } catch (error) {
+    return terminal.fail(error);
+  }
+}
+
+function help(terminal: Terminal, text: string): number {
+  terminal.print(text.trimEnd());
+  return 0;
+}
+
+Deno.exit(await main(Deno.args));
