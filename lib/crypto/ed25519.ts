@@ -21,7 +21,7 @@ const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([
 
 function checkPublicKey(publicKey: Bytes): void {
   let encoded = 0n;
-  for (let i = publicKey.length - 1; i >= 0; i--) encoded = (encoded << 8n) | BigInt(publicKey[i]!);
+  for (let i = 31; i >= 0; i--) encoded = (encoded << 8n) | BigInt(publicKey[i] ?? 0);
   const y = encoded & (SIGN_BIT - 1n);
   if (publicKey.length !== 32 || y >= FIELD_PRIME || SMALL_ORDER_Y.has(y)) {
     throw new CifraError(

@@ -14,7 +14,7 @@ export interface SignatureScheme {
   readonly signatureLength: number;
   /** A fresh key, with its PKCS #8 form for the identity file. */
   generate(): Promise<{ readonly key: SigningKey; readonly pkcs8: Bytes }>;
-  /** A stored key; throws when the two halves are not a key of this scheme. */
+  /** A stored key; throws on a damaged private half. That the halves fit, `openIdentity` proves. */
   fromPkcs8(pkcs8: Bytes, publicKey: Bytes): Promise<SigningKey>;
   /** Throws `auth_failed` on a public key that must never be accepted from outside. */
   checkPublicKey(publicKey: Bytes): void;

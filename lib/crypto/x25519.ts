@@ -19,7 +19,7 @@ const SMALL_ORDER_U: ReadonlySet<bigint> = new Set([
 /** Throws `auth_failed` unless the key is 32 bytes, canonical (u < p) and not of small order. */
 export function checkX25519PublicKey(publicKey: Bytes): void {
   let u = 0n;
-  for (let i = publicKey.length - 1; i >= 0; i--) u = (u << 8n) | BigInt(publicKey[i]!);
+  for (let i = X25519_KEY_LENGTH - 1; i >= 0; i--) u = (u << 8n) | BigInt(publicKey[i] ?? 0);
   if (publicKey.length !== X25519_KEY_LENGTH || u >= FIELD_PRIME || SMALL_ORDER_U.has(u)) {
     throw new CifraError(
       "auth_failed",

@@ -35,23 +35,25 @@ export function xwing(provider: PostQuantumProvider): Kem {
       if (publicKey.length !== PUBLIC_KEY_LENGTH) throw badKey();
       const theirX25519 = publicKey.subarray(MLKEM_PUBLIC_KEY_LENGTH);
       checkX25519PublicKey(theirX25519);
-      const ourX25519 = generateX25519();
+      const agreeing = generateX25519().then(async (ephemeral) => ({
+        publicKey: ephemeral.publicKey,
+        agreed: await agreeX25519(ephemeral.privateKey, theirX25519),
+      }));
       try {
-        const [mlKem, ephemeral, agreed] = await Promise.all([
-          provider.encapsulate(publicKey.slice(0, MLKEM_PUBLIC_KEY_LENGTH)),
-          ourX25519,
-          ourX25519.then(({ privateKey }) => agreeX25519(privateKey, theirX25519)),
-        ]);
+        const mlKem = await provider.encapsulate(publicKey.slice(0, MLKEM_PUBLIC_KEY_LENGTH));
+        const ephemeral = await agreeing;
         const ciphertext = concat([mlKem.ciphertext, ephemeral.publicKey]);
         const secret = await combine(
           provider,
           mlKem.secret,
-          agreed,
+          ephemeral.agreed,
           ephemeral.publicKey,
           theirX25519,
         );
         return { ciphertext, secret };
       } catch (cause) {
+        // The halves run side by side; a refusal waits for both, so that no work is left behind.
+        await agreeing.then(({ agreed }) => agreed.fill(0), () => {});
         throw badKey(cause);
       }
     },
