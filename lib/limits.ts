@@ -75,12 +75,13 @@ export const CONVERSATION_WINDOW = 4 * 1024 * KIB;
 
 /** Default of `--max-connections`. */
 export const CONNECTIONS_TOTAL = 1024;
-/** Connections that have not finished their handshake: random early drop from, and full at. */
-export const UNAUTHENTICATED_EARLY_DROP = 16;
-export const UNAUTHENTICATED_FULL = 64;
+/** Connections that have not finished their handshake: `--max-strangers`. */
+export const STRANGERS_TOTAL = 64;
+/** From this part of them on, a newcomer is dropped with this probability. */
+export const EARLY_DROP_FROM = 1 / 4;
 export const EARLY_DROP_PROBABILITY = 0.3;
-/** Unauthenticated connections from one IPv4 address or one IPv6 /64. */
-export const UNAUTHENTICATED_PER_SOURCE = 8;
+/** The same from one IPv4 address or one IPv6 /64: `--max-strangers-per-address`. */
+export const STRANGERS_PER_SOURCE = 8;
 /** Handshakes from one source: a bucket, and its refill. */
 export const HANDSHAKE_BURST = 10;
 export const HANDSHAKES_PER_MINUTE = 20;

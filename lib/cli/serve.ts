@@ -1,7 +1,13 @@
 /** `cifra serve`: the meeting place. */
 import { formatFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
-import { CONNECTIONS_TOTAL, DISPLAY_NAME_LIMIT, HANDSHAKES_PER_MINUTE } from "../limits.ts";
+import {
+  CONNECTIONS_TOTAL,
+  DISPLAY_NAME_LIMIT,
+  HANDSHAKES_PER_MINUTE,
+  STRANGERS_PER_SOURCE,
+  STRANGERS_TOTAL,
+} from "../limits.ts";
 import { DEFAULT_PORT, formatInviteLine } from "../client/server_address.ts";
 import type { ServerEvent } from "../server/events.ts";
 import { Server } from "../server/server.ts";
@@ -28,6 +34,8 @@ Usage: cifra serve [options]
   --invite-only                admit only clients that have the invite line
   --allow-classic              also accept the suite classic, which is for study
   --max-connections N          at most so many clients (default ${CONNECTIONS_TOTAL})
+  --max-strangers N            at most so many that have not shown who they are (default ${STRANGERS_TOTAL})
+  --max-strangers-per-address N   and so many from one address (default ${STRANGERS_PER_SOURCE})
   --handshakes-per-minute N    from one address (default ${HANDSHAKES_PER_MINUTE}; 0 does not count)
   --log-ip                     log addresses, not tags for them
   --trace                      log every protocol message; never a secret
@@ -45,6 +53,8 @@ interface ServeOptions {
   readonly inviteOnly: boolean;
   readonly allowClassic: boolean;
   readonly connections: number;
+  readonly strangers: number;
+  readonly strangersPerSource: number;
   readonly handshakesPerMinute: number;
   readonly logAddresses: boolean;
   readonly trace: boolean;
@@ -54,7 +64,15 @@ interface ServeOptions {
 export function parseServe(args: readonly string[]): ServeOptions {
   const given = parseOptions(args, {
     flags: ["invite-only", "allow-classic", "log-ip", "trace", "json", "help"],
-    values: ["port", "title", "state", "max-connections", "handshakes-per-minute"],
+    values: [
+      "port",
+      "title",
+      "state",
+      "max-connections",
+      "max-strangers",
+      "max-strangers-per-address",
+      "handshakes-per-minute",
+    ],
     lists: ["host"],
   });
   const title = given.value("title") ?? "cifra server";
@@ -69,6 +87,9 @@ export function parseServe(args: readonly string[]): ServeOptions {
     inviteOnly: given.flag("invite-only"),
     allowClassic: given.flag("allow-classic"),
     connections: given.integer("max-connections", 1, 1_000_000) ?? CONNECTIONS_TOTAL,
+    strangers: given.integer("max-strangers", 1, 1_000_000) ?? STRANGERS_TOTAL,
+    strangersPerSource: given.integer("max-strangers-per-address", 1, 1_000_000) ??
+      STRANGERS_PER_SOURCE,
     handshakesPerMinute: given.integer("handshakes-per-minute", 0, 1_000_000) ??
       HANDSHAKES_PER_MINUTE,
     logAddresses: given.flag("log-ip"),

@@ -145,7 +145,7 @@ class Attempt {
         // The other side may be busy with another candidate for as long as the meeting takes.
         const connection = new Connection(transport, () => performance.now(), MEETING_DEADLINE);
         const { rendezvousId, generation, rendezvousKey } = introduction;
-        const token = await peerPrefaceToken(rendezvousKey, identity.fingerprint);
+        const token = peerPrefaceToken(rendezvousKey, identity.fingerprint);
         const preface = encode(peerPreface, { rendezvousId, generation, token });
         await connection.sendFrame(FrameKind.preface, preface);
         return this.#consider({ connection, transport, dialledBy: "us" });
@@ -165,7 +165,7 @@ class Attempt {
     this.#knocking++;
     try {
       const { kind, body } = await connection.nextFrame();
-      if (kind !== FrameKind.preface || !await this.#isFromPeer(body)) {
+      if (kind !== FrameKind.preface || !this.#isFromPeer(body)) {
         throw new CifraError(
           "auth_failed",
           "Cannot take connection: it is not from this introduction",
@@ -180,10 +180,10 @@ class Attempt {
     }
   }
 
-  async #isFromPeer(body: Bytes): Promise<boolean> {
+  #isFromPeer(body: Bytes): boolean {
     const { introduction, peer } = this.#options;
     const { rendezvousId, generation, token } = decodePeerPreface(body);
-    const expected = await peerPrefaceToken(introduction.rendezvousKey, peer.fingerprint);
+    const expected = peerPrefaceToken(introduction.rendezvousKey, peer.fingerprint);
     return timingSafeEqual(token, expected) && generation === introduction.generation &&
       timingSafeEqual(rendezvousId, introduction.rendezvousId);
   }

@@ -168,7 +168,7 @@ export class ServerLink {
     let tick = (now: number) => connection.enforceDeadlines(now);
     const untick = ticker.add((now) => tick(now));
     try {
-      if (secret) await connection.sendFrame(FrameKind.preface, await encodeInvitePreface(secret));
+      if (secret) await connection.sendFrame(FrameKind.preface, encodeInvitePreface(secret));
       const established = await climb(connection, await starting, {
         onEvent: trace && ((event) => trace({ with: "server", ...event })),
       });
@@ -295,7 +295,7 @@ async function probe(options: ServerLinkOptions): Promise<PublicIdentity> {
   const untick = ticker.add((now) => connection.enforceDeadlines(now));
   const secret = address.inviteSecret;
   try {
-    if (secret) await connection.sendFrame(FrameKind.preface, await encodeInvitePreface(secret));
+    if (secret) await connection.sendFrame(FrameKind.preface, encodeInvitePreface(secret));
     await climb(
       connection,
       await startInitiator({

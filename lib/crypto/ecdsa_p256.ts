@@ -1,4 +1,5 @@
 /** ECDSA over P-256 with SHA-256; public keys uncompressed, signatures r‖s (IEEE P1363). */
+import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { SignatureScheme } from "./signature.ts";
@@ -11,11 +12,8 @@ const B = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn;
 
 /** The runtime imports points off the curve and fails later (attack A21), so the equation is ours. */
 function checkPublicKey(publicKey: Bytes): void {
-  const coordinate = (start: number) => {
-    let value = 0n;
-    for (let i = start; i < start + 32; i++) value = (value << 8n) | BigInt(publicKey[i]!);
-    return value;
-  };
+  const coordinate = (start: number) =>
+    BigInt(`0x${encodeHex(publicKey.subarray(start, start + 32))}`);
   if (publicKey.length === 65 && publicKey[0] === 0x04) {
     const x = coordinate(1), y = coordinate(33);
     if (x < P && y < P && (y * y - (x * x * x - 3n * x + B)) % P === 0n) return;

@@ -1,4 +1,5 @@
 /** Ed25519 (RFC 8032), refusing the keys under which anyone can sign (attack A20). */
+import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { SignatureScheme, SigningKey } from "./signature.ts";
@@ -20,15 +21,14 @@ const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([
 ]);
 
 function checkPublicKey(publicKey: Bytes): void {
-  let encoded = 0n;
-  for (let i = 31; i >= 0; i--) encoded = (encoded << 8n) | BigInt(publicKey[i] ?? 0);
-  const y = encoded & (SIGN_BIT - 1n);
-  if (publicKey.length !== 32 || y >= FIELD_PRIME || SMALL_ORDER_Y.has(y)) {
-    throw new CifraError(
-      "auth_failed",
-      "Cannot use Ed25519 key: not a canonical point of full order",
-    );
+  if (publicKey.length === 32) {
+    const y = BigInt(`0x${encodeHex(publicKey.toReversed())}`) & (SIGN_BIT - 1n);
+    if (y < FIELD_PRIME && !SMALL_ORDER_Y.has(y)) return;
   }
+  throw new CifraError(
+    "auth_failed",
+    "Cannot use Ed25519 key: not a canonical point of full order",
+  );
 }
 
 function signingKey(publicKey: Bytes, privateKey: CryptoKey): SigningKey {

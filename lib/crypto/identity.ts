@@ -73,11 +73,10 @@ export async function readIdentity(
   const signed = bundle.slice(0, bundle.length - scheme.signatureLength);
   if (identityClass === 2) checkX25519PublicKey(signed.slice(1 + scheme.publicKeyLength));
   const selfSignature = bundle.slice(signed.length);
-  const [holds, fingerprint] = await Promise.all([
-    scheme.verify(signatureKey, selfSignature, concat([BUNDLE_LABEL, signed])),
-    fingerprintOf(signed),
-  ]);
-  if (!holds) throw refuse("its signature does not hold");
+  if (!await scheme.verify(signatureKey, selfSignature, concat([BUNDLE_LABEL, signed]))) {
+    throw refuse("its signature does not hold");
+  }
+  const fingerprint = fingerprintOf(signed);
   return { identityClass, bundle: bundle.slice(), signatureKey, fingerprint };
 }
 
@@ -90,8 +89,8 @@ export function verifyBy(
   return SCHEMES[identity.identityClass].verify(identity.signatureKey, signature, data);
 }
 
-async function fingerprintOf(unsignedBundle: Bytes): Promise<Bytes> {
-  return (await sha512(FINGERPRINT_LABEL, unsignedBundle)).slice(0, FINGERPRINT_LENGTH);
+function fingerprintOf(unsignedBundle: Bytes): Bytes {
+  return sha512(FINGERPRINT_LABEL, unsignedBundle).slice(0, FINGERPRINT_LENGTH);
 }
 
 /** Makes a new identity, and the form in which it is stored. */

@@ -25,17 +25,15 @@ interface DirectionKey {
 /** Key and IV of a traffic secret: HKDF expansions under "key" and "iv". */
 async function directionKey(suite: Suite, trafficSecret: Bytes): Promise<DirectionKey> {
   const { aead } = suite;
-  const [key, iv] = await Promise.all([
-    hkdf(EMPTY, trafficSecret, encodeUtf8("key"), aead.keyLength),
-    hkdf(EMPTY, trafficSecret, encodeUtf8("iv"), aead.ivLength),
-  ]);
+  const key = hkdf(EMPTY, trafficSecret, encodeUtf8("key"), aead.keyLength);
+  const iv = hkdf(EMPTY, trafficSecret, encodeUtf8("iv"), aead.ivLength);
   const aeadKey = await aead.importKey(key);
   key.fill(0);
   return { aeadKey, iv };
 }
 
 /** The traffic secret that follows this one after a key update. */
-export function nextTrafficSecret(trafficSecret: Bytes): Promise<Bytes> {
+export function nextTrafficSecret(trafficSecret: Bytes): Bytes {
   return derive(trafficSecret, EMPTY, "upd", CHAIN_KEY_LENGTH);
 }
 
@@ -49,14 +47,10 @@ function recordNonce(iv: Bytes, counter: number): Bytes {
 }
 
 /** What `classic` signs for each record: direction, counter and hash of its sealed form. */
-async function recordSignatureInput(
-  direction: Direction,
-  counter: number,
-  sealed: Bytes,
-): Promise<Bytes> {
+function recordSignatureInput(direction: Direction, counter: number, sealed: Bytes): Bytes {
   const sequence = new Uint8Array(8);
   new DataView(sequence.buffer).setBigUint64(0, BigInt(counter));
-  return concat([RECORD_LABEL, encodeUtf8(direction), sequence, await sha512(sealed)]);
+  return concat([RECORD_LABEL, encodeUtf8(direction), sequence, sha512(sealed)]);
 }
 
 /** How `classic` signs and checks its records; the identity keys of the two sides. */
@@ -137,7 +131,7 @@ export class RecordCipher {
 
   /** Moves to the next key, counting from zero; the old one is gone. */
   async update(): Promise<void> {
-    const next = await nextTrafficSecret(this.#trafficSecret);
+    const next = nextTrafficSecret(this.#trafficSecret);
     this.#key = await directionKey(this.#suite, next);
     this.#trafficSecret.fill(0);
     this.#trafficSecret = next;
@@ -162,7 +156,7 @@ export class RecordCipher {
   async #sealSigned(key: AeadKey, counter: number, header: Bytes, inner: Bytes): Promise<Bytes> {
     const iv = systemRandom(this.#suite.aead.ivLength);
     const sealed = concat([iv, await key.seal(iv, header, inner)]);
-    const input = await recordSignatureInput(this.#direction, counter, sealed);
+    const input = recordSignatureInput(this.#direction, counter, sealed);
     return concat([sealed, await this.#signer.sign(input)]);
   }
 
@@ -171,7 +165,7 @@ export class RecordCipher {
     const sealed = record.slice(0, Math.max(0, record.length - signature.signatureLength));
     const iv = sealed.slice(0, aead.ivLength);
     // The MAC is checked before the padding, and the signature before anything opened is used.
-    const input = await recordSignatureInput(this.#direction, counter, sealed);
+    const input = recordSignatureInput(this.#direction, counter, sealed);
     const inner = await key.open(iv, header, sealed.slice(aead.ivLength));
     if (!await this.#signer.verify(record.slice(sealed.length), input)) {
       throw new CifraError("auth_failed", "Cannot open message: authentication failed");

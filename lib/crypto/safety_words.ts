@@ -15,7 +15,7 @@ const LABEL = encodeUtf8("cifra/1 words");
 export async function safetyWords(a: Bytes, b: Bytes): Promise<readonly string[]> {
   const { wordlist } = await import("@scure/bip39/wordlists/english.js");
   const [lower, higher] = encodeHex(a) < encodeHex(b) ? [a, b] : [b, a];
-  const digest = await sha512(LABEL, lower, higher);
+  const digest = sha512(LABEL, lower, higher);
   let bits = BigInt(`0x${encodeHex(digest)}`) >> BigInt(512 - WORD_COUNT * BITS_PER_WORD);
   const words: string[] = [];
   for (let i = 0; i < WORD_COUNT; i++) {

@@ -16,18 +16,18 @@ const PROTOCOL_LABEL = encodeUtf8("cifra/1\0");
 const EMPTY = new Uint8Array(0);
 
 /** T0: the hash of protocol, mode, suite and context, before the first message. */
-export function startTranscript(mode: Mode, suite: SuiteId, context: Bytes): Promise<Bytes> {
+export function startTranscript(mode: Mode, suite: SuiteId, context: Bytes): Bytes {
   const head = new Uint8Array([mode, suite, context.length >> 8, context.length & 0xff]);
   return sha512(TRANSCRIPT_LABEL, PROTOCOL_LABEL, head, context);
 }
 
 /** The transcript after `message`: H(T ‖ u32 length ‖ message). */
-export function absorb(transcript: Bytes, message: Bytes): Promise<Bytes> {
+export function absorb(transcript: Bytes, message: Bytes): Bytes {
   return sha512(transcript, encodeU32(message.length), message);
 }
 
 /** ck0 = HKDF(salt T0, psk). The psk is 32 zero bytes where there is none. */
-export function startChain(transcript: Bytes, psk: Bytes): Promise<Bytes> {
+export function startChain(transcript: Bytes, psk: Bytes): Bytes {
   return hkdf(transcript, psk, encodeUtf8("cifra/1 ck0"), CHAIN_KEY_LENGTH);
 }
 
@@ -42,15 +42,15 @@ function info(label: string, transcript: Bytes): Bytes {
 }
 
 /** Mixes `secret` into the chain: the next chain key, and the key of the box that goes with it. */
-export async function mix(
+export function mix(
   chainKey: Bytes,
   secret: Bytes,
   transcript: Bytes,
   label: string,
   aead: Aead,
-): Promise<{ readonly chainKey: Bytes; readonly box: BoxKey }> {
+): { readonly chainKey: Bytes; readonly box: BoxKey } {
   const length = CHAIN_KEY_LENGTH + aead.keyLength + aead.ivLength;
-  const output = await hkdf(chainKey, secret, info(label, transcript), length);
+  const output = hkdf(chainKey, secret, info(label, transcript), length);
   return {
     chainKey: output.slice(0, CHAIN_KEY_LENGTH),
     box: splitBoxKey(output.slice(CHAIN_KEY_LENGTH), aead),
@@ -63,21 +63,19 @@ export function derive(
   transcript: Bytes,
   label: string,
   length: number,
-): Promise<Bytes> {
+): Bytes {
   return hkdf(EMPTY, chainKey, info(label, transcript), length);
 }
 
 /** The key of a box that mixes nothing new in. */
-export async function deriveBox(
+export function deriveBox(
   chainKey: Bytes,
   transcript: Bytes,
   label: string,
   aead: Aead,
-): Promise<BoxKey> {
-  return splitBoxKey(
-    await derive(chainKey, transcript, label, aead.keyLength + aead.ivLength),
-    aead,
-  );
+): BoxKey {
+  const length = aead.keyLength + aead.ivLength;
+  return splitBoxKey(derive(chainKey, transcript, label, length), aead);
 }
 
 function splitBoxKey(output: Bytes, aead: Aead): BoxKey {

@@ -52,10 +52,8 @@ import { trafficKeys } from "./traffic_keys.ts";
 export async function startInitiator(config: InitiatorConfig): Promise<Step> {
   const { suite } = config.ours;
   const layouts = handshakeLayouts(suite);
-  const [envelopeKey, transcript0] = await Promise.all([
-    config.ours.envelopeKey(),
-    startTranscript(config.mode, suite.id, config.context),
-  ]);
+  const envelopeKey = await config.ours.envelopeKey();
+  const transcript0 = startTranscript(config.mode, suite.id, config.context);
   const m1 = encode(layouts.m1, {
     version: PROTOCOL_VERSION,
     mode: config.mode,
@@ -64,10 +62,8 @@ export async function startInitiator(config: InitiatorConfig): Promise<Step> {
     nonce: config.random(NONCE_LENGTH),
     envelopeKey: envelopeKey.publicKey,
   });
-  const [transcript, chainKey] = await Promise.all([
-    absorb(transcript0, m1),
-    startChain(transcript0, config.psk),
-  ]);
+  const transcript = absorb(transcript0, m1);
+  const chainKey = startChain(transcript0, config.psk);
   return {
     state: { name: "expect-m2", config, layouts, transcript, chainKey, envelopeKey },
     send: [frame(FrameKind.m1, m1)],
@@ -81,26 +77,22 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
   const { suite, identity } = config.ours;
   const m2 = decode(layouts.m2, body);
 
-  const [secret2, transcript2a, toResponder] = await Promise.all([
-    state.envelopeKey.decapsulate(m2.ciphertext),
-    absorb(state.transcript, body.slice(0, body.length - m2.box.length)),
-    suite.kem.encapsulate(m2.envelopeKey),
-  ]);
-  const step2 = await mix(state.chainKey, secret2, transcript2a, "m2", suite.aead);
+  const transcript2a = absorb(state.transcript, body.slice(0, body.length - m2.box.length));
+  const secret2 = await state.envelopeKey.decapsulate(m2.ciphertext);
+  const step2 = mix(state.chainKey, secret2, transcript2a, "m2", suite.aead);
   secret2.fill(0);
-  const [signature, transcript2] = await Promise.all([
-    openBox(suite.aead, step2.box, transcript2a, m2.box),
-    absorb(transcript2a, m2.box),
-  ]);
+  const signature = await openBox(suite.aead, step2.box, transcript2a, m2.box);
+  const transcript2 = absorb(transcript2a, m2.box);
   const early = { signature, transcript: transcript2a };
   if (config.pinned) await requireEarlyProof(config, config.pinned, early);
 
-  const transcript3a = await absorb(transcript2, toResponder.ciphertext);
-  const step3 = await mix(step2.chainKey, toResponder.secret, transcript3a, "m3", suite.aead);
+  const toResponder = await suite.kem.encapsulate(m2.envelopeKey);
+  const transcript3a = absorb(transcript2, toResponder.ciphertext);
+  const step3 = mix(step2.chainKey, toResponder.secret, transcript3a, "m3", suite.aead);
   toResponder.secret.fill(0);
   const box = await sealBox(suite.aead, step3.box, transcript3a, identity.bundle);
   const m3 = encode(layouts.m3, { ciphertext: toResponder.ciphertext, box });
-  const transcript = await absorb(transcript3a, box);
+  const transcript = absorb(transcript3a, box);
   const proven = config.pinned?.fingerprint;
   return {
     state: { name: "expect-m4", config, layouts, transcript, chainKey: step3.chainKey, early },
@@ -116,32 +108,34 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
 export async function receiveM4(state: ExpectM4, body: Bytes): Promise<Step> {
   const { config, layouts } = state;
   const { suite, identity } = config.ours;
-  const box4 = await deriveBox(state.chainKey, state.transcript, "m4", suite.aead);
+  const box4 = deriveBox(state.chainKey, state.transcript, "m4", suite.aead);
   const plaintext = await openBox(suite.aead, box4, state.transcript, body);
   const { bundle, displayName } = decode(layouts.m4Plaintext, plaintext);
-  const responder = await readIdentity(bundle, identityClassOf(suite.signature));
+  // The bundle of a pinned responder was checked when it was pinned.
+  const isPinned = config.pinned && timingSafeEqual(bundle, config.pinned.bundle);
+  const responder = isPinned
+    ? config.pinned!
+    : await readIdentity(bundle, identityClassOf(suite.signature));
   if (timingSafeEqual(responder.fingerprint, identity.fingerprint)) {
     throw new CifraError("auth_failed", "Cannot trust the other side: it uses our own identity");
   }
   if (!config.pinned) await requireEarlyProof(config, responder, state.early);
   config.checkResponder(responder, displayName);
-  const transcript4 = await absorb(state.transcript, body);
+  const transcript4 = absorb(state.transcript, body);
 
   const secret = config.random(SECRET_LENGTH);
   const ivSeed = config.random(IV_SEED_LENGTH);
-  const secretKey = await deriveBox(state.chainKey, transcript4, "m5 secret", suite.aead);
+  const secretKey = deriveBox(state.chainKey, transcript4, "m5 secret", suite.aead);
   const secrets = encode(layouts.m5Plaintext, { secret, ivSeed });
   const secretBox = await sealBox(suite.aead, secretKey, transcript4, secrets);
-  const transcript5a = await absorb(transcript4, secretBox);
-  const [signature, proofKey] = await Promise.all([
-    identity.sign(signatureInput(suite, config.mode, "I auth", transcript5a)),
-    deriveBox(state.chainKey, transcript5a, "m5 auth", suite.aead),
-  ]);
+  const transcript5a = absorb(transcript4, secretBox);
+  const proofKey = deriveBox(state.chainKey, transcript5a, "m5 auth", suite.aead);
+  const signature = await identity.sign(signatureInput(suite, config.mode, "I auth", transcript5a));
   const proofBox = await sealBox(suite.aead, proofKey, transcript5a, signature);
   const m5 = encode(layouts.m5, { secretBox, proofBox });
-  const transcript = await absorb(transcript5a, proofBox);
+  const transcript = absorb(transcript5a, proofBox);
   const seed = concat([secret, ivSeed]);
-  const { chainKey } = await mix(state.chainKey, seed, transcript, "m5", suite.aead);
+  const { chainKey } = mix(state.chainKey, seed, transcript, "m5", suite.aead);
   for (const used of [secret, ivSeed, secrets, seed]) used.fill(0);
   return {
     state: { name: "expect-m6", config, layouts, transcript, chainKey, responder, displayName },
@@ -158,7 +152,7 @@ export async function receiveM6(state: ExpectM6, body: Bytes): Promise<Step> {
   const { config, layouts, responder } = state;
   const { suite, identity } = config.ours;
   const { box } = decode(layouts.m6, body);
-  const box6 = await deriveBox(state.chainKey, state.transcript, "m6", suite.aead);
+  const box6 = deriveBox(state.chainKey, state.transcript, "m6", suite.aead);
   const signature = await openBox(suite.aead, box6, state.transcript, box);
   const proof = signatureInput(suite, config.mode, "R auth", state.transcript);
   if (!await verifyBy(responder, signature, proof)) {
@@ -167,7 +161,7 @@ export async function receiveM6(state: ExpectM6, body: Bytes): Promise<Step> {
       "Cannot trust the other side: its confirmation is not signed",
     );
   }
-  const keys = await trafficKeys(state.chainKey, state.transcript, box);
+  const keys = trafficKeys(state.chainKey, state.transcript, box);
   return {
     state: {
       name: "established",

@@ -47,28 +47,24 @@ export async function receiveM1(state: ExpectM1, body: Bytes): Promise<Step> {
   const layouts = handshakeLayouts(suite);
   const m1 = decode(layouts.m1, body);
 
-  const [toInitiator, envelopeKey, transcript0] = await Promise.all([
-    suite.kem.encapsulate(m1.envelopeKey),
-    ours.envelopeKey(),
-    startTranscript(config.mode, suite.id, config.context),
-  ]);
-  const [transcript1, chainKey0] = await Promise.all([
-    absorb(transcript0, body),
-    startChain(transcript0, config.psk),
-  ]);
-  const { ciphertext, secret } = toInitiator;
+  const transcript0 = startTranscript(config.mode, suite.id, config.context);
+  const transcript1 = absorb(transcript0, body);
+  const chainKey0 = startChain(transcript0, config.psk);
+  // The key is probed first: nothing is made for one that is refused.
+  const { ciphertext, secret } = await suite.kem.encapsulate(m1.envelopeKey);
+  const envelopeKey = await ours.envelopeKey();
   const nonce = config.random(NONCE_LENGTH);
   const open = concat([nonce, envelopeKey.publicKey, ciphertext]);
-  const transcript2a = await absorb(transcript1, open);
-  const [{ chainKey, box: boxKey }, signature] = await Promise.all([
-    mix(chainKey0, secret, transcript2a, "m2", suite.aead),
-    identity.sign(signatureInput(suite, config.mode, "R early", transcript2a)),
-  ]);
+  const transcript2a = absorb(transcript1, open);
+  const { chainKey, box: boxKey } = mix(chainKey0, secret, transcript2a, "m2", suite.aead);
+  const signature = await identity.sign(
+    signatureInput(suite, config.mode, "R early", transcript2a),
+  );
   secret.fill(0);
   chainKey0.fill(0);
   const box = await sealBox(suite.aead, boxKey, transcript2a, signature);
   const m2 = encode(layouts.m2, { nonce, envelopeKey: envelopeKey.publicKey, ciphertext, box });
-  const transcript = await absorb(transcript2a, box);
+  const transcript = absorb(transcript2a, box);
   return {
     state: { name: "expect-m3", config, ours, layouts, transcript, chainKey, envelopeKey },
     send: [frame(FrameKind.m2, m2)],
@@ -84,11 +80,9 @@ export async function receiveM3(state: ExpectM3, body: Bytes): Promise<Step> {
   const { config, ours, layouts } = state;
   const { suite, identity } = ours;
   const m3 = decode(layouts.m3, body);
-  const [secret, transcript3a] = await Promise.all([
-    state.envelopeKey.decapsulate(m3.ciphertext),
-    absorb(state.transcript, m3.ciphertext),
-  ]);
-  const { chainKey, box: boxKey } = await mix(
+  const transcript3a = absorb(state.transcript, m3.ciphertext);
+  const secret = await state.envelopeKey.decapsulate(m3.ciphertext);
+  const { chainKey, box: boxKey } = mix(
     state.chainKey,
     secret,
     transcript3a,
@@ -102,12 +96,12 @@ export async function receiveM3(state: ExpectM3, body: Bytes): Promise<Step> {
     throw new CifraError("auth_failed", "Cannot trust the other side: it uses our own identity");
   }
   config.checkInitiator(initiator);
-  const transcript3 = await absorb(transcript3a, m3.box);
+  const transcript3 = absorb(transcript3a, m3.box);
 
-  const box4 = await deriveBox(chainKey, transcript3, "m4", suite.aead);
+  const box4 = deriveBox(chainKey, transcript3, "m4", suite.aead);
   const named = { bundle: identity.bundle, displayName: config.displayName };
   const m4 = await sealBox(suite.aead, box4, transcript3, encode(layouts.m4Plaintext, named));
-  const transcript = await absorb(transcript3, m4);
+  const transcript = absorb(transcript3, m4);
   return {
     state: { name: "expect-m5", config, ours, layouts, transcript, chainKey, initiator },
     send: [frame(FrameKind.m4, m4)],
@@ -123,15 +117,11 @@ export async function receiveM5(state: ExpectM5, body: Bytes): Promise<Step> {
   const { config, layouts, initiator } = state;
   const { suite, identity } = state.ours;
   const m5 = decode(layouts.m5, body);
-  const [secretKey, transcript5a] = await Promise.all([
-    deriveBox(state.chainKey, state.transcript, "m5 secret", suite.aead),
-    absorb(state.transcript, m5.secretBox),
-  ]);
-  const [secrets, proofKey, transcript5] = await Promise.all([
-    openBox(suite.aead, secretKey, state.transcript, m5.secretBox),
-    deriveBox(state.chainKey, transcript5a, "m5 auth", suite.aead),
-    absorb(transcript5a, m5.proofBox),
-  ]);
+  const secretKey = deriveBox(state.chainKey, state.transcript, "m5 secret", suite.aead);
+  const secrets = await openBox(suite.aead, secretKey, state.transcript, m5.secretBox);
+  const transcript5a = absorb(state.transcript, m5.secretBox);
+  const proofKey = deriveBox(state.chainKey, transcript5a, "m5 auth", suite.aead);
+  const transcript5 = absorb(transcript5a, m5.proofBox);
   const signature = await openBox(suite.aead, proofKey, transcript5a, m5.proofBox);
   const proof = signatureInput(suite, config.mode, "I auth", transcript5a);
   if (!await verifyBy(initiator, signature, proof)) {
@@ -140,15 +130,15 @@ export async function receiveM5(state: ExpectM5, body: Bytes): Promise<Step> {
       "Cannot trust the other side: it does not hold its identity key",
     );
   }
-  const { chainKey } = await mix(state.chainKey, secrets, transcript5, "m5", suite.aead);
+  const { chainKey } = mix(state.chainKey, secrets, transcript5, "m5", suite.aead);
   secrets.fill(0);
 
-  const [confirmation, box6] = await Promise.all([
-    identity.sign(signatureInput(suite, config.mode, "R auth", transcript5)),
-    deriveBox(chainKey, transcript5, "m6", suite.aead),
-  ]);
+  const confirmation = await identity.sign(
+    signatureInput(suite, config.mode, "R auth", transcript5),
+  );
+  const box6 = deriveBox(chainKey, transcript5, "m6", suite.aead);
   const box = await sealBox(suite.aead, box6, transcript5, confirmation);
-  const keys = await trafficKeys(chainKey, transcript5, box);
+  const keys = trafficKeys(chainKey, transcript5, box);
   return {
     state: {
       name: "established",

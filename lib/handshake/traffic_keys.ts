@@ -11,18 +11,15 @@ export interface TrafficKeys {
 }
 
 /** T6 = absorb(T5, box6), and the four derivations of ck5; overwrites the chain key. */
-export async function trafficKeys(
-  chainKey: Bytes,
-  transcript5: Bytes,
-  box6: Bytes,
-): Promise<TrafficKeys> {
-  const transcript = await absorb(transcript5, box6);
-  const [initiatorToResponder, responderToInitiator, sessionId, exporter] = await Promise.all([
-    derive(chainKey, transcript, "traffic i2r", CHAIN_KEY_LENGTH),
-    derive(chainKey, transcript, "traffic r2i", CHAIN_KEY_LENGTH),
-    derive(chainKey, transcript, "sid", 16),
-    derive(chainKey, transcript, "exporter", 32),
-  ]);
+export function trafficKeys(chainKey: Bytes, transcript5: Bytes, box6: Bytes): TrafficKeys {
+  const transcript = absorb(transcript5, box6);
+  const keys = {
+    transcript,
+    initiatorToResponder: derive(chainKey, transcript, "traffic i2r", CHAIN_KEY_LENGTH),
+    responderToInitiator: derive(chainKey, transcript, "traffic r2i", CHAIN_KEY_LENGTH),
+    sessionId: derive(chainKey, transcript, "sid", 16),
+    exporter: derive(chainKey, transcript, "exporter", 32),
+  };
   chainKey.fill(0);
-  return { transcript, initiatorToResponder, responderToInitiator, sessionId, exporter };
+  return keys;
 }

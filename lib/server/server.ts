@@ -126,7 +126,7 @@ export class Server {
       sides.set(SUITE_IDS[name], ourSide(suite, identity));
     }
     const inviteSecret = await loadInviteSecret(options.folder);
-    const preface = await encodeInvitePreface(inviteSecret);
+    const preface = encodeInvitePreface(inviteSecret);
     const listener = Listener.open(options.hosts, options.port);
     return new Server(options, sides, listener, inviteSecret, preface);
   }
@@ -182,7 +182,7 @@ export class Server {
       transport.close();
       this.#options.onEvent({
         event: "refused-connection",
-        source: await this.#tag(host),
+        source: this.#tag(host),
         reason: refusal,
       });
       return;
@@ -202,7 +202,7 @@ export class Server {
       if (!(error instanceof CifraError)) {
         this.#options.onEvent({ event: "bug", reason: (error as Error).name });
       } else if (!session.channel) {
-        const tag = await this.#tag(host);
+        const tag = this.#tag(host);
         this.#options.onEvent({ event: "handshake-failed", source: tag, code: failure.code });
       }
     } finally {
@@ -231,7 +231,7 @@ export class Server {
       connection.unread(first);
     }
     const { trace, onEvent, displayName } = this.#options;
-    const tag = trace ? await this.#tag(host) : "";
+    const tag = trace ? this.#tag(host) : "";
     const established = await climb(
       connection,
       startResponder({
@@ -289,7 +289,7 @@ export class Server {
       outcomes = this.#rendezvous.register(applicant, Date.now());
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
-      const source = await this.#tag(observed.host);
+      const source = this.#tag(observed.host);
       const { code } = error;
       this.#options.onEvent({ event: "registration-refused", source, client, code });
       this.#dismiss(channel, code, error.message);
@@ -305,7 +305,7 @@ export class Server {
       frameLimit: FRAME_LIMIT_OPEN,
       silenceDeadline: SILENCE_DEADLINE / 1000,
     });
-    const source = await this.#tag(observed.host);
+    const source = this.#tag(observed.host);
     for (const outcome of outcomes) {
       if (outcome.type === "waiting") {
         const { name, wanted } = outcome;
@@ -378,13 +378,13 @@ export class Server {
   }
 
   /** An address for the log: as it is when the operator asked for that, otherwise a daily tag. */
-  async #tag(host: string): Promise<string> {
+  #tag(host: string): string {
     if (this.#options.logAddresses) return host;
     const now = performance.now();
     if (!this.#tagKey || now - this.#tagKey.since > DAY) {
       this.#tagKey = { key: systemRandom(32), since: now };
     }
-    const mac = await hmacSha512(this.#tagKey.key, encodeUtf8(host));
+    const mac = hmacSha512(this.#tagKey.key, encodeUtf8(host));
     return encodeHex(mac.subarray(0, 4));
   }
 }

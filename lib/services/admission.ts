@@ -6,6 +6,7 @@ import { parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";
 import type { ErrorCode } from "../errors.ts";
 import {
+  EARLY_DROP_FROM,
   EARLY_DROP_PROBABILITY,
   HANDSHAKE_BURST,
   HANDSHAKES_PER_MINUTE,
@@ -15,14 +16,15 @@ import {
   PENALTY_NONE,
   PENALTY_THRESHOLD,
   SOURCES_REMEMBERED,
-  UNAUTHENTICATED_EARLY_DROP,
-  UNAUTHENTICATED_FULL,
-  UNAUTHENTICATED_PER_SOURCE,
 } from "../limits.ts";
 
 /** The limits an operator can set; the rest are constants. */
 export interface AdmissionLimits {
   readonly connections: number;
+  /** Connections that have not finished their handshake; from a quarter of it on, some are dropped. */
+  readonly strangers: number;
+  /** The same from one source. */
+  readonly strangersPerSource: number;
   /** Handshakes a minute from one source, with a burst of half as many; 0 counts none. */
   readonly handshakesPerMinute: number;
 }
@@ -66,12 +68,13 @@ export class Admission {
   /** Lets a connection from `source` in, counting it as a stranger, or says why not. */
   admit(source: string, now: number): Refusal | undefined {
     if (this.#connections >= this.#limits.connections) return "full";
-    if (this.#unauthenticated >= UNAUTHENTICATED_FULL) return "early-drop";
-    const crowded = this.#unauthenticated >= UNAUTHENTICATED_EARLY_DROP;
+    const { strangers, strangersPerSource } = this.#limits;
+    if (this.#unauthenticated >= strangers) return "early-drop";
+    const crowded = this.#unauthenticated >= strangers * EARLY_DROP_FROM;
     if (crowded && this.#chance() < EARLY_DROP_PROBABILITY) return "early-drop";
     const state = this.#source(source, now);
     if (state.penalty > PENALTY_THRESHOLD) return "source-penalty";
-    if (state.unauthenticated >= UNAUTHENTICATED_PER_SOURCE) return "source-busy";
+    if (state.unauthenticated >= strangersPerSource) return "source-busy";
     if (this.#limits.handshakesPerMinute > 0) {
       if (state.tokens < 1) return "source-rate";
       state.tokens--;

@@ -24,7 +24,13 @@ import {
   RECORDS_PER_KEY,
   SILENCE_DEADLINE,
 } from "../limits.ts";
-import { type Frame, FRAME_HEADER_LENGTH, frameHeader, FrameKind } from "../wire/frame.ts";
+import {
+  type Frame,
+  FRAME_HEADER_LENGTH,
+  FrameEncoder,
+  frameHeader,
+  FrameKind,
+} from "../wire/frame.ts";
 import { badFrame, decode, encode } from "../wire/layout.ts";
 import {
   type CloseCode,
@@ -40,6 +46,11 @@ import { type Connection, endOfInput } from "./connection.ts";
 import type { MonotonicClock } from "./transport.ts";
 
 const EMPTY = new Uint8Array(0);
+/**
+ * Plaintext on its way into a cipher, for all channels of this process: WebCrypto takes its copy before
+ * `encrypt` returns, so the next record may use the same place at once.
+ */
+const PLAINTEXT_SCRATCH = new Uint8Array(new ArrayBuffer(RECORD_INNER_LIMIT));
 const MINUTE = 60_000;
 
 /** The other side's last words: why, and the last message it sent and stored. */
@@ -271,6 +282,7 @@ export class Channel {
   /** Seals and writes the queue. Small items wait for each other while a record is under way. */
   async #pump(): Promise<void> {
     const sealed: Promise<Bytes>[] = [];
+    const frames = new FrameEncoder();
     try {
       while (this.#outgoing.length > 0 || sealed.length > 0) {
         while (
@@ -284,7 +296,7 @@ export class Channel {
           }
           sealed.push(this.#sealRecord(this.#takeForRecord()));
         }
-        await this.#connection.write(await sealed.shift()!);
+        await this.#connection.write(frames.encode(FrameKind.record, await sealed.shift()!));
         this.#lastSpoken = this.#clock();
         if (this.#outgoingLength <= OUTBOUND_QUEUE_HIGH_WATER / 2) this.#wake();
       }
@@ -311,17 +323,12 @@ export class Channel {
     return this.#outgoing.splice(0, count);
   }
 
-  /** A whole frame; the counter is taken before the first await. */
+  /** The sealed body of one record; the counter is taken before the first await. */
   #sealRecord(items: readonly Item[]): Promise<Bytes> {
-    const inner = encodeItems(items);
-    const header = frameHeader(FrameKind.record, this.#sealer.sealedLength(inner.length));
+    const inner = encodeItems(items, PLAINTEXT_SCRATCH);
     this.#keyBytes += inner.length;
-    return this.#sealer.seal(header, inner).then((body) => {
-      const frame = new Uint8Array(FRAME_HEADER_LENGTH + body.length);
-      frame.set(header);
-      frame.set(body, FRAME_HEADER_LENGTH);
-      return frame;
-    });
+    const header = frameHeader(FrameKind.record, this.#sealer.sealedLength(inner.length));
+    return this.#sealer.seal(header, inner);
   }
 
   #keyIsUsedUp(): boolean {

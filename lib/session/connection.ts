@@ -95,18 +95,19 @@ export class Connection {
 
   /**
    * Ends the connection because of `cause`: tells the other side by an alert, once, unless it told us
-   * first or has not yet said anything we understood. Returns the error that stays. The alert goes out
-   * behind what is being written; nobody waits for it.
+   * first, has not yet said anything we understood, or is being written to. Returns the error that
+   * stays. Nobody waits for the alert.
    */
   fail(cause: unknown, { silently = false } = {}): CifraError {
     if (this.#failure) return this.#failure;
     const failure = toCifraError(cause);
     this.#failure = failure;
-    if (silently || !this.#understood || failure.code === "cut" || this.#writeStartedAt) {
+    const midFrame = this.#writeStartedAt !== undefined;
+    if (silently || !this.#understood || failure.code === "cut" || midFrame) {
       this.#transport.close();
     } else {
       const alert = encodeFrame(FrameKind.alert, encodeAlert(failure.code));
-      this.#writing = this.#transport.write(alert)
+      this.#writing = this.#push(alert)
         .then(() => this.#transport.closeWrite())
         .catch(() => {})
         .finally(() => this.#transport.close());
@@ -187,15 +188,21 @@ export class Connection {
 
   async #writeAll(data: Bytes): Promise<void> {
     if (this.#failure) throw this.#failure;
+    try {
+      await this.#push(data);
+    } catch (error) {
+      throw this.fail(error, { silently: true });
+    }
+  }
+
+  /** The transport may take less than it is given. */
+  async #push(data: Bytes): Promise<void> {
     this.#writeStartedAt = this.#clock();
     try {
-      // The transport may take less than it is given.
       for (let offset = 0; offset < data.length;) {
         offset += await this.#transport.write(data.subarray(offset));
         this.#writeStartedAt = this.#clock();
       }
-    } catch (error) {
-      throw this.fail(error, { silently: true });
     } finally {
       this.#writeStartedAt = undefined;
     }

@@ -37,10 +37,21 @@ export function frameHeader(kind: FrameKind, bodyLength: number): Bytes {
 
 /** A whole frame. */
 export function encodeFrame(kind: FrameKind, body: Bytes): Bytes {
-  const frame = new Uint8Array(FRAME_HEADER_LENGTH + body.length);
-  frame.set(frameHeader(kind, body.length));
-  frame.set(body, FRAME_HEADER_LENGTH);
-  return frame;
+  return new FrameEncoder().encode(kind, body);
+}
+
+/** Encodes one frame after the other in the same place: each must be sent before the next is encoded. */
+export class FrameEncoder {
+  #buffer: Bytes = new Uint8Array(0);
+
+  /** A whole frame, good until the next call. */
+  encode(kind: FrameKind, body: Bytes): Bytes {
+    const length = FRAME_HEADER_LENGTH + body.length;
+    if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
+    this.#buffer.set(frameHeader(kind, body.length));
+    this.#buffer.set(body, FRAME_HEADER_LENGTH);
+    return this.#buffer.subarray(0, length);
+  }
 }
 
 /**

@@ -86,17 +86,17 @@ export const peerPreface = struct({
 });
 
 /** The token of a peer preface: HMAC(rv_key, "preface" ‖ fingerprint of the dialler), cut. */
-export async function peerPrefaceToken(key: Bytes, diallerFingerprint: Bytes): Promise<Bytes> {
-  return (await hmacSha512(key, PEER_PREFACE_LABEL, diallerFingerprint)).slice(0, TOKEN_LENGTH);
+export function peerPrefaceToken(key: Bytes, diallerFingerprint: Bytes): Bytes {
+  return hmacSha512(key, PEER_PREFACE_LABEL, diallerFingerprint).slice(0, TOKEN_LENGTH);
 }
 
 /** What a client with an invite sends first. The identifier names the invite without revealing it. */
 export const invitePreface = struct({ inviteId: bytes(16), token: bytes(TOKEN_LENGTH) });
 
 /** The preface body for an invite secret. */
-export async function encodeInvitePreface(secret: Bytes): Promise<Bytes> {
-  const inviteId = (await sha512(INVITE_ID_LABEL, secret)).slice(0, 16);
-  const mac = await hmacSha512(secret, INVITE_PREFACE_LABEL, inviteId);
+export function encodeInvitePreface(secret: Bytes): Bytes {
+  const inviteId = sha512(INVITE_ID_LABEL, secret).slice(0, 16);
+  const mac = hmacSha512(secret, INVITE_PREFACE_LABEL, inviteId);
   return encode(invitePreface, { inviteId, token: mac.slice(0, TOKEN_LENGTH) });
 }
 

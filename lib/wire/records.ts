@@ -42,12 +42,16 @@ export function paddedLength(length: number): number {
   return bucket;
 }
 
-/** The plaintext of a record: `u8 type | u32 length | body` for each item, then zeros. */
-export function encodeItems(items: readonly Item[]): Bytes {
+/**
+ * The plaintext of a record: `u8 type | u32 length | body` for each item, then zeros. Stands in `scratch`
+ * when it is given, so that a long stream does not allocate for every record.
+ */
+export function encodeItems(items: readonly Item[], scratch?: Bytes): Bytes {
   let length = 0;
   for (const item of items) length += itemLength(item);
   if (length > RECORD_INNER_LIMIT) throw new RangeError(`${length} bytes do not fit a record`);
-  const inner = new Uint8Array(paddedLength(length));
+  const padded = paddedLength(length);
+  const inner = scratch ? scratch.subarray(0, padded).fill(0, length) : new Uint8Array(padded);
   let offset = 0;
   for (const { type, body } of items) {
     inner[offset] = type;

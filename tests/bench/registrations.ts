@@ -1,0 +1,56 @@
+/** Full registrations a second: a new TCP connection, the ladder, m7, m8; server and clients apart. */
+import type { OurSide } from "../../lib/handshake/state.ts";
+import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
+import { encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
+import { CloseCode, ItemType } from "../../lib/wire/records.ts";
+import { connect, newcomer, report, startServer } from "./bench.ts";
+
+let sequence = 0n;
+
+async function register(ours: OurSide, name: string, port: number): Promise<void> {
+  const channel = await connect(ours, port);
+  sequence++;
+  channel.send(
+    ItemType.request,
+    encodeServerRequest({
+      type: "register",
+      name,
+      wanted: "nobody",
+      receivePort: 40_000,
+      sendPort: 40_001,
+      capabilities: 0,
+      registrationSequence: sequence,
+      advertised: [],
+    }),
+  );
+  if (await channel.receive() === null) throw channel.failure;
+  await channel.close(CloseCode.done);
+  channel.destroy();
+}
+
+const server = await startServer("--allow-classic");
+try {
+  for (const suite of SUITE_NAMES.toReversed()) {
+    // Making an RSA key takes most of a second, and a client has one ready while its user types.
+    const sides = await Promise.all(Array.from({ length: 16 }, () => newcomer(suite)));
+    const keyed = await Promise.all(sides.map(async (side) => {
+      if (suite === "modern") return side;
+      const key = await side.suite.kem.generate();
+      return { ...side, envelopeKey: () => Promise.resolve(key) };
+    }));
+    for (const width of [1, 16]) {
+      const total = suite === "modern" ? 1200 : 160;
+      const each = Math.floor(total / width);
+      const crowd = keyed.slice(0, width);
+      await Promise.all(crowd.map((side, i) => register(side, `warm${i}`, server.hello.port)));
+      const start = performance.now();
+      await Promise.all(crowd.map(async (side, i) => {
+        for (let n = 0; n < each; n++) await register(side, `user${i}`, server.hello.port);
+      }));
+      const perSecond = each * width / (performance.now() - start) * 1000;
+      report(`registrations, ${suite}, ${width} at once`, `${perSecond.toFixed(0)}/s`);
+    }
+  }
+} finally {
+  await server.stop();
+}
