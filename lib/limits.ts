@@ -3,7 +3,7 @@
 const KIB = 1024;
 const SECOND = 1000;
 
-// --- Frames and records (protocol.md 3.2, 3.5) ---
+// --- Frames and records (PROTOCOL.md 3.2, 3.5) ---
 
 /** Largest frame before authentication: the longest handshake message is under 3 KiB. */
 export const FRAME_LIMIT_HANDSHAKE = 8 * KIB;
@@ -19,7 +19,7 @@ export const ITEM_BODY_LIMIT = RECORD_INNER_LIMIT - ITEM_HEADER_LENGTH;
 export const PADDING_MINIMUM = 64;
 export const PADDING_STEP = 4 * KIB;
 
-// --- Keys (protocol.md 3.6) ---
+// --- Keys (PROTOCOL.md 3.6) ---
 
 /** Records after which a sender changes its key; the hard stop is the receiver's patience. */
 export const RECORDS_PER_KEY = 2 ** 20;
@@ -36,7 +36,7 @@ export const ENVELOPE_KEY_LIFETIME = 10 * 60 * SECOND;
 /** RSA envelope keys kept in stock, made one at a time. */
 export const ENVELOPE_KEY_POOL = 8;
 
-// --- Deadlines (reliability.md 5.1) ---
+// --- Deadlines (PROTOCOL.md 4) ---
 
 export const FIRST_BYTE_DEADLINE = 3 * SECOND;
 /** From the first byte of a handshake frame to its last. */
@@ -71,7 +71,7 @@ export const RECORDS_IN_FLIGHT = 8;
 /** Bytes of a conversation sent but not yet taken by the receiving program. */
 export const CONVERSATION_WINDOW = 4 * 1024 * KIB;
 
-// --- Server (reliability.md 5.1) ---
+// --- Server (PROTOCOL.md 4) ---
 
 /** Default of `--max-connections`. */
 export const CONNECTIONS_TOTAL = 1024;
@@ -101,7 +101,7 @@ export const ACCEPT_PAUSE = 100;
 /** Introductions a client may get in an hour. */
 export const INTRODUCTIONS_PER_HOUR = 30;
 
-// --- Peers (protocol.md 3.8) ---
+// --- Peers (PROTOCOL.md 3.8) ---
 
 /** Addresses dialled for one introduction. */
 export const DIAL_ATTEMPTS = 6;
@@ -120,7 +120,7 @@ export const PORT_MINIMUM = 1024;
 export const TEXT_LIMIT = 16 * KIB;
 /** A server's name for itself, in bytes of UTF-8. */
 export const DISPLAY_NAME_LIMIT = 32;
-/** A name (protocol.md, attack A14). */
+/** A name (PROTOCOL.md, attack A14). */
 export const NAME_LIMIT = 32;
 /** A sentence to a person inside a protocol message, in bytes of UTF-8. */
 export const REASON_LIMIT = 200;

@@ -14,7 +14,7 @@ const PLACEHOLDER = "\x00";
 
 /**
  * Removes control characters (newline and tab stay), and writes marks that reorder or hide text as
- * escapes (protocol.md, attack A22).
+ * escapes (PROTOCOL.md, attack A22).
  */
 export function sanitize(text: string): string {
   return text

@@ -1,6 +1,6 @@
 /**
  * Two introduced programs find each other: both listen, both dial, and the one with the lower
- * fingerprint chooses which connection is used (protocol.md 3.8).
+ * fingerprint chooses which connection is used (PROTOCOL.md 3.8).
  */
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";

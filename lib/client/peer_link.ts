@@ -207,7 +207,7 @@ export class PeerLink {
     this.#progress = undefined;
   }
 
-  /** A goodbye whose counters disagree with ours is no goodbye (protocol.md 3.6). */
+  /** A goodbye whose counters disagree with ours is no goodbye (PROTOCOL.md 3.6). */
   #judgeEnding(): Ending {
     const { goodbye, failure } = this.#channel;
     if (!goodbye) return { type: "cut", error: failure ?? cut("The connection was cut") };

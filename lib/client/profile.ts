@@ -66,7 +66,7 @@ export class Profile {
 
   /**
    * A number for the next registration, higher than any before: the clock, unless the clock has gone
-   * back since (protocol.md 3.7).
+   * back since (PROTOCOL.md 3.7).
    */
   async nextRegistrationSequence(now: number): Promise<bigint> {
     const text = await this.#folder.read(SEQUENCE_FILE);

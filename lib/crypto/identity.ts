@@ -1,4 +1,4 @@
-/** Who somebody is: the identity bundle, its fingerprint, and our own identity key (protocol.md 3.2). */
+/** Who somebody is: the identity bundle, its fingerprint, and our own identity key (PROTOCOL.md 3.2). */
 import { concat } from "@std/bytes/concat";
 import { decodeBase32, encodeBase32 } from "@std/encoding/base32";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";

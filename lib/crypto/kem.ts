@@ -10,12 +10,12 @@ export interface KemKeyPair {
   readonly publicKey: Bytes;
   /**
    * The 32-byte secret in `ciphertext`. Never throws: anything that does not open gives 32 random
-   * bytes, so the failure shows only where authentication fails anyway (protocol.md 3.1, attack A6).
+   * bytes, so the failure shows only where authentication fails anyway (PROTOCOL.md 3.1, attack A6).
    */
   decapsulate(ciphertext: Bytes): Promise<Bytes>;
 }
 
-/** A key encapsulation mechanism: the envelope keys of the ladder (protocol.md 3.1). */
+/** A key encapsulation mechanism: the envelope keys of the ladder (PROTOCOL.md 3.1). */
 export interface Kem {
   readonly name: string;
   readonly publicKeyLength: number;
@@ -26,7 +26,7 @@ export interface Kem {
   encapsulate(publicKey: Bytes): Promise<{ readonly ciphertext: Bytes; readonly secret: Bytes }>;
 }
 
-/** Runs a decapsulation under the fault policy of protocol.md 3.1: a failure is a random secret. */
+/** Runs a decapsulation under the fault policy of PROTOCOL.md 3.1: a failure is a random secret. */
 export async function decapsulateOrRandom(decapsulate: () => Promise<Bytes>): Promise<Bytes> {
   // Drawn before the outcome is known, so that both outcomes cost the same.
   const decoy = systemRandom(KEM_SECRET_LENGTH);

@@ -1,6 +1,6 @@
 /**
  * The protection of records in one direction: a key, a counter that is never sent, and the next key
- * out of this one (protocol.md 3.5, 3.6).
+ * out of this one (PROTOCOL.md 3.5, 3.6).
  */
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";

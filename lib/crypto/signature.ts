@@ -7,7 +7,7 @@ export interface SigningKey {
   sign(data: Bytes): Promise<Bytes>;
 }
 
-/** A signature scheme with the checks its public keys need (protocol.md 3.1). */
+/** A signature scheme with the checks its public keys need (PROTOCOL.md 3.1). */
 export interface SignatureScheme {
   readonly name: string;
   readonly publicKeyLength: number;

@@ -1,4 +1,4 @@
-/** The three suites of protocol.md 3.1. There is no negotiation: a client names one, a server takes it or not. */
+/** The three suites of PROTOCOL.md 3.1. There is no negotiation: a client names one, a server takes it or not. */
 import { type Aead, aes256CbcHs512, aes256Gcm } from "./aead.ts";
 import { ecdsaP256 } from "./ecdsa_p256.ts";
 import { ed25519 } from "./ed25519.ts";
@@ -18,7 +18,7 @@ export interface Suite {
   readonly kem: Kem;
   readonly signature: SignatureScheme;
   readonly aead: Aead;
-  /** For study: each record also carries an ECDSA signature and a random IV (protocol.md 3.5). */
+  /** For study: each record also carries an ECDSA signature and a random IV (PROTOCOL.md 3.5). */
   readonly signedRecords: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** The running hash of everything said, and the keys that come out of it (protocol.md 3.3). */
+/** The running hash of everything said, and the keys that come out of it (PROTOCOL.md 3.3). */
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeU32, encodeUtf8 } from "../bytes.ts";
 import type { Aead } from "./aead.ts";

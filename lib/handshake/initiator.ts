@@ -1,5 +1,5 @@
 /**
- * The ladder of the side that speaks first (protocol.md 3.4):
+ * The ladder of the side that speaks first (PROTOCOL.md 3.4):
  *
  *   -> m1  version, mode, suite, flags, nonce_I, epk_I
  *   <- m2  nonce_R, epk_R, ct2, box2{ Sig_R("R early", T2a) }
@@ -121,6 +121,9 @@ export async function receiveM4(state: ExpectM4, body: Bytes): Promise<Step> {
   }
   if (!config.pinned) await requireEarlyProof(config, responder, state.early);
   config.checkResponder(responder, displayName);
+  if (config.pinned && !timingSafeEqual(responder.fingerprint, config.pinned.fingerprint)) {
+    throw new CifraError("auth_failed", "Cannot trust the other side: it names another identity");
+  }
   const transcript4 = absorb(state.transcript, body);
 
   const secret = config.random(SECRET_LENGTH);

@@ -1,4 +1,4 @@
-/** The ladder of the side that answers; the messages are listed in initiator.ts (protocol.md 3.4). */
+/** The ladder of the side that answers; the messages are listed in initiator.ts (PROTOCOL.md 3.4). */
 import { concat } from "@std/bytes/concat";
 import type { Bytes } from "../bytes.ts";
 import { identityClassOf, readIdentity, verifyBy } from "../crypto/identity.ts";

@@ -12,7 +12,7 @@ import type { HandshakeLayouts } from "../wire/handshake_messages.ts";
 export interface OurSide {
   readonly suite: Suite;
   readonly identity: Identity;
-  /** Supplies the envelope key: fresh, or out of a stock of fresh ones (protocol.md 3.7). */
+  /** Supplies the envelope key: fresh, or out of a stock of fresh ones (PROTOCOL.md 3.7). */
   readonly envelopeKey: () => Promise<KemKeyPair>;
 }
 
@@ -75,7 +75,7 @@ export interface Established {
   readonly receiveSecret: Bytes;
   /** 16 bytes that name this channel. */
   readonly sessionId: Bytes;
-  /** 32 bytes to bind other proofs to this channel (protocol.md 3.10). */
+  /** 32 bytes to bind other proofs to this channel (PROTOCOL.md 3.10). */
   readonly exporter: Bytes;
 }
 

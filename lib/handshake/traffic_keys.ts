@@ -1,7 +1,7 @@
 import type { Bytes } from "../bytes.ts";
 import { absorb, CHAIN_KEY_LENGTH, derive } from "../crypto/transcript.ts";
 
-/** What both sides derive once m6 is in the transcript (protocol.md 3.4, message 6). */
+/** What both sides derive once m6 is in the transcript (PROTOCOL.md 3.4, message 6). */
 export interface TrafficKeys {
   readonly transcript: Bytes;
   readonly initiatorToResponder: Bytes;

@@ -1,4 +1,4 @@
-/** What an operator is told. Every field is listed here; nothing else reaches a log (reliability.md 5.3). */
+/** What an operator is told. Every field is listed here; nothing else reaches a log (PROTOCOL.md 4). */
 import type { SuiteName } from "../crypto/suite.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { LadderEvent } from "../handshake/state.ts";

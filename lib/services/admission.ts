@@ -1,6 +1,6 @@
 /**
  * Who may open a connection right now: few strangers at once, fewer from one place, and a wait for
- * those who misbehave (reliability.md 5.1). Rules over a clock; the server counts through it.
+ * those who misbehave (PROTOCOL.md 4). Rules over a clock; the server counts through it.
  */
 import { parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";

@@ -4,7 +4,7 @@ import { ENVELOPE_KEY_LIFETIME, ENVELOPE_KEY_POOL, ENVELOPE_KEY_USES } from "../
 
 /**
  * Gives a fresh key while the stock lasts, otherwise the present one again, at most 256 times and for
- * ten minutes (protocol.md 3.7). One key is made at a time, so asking fast costs one processor and not
+ * ten minutes (PROTOCOL.md 3.7). One key is made at a time, so asking fast costs one processor and not
  * all; the first one is made when the first handshake asks.
  */
 export class EnvelopeKeyStock {

@@ -1,4 +1,4 @@
-/** Which names there are (protocol.md, attack A14). */
+/** Which names there are (PROTOCOL.md, attack A14). */
 import { CifraError } from "../errors.ts";
 import { NAME_LIMIT } from "../limits.ts";
 

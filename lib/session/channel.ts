@@ -1,6 +1,6 @@
 /**
  * The channel that the ladder leads to: items both ways, sealed in records, several to a record when
- * they queue up, several records in flight when data flows (protocol.md 3.5, 3.6).
+ * they queue up, several records in flight when data flows (PROTOCOL.md 3.5, 3.6).
  */
 import type { Bytes } from "../bytes.ts";
 import { type Direction, RecordCipher } from "../crypto/record_cipher.ts";

@@ -15,6 +15,8 @@ import { decodeAlert, encodeAlert } from "../wire/alert.ts";
 import { encodeFrame, type Frame, FrameDecoder, FrameKind } from "../wire/frame.ts";
 import type { MonotonicClock, Transport } from "./transport.ts";
 
+const NOTHING = new Uint8Array(0);
+
 /**
  * One connection before and under a channel. It owns no timer: whoever owns the connection calls
  * `enforceDeadlines` about once a second, which keeps thousands of idle ones free of timers.
@@ -66,6 +68,7 @@ export class Connection {
       if (frames === null) throw this.fail(endOfInput());
       this.#ready = frames;
     }
+    this.#heedAlert();
     return this.#ready.shift()!;
   }
 
@@ -76,8 +79,27 @@ export class Connection {
 
   /** The next frames, at least one, in order; null at an end of input between frames. */
   async nextFrames(): Promise<Frame[] | null> {
-    if (this.#ready.length > 0) return this.#ready.splice(0);
-    return await this.#readFrames();
+    if (this.#ready.length === 0) {
+      const frames = await this.#readFrames();
+      if (frames === null) return null;
+      this.#ready = frames;
+    }
+    this.#heedAlert();
+    const alert = this.#ready.findIndex(({ kind }) => kind === FrameKind.alert);
+    return this.#ready.splice(0, alert === -1 ? this.#ready.length : alert);
+  }
+
+  /** An alert ends the connection, in its turn: what came before it counts. */
+  #heedAlert(): void {
+    const { kind, body } = this.#ready[0]!;
+    if (kind !== FrameKind.alert) return;
+    let told: unknown;
+    try {
+      told = decodeAlert(body);
+    } catch (error) {
+      told = error;
+    }
+    throw this.fail(told, { silently: true });
   }
 
   /** Sends one frame; resolves when the transport has taken all of it. */
@@ -127,7 +149,7 @@ export class Connection {
     this.#transport.close();
   }
 
-  /** Fails the connection when one of its deadlines (reliability.md 5.1) has passed. */
+  /** Fails the connection when one of its deadlines (PROTOCOL.md 4) has passed. */
   enforceDeadlines(now: number = this.#clock()): void {
     if (this.#failure) return;
     const late = this.#lateness(now);
@@ -153,6 +175,7 @@ export class Connection {
     try {
       for (;;) {
         if (this.#failure) throw this.#failure;
+        if (this.#decoder.failed) this.#decoder.push(NOTHING);
         const count = await this.#transport.read(this.#readBuffer);
         if (this.#failure) throw this.#failure;
         if (count === null) {
@@ -166,9 +189,6 @@ export class Connection {
         this.#frameStartedAt = this.#decoder.midFrame
           ? (frames.length > 0 ? undefined : this.#frameStartedAt) ?? this.#clock()
           : undefined;
-        for (const { kind, body } of frames) {
-          if (kind === FrameKind.alert) throw this.fail(decodeAlert(body), { silently: true });
-        }
         if (frames.length > 0) return frames;
       }
     } catch (error) {

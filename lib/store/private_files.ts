@@ -6,7 +6,7 @@ import { CifraError } from "../errors.ts";
 
 const LARGEST_FILE = 1024 * 1024;
 
-/** One folder of private files, mode 0700; the files in it are 0600 (reliability.md 5.4). */
+/** One folder of private files, mode 0700; the files in it are 0600 (PROTOCOL.md 4). */
 export class PrivateFolder {
   readonly path: string;
 

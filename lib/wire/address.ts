@@ -1,4 +1,5 @@
 /** IP addresses as values: their wire form, their text form, and what kind of place they name. */
+import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { badFrame, type Layout, struct, u16, u8 } from "./layout.ts";
 
@@ -28,7 +29,9 @@ export function parseAddress(text: string): Bytes | undefined {
   const dotted = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
   if (dotted) {
     const parts = dotted.slice(1).map(Number);
-    return parts.every((part) => part < 256) ? new Uint8Array(parts) : undefined;
+    // A leading zero means octal to some programs and nothing to others.
+    const plain = dotted.slice(1).every((part) => part === "0" || !part.startsWith("0"));
+    return plain && parts.every((part) => part < 256) ? new Uint8Array(parts) : undefined;
   }
   if (!text.includes(":") || !/^[0-9a-f:.]+$/i.test(text)) return undefined;
   let canonical: string;
@@ -79,9 +82,22 @@ export function addressScope(address: string): AddressScope {
     if (bytes[15] === 0) return "unspecified";
     if (bytes[15] === 1) return "loopback";
   }
+  const inner = embeddedIpv4(bytes);
+  if (inner) return addressScope(formatAddress(inner));
   if (a === 0xff) return "multicast";
   if (a === 0xfe && (b & 0xc0) === 0x80) return "link-local";
   return (a & 0xfe) === 0xfc ? "private" : "public";
+}
+
+/** The IPv4 address inside an IPv6 one that some router would turn back into it. */
+function embeddedIpv4(bytes: Bytes): Bytes | undefined {
+  const groups = encodeHex(bytes);
+  const compatible = "0".repeat(24), translated = "0".repeat(16) + "ffff0000";
+  const nat64 = "0064ff9b" + "0".repeat(16), sixToFour = "2002";
+  if ([compatible, translated, nat64].some((prefix) => groups.startsWith(prefix))) {
+    return bytes.slice(12);
+  }
+  return groups.startsWith(sixToFour) ? bytes.slice(2, 6) : undefined;
 }
 
 function isMapped(bytes: Bytes): boolean {

@@ -47,9 +47,17 @@ const HINTS: Partial<Readonly<Record<AlertCode, string>>> = {
   bad_version: "use the same version of cifra on both sides",
 };
 
+/** Why we do not trust somebody is not their business: every such failure looks the same from outside. */
+const NOT_TRUSTED: ReadonlySet<ErrorCode> = new Set([
+  "identity_unknown",
+  "identity_changed",
+  "suite_downgrade",
+]);
+
 /** The body of the alert for `code`; failures without a code of their own say `refused`. */
 export function encodeAlert(code: ErrorCode): Bytes {
-  const known = code in ALERT_CODES ? code as AlertCode : "refused";
+  const told = NOT_TRUSTED.has(code) ? "auth_failed" : code;
+  const known = told in ALERT_CODES ? told as AlertCode : "refused";
   return encode(layout, { code: ALERT_CODES[known] });
 }
 

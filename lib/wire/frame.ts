@@ -1,4 +1,4 @@
-/** Frames: `u32 length | u8 kind | body`, the length counting kind and body (protocol.md 3.2). */
+/** Frames: `u32 length | u8 kind | body`, the length counting kind and body (PROTOCOL.md 3.2). */
 import type { Bytes } from "../bytes.ts";
 import { FRAME_BUFFER_START } from "../limits.ts";
 import { badFrame } from "./layout.ts";
@@ -66,9 +66,15 @@ export class FrameDecoder {
   #body: Bytes | undefined;
   #bodyFilled = 0;
   #bodyLength = 0;
+  #failure: unknown;
 
   constructor(limit: number) {
     this.limit = limit;
+  }
+
+  /** Whether a bad frame has come: nothing after it can be read. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** Whether a frame has begun and not ended: an end of input now is a cut. */
@@ -76,17 +82,31 @@ export class FrameDecoder {
     return this.#headerFilled > 0;
   }
 
-  /** Takes `piece` and returns the frames it completes; throws `bad_frame`. */
+  /**
+   * Takes `piece` and returns the frames it completes; throws `bad_frame`. Frames before a bad one are
+   * returned, however the bytes were cut, and every call after that throws.
+   */
   push(piece: Bytes): Frame[] {
+    if (this.#failure) throw this.#failure;
     const frames: Frame[] = [];
-    let offset = 0;
-    while (offset < piece.length) {
-      if (this.#headerFilled < FRAME_HEADER_LENGTH) {
-        offset += this.#takeHeader(piece, offset);
-        if (this.#headerFilled < FRAME_HEADER_LENGTH) break;
-      }
-      offset += this.#takeBody(piece, offset);
-      if (this.#bodyFilled < this.#bodyLength) break;
+    try {
+      for (let offset = 0; offset < piece.length;) offset += this.#take(piece, offset, frames);
+    } catch (error) {
+      this.#failure = error;
+      if (frames.length === 0) throw error;
+    }
+    return frames;
+  }
+
+  /** Takes what belongs together at `offset`, and says how much that was. */
+  #take(piece: Bytes, offset: number, frames: Frame[]): number {
+    let taken = 0;
+    if (this.#headerFilled < FRAME_HEADER_LENGTH) {
+      taken = this.#takeHeader(piece, offset);
+      if (this.#headerFilled < FRAME_HEADER_LENGTH) return taken;
+    }
+    taken += this.#takeBody(piece, offset + taken);
+    if (this.#bodyFilled === this.#bodyLength) {
       frames.push({
         kind: this.#header[4] as FrameKind,
         body: this.#body ?? new Uint8Array(0),
@@ -94,7 +114,7 @@ export class FrameDecoder {
       this.#headerFilled = 0;
       this.#body = undefined;
     }
-    return frames;
+    return taken;
   }
 
   #takeHeader(piece: Bytes, offset: number): number {

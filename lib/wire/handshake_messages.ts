@@ -1,4 +1,4 @@
-/** m1 to m6 and the prefaces, as a table per suite (protocol.md 3.4, 3.8). */
+/** m1 to m6 and the prefaces, as a table per suite (PROTOCOL.md 3.4, 3.8). */
 import { type Bytes, encodeU32, encodeUtf8 } from "../bytes.ts";
 import { bundleLength, FINGERPRINT_LENGTH, identityClassOf } from "../crypto/identity.ts";
 import type { Suite } from "../crypto/suite.ts";
@@ -107,7 +107,7 @@ const peerContextLayout = struct({
   responder: bytes(FINGERPRINT_LENGTH),
 });
 
-/** The context of mode 2: rv_id ‖ generation ‖ fp_I ‖ fp_R (protocol.md 3.3). */
+/** The context of mode 2: rv_id ‖ generation ‖ fp_I ‖ fp_R (PROTOCOL.md 3.3). */
 export function peerContext(
   rendezvousId: Bytes,
   generation: number,

@@ -1,4 +1,4 @@
-/** What two people's programs say to each other after the ladder (protocol.md 3.8). */
+/** What two people's programs say to each other after the ladder (PROTOCOL.md 3.8). */
 import { NAME_LIMIT } from "../limits.ts";
 import { type Of, rest, struct, tagged, text, u64 } from "./layout.ts";
 

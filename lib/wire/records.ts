@@ -1,4 +1,4 @@
-/** What stands inside a record: one or more items, then zero padding (protocol.md 3.5). */
+/** What stands inside a record: one or more items, then zero padding (PROTOCOL.md 3.5). */
 import type { Bytes } from "../bytes.ts";
 import {
   ITEM_HEADER_LENGTH,

@@ -1,4 +1,4 @@
-/** What clients and the server say to each other after the ladder (protocol.md 3.7). */
+/** What clients and the server say to each other after the ladder (PROTOCOL.md 3.7). */
 import type { Bytes } from "../bytes.ts";
 import { bundleLength } from "../crypto/identity.ts";
 import { ADVERTISED_ADDRESSES, DIAL_ATTEMPTS, NAME_LIMIT, REASON_LIMIT } from "../limits.ts";

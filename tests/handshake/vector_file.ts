@@ -1,0 +1,140 @@
+/** The files in tests/vectors/handshake/: their shape, and the people and keys they describe. */
+import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
+import { concat } from "@std/bytes/concat";
+import { decodeHex } from "@std/encoding/hex";
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { Buffer } from "node:buffer";
+import type { Bytes } from "../../lib/bytes.ts";
+import { type Identity, openIdentity } from "../../lib/crypto/identity.ts";
+import type { Kem, KemKeyPair } from "../../lib/crypto/kem.ts";
+import { loadPostQuantumProvider } from "../../lib/crypto/post_quantum.ts";
+import { rsaKeyPair } from "../../lib/crypto/rsa_kem.ts";
+import type { SuiteName } from "../../lib/crypto/suite.ts";
+import { xwingKeyPair } from "../../lib/crypto/xwing.ts";
+import {
+  agree,
+  combine,
+  type PrivateEnvelope,
+  rawPublicKey,
+  type ReferenceOutput,
+} from "./reference.ts";
+
+/** One side's secrets and public parts; bytes are hexadecimal. */
+export interface VectorSide {
+  readonly identity: {
+    readonly bundle: string;
+    readonly fingerprint: string;
+    readonly signature_pkcs8: string;
+    /** The X25519 key inside the bundle, modern only. */
+    readonly agreement_pkcs8?: string;
+  };
+  readonly envelope: PrivateEnvelope;
+  readonly envelope_public_key: string;
+  readonly nonce: string;
+  /** modern: the 32 bytes of ML-KEM's randomness and the ephemeral key of its encapsulation. */
+  readonly encapsulation?: { readonly mlkem_m: string; readonly x25519_pkcs8: string };
+}
+
+/** The first record of a direction. */
+export interface VectorRecord {
+  readonly inner: string;
+  /** With its header. */
+  readonly frame: string;
+}
+
+/** One ladder. */
+export interface VectorRun extends ReferenceOutput {
+  readonly mode: 1 | 2 | 3;
+  readonly context: string;
+  readonly psk: string;
+  readonly display_name: string;
+  readonly initiator: VectorSide;
+  readonly responder: VectorSide;
+  readonly secret: string;
+  readonly iv_seed: string;
+  /** m1 to m6: bodies, without frame headers. */
+  readonly messages: readonly string[];
+  readonly m7: VectorRecord;
+  readonly m8: VectorRecord;
+}
+
+/** One file. */
+export interface VectorFile {
+  readonly suite: SuiteName;
+  readonly suite_id: number;
+  readonly runs: readonly VectorRun[];
+}
+
+const FOLDER = new URL("../vectors/handshake/", import.meta.url);
+
+export function vectorUrl(suite: SuiteName): URL {
+  return new URL(`${suite}.json`, FOLDER);
+}
+
+export function formatVectorFile(file: VectorFile): string {
+  return JSON.stringify(file, null, 2) + "\n";
+}
+
+export async function readVectorFile(suite: SuiteName): Promise<VectorFile> {
+  return JSON.parse(await Deno.readTextFile(vectorUrl(suite)));
+}
+
+/** The identity of a side, private key and all. */
+export function identityOf({ identity }: VectorSide): Promise<Identity> {
+  const { bundle, signature_pkcs8, agreement_pkcs8 } = identity;
+  return openIdentity({
+    bundle: decodeHex(bundle),
+    signatureKey: decodeHex(signature_pkcs8),
+    agreementKey: agreement_pkcs8 === undefined ? undefined : decodeHex(agreement_pkcs8),
+  });
+}
+
+/** The library's key pair for a private envelope key. */
+export async function envelopePair(
+  suite: SuiteName,
+  envelope: PrivateEnvelope,
+): Promise<KemKeyPair> {
+  const { subtle } = crypto;
+  if ("rsa_pkcs8" in envelope) {
+    const pkcs8 = decodeHex(envelope.rsa_pkcs8);
+    const algorithm = { name: "RSA-OAEP", hash: suite === "rsa" ? "SHA-256" : "SHA-1" };
+    const privateKey = await subtle.importKey("pkcs8", pkcs8, algorithm, false, ["decrypt"]);
+    const pem = createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
+    const spki = createPublicKey(pem).export({ format: "der", type: "spki" });
+    return rsaKeyPair(new Uint8Array(spki), privateKey);
+  }
+  const provider = await loadPostQuantumProvider();
+  const pkcs8 = decodeHex(envelope.x25519_pkcs8);
+  const privateKey = await subtle.importKey("pkcs8", pkcs8, "X25519", false, ["deriveBits"]);
+  const publicKey = new Uint8Array(rawPublicKey(envelope.x25519_pkcs8));
+  const mlKem = await provider.fromSeed(decodeHex(envelope.mlkem_seed));
+  return xwingKeyPair(provider, mlKem, { publicKey, privateKey });
+}
+
+/** X-Wing whose encapsulation draws no randomness: it is written in the file. */
+export function fixedXwing(kem: Kem, randomness: Required<VectorSide>["encapsulation"]): Kem {
+  return {
+    ...kem,
+    encapsulate(publicKey) {
+      const [mlkemKey, theirX] = [publicKey.slice(0, 1184), publicKey.slice(1184)];
+      const sealed = ml_kem768.encapsulate(mlkemKey, decodeHex(randomness.mlkem_m));
+      const ourX = rawPublicKey(randomness.x25519_pkcs8);
+      const agreed = agree(randomness.x25519_pkcs8, theirX);
+      const secret = combine(sealed.sharedSecret, agreed, ourX, theirX);
+      return Promise.resolve({
+        ciphertext: concat([new Uint8Array(sealed.cipherText), ourX]),
+        secret: new Uint8Array(secret),
+      });
+    },
+  };
+}
+
+/** A random source that gives these, one after the other, and refuses any other length. */
+export function scriptedRandom(...values: readonly string[]): (length: number) => Bytes {
+  const left = values.map((value) => decodeHex(value));
+  return (length) => {
+    const next = left.shift();
+    if (next?.length !== length) throw new Error(`${length} random bytes were not foreseen`);
+    return next;
+  };
+}

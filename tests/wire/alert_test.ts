@@ -1,0 +1,53 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
+import type { ErrorCode } from "../../lib/errors.ts";
+import { ALERT_CODES, decodeAlert, encodeAlert } from "../../lib/wire/alert.ts";
+import { assertRefuses } from "./refusal.ts";
+
+Deno.test("alert numbers are those of the document", () => {
+  assertEquals(ALERT_CODES, {
+    bad_frame: 1,
+    bad_state: 2,
+    bad_version: 3,
+    suite_refused: 4,
+    auth_failed: 5,
+    busy: 6,
+    timeout: 7,
+    limit: 8,
+    slow_reader: 9,
+    invite_required: 10,
+    shutdown: 11,
+    refused: 12,
+  });
+});
+
+Deno.test("decodeAlert() gives back the code that encodeAlert() was given, as a sentence", () => {
+  for (const [code, number] of Object.entries(ALERT_CODES)) {
+    const body = encodeAlert(code as ErrorCode);
+    assertEquals(body, new Uint8Array([number]));
+    const error = decodeAlert(body);
+    assertEquals(error.code, code);
+    assertMatch(error.message, /^The other side closed the connection: [a-z][^.]*[a-z]$/);
+  }
+});
+
+Deno.test("encodeAlert() says refused for what is nobody else's business", () => {
+  for (const code of ["local", "locked", "bad_name"] as const) {
+    assertEquals(encodeHex(encodeAlert(code)), "0c", code);
+  }
+});
+
+Deno.test("encodeAlert() says the same whyever somebody is not trusted", () => {
+  const codes = ["auth_failed", "identity_changed", "identity_unknown", "suite_downgrade"] as const;
+  for (const code of codes) assertEquals(encodeHex(encodeAlert(code)), "05", code);
+});
+
+Deno.test("decodeAlert() takes a number it does not know as refused", () => {
+  for (const number of [0, 13, 255]) {
+    assertEquals(decodeAlert(new Uint8Array([number])).code, "refused");
+  }
+});
+
+Deno.test("decodeAlert() refuses an empty alert and one with a byte left over", () => {
+  for (const hex of ["", "0505", "050000"]) assertRefuses(() => decodeAlert(decodeHex(hex)));
+});

@@ -1,0 +1,106 @@
+import { assertEquals, assertNotEquals } from "@std/assert";
+import { encodeHex } from "@std/encoding/hex";
+import { createHash, createHmac } from "node:crypto";
+import { encodeUtf8 } from "../../lib/bytes.ts";
+import { loadSuite } from "../../lib/crypto/suite.ts";
+import {
+  decodePeerPreface,
+  encodeInvitePreface,
+  handshakeLayouts,
+  helloHead,
+  invitePreface,
+  peerContext,
+  peerPreface,
+  peerPrefaceToken,
+} from "../../lib/wire/handshake_messages.ts";
+import { decode, encode, type Layout } from "../../lib/wire/layout.ts";
+import { assertRefuses } from "./refusal.ts";
+
+/** Every fixed length of the document's table, per suite. */
+const LENGTHS = {
+  modern: { m1: 1252, m2: 2448, m3: 1265, m5: 144, m6: 80 },
+  rsa: { m1: 458, m2: 918, m3: 530, m5: 144, m6: 80 },
+  classic: { m1: 198, m2: 434, m3: 304, m5: 208, m6: 112 },
+} as const;
+
+for (const name of ["modern", "rsa", "classic"] as const) {
+  Deno.test(`handshakeLayouts() of ${name} takes its own lengths and no other`, async () => {
+    const layouts = handshakeLayouts(await loadSuite(name));
+    for (const [message, length] of Object.entries(LENGTHS[name])) {
+      const layout = layouts[message as keyof typeof LENGTHS.rsa] as Layout<unknown>;
+      decode(layout, new Uint8Array(length));
+      const lengths = Object.values(LENGTHS).map((other) => other[message as "m1"]);
+      for (const other of [0, 1, length - 1, length + 1, ...lengths]) {
+        if (other === length) continue;
+        assertRefuses(
+          () => decode(layout, new Uint8Array(other)),
+          "bad_frame",
+          `${message} ${other}`,
+        );
+      }
+    }
+  });
+}
+
+Deno.test("m4 bounds the display name to 32 bytes of UTF-8", async () => {
+  const { m4Plaintext } = handshakeLayouts(await loadSuite("modern"));
+  const bundle = new Uint8Array(129);
+  const exact = "ř".repeat(16);
+  const wire = encode(m4Plaintext, { bundle, displayName: exact });
+  assertEquals(decode(m4Plaintext, wire).displayName, exact);
+  const longer = new Uint8Array([...wire, 0x61]);
+  longer[130] = 33;
+  assertRefuses(() => decode(m4Plaintext, longer));
+});
+
+Deno.test("helloHead reads the first four bytes of any m1", () => {
+  const head = decode(helloHead, new Uint8Array([1, 2, 3, 4, 5, 6]));
+  assertEquals(head, { version: 1, mode: 2, suite: 3, flags: 4, rest: new Uint8Array([5, 6]) });
+  for (let length = 0; length < 4; length++) {
+    assertRefuses(() => decode(helloHead, new Uint8Array(length)));
+  }
+});
+
+Deno.test("peerContext() is rv_id, generation and both fingerprints in this order", () => {
+  const context = peerContext(
+    new Uint8Array(16).fill(1),
+    0x01020304,
+    new Uint8Array(32).fill(2),
+    new Uint8Array(32).fill(3),
+  );
+  const expected = "01".repeat(16) + "01020304" + "02".repeat(32) + "03".repeat(32);
+  assertEquals(encodeHex(context), expected);
+});
+
+Deno.test("peerPrefaceToken() is HMAC-SHA-512 over label and fingerprint, cut to 16 bytes", () => {
+  const key = new Uint8Array(32).fill(4), fingerprint = new Uint8Array(32).fill(5);
+  const hmac = createHmac("sha512", key).update("preface").update(fingerprint).digest("hex");
+  const token = peerPrefaceToken(key, fingerprint);
+  assertEquals(encodeHex(token), hmac.slice(0, 32));
+  assertNotEquals(token, peerPrefaceToken(key, new Uint8Array(32).fill(6)));
+});
+
+Deno.test("decodePeerPreface() takes 36 bytes and no other length", () => {
+  const value = {
+    rendezvousId: new Uint8Array(16).fill(1),
+    generation: 0xffffffff,
+    token: new Uint8Array(16).fill(2),
+  };
+  const wire = encode(peerPreface, value);
+  assertEquals(encodeHex(wire), "01".repeat(16) + "ffffffff" + "02".repeat(16));
+  assertEquals(decodePeerPreface(wire), value);
+  for (const length of [0, 32, 35, 37, 64]) {
+    assertRefuses(() => decodePeerPreface(new Uint8Array(length)), "bad_frame", `${length}`);
+  }
+});
+
+Deno.test("encodeInvitePreface() names the invite by a hash and proves its secret", () => {
+  const secret = encodeUtf8("an invite secret of 32 bytes....");
+  const inviteId = createHash("sha512").update("cifra/1 invite id\0").update(secret).digest()
+    .subarray(0, 16);
+  const token = createHmac("sha512", secret).update("cifra/1 invite preface\0").update(inviteId)
+    .digest().subarray(0, 16);
+  const wire = encodeInvitePreface(secret);
+  assertEquals(encodeHex(wire), encodeHex(inviteId) + encodeHex(token));
+  assertEquals(encodeHex(encode(invitePreface, decode(invitePreface, wire))), encodeHex(wire));
+});

@@ -1,0 +1,176 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
+import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
+import {
+  bytes,
+  decode,
+  encode,
+  type Layout,
+  list,
+  rest,
+  restText,
+  struct,
+  tagged,
+  text,
+  u16,
+  u32,
+  u64,
+  u8,
+  variable,
+} from "../../lib/wire/layout.ts";
+import { assertRefuses } from "./refusal.ts";
+
+function assertWire<T>(layout: Layout<T>, value: T, hex: string): void {
+  assertEquals(encodeHex(encode(layout, value)), hex);
+  assertEquals(decode(layout, decodeHex(hex)), value);
+}
+
+Deno.test("integers are big-endian and reach from zero to their maximum", () => {
+  assertWire(u8, 0, "00");
+  assertWire(u8, 0xff, "ff");
+  assertWire(u16, 0x0102, "0102");
+  assertWire(u16, 0xffff, "ffff");
+  assertWire(u32, 0x01020304, "01020304");
+  assertWire(u32, 0xffffffff, "ffffffff");
+  assertWire(u64, 0x0102030405060708n, "0102030405060708");
+});
+
+Deno.test("u64 keeps every bit beyond what a number can hold", () => {
+  assertWire(u64, 2n ** 64n - 1n, "ffffffffffffffff");
+  assertWire(u64, 2n ** 53n + 1n, "0020000000000001");
+});
+
+Deno.test("integers refuse to encode what has no encoding", () => {
+  for (const [layout, beyond] of [[u8, 0x100], [u16, 0x10000], [u32, 2 ** 32]] as const) {
+    for (const value of [-1, 0.5, NaN, Infinity, beyond]) {
+      assertThrows(() => encode(layout, value), RangeError);
+    }
+  }
+  for (const value of [-1n, 2n ** 64n]) assertThrows(() => encode(u64, value), RangeError);
+});
+
+Deno.test("decode() refuses a field that ends beyond the message", () => {
+  for (const [layout, length] of [[u8, 1], [u16, 2], [u32, 4], [u64, 8], [bytes(5), 5]] as const) {
+    for (let short = 0; short < length; short++) {
+      assertRefuses(() => decode(layout as Layout<unknown>, new Uint8Array(short)));
+    }
+  }
+});
+
+Deno.test("decode() refuses a byte that is left over", () => {
+  assertRefuses(() => decode(u8, decodeHex("0100")));
+  assertRefuses(() => decode(struct({ a: u8, b: u16 }), decodeHex("01000200")));
+});
+
+Deno.test("decode() reads a view at an offset of its buffer", () => {
+  const view = decodeHex("ffff0102030405060708ff").subarray(2, 10);
+  assertEquals(decode(u64, view), 0x0102030405060708n);
+  assertEquals(decode(struct({ a: u16, b: u16, c: u32 }), view), {
+    a: 0x0102,
+    b: 0x0304,
+    c: 0x05060708,
+  });
+});
+
+Deno.test("bytes() refuses to encode any other length", () => {
+  for (const length of [0, 3, 5]) {
+    assertThrows(() => encode(bytes(4), new Uint8Array(length)), RangeError);
+  }
+});
+
+Deno.test("bytes() and variable() give copies: a reused read buffer changes nothing", () => {
+  const message = decodeHex("01020002aabb");
+  const value = decode(struct({ fixed: bytes(2), open: variable(2) }), message);
+  message.fill(0);
+  assertEquals(value, { fixed: decodeHex("0102"), open: decodeHex("aabb") });
+});
+
+Deno.test("variable() takes 0 to its limit and no more", () => {
+  assertWire(variable(3), new Uint8Array(0), "0000");
+  assertWire(variable(3), decodeHex("aabbcc"), "0003aabbcc");
+  assertThrows(() => encode(variable(3), new Uint8Array(4)), RangeError);
+  assertRefuses(() => decode(variable(3), decodeHex("0004aabbccdd")));
+});
+
+Deno.test("variable() refuses a length beyond the message (F10)", () => {
+  assertRefuses(() => decode(variable(0xffff), decodeHex("ffffaabb")));
+  assertRefuses(() => decode(variable(0xffff), decodeHex("0003aabb")));
+});
+
+Deno.test("text() counts bytes of UTF-8, not letters", () => {
+  assertWire(text(6), "žluť", "0006c5be6c75c5a5");
+  assertThrows(() => encode(text(5), "žluť"), RangeError);
+  assertRefuses(() => decode(text(5), decodeHex("0006c5be6c75c5a5")));
+});
+
+Deno.test("text() keeps a byte order mark, NUL and the last code point", () => {
+  for (const value of ["\u{feff}a", "\0", "\u{10ffff}"]) {
+    assertEquals(decode(text(8), encode(text(8), value)), value);
+  }
+});
+
+const MALFORMED_UTF8 = {
+  "a lone continuation byte": "80",
+  "a sequence cut short": "e282",
+  "an overlong slash": "c0af",
+  "an overlong NUL": "c080",
+  "an overlong slash in three bytes": "e080af",
+  "an overlong slash in four bytes": "f08080af",
+  "a lone high surrogate": "eda080",
+  "a lone low surrogate": "edbfbf",
+  "a surrogate pair in six bytes": "eda0bdedb880",
+  "a code point beyond the last": "f4908080",
+  "a five-byte form": "f888808080",
+  "FE": "fe",
+  "FF": "ff",
+  "latin-1": "e9",
+};
+
+Deno.test("text() and restText refuse what is not UTF-8 (D15)", () => {
+  for (const [what, hex] of Object.entries(MALFORMED_UTF8)) {
+    const malformed = decodeHex(hex);
+    const field = encode(variable(32), malformed);
+    assertRefuses(() => decode(text(32), field), "bad_frame", what);
+    assertRefuses(() => decode(restText, malformed), "bad_frame", what);
+  }
+});
+
+Deno.test("list() takes none to its limit and no more", () => {
+  const layout = list(u16, 2);
+  assertWire(layout, [], "00");
+  assertWire(layout, [1, 2], "0200010002");
+  assertThrows(() => encode(layout, [1, 2, 3]), RangeError);
+  assertRefuses(() => decode(layout, decodeHex("03000100020003")));
+  assertRefuses(() => decode(layout, decodeHex("02000100")));
+});
+
+Deno.test("rest takes everything, also nothing", () => {
+  assertWire(struct({ head: u8, tail: rest }), { head: 1, tail: new Uint8Array(0) }, "01");
+  assertWire(struct({ head: u8, tail: rest }), { head: 1, tail: decodeHex("0203") }, "010203");
+});
+
+Deno.test("struct() writes its fields in the order of its definition, not of the value", () => {
+  const layout = struct({ first: u8, second: u8 });
+  assertEquals(encode(layout, { second: 2, first: 1 }), decodeHex("0102"));
+});
+
+const animal = tagged({ cat: 1, dog: 7 }, {
+  cat: struct({ lives: u8 }),
+  dog: struct({ name: text(4) }),
+});
+
+Deno.test("tagged() decodes to a union over its type", () => {
+  assertWire(animal, { type: "cat", lives: 9 }, "0109");
+  assertWire(animal, { type: "dog", name: "rex" }, "070003726578");
+});
+
+Deno.test("tagged() refuses an unknown tag, no tag, and a tag with another's fields", () => {
+  for (const hex of ["", "00", "0209", "ff09", "0709", "010003726578"]) {
+    assertRefuses(() => decode(animal, decodeHex(hex)), "bad_frame", hex);
+  }
+});
+
+Deno.test("tagged() makes no message out of the names that objects inherit", () => {
+  const message: Bytes = encodeUtf8("constructor");
+  assertRefuses(() => decode(animal, message));
+});

@@ -1,0 +1,139 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { concat } from "@std/bytes/concat";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
+import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
+import {
+  decodeServerRequest,
+  decodeServerResponse,
+  encodeServerRequest,
+  encodeServerResponse,
+  REFUSAL_CODES,
+  refusalOf,
+} from "../../lib/wire/rendezvous_messages.ts";
+import { introduction, registration, U64_MAX } from "./samples.ts";
+import { assertRefuses } from "./refusal.ts";
+
+function field(bytes: Bytes): Bytes {
+  return concat([new Uint8Array([bytes.length >> 8, bytes.length & 0xff]), bytes]);
+}
+
+/** A registration with these bytes as its two names. */
+function registrationNamed(name: Bytes, wanted: Bytes): Bytes {
+  const tail = decodeHex("9cb0" + "9cb1" + "00000000" + "0000000000000001" + "00");
+  return concat([decodeHex("01"), field(name), field(wanted), tail]);
+}
+
+Deno.test("encodeServerRequest() writes a registration as the document has it", () => {
+  const wire = encodeServerRequest({
+    type: "register",
+    ...registration,
+    advertised: ["10.0.0.7"],
+  });
+  const expected = "01" + "0005" + encodeHex(encodeUtf8("alice")) + "0003" +
+    encodeHex(encodeUtf8("bob")) + "9cb0" + "ffff" + "00000000" + "ffffffffffffffff" +
+    "01" + "040a000007";
+  assertEquals(encodeHex(wire), expected);
+});
+
+Deno.test("decodeServerRequest() keeps the largest sequence number exactly (D16)", () => {
+  const request = decodeServerRequest(encodeServerRequest({ type: "register", ...registration }));
+  assertEquals(request, { type: "register", ...registration });
+  assertEquals(request.registrationSequence, U64_MAX);
+  const odd = { ...registration, registrationSequence: 2n ** 53n + 1n };
+  assertEquals(
+    decodeServerRequest(encodeServerRequest({ type: "register", ...odd })).registrationSequence,
+    2n ** 53n + 1n,
+  );
+});
+
+Deno.test("decodeServerRequest() takes names of 0 to 32 bytes and no more (D1)", () => {
+  const bob = encodeUtf8("bob");
+  for (const length of [0, 1, 32]) {
+    const name = encodeUtf8("a".repeat(length));
+    assertEquals(decodeServerRequest(registrationNamed(name, bob)).name.length, length);
+    assertEquals(decodeServerRequest(registrationNamed(bob, name)).wanted.length, length);
+  }
+  for (const length of [33, 255, 65535]) {
+    const name = encodeUtf8("a".repeat(length));
+    assertRefuses(() => decodeServerRequest(registrationNamed(name, bob)));
+    assertRefuses(() => decodeServerRequest(registrationNamed(bob, name)));
+  }
+});
+
+Deno.test("decodeServerRequest() refuses names that are not UTF-8 (D15)", () => {
+  for (const hex of ["c0af", "eda080", "ff", "e282", "c1bf"]) {
+    const bad = decodeHex(hex);
+    assertRefuses(() => decodeServerRequest(registrationNamed(bad, encodeUtf8("bob"))));
+    assertRefuses(() => decodeServerRequest(registrationNamed(encodeUtf8("bob"), bad)));
+  }
+});
+
+Deno.test("decodeServerRequest() refuses a fifth advertised address", () => {
+  const four = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "::1"];
+  const wire = encodeServerRequest({ type: "register", ...registration, advertised: four });
+  assertEquals(decodeServerRequest(wire).advertised, four);
+  assertThrows(
+    () =>
+      encodeServerRequest({ type: "register", ...registration, advertised: [...four, "10.0.0.5"] }),
+    RangeError,
+  );
+  const none = encodeServerRequest({ type: "register", ...registration, advertised: [] });
+  const five = concat([none.subarray(0, -1), decodeHex("05" + "040a000001".repeat(5))]);
+  assertRefuses(() => decodeServerRequest(five));
+});
+
+Deno.test("decodeServerResponse() refuses a seventh address to dial", () => {
+  const many = (count: number) => Array.from({ length: count }, (_, i) => `10.0.0.${i}`);
+  const six = { ...introduction, addresses: many(6) };
+  assertEquals(
+    decodeServerResponse(encodeServerResponse({ type: "introduction", ...six })),
+    { type: "introduction", ...six },
+  );
+  const seven = { ...introduction, addresses: many(7) };
+  assertThrows(() => encodeServerResponse({ type: "introduction", ...seven }), RangeError);
+  const none = encodeServerResponse({ type: "introduction", ...introduction, addresses: [] });
+  const wire = concat([none.subarray(0, -1), decodeHex("07" + "040a000001".repeat(7))]);
+  assertRefuses(() => decodeServerResponse(wire));
+});
+
+Deno.test("decodeServerResponse() bounds the bundle and the reason", () => {
+  for (const length of [0, 129, 130]) {
+    const bundle = new Uint8Array(length);
+    const response = { type: "introduction", ...introduction, bundle } as const;
+    assertEquals(decodeServerResponse(encodeServerResponse(response)), response);
+  }
+  const tooLong = { ...introduction, bundle: new Uint8Array(131) };
+  assertThrows(() => encodeServerResponse({ type: "introduction", ...tooLong }), RangeError);
+  const reason = (length: number) =>
+    concat([decodeHex("02" + "06" + "0000"), field(encodeUtf8("x".repeat(length)))]);
+  assertEquals(decodeServerResponse(reason(200)).type, "refused");
+  assertRefuses(() => decodeServerResponse(reason(201)));
+});
+
+Deno.test("decodeServerResponse() and decodeServerRequest() refuse unknown messages", () => {
+  for (const tag of [0, 2, 5, 255]) {
+    const wire = concat([
+      new Uint8Array([tag]),
+      encodeServerRequest({ type: "register", ...registration }).subarray(1),
+    ]);
+    assertRefuses(() => decodeServerRequest(wire), "bad_frame", `request ${tag}`);
+  }
+  for (const tag of [0, 5, 255]) {
+    assertRefuses(() => decodeServerResponse(new Uint8Array([tag])), "bad_frame", `${tag}`);
+  }
+});
+
+Deno.test("refusal numbers are those of the document, and others mean refused", () => {
+  assertEquals(REFUSAL_CODES, {
+    bad_name: 1,
+    name_taken: 2,
+    bad_address: 3,
+    stale_registration: 4,
+    replaced: 5,
+    limit: 6,
+    shutdown: 7,
+    refused: 8,
+  });
+  for (const [name, code] of Object.entries(REFUSAL_CODES)) assertEquals(refusalOf(code), name);
+  for (const code of [0, 9, 255]) assertEquals(refusalOf(code), "refused");
+});
