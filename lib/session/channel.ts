@@ -96,6 +96,8 @@ export class Channel {
   #recordsUnderKey = 0;
   #keyUpdates: number[] = [];
   #goodbye: Goodbye | undefined;
+  /** After a failure nothing more is given out: it would stand behind a gap. */
+  #over = false;
 
   #lastHeard: number;
   #lastSpoken: number;
@@ -205,7 +207,7 @@ export class Channel {
   async receive(): Promise<readonly Item[] | null> {
     try {
       for (;;) {
-        if (this.#goodbye) return null;
+        if (this.#goodbye || this.#over) return null;
         this.#readAhead();
         const next = this.#incoming.shift();
         if (next) {
@@ -218,8 +220,7 @@ export class Channel {
         }
       }
     } catch (error) {
-      this.#connection.fail(error);
-      this.#wake();
+      this.fail(error);
       return null;
     }
   }
@@ -243,7 +244,8 @@ export class Channel {
   }
 
   /** Ends the channel with an error that the other side is told by its code. */
-  fail(error: CifraError): void {
+  fail(error: unknown): void {
+    this.#over = true;
     this.#connection.fail(error);
     this.#wake();
   }
@@ -366,8 +368,9 @@ export class Channel {
       throw new CifraError("bad_state", `Cannot take message ${frame.kind} in an open channel`);
     }
     const incoming: Incoming = { frame, opened: undefined };
-    this.#incoming.push(incoming);
+    // May throw at the end of a key; then it is not queued, and the error stands in its place.
     if (!this.#updatingKey) this.#startOpening(incoming);
+    this.#incoming.push(incoming);
   }
 
   #startOpening(incoming: Incoming): void {

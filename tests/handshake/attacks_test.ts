@@ -443,7 +443,12 @@ function misplacedProofs(suite: Suite, mode: Mode, role: SignatureRole) {
   proofs["the transcript alone"] = (transcript) => transcript;
   proofs["no prefix"] = (transcript) => signatureInput(suite, mode, role, transcript).slice(64);
   proofs["another transcript"] = (transcript) =>
-    signatureInput(suite, mode, role, overlay(transcript, 63, new Uint8Array([0])));
+    signatureInput(
+      suite,
+      mode,
+      role,
+      overlay(transcript, 63, new Uint8Array([transcript[63]! ^ 1])),
+    );
   proofs["nothing"] = () => new Uint8Array(0);
   proofs["a constant"] = () => encodeUtf8("ok");
   return proofs;
