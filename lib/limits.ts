@@ -27,6 +27,8 @@ export const RECORDS_PER_KEY_HARD_LIMIT = 2 ** 22;
 /** Bytes and time after which a sender changes its key. */
 export const BYTES_PER_KEY = 2 ** 30;
 export const KEY_LIFETIME = 15 * 60 * SECOND;
+/** A channel that is idle for this long lets go of its imported keys. */
+export const KEY_REST_AFTER = 3 * SECOND;
 /** A peer that changes keys faster than this wastes our time on purpose. */
 export const KEY_UPDATE_MIN_RECORDS = 64;
 export const KEY_UPDATES_PER_MINUTE = 10;

@@ -39,6 +39,8 @@ export class PeerLink {
   #lastAcknowledged = 0n;
   #lastReceived = 0n;
   #lastTaken = 0n;
+  /** The last message that the other side knows to be taken. */
+  #lastTold = 0n;
   /** Sizes of messages received and not yet taken, oldest first. */
   readonly #held: number[] = [];
   #bytesHeld = 0;
@@ -110,7 +112,8 @@ export class PeerLink {
   async *events(): AsyncGenerator<PeerEvent, void, void> {
     try {
       for (;;) {
-        const items = await this.#channel.receive();
+        // What follows a message need not be one: nobody waits for an acknowledgement for ever.
+        const items = await this.#channel.receive(() => this.#acknowledgeTaken());
         if (!items) break;
         for (const item of items) {
           const event = this.#read(item);
@@ -135,13 +138,20 @@ export class PeerLink {
     }
     // In a flood one acknowledgement serves many messages; otherwise each is told at once.
     if (this.#channel.hasMore && this.#takenSinceAck < ACK_STRIDE) return;
-    this.#takenSinceAck = 0;
-    if (this.#channel.isOpen) this.#channel.send(ItemType.ack, encode(peerAck, { number }));
+    this.#acknowledgeTaken();
   }
 
   /** Says goodbye, after everything sent. */
   async leave(): Promise<void> {
     await this.#channel.close(CloseCode.done, this.#lastSent, this.#lastTaken);
+  }
+
+  /** Tells the other side what has been taken, unless it knows. */
+  #acknowledgeTaken(): void {
+    if (this.#lastTold === this.#lastTaken || !this.#channel.isOpen) return;
+    this.#takenSinceAck = 0;
+    this.#lastTold = this.#lastTaken;
+    this.#channel.send(ItemType.ack, encode(peerAck, { number: this.#lastTaken }));
   }
 
   #send(message: PeerMessage): bigint {
@@ -212,12 +222,13 @@ export class PeerLink {
     const { goodbye, failure } = this.#channel;
     if (!goodbye) return { type: "cut", error: failure ?? cut("The connection was cut") };
     if (goodbye.code === CloseCode.shutdown) return { type: "shutdown" };
-    if (goodbye.lastSent !== this.#lastReceived) {
+    if (goodbye.lastSent !== this.#lastReceived || goodbye.lastStored > this.#lastSent) {
       return {
         type: "cut",
         error: cut("The other side left, and some of its messages are missing"),
       };
     }
+    this.#acknowledge(goodbye.lastStored);
     return { type: "left" };
   }
 }

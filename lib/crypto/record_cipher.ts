@@ -59,38 +59,40 @@ export interface RecordSigner {
   verify(signature: Bytes, data: Bytes): Promise<boolean>;
 }
 
-/** One direction of a channel. `seal` on one side and `open` on the other keep step by counting. */
+/**
+ * One direction of a channel. `seal` on one side and `open` on the other keep step by counting. The key
+ * is imported by `prepare`, and let go by `rest`: a server holds thousands of channels that say nothing
+ * for minutes, and an imported key costs two kibibytes.
+ */
 export class RecordCipher {
   readonly #suite: Suite;
   readonly #direction: Direction;
   readonly #signer: RecordSigner;
   #trafficSecret: Bytes;
-  #key: DirectionKey;
+  #key: DirectionKey | undefined;
   #counter = 0;
 
-  private constructor(
-    suite: Suite,
-    direction: Direction,
-    signer: RecordSigner,
-    secret: Bytes,
-    key: DirectionKey,
-  ) {
+  /** The cipher of one direction; owns and later overwrites `trafficSecret`. */
+  constructor(suite: Suite, direction: Direction, signer: RecordSigner, trafficSecret: Bytes) {
     this.#suite = suite;
     this.#direction = direction;
     this.#signer = signer;
-    this.#trafficSecret = secret;
-    this.#key = key;
+    this.#trafficSecret = trafficSecret;
   }
 
-  /** The cipher of one direction; owns and later overwrites `trafficSecret`. */
-  static async create(
-    suite: Suite,
-    direction: Direction,
-    signer: RecordSigner,
-    trafficSecret: Bytes,
-  ): Promise<RecordCipher> {
-    const key = await directionKey(suite, trafficSecret);
-    return new RecordCipher(suite, direction, signer, trafficSecret, key);
+  /** Whether `seal` and `open` may be called. */
+  get ready(): boolean {
+    return this.#key !== undefined;
+  }
+
+  /** Imports the key. */
+  async prepare(): Promise<void> {
+    this.#key ??= await directionKey(this.#suite, this.#trafficSecret);
+  }
+
+  /** Lets go of the imported key; the counter stays. */
+  rest(): void {
+    this.#key = undefined;
   }
 
   /** Records under the present key so far. */
@@ -111,46 +113,46 @@ export class RecordCipher {
   }
 
   /**
-   * Seals one record; the header is its additional data. Calls may overlap: the counter is taken
-   * before the first await. Throws `limit` at the hard stop of 2^22 records a key.
+   * Seals one record; the header is its additional data. Calls may overlap: counter and plaintext are
+   * taken before the call returns. Throws `limit` at the hard stop of 2^22 records a key.
    */
   seal(header: Bytes, inner: Bytes): Promise<Bytes> {
-    const counter = this.#takeCounter();
-    const { aeadKey, iv } = this.#key;
-    if (this.#suite.signedRecords) return this.#sealSigned(aeadKey, counter, header, inner);
-    return aeadKey.seal(recordNonce(iv, counter), header, inner);
+    const { key, counter } = this.#take();
+    if (this.#suite.signedRecords) return this.#sealSigned(key.aeadKey, counter, header, inner);
+    return key.aeadKey.seal(recordNonce(key.iv, counter), header, inner);
   }
 
   /** Opens the next record; calls may overlap. Throws `auth_failed`, whatever the cause. */
   open(header: Bytes, sealed: Bytes): Promise<Bytes> {
-    const counter = this.#takeCounter();
-    const { aeadKey, iv } = this.#key;
-    if (this.#suite.signedRecords) return this.#openSigned(aeadKey, counter, header, sealed);
-    return aeadKey.open(recordNonce(iv, counter), header, sealed);
+    const { key, counter } = this.#take();
+    if (this.#suite.signedRecords) return this.#openSigned(key.aeadKey, counter, header, sealed);
+    return key.aeadKey.open(recordNonce(key.iv, counter), header, sealed);
   }
 
   /** Moves to the next key, counting from zero; the old one is gone. */
   async update(): Promise<void> {
     const next = nextTrafficSecret(this.#trafficSecret);
-    this.#key = await directionKey(this.#suite, next);
     this.#trafficSecret.fill(0);
     this.#trafficSecret = next;
     this.#counter = 0;
+    this.#key = await directionKey(this.#suite, next);
   }
 
   /** Overwrites the secret that is in reach of JavaScript. */
   destroy(): void {
     this.#trafficSecret.fill(0);
+    this.#key = undefined;
   }
 
-  #takeCounter(): number {
+  #take(): { readonly key: DirectionKey; readonly counter: number } {
+    if (!this.#key) throw new TypeError("The key of this direction is not prepared");
     if (this.#counter >= RECORDS_PER_KEY_HARD_LIMIT) {
       throw new CifraError(
         "limit",
         `Cannot use key: ${RECORDS_PER_KEY_HARD_LIMIT} records are its end`,
       );
     }
-    return this.#counter++;
+    return { key: this.#key, counter: this.#counter++ };
   }
 
   async #sealSigned(key: AeadKey, counter: number, header: Bytes, inner: Bytes): Promise<Bytes> {

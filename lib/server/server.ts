@@ -8,7 +8,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { CifraError } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
 import type { OurSide } from "../handshake/state.ts";
-import { FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../limits.ts";
+import { CLOSE_DEADLINE, FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../limits.ts";
 import { Listener, type TcpTransport } from "../net/tcp.ts";
 import { Admission, type AdmissionLimits, sourceOf } from "../services/admission.ts";
 import { EnvelopeKeyStock } from "../services/envelope_keys.ts";
@@ -36,6 +36,7 @@ import type { ServerEvent } from "./events.ts";
 
 const NO_CONTEXT = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
+const clock = () => performance.now();
 const DAY = 24 * 3_600_000;
 
 /** How to run a server. */
@@ -63,10 +64,9 @@ export interface ServerOptions {
 
 /** A client that is connected: until it has registered, only a connection. */
 interface Session {
-  readonly source: string;
-  tick: (now: number) => void;
-  channel?: Channel;
-  name?: string;
+  readonly connection: Connection;
+  channel: Channel | undefined;
+  name: string | undefined;
 }
 
 /** A running server. */
@@ -84,7 +84,9 @@ export class Server {
   readonly #gate: Gate;
   readonly #sessions = new Set<Session>();
   readonly #byName = new Map<string, Session>();
-  readonly #handlers = new Set<Promise<void>>();
+  /** Connections being served, and who waits for them to end. */
+  #present = 0;
+  #empty: PromiseWithResolvers<void> | undefined;
   readonly #timer: ReturnType<typeof setInterval>;
   #tagKey: { readonly key: Bytes; readonly since: number } | undefined;
   #stopping = false;
@@ -107,9 +109,9 @@ export class Server {
     this.#rendezvous = new Rendezvous(options.store, systemRandom);
     // The early drop need not be unpredictable, only spread.
     this.#admission = new Admission(options.limits, Math.random);
-    this.#gate = new Gate(options.gateWidth, () => performance.now());
+    this.#gate = new Gate(options.gateWidth, clock);
     this.#timer = setInterval(() => this.#tick(), 1000);
-    listener.acceptAll((transport) => this.#accept(transport), (error) => {
+    listener.acceptAll((transport) => this.#serve(transport), (error) => {
       options.onEvent({ event: "accept-trouble", reason: error.name });
     });
   }
@@ -149,31 +151,25 @@ export class Server {
     for (const { channel } of this.#sessions) {
       if (channel) channel.close(CloseCode.shutdown);
     }
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const patience = new Promise<void>((resolve) => timer = setTimeout(resolve, 2000));
-    await Promise.race([Promise.all(this.#handlers), patience]);
-    clearTimeout(timer);
+    this.#empty = Promise.withResolvers();
+    if (this.#present === 0) this.#empty.resolve();
+    const impatience = setTimeout(() => {
+      for (const { connection } of this.#sessions) connection.close();
+    }, CLOSE_DEADLINE);
+    await this.#empty.promise;
+    clearTimeout(impatience);
     clearInterval(this.#timer);
-    for (const { channel } of this.#sessions) channel?.destroy();
-    await Promise.all(this.#handlers);
   }
 
   #tick(): void {
     const now = performance.now();
-    for (const session of this.#sessions) session.tick(now);
+    for (const { channel, connection } of this.#sessions) {
+      if (channel) channel.tick(now);
+      else connection.enforceDeadlines(now);
+    }
   }
 
-  #accept(transport: TcpTransport): void {
-    const handler = this.#serve(transport).catch((error) => {
-      // Nothing a client does may end here; if it does, it is ours to mend, and the others go on.
-      this.#options.onEvent({ event: "bug", reason: String(error?.name) });
-      transport.close();
-    });
-    this.#handlers.add(handler);
-    handler.finally(() => this.#handlers.delete(handler));
-  }
-
-  /** One connection from its first byte to its last. */
+  /** One connection from its first byte to its last. Never throws. */
   async #serve(transport: TcpTransport): Promise<void> {
     const { host } = transport.remote;
     const source = sourceOf(host);
@@ -187,14 +183,14 @@ export class Server {
       });
       return;
     }
-    const connection = new Connection(transport, () => performance.now());
-    const session: Session = { source, tick: (now) => connection.enforceDeadlines(now) };
+    const connection = new Connection(transport, clock);
+    const session: Session = { connection, channel: undefined, name: undefined };
     this.#sessions.add(session);
+    this.#present++;
     try {
       const channel = await this.#greet(connection, host);
       this.#admission.authenticated(source, performance.now());
       session.channel = channel;
-      session.tick = (now) => channel.tick(now);
       if (this.#stopping) channel.close(CloseCode.shutdown);
       await this.#attend(session, channel, transport);
     } catch (error) {
@@ -211,6 +207,8 @@ export class Server {
       const code = connection.failure?.code;
       this.#admission.left(source, performance.now(), authenticated, code);
       session.channel?.destroy();
+      this.#present--;
+      if (this.#present === 0) this.#empty?.resolve();
     }
   }
 
@@ -248,7 +246,7 @@ export class Server {
         onEvent: trace ? (step) => onEvent({ event: "trace", source: tag, step }) : undefined,
       },
     );
-    return await Channel.open(connection, established, () => performance.now());
+    return await Channel.open(connection, established, clock);
   }
 
   /** From m7 to the goodbye. */
@@ -313,7 +311,7 @@ export class Server {
         this.#options.onEvent({ event, source, name, wanted, client, suite: suite.name });
       } else if (outcome.type === "replaced") {
         if (previous?.channel) {
-          delete previous.name;
+          previous.name = undefined;
           const text = "The same identity has connected again";
           this.#dismiss(previous.channel, "replaced", text);
         }
@@ -337,7 +335,7 @@ export class Server {
       const session = this.#byName.get(to);
       this.#byName.delete(to);
       if (!session) continue;
-      delete session.name;
+      session.name = undefined;
       session.channel?.close(CloseCode.done);
     }
     const { generation } = outcome;
@@ -392,7 +390,7 @@ export class Server {
 /** `modern` makes an envelope key for each handshake; RSA keys come out of a stock. */
 function ourSide(suite: Suite, identity: Identity): OurSide {
   if (suite.name === "modern") return { suite, identity, envelopeKey: () => suite.kem.generate() };
-  const stock = new EnvelopeKeyStock(suite.kem, () => performance.now());
+  const stock = new EnvelopeKeyStock(suite.kem, clock);
   return { suite, identity, envelopeKey: () => stock.take() };
 }
 

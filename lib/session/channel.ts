@@ -13,6 +13,7 @@ import {
   ITEM_BODY_LIMIT,
   ITEM_HEADER_LENGTH,
   KEY_LIFETIME,
+  KEY_REST_AFTER,
   KEY_UPDATE_MIN_RECORDS,
   KEY_UPDATES_PER_MINUTE,
   OUTBOUND_QUEUE_HIGH_WATER,
@@ -92,7 +93,7 @@ export class Channel {
   readonly #incoming: Incoming[] = [];
   #reading: Promise<void> | undefined;
   #inputEnded = false;
-  #updatingKey = false;
+  #preparingKey = false;
   #recordsUnderKey = 0;
   #keyUpdates: number[] = [];
   #goodbye: Goodbye | undefined;
@@ -135,10 +136,9 @@ export class Channel {
     const [out, back]: [Direction, Direction] = role === "initiator"
       ? ["i2r", "r2i"]
       : ["r2i", "i2r"];
-    const [sealer, opener] = await Promise.all([
-      RecordCipher.create(suite, out, signer, established.sendSecret),
-      RecordCipher.create(suite, back, signer, established.receiveSecret),
-    ]);
+    const sealer = new RecordCipher(suite, out, signer, established.sendSecret);
+    const opener = new RecordCipher(suite, back, signer, established.receiveSecret);
+    await Promise.all([sealer.prepare(), opener.prepare()]);
     return new Channel(connection, established, clock, sealer, opener);
   }
 
@@ -203,17 +203,22 @@ export class Channel {
   /**
    * The items of the next record, in order; views that stay valid. Null when the channel is over:
    * then `goodbye` tells of an orderly end, `failure` of any other. Heartbeats are answered inside.
+   * `beforeWaiting` is called when there is nothing to give without waiting for the network.
    */
-  async receive(): Promise<readonly Item[] | null> {
+  async receive(beforeWaiting?: () => void): Promise<readonly Item[] | null> {
     try {
       for (;;) {
         if (this.#goodbye || this.#over) return null;
         this.#readAhead();
+        if (this.#incoming.length > 0 && !this.#opener.ready) {
+          await this.#openUnder(() => this.#opener.prepare());
+        }
         const next = this.#incoming.shift();
         if (next) {
           const items = await this.#take(next);
           if (items.length > 0) return items;
         } else if (this.#reading) {
+          beforeWaiting?.();
           await this.#reading;
         } else if (this.#inputEnded) {
           throw endOfInput();
@@ -261,6 +266,7 @@ export class Channel {
   /** Heartbeat, key age and deadlines; the owner calls it about once a second. */
   tick(now: number = this.#clock()): void {
     if (this.#connection.failure) return;
+    this.#restIfIdle(now);
     this.#connection.enforceDeadlines(now);
     if (now - this.#lastHeard > SILENCE_DEADLINE) {
       this.fail(new CifraError("timeout", "The other side has been silent for too long"));
@@ -272,6 +278,14 @@ export class Channel {
         this.#enqueue({ type: ItemType.ping, body: EMPTY });
       }
     }
+  }
+
+  /** A channel that says nothing for a while holds as little as it can. */
+  #restIfIdle(now: number): void {
+    const idle = !this.#pumping && this.#incoming.length === 0 && !this.#preparingKey;
+    if (!idle || now - Math.max(this.#lastHeard, this.#lastSpoken) < KEY_REST_AFTER) return;
+    this.#sealer.rest();
+    this.#opener.rest();
   }
 
   #enqueue(item: Item): void {
@@ -286,6 +300,7 @@ export class Channel {
     const sealed: Promise<Bytes>[] = [];
     const frames = new FrameEncoder();
     try {
+      if (!this.#sealer.ready) await this.#sealer.prepare();
       while (this.#outgoing.length > 0 || sealed.length > 0) {
         while (
           this.#outgoing.length > 0 && sealed.length < RECORDS_IN_FLIGHT &&
@@ -347,20 +362,21 @@ export class Channel {
   /** Keeps one read under way while there is room for what it brings. */
   #readAhead(): void {
     if (this.#reading || this.#inputEnded || this.#incoming.length >= RECORDS_IN_FLIGHT) return;
-    this.#reading = this.#connection.nextFrames().then((frames) => {
-      this.#reading = undefined;
-      if (frames === null) {
-        this.#inputEnded = true;
-        return;
-      }
-      for (const frame of frames) this.#accept(frame);
-    }).catch((error) => {
-      this.#reading = undefined;
-      const opened = Promise.reject(error);
-      opened.catch(() => {});
-      this.#incoming.push({ frame: undefined, opened });
-    });
+    this.#reading = this.#connection.nextFrames().then(this.#onFrames).catch(this.#onReadFailure);
   }
+
+  readonly #onFrames = (frames: Frame[] | null): void => {
+    this.#reading = undefined;
+    if (frames === null) this.#inputEnded = true;
+    else for (const frame of frames) this.#accept(frame);
+  };
+
+  readonly #onReadFailure = (error: unknown): void => {
+    this.#reading = undefined;
+    const opened = Promise.reject(error);
+    opened.catch(() => {});
+    this.#incoming.push({ frame: undefined, opened });
+  };
 
   /** Begins to open a record, unless the key that opens it is not known yet. */
   #accept(frame: Frame): void {
@@ -368,15 +384,24 @@ export class Channel {
       throw new CifraError("bad_state", `Cannot take message ${frame.kind} in an open channel`);
     }
     const incoming: Incoming = { frame, opened: undefined };
-    // May throw at the end of a key; then it is not queued, and the error stands in its place.
-    if (!this.#updatingKey) this.#startOpening(incoming);
     this.#incoming.push(incoming);
+    if (this.#opener.ready && !this.#preparingKey) this.#startOpening(incoming);
+  }
+
+  /** Prepares a key of the receiving direction, then opens what has come in the meantime. */
+  async #openUnder(prepare: () => Promise<void>): Promise<void> {
+    this.#preparingKey = true;
+    await prepare();
+    this.#preparingKey = false;
+    for (const incoming of this.#incoming) this.#startOpening(incoming);
   }
 
   #startOpening(incoming: Incoming): void {
     if (!incoming.frame) return;
     const { body } = incoming.frame;
-    incoming.opened = this.#opener.open(frameHeader(FrameKind.record, body.length), body);
+    const header = frameHeader(FrameKind.record, body.length);
+    // At the end of its key the cipher throws: that is this record's failure, in its turn.
+    incoming.opened = Promise.try(() => this.#opener.open(header, body));
     // Opened ahead of its turn, and perhaps under a key that a record before it replaces.
     incoming.opened.catch(() => {});
   }
@@ -427,11 +452,8 @@ export class Channel {
       throw new CifraError("limit", "The other side changes its key too often");
     }
     this.#keyUpdates.push(now);
-    this.#updatingKey = true;
-    await this.#opener.update();
-    this.#updatingKey = false;
+    await this.#openUnder(() => this.#opener.update());
     this.#recordsUnderKey = 0;
-    for (const incoming of this.#incoming) this.#startOpening(incoming);
   }
 
   #wake(): void {

@@ -63,13 +63,11 @@ export class Connection {
 
   /** The next frame of a handshake; throws `cut` at the end of input. */
   async nextFrame(): Promise<Frame> {
-    if (this.#ready.length === 0) {
-      const frames = await this.#readFrames();
-      if (frames === null) throw this.fail(endOfInput());
-      this.#ready = frames;
-    }
-    this.#heedAlert();
-    return this.#ready.shift()!;
+    const frames = await this.nextFrames();
+    if (frames === null) throw this.fail(endOfInput());
+    const [next, ...others] = frames;
+    this.#ready.unshift(...others);
+    return next!;
   }
 
   /** Puts a frame back that turned out to be somebody else's to read. */
@@ -79,14 +77,38 @@ export class Connection {
 
   /** The next frames, at least one, in order; null at an end of input between frames. */
   async nextFrames(): Promise<Frame[] | null> {
-    if (this.#ready.length === 0) {
-      const frames = await this.#readFrames();
-      if (frames === null) return null;
-      this.#ready = frames;
+    try {
+      while (this.#ready.length === 0) {
+        if (this.#failure) throw this.#failure;
+        if (this.#decoder.failed) this.#decoder.push(NOTHING);
+        // Awaited here and not in a function of its own: thousands of connections wait at this place.
+        const count = await this.#transport.read(this.#readBuffer);
+        if (this.#failure) throw this.#failure;
+        if (count === null) {
+          if (this.#decoder.midFrame) throw endOfInput();
+          return null;
+        }
+        this.#take(count);
+      }
+    } catch (error) {
+      throw this.fail(error);
     }
     this.#heedAlert();
     const alert = this.#ready.findIndex(({ kind }) => kind === FrameKind.alert);
     return this.#ready.splice(0, alert === -1 ? this.#ready.length : alert);
+  }
+
+  /** Decodes what has just been read. */
+  #take(count: number): void {
+    this.#heardAnything = true;
+    const frames = this.#decoder.push(this.#readBuffer.subarray(0, count));
+    this.#resizeReadBuffer(count);
+    if (frames.length > 0) {
+      this.#understood = true;
+      this.#ready.push(...frames);
+    }
+    const began = frames.length > 0 ? undefined : this.#frameStartedAt;
+    this.#frameStartedAt = this.#decoder.midFrame ? began ?? this.#clock() : undefined;
   }
 
   /** An alert ends the connection, in its turn: what came before it counts. */
@@ -169,31 +191,6 @@ export class Connection {
     }
     if (now - this.#openedAt > HANDSHAKE_DEADLINE) return "the key agreement takes too long";
     return undefined;
-  }
-
-  async #readFrames(): Promise<Frame[] | null> {
-    try {
-      for (;;) {
-        if (this.#failure) throw this.#failure;
-        if (this.#decoder.failed) this.#decoder.push(NOTHING);
-        const count = await this.#transport.read(this.#readBuffer);
-        if (this.#failure) throw this.#failure;
-        if (count === null) {
-          if (this.#decoder.midFrame) throw endOfInput();
-          return null;
-        }
-        this.#heardAnything = true;
-        const frames = this.#decoder.push(this.#readBuffer.subarray(0, count));
-        this.#resizeReadBuffer(count);
-        if (frames.length > 0) this.#understood = true;
-        this.#frameStartedAt = this.#decoder.midFrame
-          ? (frames.length > 0 ? undefined : this.#frameStartedAt) ?? this.#clock()
-          : undefined;
-        if (frames.length > 0) return frames;
-      }
-    } catch (error) {
-      throw this.fail(error);
-    }
   }
 
   /** Grows with the flow, and shrinks again: an idle connection holds 512 bytes. */

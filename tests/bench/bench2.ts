@@ -1,0 +1,117 @@
+/** What the measurements share: a server as its own process, clients in this one, a line a figure. */
+import { generateIdentity, identityClassOf } from "../../lib/crypto/identity.ts";
+import { loadSuite, type SuiteName } from "../../lib/crypto/suite.ts";
+import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { startInitiator } from "../../lib/handshake/initiator.ts";
+import type { OurSide } from "../../lib/handshake/state.ts";
+import { dial } from "../../lib/net/tcp.ts";
+import { Channel } from "../../lib/session/channel.ts";
+import { climb } from "../../lib/session/climb.ts";
+import { Connection } from "../../lib/session/connection.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const NO_CONTEXT = new Uint8Array(0);
+const NO_PSK = new Uint8Array(32);
+
+/** Prints one figure. */
+export function report(what: string, figure: string): void {
+  console.log(`${what.padEnd(64)} ${figure}`);
+}
+
+/** A child process of ours and what it said first. */
+export interface Child {
+  readonly process: Deno.ChildProcess;
+  /** The first line of its stdout, as JSON. */
+  readonly hello: { readonly port: number };
+  stop(): Promise<void>;
+}
+
+/** Starts a module of the project as a process of its own and waits for its first line. */
+export async function start(module: string, args: readonly string[]): Promise<Child> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--v8-flags=--optimize-for-size", "--allow-all", `${ROOT}${module}`, ...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const lines = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("\n")) {
+    const { value, done } = await lines.read();
+    if (done) throw new Error(`${module} ended before its first line: ${text}`);
+    text += value;
+  }
+  // The rest is read and thrown away, so that the child never waits for us.
+  const drained = (async () => {
+    while (!(await lines.read()).done);
+  })();
+  return {
+    process,
+    hello: JSON.parse(text.slice(0, text.indexOf("\n"))),
+    async stop() {
+      try {
+        process.kill("SIGTERM");
+      } catch {
+        // It has ended by itself.
+      }
+      await process.status;
+      await drained;
+    },
+  };
+}
+
+/** A server as users run it, without the limits that a benchmark exceeds on purpose. */
+export async function startServer(...more: readonly string[]): Promise<Child> {
+  const state = await Deno.makeTempDir();
+  await Deno.chmod(state, 0o700);
+  const many = "100000";
+  const unlimited = [
+    "--handshakes-per-minute=0",
+    `--max-connections=${many}`,
+    `--max-strangers=${many}`,
+    `--max-strangers-per-address=${many}`,
+  ];
+  const args = ["serve", "--json", "--port", "0", "--state", state, ...unlimited, ...more];
+  const child = await start("main.ts", args);
+  return {
+    ...child,
+    async stop() {
+      await child.stop();
+      await Deno.remove(state, { recursive: true });
+    },
+  };
+}
+
+/** Somebody new, with the keys of one suite. */
+export async function newcomer(name: SuiteName): Promise<OurSide> {
+  const suite = await loadSuite(name);
+  const { identity } = await generateIdentity(identityClassOf(suite.signature));
+  return { suite, identity, envelopeKey: () => suite.kem.generate() };
+}
+
+/** A channel to whoever answers at `port` of this machine: a new connection, the whole ladder. */
+export async function connect(ours: OurSide, port: number): Promise<Channel> {
+  const connection = new Connection(await dial("127.0.0.1", port), () => performance.now());
+  const first = await startInitiator({
+    mode: 1,
+    context: NO_CONTEXT,
+    psk: NO_PSK,
+    random: systemRandom,
+    ours,
+    pinned: undefined,
+    checkResponder: () => {},
+  });
+  const established = await climb(connection, first);
+  return await Channel.open(connection, established, () => performance.now());
+}
+
+/** Resident memory of a process, in KiB. */
+export async function residentMemory(pid: number): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  return Number(/VmRSS:\s+(\d+)/.exec(status)![1]);
+}
+
+/** The middle one of some figures. */
+export function median(figures: readonly number[]): number {
+  return figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)]!;
+}
