@@ -169,7 +169,8 @@ async function sealFirstRecord(from: Established, direction: Direction, inner: B
     sign: (data: Bytes) => from.ours.sign(data),
     verify: (signature: Bytes, data: Bytes) => verifyBy(from.theirs, signature, data),
   };
-  const cipher = await RecordCipher.create(from.suite, direction, signer, from.sendSecret);
+  const cipher = new RecordCipher(from.suite, direction, signer, from.sendSecret);
+  await cipher.prepare();
   const header = frameHeader(FrameKind.record, cipher.sealedLength(inner.length));
   const sealed = await cipher.seal(header, inner);
   return { inner: encodeHex(inner), frame: encodeHex(concat([header, sealed])) };

@@ -113,7 +113,7 @@ async function stream(options: ConversationOptions): Promise<Outcome> {
     for await (const event of link.events()) arrived.push(event);
     arrived.close();
   })();
-  const source = terminal.json ? sendLines(link) : sendStream(link);
+  const source = terminal.json ? sendLines(link, terminal) : sendStream(link);
   const writing = writeArrivals(options, arrived);
   try {
     const gone = listening.then(() => "gone" as const);
@@ -213,25 +213,34 @@ interface Source {
 const STREAM_BUFFER = 256 * 1024;
 
 function sendStream(link: PeerLink): Source {
-  return readStdin(async (piece) => await link.sendBytes(piece), () => link.sendEnd());
+  return readStdin((piece) => link.sendBytes(piece), () => link.sendEnd());
 }
 
-function sendLines(link: PeerLink): Source {
+function sendLines(link: PeerLink, terminal: Terminal): Source {
   const decoder = new TextDecoder();
   let partial = "";
+  const send = async (line: string) => {
+    try {
+      await link.sendTextWithRoom(line);
+    } catch (error) {
+      // A line that is too long is told and left out; those after it still go.
+      if (!(error instanceof CifraError) || error.code !== "limit") throw error;
+      terminal.fail(error);
+    }
+  };
   return readStdin(async (piece) => {
     const lines = (partial + decoder.decode(piece, { stream: true })).split("\n");
     partial = lines.pop()!;
-    for (const line of lines) await link.sendTextWithRoom(line);
-  }, () => {
-    if (partial !== "") link.sendText(partial);
+    for (const line of lines) await send(line);
+  }, async () => {
+    if (partial !== "") await send(partial);
     link.sendEnd();
   });
 }
 
 function readStdin(
   onPiece: (piece: Bytes) => Promise<void>,
-  onEnd: () => void,
+  onEnd: () => void | Promise<void>,
 ): Source {
   let stopped = false;
   const done = (async () => {
@@ -242,7 +251,7 @@ function readStdin(
       if (count === null) break;
       await onPiece(buffer.subarray(0, count));
     }
-    onEnd();
+    await onEnd();
   })();
   // Once the other side has left, what could not be sent is told by the ending, not by this.
   done.catch(() => {});

@@ -86,12 +86,13 @@ class Attempt {
   readonly #options: MeetOptions;
   readonly #isInitiator: boolean;
   readonly #candidates = new Set<Candidate>();
+  /** Those at our receive port who have not yet shown that they come from the introduction. */
+  readonly #strangers = new Set<Connection>();
   readonly #giveUp = new AbortController();
   readonly #outcome = Promise.withResolvers<Meeting>();
   readonly #failures = new Map<string, string>();
   #untick: () => void;
   #winner: Candidate | undefined;
-  #knocking = 0;
   /** Initiator: the handshake under way, so that there is one at a time. */
   #climbing = false;
   /** Responder: the candidate whose m1 came last; a later one takes its place. */
@@ -104,6 +105,7 @@ class Attempt {
     const deadline = performance.now() + MEETING_DEADLINE;
     this.#untick = options.ticker.add((now) => {
       for (const { connection } of this.#candidates) connection.enforceDeadlines(now);
+      for (const stranger of this.#strangers) stranger.enforceDeadlines(now);
       if (now > deadline) this.#outcome.reject(this.#noWay());
     });
   }
@@ -122,6 +124,7 @@ class Attempt {
     this.#untick();
     this.#giveUp.abort();
     this.#options.listener.close();
+    for (const stranger of this.#strangers) stranger.close();
     for (const candidate of this.#candidates) {
       if (candidate !== this.#winner) candidate.connection.close();
     }
@@ -158,11 +161,10 @@ class Attempt {
 
   /** Somebody knocks at our receive port: a good preface in time, or not a byte of answer. */
   async #welcome(transport: TcpTransport): Promise<void> {
-    if (this.#giveUp.signal.aborted || this.#knocking >= KNOCKING_LIMIT) return transport.close();
+    const { aborted } = this.#giveUp.signal;
+    if (aborted || this.#strangers.size >= KNOCKING_LIMIT) return transport.close();
     const connection = new Connection(transport, () => performance.now(), PREFACE_DEADLINE);
-    const candidate: Candidate = { connection, transport, dialledBy: "peer" };
-    this.#candidates.add(candidate);
-    this.#knocking++;
+    this.#strangers.add(connection);
     try {
       const { kind, body } = await connection.nextFrame();
       if (kind !== FrameKind.preface || !this.#isFromPeer(body)) {
@@ -171,12 +173,11 @@ class Attempt {
           "Cannot take connection: it is not from this introduction",
         );
       }
-      this.#consider(candidate);
+      this.#consider({ connection, transport, dialledBy: "peer" });
     } catch (error) {
       connection.fail(error, { silently: true });
-      this.#candidates.delete(candidate);
     } finally {
-      this.#knocking--;
+      this.#strangers.delete(connection);
     }
   }
 
@@ -320,9 +321,13 @@ class Attempt {
   }
 
   #dismiss(candidate: Candidate, error: unknown): void {
-    const failure = candidate.connection.fail(error);
+    const { connection, dialledBy, transport: { remote } } = candidate;
+    const failure = connection.fail(error);
     this.#candidates.delete(candidate);
-    this.#failures.set(formatEndpoint(candidate.transport.remote), failure.message);
+    this.#failures.set(formatEndpoint(remote), failure.message);
+    if (dialledBy === "peer") return;
+    // The other side may only have had no room: strangers knock at its port too.
+    delay(REDIAL_PAUSE, this.#giveUp.signal).then(() => this.#dial(remote));
   }
 
   #noWay(): CifraError {

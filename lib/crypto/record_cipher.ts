@@ -67,16 +67,25 @@ export interface RecordSigner {
 export class RecordCipher {
   readonly #suite: Suite;
   readonly #direction: Direction;
-  readonly #signer: RecordSigner;
+  readonly #signer: RecordSigner | undefined;
   #trafficSecret: Bytes;
   #key: DirectionKey | undefined;
   #counter = 0;
 
-  /** The cipher of one direction; owns and later overwrites `trafficSecret`. */
-  constructor(suite: Suite, direction: Direction, signer: RecordSigner, trafficSecret: Bytes) {
+  /**
+   * The cipher of one direction; owns and later overwrites `trafficSecret`. A suite with signed records
+   * needs a signer, the others none.
+   */
+  constructor(
+    suite: Suite,
+    direction: Direction,
+    signer: RecordSigner | undefined,
+    trafficSecret: Bytes,
+  ) {
     this.#suite = suite;
     this.#direction = direction;
-    this.#signer = signer;
+    if (suite.signedRecords && !signer) throw new TypeError("This suite signs its records");
+    this.#signer = suite.signedRecords ? signer : undefined;
     this.#trafficSecret = trafficSecret;
   }
 
@@ -118,14 +127,14 @@ export class RecordCipher {
    */
   seal(header: Bytes, inner: Bytes): Promise<Bytes> {
     const { key, counter } = this.#take();
-    if (this.#suite.signedRecords) return this.#sealSigned(key.aeadKey, counter, header, inner);
+    if (this.#signer) return this.#sealSigned(this.#signer, key.aeadKey, counter, header, inner);
     return key.aeadKey.seal(recordNonce(key.iv, counter), header, inner);
   }
 
   /** Opens the next record; calls may overlap. Throws `auth_failed`, whatever the cause. */
   open(header: Bytes, sealed: Bytes): Promise<Bytes> {
     const { key, counter } = this.#take();
-    if (this.#suite.signedRecords) return this.#openSigned(key.aeadKey, counter, header, sealed);
+    if (this.#signer) return this.#openSigned(this.#signer, key.aeadKey, counter, header, sealed);
     return key.aeadKey.open(recordNonce(key.iv, counter), header, sealed);
   }
 
@@ -155,21 +164,33 @@ export class RecordCipher {
     return { key: this.#key, counter: this.#counter++ };
   }
 
-  async #sealSigned(key: AeadKey, counter: number, header: Bytes, inner: Bytes): Promise<Bytes> {
+  async #sealSigned(
+    signer: RecordSigner,
+    key: AeadKey,
+    counter: number,
+    header: Bytes,
+    inner: Bytes,
+  ): Promise<Bytes> {
     const iv = systemRandom(this.#suite.aead.ivLength);
     const sealed = concat([iv, await key.seal(iv, header, inner)]);
     const input = recordSignatureInput(this.#direction, counter, sealed);
-    return concat([sealed, await this.#signer.sign(input)]);
+    return concat([sealed, await signer.sign(input)]);
   }
 
-  async #openSigned(key: AeadKey, counter: number, header: Bytes, record: Bytes): Promise<Bytes> {
+  async #openSigned(
+    signer: RecordSigner,
+    key: AeadKey,
+    counter: number,
+    header: Bytes,
+    record: Bytes,
+  ): Promise<Bytes> {
     const { aead, signature } = this.#suite;
     const sealed = record.slice(0, Math.max(0, record.length - signature.signatureLength));
     const iv = sealed.slice(0, aead.ivLength);
     // The MAC is checked before the padding, and the signature before anything opened is used.
     const input = recordSignatureInput(this.#direction, counter, sealed);
     const inner = await key.open(iv, header, sealed.slice(aead.ivLength));
-    if (!await this.#signer.verify(record.slice(sealed.length), input)) {
+    if (!await signer.verify(record.slice(sealed.length), input)) {
       throw new CifraError("auth_failed", "Cannot open message: authentication failed");
     }
     return inner;

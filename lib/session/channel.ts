@@ -129,10 +129,12 @@ export class Channel {
     clock: MonotonicClock,
   ): Promise<Channel> {
     const { suite, ours, theirs, role } = established;
-    const signer = {
-      sign: (data: Bytes) => ours.sign(data),
-      verify: (signature: Bytes, data: Bytes) => verifyBy(theirs, signature, data),
-    };
+    const signer = suite.signedRecords
+      ? {
+        sign: (data: Bytes) => ours.sign(data),
+        verify: (signature: Bytes, data: Bytes) => verifyBy(theirs, signature, data),
+      }
+      : undefined;
     const [out, back]: [Direction, Direction] = role === "initiator"
       ? ["i2r", "r2i"]
       : ["r2i", "i2r"];

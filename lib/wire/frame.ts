@@ -61,8 +61,10 @@ export class FrameEncoder {
 export class FrameDecoder {
   /** Largest length field accepted; raised once the other side is authenticated. */
   limit: number;
-  readonly #header = new Uint8Array(FRAME_HEADER_LENGTH);
+  // The header as numbers and not as bytes: every connection has a decoder, and most of them are idle.
   #headerFilled = 0;
+  #length = 0;
+  #kind = 0;
   #body: Bytes | undefined;
   #bodyFilled = 0;
   #bodyLength = 0;
@@ -107,11 +109,9 @@ export class FrameDecoder {
     }
     taken += this.#takeBody(piece, offset + taken);
     if (this.#bodyFilled === this.#bodyLength) {
-      frames.push({
-        kind: this.#header[4] as FrameKind,
-        body: this.#body ?? new Uint8Array(0),
-      });
+      frames.push({ kind: this.#kind as FrameKind, body: this.#body ?? new Uint8Array(0) });
       this.#headerFilled = 0;
+      this.#length = 0;
       this.#body = undefined;
     }
     return taken;
@@ -119,21 +119,22 @@ export class FrameDecoder {
 
   #takeHeader(piece: Bytes, offset: number): number {
     const count = Math.min(FRAME_HEADER_LENGTH - this.#headerFilled, piece.length - offset);
-    this.#header.set(piece.subarray(offset, offset + count), this.#headerFilled);
-    this.#headerFilled += count;
-    // The length is judged with its fourth byte, the kind with the fifth: neither waits for more.
-    if (this.#headerFilled >= 4) {
-      const length = new DataView(this.#header.buffer).getUint32(0);
-      if (length < 1 || length > this.limit) {
-        throw badFrame(`length must be 1 to ${this.limit}, got ${length}`);
-      }
-      this.#bodyLength = length - 1;
-      this.#bodyFilled = 0;
-    }
-    if (this.#headerFilled === FRAME_HEADER_LENGTH && !KNOWN_KINDS.has(this.#header[4]!)) {
-      throw badFrame(`unknown kind ${this.#header[4]}`);
+    for (const byte of piece.subarray(offset, offset + count)) {
+      this.#headerFilled++;
+      // The length is judged with its fourth byte, the kind with the fifth: neither waits for more.
+      if (this.#headerFilled <= 4) this.#length = this.#length * 256 + byte;
+      if (this.#headerFilled === 4) this.#requireLength();
+      if (this.#headerFilled === 5) this.#kind = requireKind(byte);
     }
     return count;
+  }
+
+  #requireLength(): void {
+    if (this.#length < 1 || this.#length > this.limit) {
+      throw badFrame(`length must be 1 to ${this.limit}, got ${this.#length}`);
+    }
+    this.#bodyLength = this.#length - 1;
+    this.#bodyFilled = 0;
   }
 
   #takeBody(piece: Bytes, offset: number): number {
@@ -153,4 +154,9 @@ export class FrameDecoder {
     if (this.#body) grown.set(this.#body.subarray(0, this.#bodyFilled));
     this.#body = grown;
   }
+}
+
+function requireKind(kind: number): number {
+  if (!KNOWN_KINDS.has(kind)) throw badFrame(`unknown kind ${kind}`);
+  return kind;
 }

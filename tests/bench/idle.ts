@@ -42,6 +42,7 @@ async function fill(from: number, to: number): Promise<void> {
 }
 
 try {
+  const fresh = await residentMemory(server.process.pid);
   // A crowd that comes and goes warms the server up: what the runtime keeps for work of this kind,
   // however many wait, it has by then.
   await fill(0, CROWD);
@@ -58,6 +59,8 @@ try {
     `server memory for each of ${WAITING} waiting clients`,
     `${((after - before) / WAITING).toFixed(1)} KiB`,
   );
+  const mebibytes = [fresh, before, after].map((kib) => (kib / 1024).toFixed(0));
+  report("  the server just started, after a crowd, with all of them", `${mebibytes.join(", ")} MiB`);
   for (const channel of channels) {
     channel.close(CloseCode.done);
     channel.destroy();

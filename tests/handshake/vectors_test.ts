@@ -186,7 +186,11 @@ async function checkRecord(
   const header = bytes.slice(0, FRAME_HEADER_LENGTH);
   const sealed = bytes.slice(FRAME_HEADER_LENGTH);
   assertEquals(header[4], FrameKind.record);
-  const create = () => RecordCipher.create(end.suite, direction, signer, end.receiveSecret.slice());
+  const create = async () => {
+    const cipher = new RecordCipher(end.suite, direction, signer, end.receiveSecret.slice());
+    await cipher.prepare();
+    return cipher;
+  };
   const opened = await (await create()).open(header, sealed);
   assertEquals(encodeHex(opened), inner);
   if (!end.suite.signedRecords) {
