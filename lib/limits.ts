@@ -32,6 +32,8 @@ export const KEY_REST_AFTER = 3 * SECOND;
 /** A peer that changes keys faster than this wastes our time on purpose. */
 export const KEY_UPDATE_MIN_RECORDS = 64;
 export const KEY_UPDATES_PER_MINUTE = 10;
+/** One that comes after so many records is earned and not counted: a fast stream uses keys up. */
+export const KEY_UPDATE_EARNED_RECORDS = 2 ** 12;
 /** An RSA envelope key of a responder is used this often, and this long, at the most (attack A6). */
 export const ENVELOPE_KEY_USES = 256;
 export const ENVELOPE_KEY_LIFETIME = 10 * 60 * SECOND;

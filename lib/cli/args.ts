@@ -22,31 +22,32 @@ export interface GivenOptions {
 /** Parses `args`; throws `usage` on an unknown option, a missing value or a stray argument. */
 export function parseOptions(args: readonly string[], names: OptionNames): GivenOptions {
   const { flags, values, lists = [] } = names;
+  const refuse = (argument: string): never => {
+    const known = [...flags, ...values, ...lists].map((name) => `--${name}`).join(" ");
+    throw new CifraError("usage", `Unknown argument "${argument}"`, { hint: `known: ${known}` });
+  };
   const given = parseArgs(args, {
     boolean: flags,
     string: [...values, ...lists],
-    collect: lists,
-    unknown: (argument) => {
-      const known = [...flags, ...values, ...lists].map((name) => `--${name}`).join(" ");
-      throw new CifraError("usage", `Unknown argument "${argument}"`, { hint: `known: ${known}` });
-    },
+    // Collected, so that one given twice is seen and not silently the last.
+    collect: [...values, ...lists],
+    unknown: refuse,
   });
+  // What follows a bare "--" is never an option.
+  if (given._.length > 0) refuse(String(given._[0]));
+  const all = (name: string) => (given[name] ?? []) as readonly string[];
   for (const name of [...values, ...lists]) {
-    const value = given[name];
-    const all = Array.isArray(value) ? value : [value];
-    if (all.includes("")) {
-      throw new CifraError("usage", `--${name} needs a value`);
-    }
-    if (!lists.includes(name) && Array.isArray(value)) {
+    if (all(name).includes("")) throw new CifraError("usage", `--${name} needs a value`);
+    if (!lists.includes(name) && all(name).length > 1) {
       throw new CifraError("usage", `--${name} was given more than once`);
     }
   }
   return {
     flag: (name) => given[name] === true,
-    value: (name) => given[name] as string | undefined,
-    list: (name) => (given[name] ?? []) as readonly string[],
+    value: (name) => all(name)[0],
+    list: all,
     integer(name, minimum, maximum) {
-      const text = given[name] as string | undefined;
+      const text = all(name)[0];
       if (text === undefined) return undefined;
       const number = Number(text);
       if (!/^\d{1,9}$/.test(text) || number < minimum || number > maximum) {

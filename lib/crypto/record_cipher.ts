@@ -143,6 +143,8 @@ export class RecordCipher {
     const next = nextTrafficSecret(this.#trafficSecret);
     this.#trafficSecret.fill(0);
     this.#trafficSecret = next;
+    // No key while the next one is made: nothing can be sealed twice under one counter.
+    this.#key = undefined;
     this.#counter = 0;
     this.#key = await directionKey(this.#suite, next);
   }

@@ -1,7 +1,7 @@
 /** The meeting place at work: accepts, climbs the ladder as responder, and lets the services decide. */
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
-import { type Identity, shortFingerprint } from "../crypto/identity.ts";
-import { loadSuite, type Suite, SUITE_IDS, type SuiteName } from "../crypto/suite.ts";
+import { shortFingerprint } from "../crypto/identity.ts";
+import { loadSuite, SUITE_IDS, type SuiteName } from "../crypto/suite.ts";
 import { hmacSha512, systemRandom, timingSafeEqual } from "../crypto/webcrypto.ts";
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import { encodeHex } from "@std/encoding/hex";
@@ -34,7 +34,7 @@ import {
 } from "../wire/rendezvous_messages.ts";
 import type { ServerEvent } from "./events.ts";
 
-const NO_CONTEXT = new Uint8Array(0);
+const NOTHING = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
 const clock = () => performance.now();
 const DAY = 24 * 3_600_000;
@@ -77,6 +77,7 @@ export class Server {
   readonly inviteSecret: Bytes;
   readonly #options: ServerOptions;
   readonly #sides: ReadonlyMap<number, OurSide>;
+  readonly #stocks: readonly EnvelopeKeyStock[];
   readonly #listener: Listener;
   readonly #invitePreface: Bytes;
   readonly #rendezvous: Rendezvous;
@@ -94,12 +95,14 @@ export class Server {
   private constructor(
     options: ServerOptions,
     sides: ReadonlyMap<number, OurSide>,
+    stocks: readonly EnvelopeKeyStock[],
     listener: Listener,
     inviteSecret: Bytes,
     invitePreface: Bytes,
   ) {
     this.#options = options;
     this.#sides = sides;
+    this.#stocks = stocks;
     this.#listener = listener;
     this.inviteSecret = inviteSecret;
     this.#invitePreface = invitePreface;
@@ -122,15 +125,23 @@ export class Server {
       ? ["modern", "rsa", "classic"]
       : ["modern", "rsa"];
     const sides = new Map<number, OurSide>();
+    const stocks: EnvelopeKeyStock[] = [];
     for (const name of names) {
       const suite = await loadSuite(name);
       const { identity } = await loadIdentity(options.folder, suite);
-      sides.set(SUITE_IDS[name], ourSide(suite, identity));
+      let envelopeKey = () => suite.kem.generate();
+      if (name !== "modern") {
+        // An RSA key takes too long to be made for each handshake.
+        const stock = new EnvelopeKeyStock(suite.kem, clock);
+        stocks.push(stock);
+        envelopeKey = () => stock.take();
+      }
+      sides.set(SUITE_IDS[name], { suite, identity, envelopeKey });
     }
     const inviteSecret = await loadInviteSecret(options.folder);
     const preface = encodeInvitePreface(inviteSecret);
     const listener = Listener.open(options.hosts, options.port);
-    return new Server(options, sides, listener, inviteSecret, preface);
+    return new Server(options, sides, stocks, listener, inviteSecret, preface);
   }
 
   /** Where it listens. */
@@ -148,6 +159,7 @@ export class Server {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#listener.close();
+    for (const stock of this.#stocks) stock.close();
     for (const { channel } of this.#sessions) {
       if (channel) channel.close(CloseCode.shutdown);
     }
@@ -234,7 +246,7 @@ export class Server {
       connection,
       startResponder({
         mode: invited ? 3 : 1,
-        context: NO_CONTEXT,
+        context: NOTHING,
         psk: invited ? this.inviteSecret : NO_PSK,
         random: systemRandom,
         ours: (id) => this.#sides.get(id),
@@ -246,7 +258,9 @@ export class Server {
         onEvent: trace ? (step) => onEvent({ event: "trace", source: tag, step }) : undefined,
       },
     );
-    return await Channel.open(connection, established, clock);
+    // Thousands wait here: what the server has no use for is not kept for each of them.
+    const lean = { ...established, transcript: NOTHING, exporter: NOTHING };
+    return await Channel.open(connection, lean, clock);
   }
 
   /** From m7 to the goodbye. */
@@ -387,26 +401,9 @@ export class Server {
   }
 }
 
-/** `modern` makes an envelope key for each handshake; RSA keys come out of a stock. */
-function ourSide(suite: Suite, identity: Identity): OurSide {
-  if (suite.name === "modern") return { suite, identity, envelopeKey: () => suite.kem.generate() };
-  const stock = new EnvelopeKeyStock(suite.kem, clock);
-  return { suite, identity, envelopeKey: () => stock.take() };
-}
-
 async function loadInviteSecret(folder: PrivateFolder): Promise<Bytes> {
   const text = await folder.read("invite.secret");
-  if (text !== undefined) {
-    const secret = decodeBase64Url(text.trim());
-    if (secret.length === 32) return secret;
-    throw new CifraError(
-      "local",
-      `Cannot read the invite secret in ${folder.path}: it is damaged`,
-      {
-        hint: "remove the file invite.secret; earlier invite lines then stop working",
-      },
-    );
-  }
+  if (text !== undefined) return parseInviteSecret(folder, text);
   const secret = systemRandom(32);
   await folder.write("invite.secret", encodeBase64Url(secret) + "\n");
   return secret;
@@ -418,4 +415,16 @@ function respond(channel: Channel, response: ServerResponse): void {
 
 function outOfTurn(): CifraError {
   return new CifraError("bad_state", "Cannot take this message: it is out of turn");
+}
+
+function parseInviteSecret(folder: PrivateFolder, text: string): Bytes {
+  try {
+    const secret = decodeBase64Url(text.trim());
+    if (secret.length === 32) return secret;
+  } catch {
+    // Not even base64url: damaged all the same.
+  }
+  throw new CifraError("local", `Cannot read the invite secret in ${folder.path}: it is damaged`, {
+    hint: "remove the file invite.secret; earlier invite lines then stop working",
+  });
 }

@@ -1,5 +1,6 @@
 /** A stock of envelope keys for the suites whose keys are too slow to make for each handshake. */
 import type { Kem, KemKeyPair } from "../crypto/kem.ts";
+import { CifraError } from "../errors.ts";
 import { ENVELOPE_KEY_LIFETIME, ENVELOPE_KEY_POOL, ENVELOPE_KEY_USES } from "../limits.ts";
 
 /**
@@ -12,6 +13,7 @@ export class EnvelopeKeyStock {
   readonly #clock: () => number;
   readonly #stock: KemKeyPair[] = [];
   #making: Promise<void> | undefined;
+  #closed = false;
   #current: { readonly key: KemKeyPair; readonly since: number; uses: number } | undefined;
 
   constructor(kem: Kem, clock: () => number) {
@@ -33,15 +35,22 @@ export class EnvelopeKeyStock {
         current.uses++;
         return current.key;
       }
+      if (!this.#making) throw new CifraError("shutdown", "No more envelope keys are made");
       await this.#making;
     }
   }
 
+  /** Makes no more keys. */
+  close(): void {
+    this.#closed = true;
+  }
+
   #restock(): void {
-    if (this.#making || this.#stock.length >= ENVELOPE_KEY_POOL) return;
+    if (this.#closed || this.#making || this.#stock.length >= ENVELOPE_KEY_POOL) return;
     this.#making = this.#kem.generate().then((key) => {
       this.#stock.push(key);
       this.#making = undefined;
+      this.#restock();
     }, (error) => {
       this.#making = undefined;
       throw error;

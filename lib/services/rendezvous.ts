@@ -103,7 +103,10 @@ export class Rendezvous {
     const other = wanted === SERVER_NAME ? undefined : this.#store.findByName(wanted);
     const mutual = other?.wanted === name ? other : undefined;
     // Before anything changes: one who asks too often is refused, and the other goes on waiting.
-    if (mutual?.suite === suite) this.#countIntroduction(fingerprint, now);
+    if (mutual?.suite === suite) {
+      this.#requireFewIntroductions(fingerprint, now);
+      for (const introduced of [fingerprint, mutual.fingerprint]) this.#count(introduced, now);
+    }
     this.#store.hold(held);
     outcomes.push({ type: "waiting", name, wanted });
     if (mutual) outcomes.push(this.#bringTogether(held, mutual, now));
@@ -168,14 +171,20 @@ export class Rendezvous {
     return { type: "introduced", generation, pair: [toA, toB] };
   }
 
-  #countIntroduction(fingerprint: string, now: number): void {
-    const recent = (this.#introductions.get(fingerprint) ?? []).filter((at) => now - at < HOUR);
-    if (recent.length >= INTRODUCTIONS_PER_HOUR) {
+  #requireFewIntroductions(fingerprint: string, now: number): void {
+    if (this.#recentIntroductions(fingerprint, now).length >= INTRODUCTIONS_PER_HOUR) {
       throw new CifraError("limit", "Too many introductions in one hour", {
         hint: "wait some minutes",
       });
     }
-    recent.push(now);
+  }
+
+  #recentIntroductions(fingerprint: string, now: number): number[] {
+    return (this.#introductions.get(fingerprint) ?? []).filter((at) => now - at < HOUR);
+  }
+
+  #count(fingerprint: string, now: number): void {
+    const recent = [...this.#recentIntroductions(fingerprint, now), now];
     // Re-inserted, so that the map stays in the order of last use.
     this.#introductions.delete(fingerprint);
     this.#introductions.set(fingerprint, recent);

@@ -14,6 +14,7 @@ import {
   ITEM_HEADER_LENGTH,
   KEY_LIFETIME,
   KEY_REST_AFTER,
+  KEY_UPDATE_EARNED_RECORDS,
   KEY_UPDATE_MIN_RECORDS,
   KEY_UPDATES_PER_MINUTE,
   OUTBOUND_QUEUE_HIGH_WATER,
@@ -448,14 +449,18 @@ export class Channel {
 
   /** Follows the other side to its next key, and opens again what was opened too early. */
   async #updateReceiveKey(now: number): Promise<void> {
+    if (this.#recordsUnderKey < KEY_UPDATE_EARNED_RECORDS) this.#countUnearnedKeyUpdate(now);
+    await this.#openUnder(() => this.#opener.update());
+    this.#recordsUnderKey = 0;
+  }
+
+  #countUnearnedKeyUpdate(now: number): void {
     this.#keyUpdates = this.#keyUpdates.filter((at) => now - at < MINUTE);
     const hasty = this.#recordsUnderKey < KEY_UPDATE_MIN_RECORDS && this.#keyUpdates.length > 0;
     if (hasty || this.#keyUpdates.length >= KEY_UPDATES_PER_MINUTE) {
       throw new CifraError("limit", "The other side changes its key too often");
     }
     this.#keyUpdates.push(now);
-    await this.#openUnder(() => this.#opener.update());
-    this.#recordsUnderKey = 0;
   }
 
   #wake(): void {

@@ -63,6 +63,9 @@ export class PrivateFolder {
           offset += await file.write(bytes.subarray(offset));
         }
         await file.sync();
+      } catch (error) {
+        await Deno.remove(aside);
+        throw error;
       } finally {
         file.close();
       }

@@ -27,9 +27,13 @@ export interface Child {
 }
 
 /** Starts a module of the project as a process of its own and waits for its first line. */
-export async function start(module: string, args: readonly string[]): Promise<Child> {
+export async function start(
+  module: string,
+  args: readonly string[],
+  flags: readonly string[] = [],
+): Promise<Child> {
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", `${ROOT}${module}`, ...args],
+    args: ["run", "--allow-all", ...flags, `${ROOT}${module}`, ...args],
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
@@ -72,7 +76,8 @@ export async function startServer(...more: readonly string[]): Promise<Child> {
     `--max-strangers-per-address=${many}`,
   ];
   const args = ["serve", "--json", "--port", "0", "--state", state, ...unlimited, ...more];
-  const child = await start("main.ts", args);
+  // As the task and the executable have it: a server holds much and computes little.
+  const child = await start("main.ts", args, ["--v8-flags=--optimize-for-size"]);
   return {
     ...child,
     async stop() {

@@ -60,7 +60,10 @@ try {
     `${((after - before) / WAITING).toFixed(1)} KiB`,
   );
   const mebibytes = [fresh, before, after].map((kib) => (kib / 1024).toFixed(0));
-  report("  the server just started, after a crowd, with all of them", `${mebibytes.join(", ")} MiB`);
+  report(
+    "  the server just started, after a crowd, with all of them",
+    `${mebibytes.join(", ")} MiB`,
+  );
   for (const channel of channels) {
     channel.close(CloseCode.done);
     channel.destroy();

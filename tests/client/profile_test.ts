@@ -1,0 +1,86 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Profile } from "../../lib/client/profile.ts";
+import { CifraError, type ErrorCode } from "../../lib/errors.ts";
+import { withFolder } from "../testkit/server.ts";
+
+const NOW = Date.UTC(2030, 0, 1);
+const FILE = "registration-sequence";
+
+async function refusal(opening: Promise<Profile>, code: ErrorCode): Promise<void> {
+  const error = await assertRejects(() => opening, CifraError);
+  assertEquals(error.code, code);
+}
+
+Deno.test("open() makes a profile once, and finds the same identity again", async () => {
+  await withFolder(async (state) => {
+    const first = await Profile.open(state, "alice", "modern");
+    first.close();
+    const second = await Profile.open(state, "alice", "modern");
+    second.close();
+    assertEquals([first.isNew, second.isNew], [true, false]);
+    assertEquals(second.identity.fingerprint, first.identity.fingerprint);
+    const other = await Profile.open(state, "bob", "modern");
+    other.close();
+    assert(other.identity.fingerprint.join() !== first.identity.fingerprint.join());
+  });
+});
+
+Deno.test("open() keeps a second program out while the first has the profile", async () => {
+  await withFolder(async (state) => {
+    const first = await Profile.open(state, "alice", "modern");
+    await refusal(Profile.open(state, "alice", "modern"), "locked");
+    const bob = await Profile.open(state, "bob", "modern");
+    bob.close();
+    first.close();
+    (await Profile.open(state, "alice", "modern")).close();
+  });
+});
+
+Deno.test("open() lets go of the profile when it cannot be read", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    profile.close();
+    await Deno.chmod(`${profile.path}/identity-modern.json`, 0o644);
+    await refusal(Profile.open(state, "alice", "modern"), "local");
+    await Deno.chmod(`${profile.path}/identity-modern.json`, 0o600);
+    (await Profile.open(state, "alice", "modern")).close();
+  });
+});
+
+Deno.test("open() takes no name that leads out of its folder", async () => {
+  await withFolder(async (state) => {
+    for (const name of ["..", "../bob", "a/b", "", "server", "Alice"]) {
+      await refusal(Profile.open(state, name, "modern"), "bad_name");
+    }
+  });
+});
+
+Deno.test("nextRegistrationSequence() is the clock, and grows when the clock does not", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    const next = (now: number) => profile.nextRegistrationSequence(now);
+    assertEquals(await next(NOW), BigInt(NOW));
+    assertEquals(await next(NOW), BigInt(NOW) + 1n);
+    assertEquals(await next(NOW - 3_600_000), BigInt(NOW) + 2n);
+    assertEquals(await next(0), BigInt(NOW) + 3n);
+    assertEquals(await next(-5), BigInt(NOW) + 4n);
+    assertEquals(await next(NOW + 5000.7), BigInt(NOW) + 5000n);
+    profile.close();
+    const again = await Profile.open(state, "alice", "modern");
+    assertEquals(await again.nextRegistrationSequence(1), BigInt(NOW) + 5001n);
+    again.close();
+  });
+});
+
+Deno.test("nextRegistrationSequence() goes by the clock when its file is damaged or cut", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    for (const text of ["", "\n", "x", "-5\n", "1e9\n", "123456789012345678901\n", "5 5\n"]) {
+      await Deno.writeTextFile(`${profile.path}/${FILE}`, text, { mode: 0o600 });
+      assertEquals(await profile.nextRegistrationSequence(NOW), BigInt(NOW), JSON.stringify(text));
+    }
+    await Deno.writeTextFile(`${profile.path}/${FILE}`, `${2n ** 53n + 1n}\n`, { mode: 0o600 });
+    assertEquals(await profile.nextRegistrationSequence(NOW), 2n ** 53n + 2n);
+    profile.close();
+  });
+});

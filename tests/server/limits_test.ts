@@ -1,0 +1,200 @@
+/** What a crowd can and cannot do to a server (reliability.md 5.1). */
+import { assert, assertEquals } from "@std/assert";
+import { EvilPeer, test } from "../testkit/adversary.ts";
+import { person } from "../testkit/ladder.ts";
+import {
+  NO_RATE,
+  registrationOf,
+  TestClient,
+  type TestServer,
+  withFolder,
+  withServer,
+} from "../testkit/server.ts";
+
+const modern = (name: string) => person("modern", name);
+
+/** Connects and waits until the server has hung up without a word. */
+async function assertRefused(server: TestServer): Promise<void> {
+  const before = server.all("refused-connection").length;
+  const peer = await EvilPeer.dial(server.port);
+  assertEquals((await peer.readToEnd()).length, 0);
+  peer.close();
+  await server.told("refused-connection", before + 1);
+}
+
+function reasons(server: TestServer): readonly string[] {
+  return server.all("refused-connection").map(({ reason }) => reason);
+}
+
+/** A stranger that the server is known to have let in: it answers half of a conversation. */
+async function admitted(server: TestServer): Promise<EvilPeer> {
+  const count = server.server.connections;
+  const peer = await EvilPeer.dial(server.port);
+  const deadline = performance.now() + 5000;
+  while (server.server.connections === count && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assertEquals(server.server.connections, count + 1);
+  return peer;
+}
+
+test("eight strangers of one address are in, the ninth is not, and friends do not count", async () => {
+  await withServer(async (server) => {
+    const friends: TestClient[] = [];
+    for (let n = 0; n < 10; n++) {
+      friends.push(await TestClient.connect(server, await modern(`friend${n}`)));
+    }
+    const strangers: EvilPeer[] = [];
+    for (let n = 0; n < 8; n++) strangers.push(await admitted(server));
+    await assertRefused(server);
+    assertEquals(reasons(server), ["source-busy"]);
+    strangers.pop()!.close();
+    await server.told("handshake-failed");
+    const client = await TestClient.connect(server, await modern("another"));
+    await client.leave();
+    for (const stranger of strangers) stranger.close();
+    for (const friend of friends) await friend.leave();
+  });
+});
+
+test("a server full of strangers drops the next one early", async () => {
+  await withServer(async (server) => {
+    const stranger = await admitted(server);
+    await assertRefused(server);
+    assertEquals(reasons(server), ["early-drop"]);
+    stranger.close();
+    await server.told("handshake-failed");
+    const client = await TestClient.connect(server, await modern("alice"));
+    await client.leave();
+  }, { limits: { ...NO_RATE, strangers: 1 } });
+});
+
+test("a full server takes nobody, and somebody again when one has left", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    await assertRefused(server);
+    assertEquals(reasons(server), ["full"]);
+    await alice.leave();
+    await server.told("left");
+    while (server.server.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    const bob = await TestClient.registered(server, await modern("bob"), "bob", "alice");
+    await bob.leave();
+  }, { limits: { ...NO_RATE, connections: 1 } });
+});
+
+test("a source that shakes hands too often is refused", async () => {
+  await withServer(async (server) => {
+    for (let n = 0; n < 2; n++) {
+      const client = await TestClient.connect(server, await modern("alice"));
+      await client.leave();
+    }
+    await assertRefused(server);
+    assertEquals(reasons(server), ["source-rate"]);
+  }, { limits: { ...NO_RATE, handshakesPerMinute: 4 } });
+});
+
+test("a source that has sent garbage twice is refused for a while", async () => {
+  await withServer(async (server) => {
+    for (let n = 1; n <= 2; n++) {
+      const peer = await EvilPeer.dial(server.port);
+      await peer.send(new Uint8Array(5).fill(0xff));
+      assertEquals((await peer.readToEnd()).length, 0);
+      peer.close();
+      await server.told("handshake-failed", n);
+    }
+    await assertRefused(server);
+    assertEquals(reasons(server), ["source-penalty"]);
+  });
+});
+
+test("clients that are in are served while strangers fill every place", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    const bob = await TestClient.connect(server, await modern("bob"));
+    const strangers: EvilPeer[] = [];
+    for (let n = 0; n < 8; n++) strangers.push(await admitted(server));
+    assertEquals((await bob.register(registrationOf("bob", "alice"))).type, "registered");
+    assertEquals((await bob.next()).type, "introduction");
+    assertEquals((await alice.next()).type, "introduction");
+    for (const stranger of strangers) stranger.close();
+    for (const client of [alice, bob]) await client.leave();
+  });
+});
+
+test("2,000 connections with garbage leave nobody unserved who is in", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    await crowd(server.port, 2000);
+    assert(reasons(server).length >= 1990);
+    assert(alice.channel.isOpen);
+    await alice.leave();
+    await server.told("left");
+    assertEquals(server.all("left"), [{ event: "left", name: "alice", code: "goodbye" }]);
+  });
+});
+
+Deno.test({
+  name: "2,000 connections with garbage leave no memory behind",
+  // Resident memory is told by /proc; the server has a process of its own, where nothing else grows.
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    withFolder(async (state) => {
+      const main = new URL("../../main.ts", import.meta.url).pathname;
+      const server = new Deno.Command(Deno.execPath(), {
+        args: ["run", "--allow-all", main, "serve", "--json", "--port", "0", "--state", state],
+        stdin: "null",
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+      const lines = server.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      try {
+        let text = "";
+        while (!text.includes("\n")) {
+          const { value, done } = await lines.read();
+          assert(!done, text);
+          text += value;
+        }
+        const { port } = JSON.parse(text.slice(0, text.indexOf("\n"))) as { readonly port: number };
+        const reading = (async () => {
+          while (!(await lines.read()).done);
+        })();
+        await crowd(port, 1000);
+        const growths: number[] = [];
+        for (let round = 0; round < 4; round++) {
+          const before = await residentMemory(server.pid);
+          await crowd(port, 500);
+          growths.push(await residentMemory(server.pid) - before);
+        }
+        // A leak shows in every round; a heap that stretches, in one.
+        assert(Math.min(...growths) < 1024, `grew by ${growths.join(", ")} KiB`);
+        server.kill("SIGTERM");
+        await reading;
+      } finally {
+        try {
+          server.kill("SIGKILL");
+        } catch {
+          // It has ended by itself.
+        }
+        await server.status;
+        lines.releaseLock();
+      }
+    }),
+});
+
+/** So many strangers, four at a time, each with garbage; all are hung up on without a byte. */
+async function crowd(port: number, count: number): Promise<void> {
+  const garbage = new Uint8Array(64).fill(0xff);
+  const knock = async () => {
+    const peer = await EvilPeer.dial(port);
+    await peer.send(garbage).catch(() => {});
+    assertEquals((await peer.readToEnd()).length, 0);
+    peer.close();
+  };
+  for (let n = 0; n < count; n += 4) await Promise.all([knock(), knock(), knock(), knock()]);
+}
+
+/** Resident memory of a process, in KiB. */
+async function residentMemory(pid: number): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  return Number(/VmRSS:\s+(\d+)/.exec(status)![1]);
+}

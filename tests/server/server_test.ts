@@ -1,0 +1,449 @@
+/** The meeting place over real sockets: who is told what, and when names are free again. */
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
+import { readIdentity } from "../../lib/crypto/identity.ts";
+import { SUITE_IDS, SUITE_NAMES, type SuiteName } from "../../lib/crypto/suite.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../../lib/limits.ts";
+import { Server } from "../../lib/server/server.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
+import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { decode, encode } from "../../lib/wire/layout.ts";
+import { peerAck, type PeerMessage, peerMessage } from "../../lib/wire/peer_messages.ts";
+import { CloseCode, ItemType } from "../../lib/wire/records.ts";
+import {
+  refusalOf,
+  type Registration,
+  type ServerResponse,
+} from "../../lib/wire/rendezvous_messages.ts";
+import { EvilPeer, test } from "../testkit/adversary.ts";
+import { person } from "../testkit/ladder.ts";
+import {
+  NO_RATE,
+  registrationOf,
+  TestClient,
+  type TestServer,
+  withFolder,
+  withServer,
+} from "../testkit/server.ts";
+
+const modern = (name: string) => person("modern", name);
+
+function introductionIn(response: ServerResponse) {
+  assert(response.type === "introduction", `got ${response.type}`);
+  return response;
+}
+
+/** The code with which a registration by `who` is refused; its channel is over afterwards. */
+async function refusal(
+  server: TestServer,
+  who: Awaited<ReturnType<typeof person>>,
+  registration: Registration,
+): Promise<string> {
+  const client = await TestClient.connect(server, who);
+  const response = await client.register(registration);
+  assert(response.type === "refused", `got ${response.type}`);
+  assertNotEquals(response.reason, "");
+  assertEquals(await client.ending(), CloseCode.failed);
+  await client.leave();
+  return refusalOf(response.code);
+}
+
+for (const suite of SUITE_NAMES) {
+  test(`two clients of ${suite} are introduced, in either order of arrival`, async () => {
+    await withServer(async (server) => {
+      const orders = [["alice", "bob"], ["bob", "alice"]] as const;
+      for (const [first, second] of orders) {
+        const early = await TestClient.registered(
+          server,
+          await person(suite, first),
+          first,
+          second,
+        );
+        const late = await TestClient.registered(
+          server,
+          await person(suite, second),
+          second,
+          first,
+        );
+        const [toEarly, toLate] = [
+          introductionIn(await early.next()),
+          introductionIn(await late.next()),
+        ];
+        assertEquals([toEarly.peerName, toLate.peerName], [second, first]);
+        assertEquals(toEarly.rendezvousKey, toLate.rendezvousKey);
+        assertEquals(toEarly.rendezvousId, toLate.rendezvousId);
+        assertEquals(toEarly.generation, toLate.generation);
+        const { fingerprint } = await readIdentity(toEarly.bundle);
+        assertEquals(fingerprint, (await person(suite, second)).identity.fingerprint);
+        // Having introduced them, the server says goodbye to both.
+        assertEquals([await early.ending(), await late.ending()], [CloseCode.done, CloseCode.done]);
+        await early.leave();
+        await late.leave();
+      }
+      const generations = server.all("introduced").map(({ generation }) => generation);
+      assertEquals(generations.length, 2);
+      assert(generations[1]! > generations[0]!);
+    });
+  });
+}
+
+test("a client is told its own address, the frame limit and the deadline of silence", async () => {
+  await withServer(async (server) => {
+    const client = await TestClient.connect(server, await modern("alice"));
+    const response = await client.register(registrationOf("alice", "bob"));
+    assert(response.type === "registered");
+    assertEquals(response.observed.host, "127.0.0.1");
+    assert(response.observed.port > 0);
+    assertEquals(response.frameLimit, FRAME_LIMIT_OPEN);
+    assertEquals(response.silenceDeadline * 1000, SILENCE_DEADLINE);
+    await client.leave();
+  });
+});
+
+test("a client learns the name and the identity that the server has in its suite", async () => {
+  await withServer(async (server) => {
+    for (const suite of SUITE_NAMES) {
+      const client = await TestClient.connect(server, await person(suite, "alice"));
+      const { theirs, displayName } = client.channel.established;
+      assertEquals(displayName, "test server");
+      assertEquals(theirs.fingerprint, server.server.fingerprints.get(suite));
+      await client.leave();
+    }
+  });
+});
+
+test("two with different suites are both told, go on waiting, and meet when one changes", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    const bob = await TestClient.registered(server, await person("rsa", "bob"), "bob", "alice");
+    const [modernId, rsaId] = [SUITE_IDS.modern, SUITE_IDS.rsa];
+    assertEquals(await alice.next(), {
+      type: "suiteMismatch",
+      peerName: "bob",
+      peerSuite: rsaId,
+      yourSuite: modernId,
+    });
+    assertEquals(await bob.next(), {
+      type: "suiteMismatch",
+      peerName: "alice",
+      peerSuite: modernId,
+      yourSuite: rsaId,
+    });
+    await bob.leave();
+    await server.told("left");
+    const again = await TestClient.registered(server, await modern("bob"), "bob", "alice");
+    assertEquals(introductionIn(await alice.next()).peerName, "bob");
+    assertEquals(introductionIn(await again.next()).peerName, "alice");
+    for (const client of [alice, again]) await client.leave();
+  });
+});
+
+test("a server refuses names, ports and wishes that cannot be, and says why (D2, D6, D9)", async () => {
+  const cases: readonly [string, Registration][] = [
+    ["bad_name", registrationOf("", "bob")],
+    ["bad_name", registrationOf("Alice", "bob")],
+    ["bad_name", registrationOf("server", "bob")],
+    ["bad_name", registrationOf("admin", "bob")],
+    ["bad_name", registrationOf("alice", "../bob")],
+    ["bad_name", registrationOf("alice", "\u001b[2J")],
+    ["bad_name", registrationOf("alice", "alice")],
+    ["bad_address", registrationOf("alice", "bob", { receivePort: 0 })],
+    ["bad_address", registrationOf("alice", "bob", { receivePort: 22 })],
+    ["bad_address", registrationOf("alice", "bob", { sendPort: 1023 })],
+    ["bad_address", registrationOf("alice", "bob", { receivePort: 5000, sendPort: 5000 })],
+  ];
+  await withServer(async (server) => {
+    for (const [code, registration] of cases) {
+      assertEquals(await refusal(server, await modern("alice"), registration), code);
+    }
+    assertEquals(
+      server.all("registration-refused").map(({ code }) => code),
+      cases.map(([code]) => code),
+    );
+    assertEquals(server.all("registered"), []);
+    const client = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    await client.leave();
+  });
+});
+
+test("a server refuses a taken name and a second name for one identity (D3, D4)", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    const thief = registrationOf("alice", "bob");
+    assertEquals(await refusal(server, await modern("mallory"), thief), "name_taken");
+    const second = registrationOf("alicia", "bob");
+    assertEquals(await refusal(server, await modern("alice"), second), "name_taken");
+    // Nothing of this has disturbed the one who holds the name.
+    const bob = await TestClient.registered(server, await modern("bob"), "bob", "alice");
+    introductionIn(await alice.next());
+    for (const client of [alice, bob]) await client.leave();
+  });
+});
+
+test("a server takes the newer of two registrations of one identity and tells the older (D5, D11)", async () => {
+  await withServer(async (server) => {
+    const sequence = { registrationSequence: 1000n };
+    const older = await TestClient.registered(
+      server,
+      await modern("alice"),
+      "alice",
+      "bob",
+      sequence,
+    );
+    for (const registrationSequence of [1000n, 999n, 0n]) {
+      const stale = registrationOf("alice", "bob", { registrationSequence });
+      assertEquals(await refusal(server, await modern("alice"), stale), "stale_registration");
+    }
+    const newest = { registrationSequence: 2n ** 64n - 1n };
+    const newer = await TestClient.registered(
+      server,
+      await modern("alice"),
+      "alice",
+      "bob",
+      newest,
+    );
+    const told = await older.next();
+    assert(told.type === "refused");
+    assertEquals(refusalOf(told.code), "replaced");
+    assertEquals(await older.ending(), CloseCode.failed);
+    await older.leave();
+    // The older one's leaving takes nothing from the newer one.
+    const bob = await TestClient.registered(server, await modern("bob"), "bob", "alice");
+    introductionIn(await newer.next());
+    introductionIn(await bob.next());
+    for (const client of [newer, bob]) await client.leave();
+    assertEquals(server.all("replaced"), [{ event: "replaced", name: "alice" }]);
+  });
+});
+
+test("leaving frees the name at once, with a goodbye or without", async () => {
+  for (const how of ["goodbye", "cut"] as const) {
+    await withServer(async (server) => {
+      const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+      if (how === "goodbye") await alice.leave();
+      else alice.channel.destroy();
+      await server.told("left");
+      assertEquals(server.all("left"), [{ event: "left", name: "alice", code: how }]);
+      const other = await TestClient.registered(server, await modern("other"), "alice", "bob");
+      await other.leave();
+    });
+  }
+});
+
+test("one who waits and vanishes as its target registers harms nobody (D10)", async () => {
+  await withServer(async (server) => {
+    for (let round = 0; round < 20; round++) {
+      const waiter = await TestClient.registered(
+        server,
+        await modern("waiter"),
+        "waiter",
+        "target",
+      );
+      const target = await TestClient.connect(server, await modern("target"));
+      // Sent, then cut in the same breath: the server sees them in one order or the other.
+      const registering = target.register(registrationOf("target", "waiter"));
+      if (round % 2 === 0) waiter.channel.destroy();
+      else setTimeout(() => waiter.channel.destroy(), 0);
+      assertEquals((await registering).type, "registered");
+      await target.leave();
+      await server.told("left", server.all("left").length);
+    }
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    const bob = await TestClient.registered(server, await modern("bob"), "bob", "alice");
+    introductionIn(await alice.next());
+    introductionIn(await bob.next());
+    for (const client of [alice, bob]) await client.leave();
+  });
+});
+
+test("a server answers each message with its acknowledgement and OK", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "server");
+    const say = async (message: PeerMessage) => {
+      alice.channel.send(ItemType.message, encode(peerMessage, message));
+      const ack = await alice.nextItem(), answer = await alice.nextItem();
+      assertEquals([ack.type, answer.type], [ItemType.ack, ItemType.message]);
+      assertEquals(decode(peerAck, ack.body).number, message.number);
+      return decode(peerMessage, answer.body);
+    };
+    const content = encodeUtf8("hello");
+    for (const number of [1n, 2n]) {
+      const answer = await say({ type: "text", number, content });
+      assert(answer.type === "text");
+      assertEquals([answer.number, decodeUtf8(answer.content)], [number, "OK"]);
+    }
+    const answer = await say({ type: "bytes", number: 3n, content: new Uint8Array(50_000) });
+    assertEquals(answer.type, "text");
+    assertEquals(await say({ type: "end", number: 4n }), { type: "end", number: 4n });
+    await alice.leave();
+  });
+});
+
+test("a crowd of messages to the server is answered in order", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "server");
+    const content = encodeUtf8("x".repeat(100));
+    for (let number = 1n; number <= 2000n; number++) {
+      alice.channel.send(ItemType.message, encode(peerMessage, { type: "text", number, content }));
+    }
+    for (let number = 1n; number <= 2000n; number++) {
+      assertEquals(decode(peerAck, (await alice.nextItem()).body).number, number);
+      assertEquals(decode(peerMessage, (await alice.nextItem()).body).number, number);
+    }
+    await alice.leave();
+  });
+});
+
+test("200 names wait at once, and each can still be met (D8)", async () => {
+  await withServer(async (server) => {
+    const waiting: TestClient[] = [];
+    const who = Array.from({ length: 200 }, (_, n) => modern(`waiter${n}`));
+    for (let n = 0; n < who.length; n += 4) {
+      waiting.push(
+        ...await Promise.all(
+          [0, 1, 2, 3].map(async (i) =>
+            await TestClient.registered(server, await who[n + i]!, `waiter${n + i}`, "target")
+          ),
+        ),
+      );
+    }
+    assertEquals(server.server.connections, 200);
+    for (const n of [0, 99, 199]) {
+      const target = await TestClient.registered(
+        server,
+        await modern("target"),
+        "target",
+        `waiter${n}`,
+      );
+      introductionIn(await waiting[n]!.next());
+      introductionIn(await target.next());
+      await target.leave();
+    }
+    await Promise.all(waiting.map((client) => client.leave()));
+  });
+});
+
+test("stop() says goodbye to everybody, and to a stranger by closing", async () => {
+  let clients: TestClient[] = [];
+  await withServer(async (server) => {
+    clients = [
+      await TestClient.registered(server, await modern("alice"), "alice", "bob"),
+      await TestClient.registered(server, await person("rsa", "carol"), "carol", "dave"),
+      await TestClient.connect(server, await modern("unregistered")),
+    ];
+    const endings = Promise.all(clients.map((client) => client.ending()));
+    const stranger = await EvilPeer.dial(server.port);
+    await stranger.send(new Uint8Array([0, 0]));
+    const stopping = server.server.stop();
+    assertEquals(await endings, [CloseCode.shutdown, CloseCode.shutdown, CloseCode.shutdown]);
+    await Promise.all(clients.map((client) => client.leave()));
+    assertEquals(await stranger.lastWords(), undefined);
+    stranger.close();
+    await stopping;
+    const refused = await EvilPeer.dial(server.port).then(() => undefined, (error) => error);
+    assert(refused instanceof Deno.errors.ConnectionRefused);
+  });
+});
+
+test("stop() does not wait for a client that does not answer its goodbye", async () => {
+  await withServer(async (server) => {
+    const silent = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    await server.server.stop();
+    assertEquals(server.server.connections, 0);
+    silent.channel.destroy();
+  });
+});
+
+test("start() fails with a hint on a port that is taken, and leaves nothing open", async () => {
+  await withServer(async (server) => {
+    await withFolder(async (path) => {
+      const folder = await PrivateFolder.open(path);
+      const error = await Server.start({
+        hosts: ["127.0.0.1"],
+        port: server.port,
+        folder,
+        store: new MemoryStore(),
+        displayName: "",
+        allowClassic: false,
+        inviteOnly: false,
+        limits: NO_RATE,
+        gateWidth: 1,
+        logAddresses: false,
+        trace: false,
+        onEvent: () => {},
+      }).then(() => undefined, (reason) => reason);
+      assert(error instanceof CifraError);
+      assertEquals(error.code, "local");
+      assert(error.hint?.includes("--port"));
+    });
+  });
+});
+
+test("a server keeps its identities and its invite over a restart, and refuses a damaged one", async () => {
+  await withFolder(async (path) => {
+    const folder = await PrivateFolder.open(path);
+    const start = async () => {
+      const server = await Server.start({
+        hosts: ["127.0.0.1"],
+        port: 0,
+        folder,
+        store: new MemoryStore(),
+        displayName: "",
+        allowClassic: true,
+        inviteOnly: false,
+        limits: NO_RATE,
+        gateWidth: 1,
+        logAddresses: false,
+        trace: false,
+        onEvent: () => {},
+      });
+      await server.stop();
+      return server;
+    };
+    const first = await start(), second = await start();
+    assertEquals([...second.fingerprints], [...first.fingerprints]);
+    assertEquals(second.inviteSecret, first.inviteSecret);
+    assertEquals(
+      [...first.fingerprints.keys()],
+      ["modern", "rsa", "classic"] satisfies SuiteName[],
+    );
+    for (const damaged of ["", "short\n", "*".repeat(43)]) {
+      await folder.write("invite.secret", damaged);
+      const error = await start().then(() => undefined, (reason) => reason);
+      assert(error instanceof CifraError, `${damaged}: ${error}`);
+      assertEquals(error.code, "local");
+      assert(!error.message.includes("short"));
+    }
+  });
+});
+
+test("a server tells what happened without addresses, unless it is asked to", async () => {
+  for (const logAddresses of [false, true]) {
+    await withServer(async (server) => {
+      const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+      await alice.leave();
+      await server.told("left");
+      const told = JSON.stringify(server.events);
+      assertEquals(told.includes("127.0.0.1"), logAddresses);
+      const [registered] = server.all("registered");
+      assertEquals(registered?.client.length, 14);
+    }, { logAddresses });
+  }
+});
+
+test("a server that traces tells the six steps of the ladder, and no secret", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+    await alice.leave();
+    const steps = server.all("trace").map(({ step }) => `${step.direction} ${step.message}`);
+    assertEquals(steps, [
+      "received 1",
+      "sent 2",
+      "received 3",
+      "sent 4",
+      "received 5",
+      "sent 6",
+    ]);
+  }, { trace: true });
+});

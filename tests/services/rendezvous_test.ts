@@ -1,0 +1,434 @@
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { encodeHex } from "@std/encoding/hex";
+import { SUITE_IDS, type SuiteName } from "../../lib/crypto/suite.ts";
+import { CifraError, type ErrorCode } from "../../lib/errors.ts";
+import { INTRODUCTIONS_PER_HOUR } from "../../lib/limits.ts";
+import { type Applicant, type Outcome, Rendezvous } from "../../lib/services/rendezvous.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
+import type { Introduction, Registration } from "../../lib/wire/rendezvous_messages.ts";
+
+const NOW = Date.UTC(2030, 0, 1);
+const HOUR = 3_600_000;
+
+let drawn = 0;
+function rendezvous(store = new MemoryStore()): Rendezvous {
+  return new Rendezvous(store, (length) => new Uint8Array(length).fill(++drawn));
+}
+
+interface Wish extends Partial<Registration> {
+  readonly key?: string;
+  readonly suite?: SuiteName;
+  readonly from?: string;
+}
+
+/** Somebody who wants to register. The key is the name, unless told otherwise. */
+function applicant(name: string, wanted: string, wish: Wish = {}): Applicant {
+  const { key = name, suite = "modern", from = "203.0.113.5", ...registration } = wish;
+  const fingerprint = new Uint8Array(32);
+  new TextEncoder().encodeInto(key, fingerprint);
+  return {
+    registration: {
+      name,
+      wanted,
+      receivePort: 40_000,
+      sendPort: 40_001,
+      capabilities: 0,
+      registrationSequence: 1n,
+      advertised: [],
+      ...registration,
+    },
+    identity: {
+      identityClass: 2,
+      bundle: new TextEncoder().encode(`bundle of ${key}`),
+      signatureKey: new Uint8Array(32),
+      fingerprint,
+    },
+    suite: SUITE_IDS[suite],
+    observed: { host: from, port: 55_555 },
+  };
+}
+
+function refusalOf(action: () => unknown): ErrorCode {
+  return assertThrows(action, CifraError).code;
+}
+
+/** The introductions that an outcome brings, by whom they are for. */
+function introductions(outcomes: readonly Outcome[]): Record<string, Introduction> {
+  const outcome = outcomes.find(({ type }) => type === "introduced");
+  assert(outcome?.type === "introduced", JSON.stringify(outcomes.map(({ type }) => type)));
+  return Object.fromEntries(outcome.pair.map(({ to, introduction }) => [to, introduction]));
+}
+
+function types(outcomes: readonly Outcome[]): readonly string[] {
+  return outcomes.map(({ type }) => type);
+}
+
+Deno.test("register() introduces two who ask for each other, in either order of arrival", () => {
+  for (const [first, second] of [["alice", "bob"], ["bob", "alice"]] as const) {
+    const service = rendezvous();
+    assertEquals(service.register(applicant(first, second), NOW), [
+      { type: "waiting", name: first, wanted: second },
+    ]);
+    const outcomes = service.register(applicant(second, first), NOW);
+    assertEquals(types(outcomes), ["waiting", "introduced"]);
+    const { alice, bob } = introductions(outcomes);
+    assertEquals(alice?.peerName, "bob");
+    assertEquals(bob?.peerName, "alice");
+    assertEquals(alice?.bundle, new TextEncoder().encode("bundle of bob"));
+    assertEquals(bob?.bundle, new TextEncoder().encode("bundle of alice"));
+    assertEquals(alice?.rendezvousId, bob?.rendezvousId);
+    assertEquals(alice?.rendezvousKey, bob?.rendezvousKey);
+    assertEquals(alice?.generation, bob?.generation);
+    assertEquals([alice?.rendezvousId.length, alice?.rendezvousKey.length], [16, 32]);
+  }
+});
+
+Deno.test("register() tells each the ports of the other", () => {
+  const service = rendezvous();
+  service.register(applicant("alice", "bob", { receivePort: 5001, sendPort: 5002 }), NOW);
+  const { alice, bob } = introductions(
+    service.register(applicant("bob", "alice", { receivePort: 6001, sendPort: 6002 }), NOW),
+  );
+  assertEquals([alice?.receivePort, alice?.sendPort], [6001, 6002]);
+  assertEquals([bob?.receivePort, bob?.sendPort], [5001, 5002]);
+});
+
+Deno.test("register() draws a new id and key for every introduction", () => {
+  const service = rendezvous();
+  const seen = new Set<string>();
+  for (let round = 1n; round <= 5n; round++) {
+    service.register(applicant("alice", "bob", { registrationSequence: round }), NOW);
+    const wish = { registrationSequence: round };
+    const { alice } = introductions(service.register(applicant("bob", "alice", wish), NOW));
+    seen.add(encodeHex(alice!.rendezvousId)).add(encodeHex(alice!.rendezvousKey));
+  }
+  assertEquals(seen.size, 10);
+});
+
+Deno.test("register() introduces nobody whose wish is not returned (A11, A12)", () => {
+  const service = rendezvous();
+  const waiting = (name: string, wanted: string): readonly Outcome[] => [
+    { type: "waiting", name, wanted },
+  ];
+  assertEquals(service.register(applicant("alice", "bob"), NOW), waiting("alice", "bob"));
+  assertEquals(service.register(applicant("bob", "carol"), NOW), waiting("bob", "carol"));
+  assertEquals(service.register(applicant("mallory", "bob"), NOW), waiting("mallory", "bob"));
+  assertEquals(service.register(applicant("dave", "alice"), NOW), waiting("dave", "alice"));
+});
+
+Deno.test("register() answers alike whether the wanted name is known or not (D17)", () => {
+  const service = rendezvous();
+  service.register(applicant("bob", "carol"), NOW);
+  const known = service.register(applicant("alice", "bob"), NOW);
+  const unknown = service.register(applicant("dave", "nobody"), NOW);
+  assertEquals(types(known), types(unknown));
+});
+
+Deno.test("register() frees both names of an introduction at once", () => {
+  const service = rendezvous();
+  service.register(applicant("alice", "bob"), NOW);
+  service.register(applicant("bob", "alice"), NOW);
+  const others = [
+    applicant("alice", "bob", { key: "another alice" }),
+    applicant("bob", "alice", { key: "another bob" }),
+  ];
+  assertEquals(types(service.register(others[0]!, NOW)), ["waiting"]);
+  assertEquals(types(service.register(others[1]!, NOW)), ["waiting", "introduced"]);
+});
+
+Deno.test("register() takes `server` as the wanted name and introduces nobody for it", () => {
+  const service = rendezvous();
+  assertEquals(types(service.register(applicant("alice", "server"), NOW)), ["waiting"]);
+  assertEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting"]);
+});
+
+Deno.test("register() refuses names that nobody can have, on either side (D1, D2)", () => {
+  const bad = ["", "a".repeat(33), "Alice", "a\0", "../a", "\x1b[2J", "\u202e", "admin", "root"];
+  for (const name of bad) {
+    const service = rendezvous();
+    assertEquals(refusalOf(() => service.register(applicant(name, "bob"), NOW)), "bad_name");
+    assertEquals(refusalOf(() => service.register(applicant("bob", name), NOW)), "bad_name");
+  }
+  const service = rendezvous();
+  assertEquals(refusalOf(() => service.register(applicant("server", "bob"), NOW)), "bad_name");
+});
+
+Deno.test("register() refuses to wait for oneself (D9)", () => {
+  const service = rendezvous();
+  assertEquals(refusalOf(() => service.register(applicant("alice", "alice"), NOW)), "bad_name");
+});
+
+Deno.test("register() refuses a name that another identity holds, and changes nothing (D3)", () => {
+  const service = rendezvous();
+  service.register(applicant("alice", "bob"), NOW);
+  const thief = applicant("alice", "bob", { key: "mallory", registrationSequence: 99n });
+  assertEquals(refusalOf(() => service.register(thief, NOW)), "name_taken");
+  assertEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting", "introduced"]);
+});
+
+Deno.test("register() refuses a second name for one identity until the first is free (D4)", () => {
+  const service = rendezvous();
+  service.register(applicant("alice", "bob", { key: "one key" }), NOW);
+  const second = applicant("alicia", "bob", { key: "one key", registrationSequence: 2n });
+  assertEquals(refusalOf(() => service.register(second, NOW)), "name_taken");
+  service.leave("alice");
+  assertEquals(types(service.register(second, NOW)), ["waiting"]);
+});
+
+Deno.test("register() takes only a higher sequence number for a name it holds (D5)", () => {
+  const service = rendezvous();
+  const again = (registrationSequence: bigint) =>
+    service.register(applicant("alice", "bob", { registrationSequence }), NOW);
+  assertEquals(types(again(5n)), ["waiting"]);
+  assertEquals(refusalOf(() => again(5n)), "stale_registration");
+  assertEquals(refusalOf(() => again(4n)), "stale_registration");
+  assertEquals(refusalOf(() => again(0n)), "stale_registration");
+  assertEquals(types(again(6n)), ["replaced", "waiting"]);
+  assertEquals(types(again(2n ** 53n + 1n)), ["replaced", "waiting"]);
+  // As a double, this number would be the one before.
+  assertEquals(refusalOf(() => again(2n ** 53n + 1n)), "stale_registration");
+  assertEquals(types(again(2n ** 53n + 2n)), ["replaced", "waiting"]);
+  assertEquals(types(again(2n ** 64n - 1n)), ["replaced", "waiting"]);
+  assertEquals(refusalOf(() => again(2n ** 64n - 1n)), "stale_registration");
+  service.leave("alice");
+  assertEquals(types(again(1n)), ["waiting"]);
+});
+
+Deno.test("register() goes on with the newer registration of an identity (D11)", () => {
+  const service = rendezvous();
+  service.register(applicant("alice", "bob", { receivePort: 5001 }), NOW);
+  const newer = { registrationSequence: 2n, receivePort: 5005 };
+  assertEquals(service.register(applicant("alice", "carol", newer), NOW), [
+    { type: "replaced", name: "alice" },
+    { type: "waiting", name: "alice", wanted: "carol" },
+  ]);
+  assertEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting"]);
+  const { carol } = introductions(service.register(applicant("carol", "alice"), NOW));
+  assertEquals(carol?.receivePort, 5005);
+});
+
+Deno.test("register() tells both of a suite mismatch, and both go on waiting", () => {
+  const pairs: readonly [SuiteName, SuiteName][] = [
+    ["modern", "rsa"],
+    ["rsa", "modern"],
+    ["modern", "classic"],
+    ["classic", "rsa"],
+  ];
+  for (const [alices, bobs] of pairs) {
+    const service = rendezvous();
+    service.register(applicant("alice", "bob", { suite: alices }), NOW);
+    const outcomes = service.register(applicant("bob", "alice", { suite: bobs }), NOW);
+    assertEquals(types(outcomes), ["waiting", "suite-mismatch"]);
+    const mismatch = outcomes[1]!;
+    assert(mismatch.type === "suite-mismatch");
+    const told = Object.fromEntries(mismatch.pair.map(({ to, ...news }) => [to, news]));
+    const [a, b] = [SUITE_IDS[alices], SUITE_IDS[bobs]];
+    assertEquals(told, {
+      alice: { peerName: "bob", yourSuite: a, peerSuite: b },
+      bob: { peerName: "alice", yourSuite: b, peerSuite: a },
+    });
+    // One of them comes back with the other's suite.
+    const changed = applicant("bob", "alice", { suite: alices, registrationSequence: 2n });
+    assertEquals(types(service.register(changed, NOW)), ["replaced", "waiting", "introduced"]);
+  }
+});
+
+Deno.test("register() refuses ports that nobody may be sent to (D6)", () => {
+  const cases: readonly [number, number, boolean][] = [
+    [0, 40_001, false],
+    [40_000, 0, false],
+    [22, 40_001, false],
+    [40_000, 22, false],
+    [1023, 40_001, false],
+    [40_000, 40_000, false],
+    [1024, 1025, true],
+    [65_535, 65_534, true],
+  ];
+  for (const [receivePort, sendPort, taken] of cases) {
+    const service = rendezvous();
+    const register = () =>
+      service.register(applicant("alice", "bob", { receivePort, sendPort }), NOW);
+    if (taken) assertEquals(types(register()), ["waiting"]);
+    else assertEquals(refusalOf(register), "bad_address");
+  }
+});
+
+Deno.test("register() forgets nothing and nobody when it refuses", () => {
+  const store = new MemoryStore();
+  const service = rendezvous(store);
+  service.register(applicant("alice", "bob"), NOW);
+  const before = store.findByName("alice");
+  for (
+    const wrong of [
+      applicant("alice", "bob", { registrationSequence: 1n }),
+      applicant("alice", "bob", { key: "mallory", registrationSequence: 9n }),
+      applicant("alice", "bob", { registrationSequence: 9n, receivePort: 1 }),
+      applicant("alice", "alice", { registrationSequence: 9n }),
+      applicant("alice", "root", { registrationSequence: 9n }),
+      applicant("alicia", "bob", { key: "alice", registrationSequence: 9n }),
+    ]
+  ) {
+    refusalOf(() => service.register(wrong, NOW));
+    assertEquals(store.findByName("alice"), before);
+  }
+});
+
+Deno.test("an introduction has the observed address, and what was advertised inside one site (A13, D7)", () => {
+  const advertised = ["10.0.0.7", "fd00::7"];
+  const cases: readonly {
+    readonly what: string;
+    readonly alice: string;
+    readonly bob: string;
+    readonly expected: readonly string[];
+  }[] = [
+    {
+      what: "two public addresses",
+      alice: "203.0.113.5",
+      bob: "198.51.100.9",
+      expected: ["203.0.113.5"],
+    },
+    {
+      what: "one public address",
+      alice: "203.0.113.5",
+      bob: "203.0.113.5",
+      expected: ["203.0.113.5", ...advertised],
+    },
+    {
+      what: "one private network",
+      alice: "192.168.1.5",
+      bob: "192.168.1.9",
+      expected: ["192.168.1.5", ...advertised],
+    },
+    {
+      what: "a private and a public address",
+      alice: "192.168.1.5",
+      bob: "198.51.100.9",
+      expected: ["192.168.1.5"],
+    },
+    {
+      what: "both on the server's machine",
+      alice: "127.0.0.1",
+      bob: "127.0.0.1",
+      expected: ["127.0.0.1", ...advertised],
+    },
+    {
+      what: "the peer on the server's machine, the reader elsewhere",
+      alice: "127.0.0.1",
+      bob: "192.168.1.9",
+      expected: advertised,
+    },
+    {
+      what: "the reader on the server's machine",
+      alice: "192.168.1.5",
+      bob: "127.0.0.1",
+      expected: ["192.168.1.5"],
+    },
+    {
+      what: "two IPv6 addresses",
+      alice: "2001:db8::5",
+      bob: "2001:db8::9",
+      expected: ["2001:db8::5"],
+    },
+  ];
+  for (const { what, alice, bob, expected } of cases) {
+    const service = rendezvous();
+    service.register(applicant("alice", "bob", { from: alice, advertised }), NOW);
+    const told = introductions(service.register(applicant("bob", "alice", { from: bob }), NOW));
+    assertEquals(told.bob?.addresses, expected, what);
+  }
+});
+
+Deno.test("an introduction never has an advertised address that is not private (D7)", () => {
+  const bad = [
+    "127.0.0.1",
+    "::1",
+    "169.254.1.1",
+    "fe80::1",
+    "0.0.0.0",
+    "::",
+    "224.0.0.1",
+    "255.255.255.255",
+    "ff02::1",
+    "8.8.8.8",
+    "2001:db8::1",
+    "::ffff:127.0.0.1",
+    "::ffff:8.8.8.8",
+  ];
+  for (const address of bad) {
+    const service = rendezvous();
+    const wish = { from: "192.168.1.5", advertised: [address, "10.1.1.1"] };
+    service.register(applicant("alice", "bob", wish), NOW);
+    const bob = applicant("bob", "alice", { from: "192.168.1.5" });
+    const told = introductions(service.register(bob, NOW)).bob;
+    assertEquals(told?.addresses, ["192.168.1.5", "10.1.1.1"], address);
+  }
+});
+
+Deno.test("an introduction names each address once", () => {
+  const service = rendezvous();
+  const advertised = ["192.168.1.5", "10.1.1.1", "10.1.1.1", "10.1.1.2"];
+  service.register(applicant("alice", "bob", { from: "192.168.1.5", advertised }), NOW);
+  const bob = applicant("bob", "alice", { from: "192.168.1.6" });
+  const told = introductions(service.register(bob, NOW)).bob;
+  assertEquals(told?.addresses, ["192.168.1.5", "10.1.1.1", "10.1.1.2"]);
+});
+
+Deno.test("register() gives one identity thirty introductions an hour, and no more", () => {
+  const service = rendezvous();
+  let sequence = 0n;
+  const meet = (peer: string, now: number) => {
+    sequence++;
+    service.register(applicant(peer, "alice", { registrationSequence: sequence }), now);
+    const alice = applicant("alice", peer, { registrationSequence: sequence });
+    return service.register(alice, now);
+  };
+  for (let n = 0; n < INTRODUCTIONS_PER_HOUR; n++) introductions(meet(`peer${n}`, NOW + n));
+  const refused = assertThrows(() => meet("peer30", NOW + HOUR - 1), CifraError);
+  assertEquals(refused.code, "limit");
+  // The one who was asked for goes on waiting, and others are not affected.
+  const carol = applicant("carol", "dave");
+  service.register(carol, NOW);
+  introductions(service.register(applicant("dave", "carol"), NOW));
+  const late = applicant("alice", "peer30", { registrationSequence: ++sequence });
+  introductions(service.register(late, NOW + HOUR));
+  assertEquals(INTRODUCTIONS_PER_HOUR, 30);
+});
+
+Deno.test("the generation grows with every introduction, also over a restart with nothing kept", () => {
+  const generation = (service: Rendezvous, now: number, round: bigint) => {
+    const wish = { registrationSequence: round };
+    service.register(applicant("alice", "bob", wish), now);
+    return introductions(service.register(applicant("bob", "alice", wish), now)).alice!.generation;
+  };
+  const before = rendezvous();
+  const first = generation(before, NOW, 1n);
+  const second = generation(before, NOW, 2n);
+  assertEquals(second, first + 1);
+  // The clock has gone back: still it grows.
+  const third = generation(before, NOW - HOUR, 3n);
+  assertEquals(third, second + 1);
+  const after = rendezvous();
+  assert(generation(after, NOW + 5000, 1n) > third);
+  assert(first < 2 ** 32);
+});
+
+Deno.test("leave() frees the name, and leaving again or by a stranger's name is nothing", () => {
+  const service = rendezvous();
+  service.register(applicant("alice", "bob"), NOW);
+  service.leave("alice");
+  service.leave("alice");
+  service.leave("nobody");
+  const other = applicant("alice", "bob", { key: "another" });
+  assertEquals(types(service.register(other, NOW)), ["waiting"]);
+  assertNotEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting"]);
+});
+
+Deno.test("10,000 who wait for absent names are held and found again (D8)", () => {
+  const store = new MemoryStore();
+  const service = rendezvous(store);
+  for (let n = 0; n < 10_000; n++) service.register(applicant(`w${n}`, `absent${n}`), NOW);
+  assertEquals(store.findByName("w9999")?.wanted, "absent9999");
+  introductions(service.register(applicant("absent5000", "w5000"), NOW));
+  for (let n = 0; n < 10_000; n++) service.leave(`w${n}`);
+  assertEquals(store.findByName("w1"), undefined);
+});

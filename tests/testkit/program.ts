@@ -1,0 +1,312 @@
+/** cifra as it is used: processes of their own, with the permissions of the tasks and no others. */
+import { assertEquals } from "@std/assert";
+
+const ROOT = new URL("../../", import.meta.url);
+/** How long anything may take before a test gives up: generous, since nothing waits for it to pass. */
+const PATIENCE = 60_000;
+
+/** One line of `--json`. */
+export interface JsonEvent {
+  readonly event: string;
+  readonly [key: string]: unknown;
+}
+
+/** How a process ended. */
+export interface Exit {
+  readonly code: number;
+  readonly signal: Deno.Signal | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ProgramOptions {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Takes stdout instead of it being kept; the program is read no faster than this resolves. */
+  readonly onStdout?: (piece: Uint8Array<ArrayBuffer>) => void | Promise<void>;
+}
+
+/** A running process, all of whose words are kept. */
+export class Program {
+  readonly name: string;
+  readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #pumps: Promise<unknown>;
+  #inputClosed = false;
+  #stdout = "";
+  #stderr = "";
+  #ended = false;
+  #news = Promise.withResolvers<void>();
+
+  constructor({ name, command, env = {}, onStdout }: ProgramOptions) {
+    const [program, ...args] = command;
+    this.name = name;
+    this.#child = new Deno.Command(program!, {
+      args,
+      cwd: ROOT,
+      env: { NO_COLOR: "1", RUST_BACKTRACE: "0", ...env },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#input = this.#child.stdin.getWriter();
+    // Whoever writes sees the failure; the stream's own report of it is of no use to anybody.
+    this.#input.closed.catch(() => {});
+    const keepStdout = keeper((text) => this.#tell(() => this.#stdout += text));
+    const keepStderr = keeper((text) => this.#tell(() => this.#stderr += text));
+    this.#pumps = Promise.all([
+      pump(this.#child.stdout, onStdout ?? keepStdout),
+      pump(this.#child.stderr, keepStderr),
+    ]).finally(() => this.#tell(() => this.#ended = true));
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** What stdout said so far, as lines of JSON. */
+  get events(): JsonEvent[] {
+    return this.#stdout.split("\n").slice(0, -1).map((line) => JSON.parse(line));
+  }
+
+  /** Waits until `ready` gives something; fails when the process ends, or time runs out, without it. */
+  async until<T>(what: string, ready: () => T | undefined | false): Promise<T> {
+    const late = new AbortController();
+    const timer = setTimeout(() => {
+      late.abort();
+      this.#tell(() => {});
+    }, PATIENCE);
+    try {
+      for (;;) {
+        const news = this.#news.promise;
+        const found = ready();
+        if (found !== undefined && found !== false) return found;
+        if (this.#ended || late.signal.aborted) {
+          const why = this.#ended ? "ended" : `ran ${PATIENCE / 1000} s`;
+          throw new Error(
+            `${this.name} ${why} without ${what}; it said\n${this.#stdout}\n${this.#stderr}`,
+          );
+        }
+        await news;
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The first event of this name, and with these values, also of the past. */
+  event(name: string, values: Readonly<Record<string, unknown>> = {}): Promise<JsonEvent> {
+    return this.until(
+      `the event ${name} ${JSON.stringify(values)}`,
+      () =>
+        this.events.find((event) =>
+          event.event === name &&
+          Object.entries(values).every(([key, value]) => event[key] === value)
+        ),
+    );
+  }
+
+  /** Waits for a text on stderr. */
+  says(text: string): Promise<true> {
+    return this.until(`"${text}" on stderr`, () => this.#stderr.includes(text));
+  }
+
+  /** Waits for a text on stdout. */
+  prints(text: string): Promise<true> {
+    return this.until(`"${text}" on stdout`, () => this.#stdout.includes(text));
+  }
+
+  /** Writes to stdin; resolves when there is room for more. */
+  async write(data: string | Uint8Array<ArrayBuffer>): Promise<void> {
+    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+    await this.#input.write(bytes);
+  }
+
+  /** The end of stdin. */
+  async endInput(): Promise<void> {
+    if (this.#inputClosed) return;
+    this.#inputClosed = true;
+    await this.#input.close();
+  }
+
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** How it ended, once it has; fails when it does not. */
+  async exit(): Promise<Exit> {
+    await this.until("coming to its end", () => this.#ended);
+    const { code, signal } = await this.#child.status;
+    return { code, signal, stdout: this.#stdout, stderr: this.#stderr };
+  }
+
+  /** Waits for the end, which must be with this code, and returns the rest. */
+  async exits(code: number): Promise<Exit> {
+    const exit = await this.exit();
+    const { stdout, stderr } = exit;
+    assertEquals(exit.signal, null, `${this.name} was killed\n${stdout}\n${stderr}`);
+    assertEquals(exit.code, code, `the exit code of ${this.name}\n${stdout}\n${stderr}`);
+    return exit;
+  }
+
+  /** Most memory that the process ever held, in MiB; Linux alone can tell. */
+  async peakMemory(): Promise<number> {
+    const status = await Deno.readTextFile(`/proc/${this.pid}/status`);
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]) / 1024;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await this.endInput().catch(() => {});
+    await this.#pumps.catch(() => {});
+    await this.#child.status;
+  }
+
+  #tell(change: () => void): void {
+    change();
+    this.#news.resolve();
+    this.#news = Promise.withResolvers();
+  }
+}
+
+function keeper(keep: (text: string) => void): (piece: Uint8Array<ArrayBuffer>) => void {
+  const decoder = new TextDecoder();
+  return (piece) => keep(decoder.decode(piece, { stream: true }));
+}
+
+async function pump(
+  from: ReadableStream<Uint8Array<ArrayBuffer>>,
+  take: (piece: Uint8Array<ArrayBuffer>) => void | Promise<void>,
+): Promise<void> {
+  for await (const piece of from) await take(piece);
+}
+
+/** The flags of a task in deno.json, but for the folders, which the test chooses. */
+function taskFlags(task: "serve" | "connect"): string[] {
+  const config = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
+  const command: string = config.tasks[task].command;
+  return [...command.matchAll(/(?:^| )(--(?!allow-read|allow-write)[\w-]+(?:=\S+)?)/g)]
+    .map((match) => match[1]!);
+}
+
+/** What starts cifra from its source, allowed what the task is allowed, with `folder` for its state. */
+export function sourceCommand(task: "serve" | "connect", folder: string): string[] {
+  const access = [`--allow-read=${folder}`, `--allow-write=${folder}`];
+  return [Deno.execPath(), "run", "--frozen", ...taskFlags(task), ...access, "main.ts", task];
+}
+
+/** How a scene's programs differ from the usual. */
+export interface CastOptions {
+  /** State folder, below the scene's; the default is the name of the program. */
+  readonly state?: string;
+  /** Starts the program; what `sourceCommand` gives is the default. */
+  readonly start?: (task: "serve" | "connect", folder: string) => string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly onStdout?: ProgramOptions["onStdout"];
+}
+
+/** A server and the people around it, in a folder of their own; all gone when the scene is over. */
+export class Scene {
+  readonly folder: string;
+  readonly #programs: Program[] = [];
+  #port = 0;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** An empty stage. */
+  static async open(): Promise<Scene> {
+    // A fresh folder of the system's is private.
+    return new Scene(await Deno.makeTempDir({ prefix: "cifra-test-" }));
+  }
+
+  /** A stage with a server on it. */
+  static async withServer(...args: readonly string[]): Promise<Scene> {
+    const scene = await Scene.open();
+    await scene.serve(args);
+    return scene;
+  }
+
+  /** The port of the server that was started last. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Starts a server and waits until it listens. */
+  async serve(args: readonly string[] = [], options: CastOptions = {}): Promise<Program> {
+    const server = this.start("serve", "server", ["--port", "0", "--json", ...args], options);
+    const { port } = await server.event("listening");
+    this.#port = port as number;
+    return server;
+  }
+
+  /** Starts `name`, who wants `to`. */
+  connect(
+    name: string,
+    to: string,
+    args: readonly string[] = [],
+    options: CastOptions = {},
+  ): Program {
+    const server = args.some((arg) => /^--(server|invite)/.test(arg) && arg !== "--server-key")
+      ? []
+      : ["--server", `127.0.0.1:${this.#port}`];
+    return this.start("connect", name, ["--name", name, "--to", to, ...server, ...args], options);
+  }
+
+  /** Starts either half with exactly these arguments, and a state folder. */
+  start(
+    task: "serve" | "connect",
+    name: string,
+    args: readonly string[],
+    options: CastOptions = {},
+  ): Program {
+    const { state = name, start = sourceCommand, env, onStdout } = options;
+    const folder = this.stateOf(state);
+    const command = [...start(task, folder), ...args, "--state", folder];
+    return this.add(
+      new Program({ name, command, ...(env && { env }), ...(onStdout && { onStdout }) }),
+    );
+  }
+
+  /** Lets a program end with the scene. */
+  add(program: Program): Program {
+    this.#programs.push(program);
+    return program;
+  }
+
+  stateOf(name: string): string {
+    return `${this.folder}/${name}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const program of this.#programs) await program[Symbol.asyncDispose]();
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
+
+/** Starts alice and bob with the same arguments and waits until they are connected. */
+export async function couple(
+  scene: Scene,
+  args: readonly string[] = ["--json"],
+): Promise<readonly [Program, Program]> {
+  const alice = scene.connect("alice", "bob", args);
+  const bob = scene.connect("bob", "alice", args);
+  if (args.includes("--json")) {
+    await Promise.all([alice.event("connected"), bob.event("connected")]);
+  } else await Promise.all([alice.says("connected to bob"), bob.says("connected to alice")]);
+  return [alice, bob];
+}
