@@ -9,6 +9,7 @@ import {
   parseInviteLine,
   parseServerAddress,
   type ServerAddress,
+  serverSubject,
 } from "../client/server_address.ts";
 import { ServerLink } from "../client/server_link.ts";
 import type { TraceEvent } from "../client/trace.ts";
@@ -46,7 +47,7 @@ Usage: cifra connect --name NAME --to NAME [options]
   --to NAME             whom you want; "server" talks to the server itself
   --server HOST[:PORT]  the meeting place (default 127.0.0.1:${DEFAULT_PORT})
   --server-key KEY      the fingerprint that the server must have
-  --invite              ask for the server's invite line
+  --invite              ask for the server's invite line; once is enough
   --invite-file FILE    read the invite line from a file
   --peer-key KEY        the fingerprint that the other person must have
   --accept-new          trust a server seen for the first time without asking
@@ -233,6 +234,9 @@ class Connect {
     try {
       const ports = this.#choosePorts(listener, isLoopback(address));
       await this.#register(link, ports);
+      if (address.inviteSecret) {
+        await this.#profile.rememberInvite(serverSubject(address), address.inviteSecret);
+      }
       if (this.#options.to === SERVER_NAME) return await this.#talkToServer(link);
       const introduction = await Promise.race([this.#await(link), interrupted]);
       if (introduction === "interrupted") return introduction;
@@ -273,7 +277,10 @@ class Connect {
 
   async #serverAddress(): Promise<ServerAddress> {
     const { askInvite, inviteFile, server, suite } = this.#options;
-    if (!askInvite && inviteFile === undefined) return server;
+    if (!askInvite && inviteFile === undefined) {
+      const inviteSecret = await this.#profile.inviteSecret(serverSubject(server));
+      return { ...server, inviteSecret };
+    }
     let line: string | null;
     if (inviteFile !== undefined) {
       line = await Deno.readTextFile(inviteFile).catch((cause) => {
@@ -313,7 +320,9 @@ class Connect {
 
   #listen(loopback: boolean): Listener {
     const port = this.#options.receivePort ?? 0;
-    if (loopback) return Listener.open(["127.0.0.1", "::1"], port);
+    // Somebody on the server's own machine may still be looked for from elsewhere.
+    const onlyHere = loopback && this.#options.advertised.length === 0;
+    if (onlyHere) return Listener.open(["127.0.0.1", "::1"], port);
     try {
       return Listener.open(["::"], port);
     } catch {

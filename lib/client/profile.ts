@@ -1,4 +1,6 @@
 /** A person on this machine: identity keys, pinned servers and people, all in one private folder. */
+import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
+import type { Bytes } from "../bytes.ts";
 import type { Identity } from "../crypto/identity.ts";
 import { loadSuite, type Suite, type SuiteName } from "../crypto/suite.ts";
 import { requireName } from "../services/names.ts";
@@ -7,6 +9,7 @@ import { PrivateFolder } from "../store/private_files.ts";
 import { KnownIdentities } from "./known_identities.ts";
 
 const SEQUENCE_FILE = "registration-sequence";
+const INVITES_FILE = "invites";
 
 /** An opened profile; no other program has it open. */
 export class Profile {
@@ -75,6 +78,28 @@ export class Profile {
     const next = clock > last ? clock : last + 1n;
     await this.#folder.write(SEQUENCE_FILE, `${next}\n`);
     return next;
+  }
+
+  /** The secret of the invite with which this server was entered before. */
+  async inviteSecret(server: string): Promise<Bytes | undefined> {
+    const secret = (await this.#invites()).get(server);
+    return secret === undefined ? undefined : decodeBase64Url(secret);
+  }
+
+  /** Remembers an invite that was good, so that its line is needed once. */
+  async rememberInvite(server: string, secret: Bytes): Promise<void> {
+    const invites = await this.#invites();
+    if (invites.get(server) === encodeBase64Url(secret)) return;
+    invites.set(server, encodeBase64Url(secret));
+    const lines = [...invites].map((invite) => `${invite.join(" ")}\n`);
+    await this.#folder.write(INVITES_FILE, lines.join(""));
+  }
+
+  /** One line for each: `server secret`. A line that is damaged is as good as none. */
+  async #invites(): Promise<Map<string, string>> {
+    const text = await this.#folder.read(INVITES_FILE) ?? "";
+    const lines = text.matchAll(/^(\S+) ([\w-]{43})$/gm);
+    return new Map(Array.from(lines, ([, server, secret]) => [server!, secret!]));
   }
 
   /** Lets another program have the profile. */

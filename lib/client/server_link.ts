@@ -178,7 +178,7 @@ export class ServerLink {
     } catch (error) {
       untick();
       connection.close();
-      throw explainRefusal(error, profile.suite.name);
+      throw explainRefusal(error, profile.suite.name, secret !== undefined);
     }
   }
 
@@ -312,7 +312,7 @@ async function probe(options: ServerLinkOptions): Promise<PublicIdentity> {
       }),
     );
   } catch (error) {
-    if (!seen.responder) throw explainRefusal(error, suite.name);
+    if (!seen.responder) throw explainRefusal(error, suite.name, secret !== undefined);
   } finally {
     untick();
     connection.close();
@@ -322,7 +322,7 @@ async function probe(options: ServerLinkOptions): Promise<PublicIdentity> {
 }
 
 /** A server that hangs up before its first word has no room, or has had enough of us. */
-function explainRefusal(error: unknown, suite: string): unknown {
+function explainRefusal(error: unknown, suite: string, invited: boolean): unknown {
   if (!(error instanceof CifraError)) return error;
   if (error.code === "suite_refused") {
     return new CifraError("suite_refused", `The server does not accept the suite ${suite}`, {
@@ -335,7 +335,9 @@ function explainRefusal(error: unknown, suite: string): unknown {
   if (error.code !== "cut") return error;
   return new CifraError("cut", "The server hung up during the key agreement", {
     cause: error,
-    hint: "it may be full or refuse this address for a while; try again in a minute",
+    hint: invited
+      ? "it may be full, or the invite is no longer good: ask for a new line and use --invite"
+      : "it may be full or refuse this address for a while; try again in a minute",
   });
 }
 

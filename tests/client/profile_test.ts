@@ -84,3 +84,21 @@ Deno.test("nextRegistrationSequence() goes by the clock when its file is damaged
     profile.close();
   });
 });
+
+Deno.test("rememberInvite() keeps one invite for each server, and takes a damaged line for none", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    const [old, current, other] = [1, 2, 3].map((fill) => new Uint8Array(32).fill(fill));
+    assertEquals(await profile.inviteSecret("10.0.0.1:7411"), undefined);
+    await profile.rememberInvite("10.0.0.1:7411", old!);
+    await profile.rememberInvite("[::1]:7411", other!);
+    await profile.rememberInvite("10.0.0.1:7411", current!);
+    assertEquals(await profile.inviteSecret("10.0.0.1:7411"), current);
+    assertEquals(await profile.inviteSecret("[::1]:7411"), other);
+    const file = `${profile.path}/invites`;
+    await Deno.writeTextFile(file, (await Deno.readTextFile(file)).replace("10.0.0.1:7411 ", "x"));
+    assertEquals(await profile.inviteSecret("10.0.0.1:7411"), undefined);
+    assertEquals(await profile.inviteSecret("[::1]:7411"), other);
+    profile.close();
+  });
+});
