@@ -177,12 +177,16 @@ function writeArrivals(
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
   const shown = terminal.showsResults ? new StreamSanitizer() : undefined;
+  // One for the whole stream: a character may begin in one piece and end in the next.
+  const decoder = new TextDecoder();
   const show = async (event: PeerEvent) => {
     if (event.type === "end") {
       terminal.say(`${peerName} has nothing more to send`, { event: "peer-ended" });
       ended.resolve();
     } else if (terminal.json) {
-      const text = event.type === "text" ? event.text : new TextDecoder().decode(event.bytes);
+      const text = event.type === "text"
+        ? event.text
+        : decoder.decode(event.bytes, { stream: true });
       terminal.emit({ event: "message", from: peerName, number: Number(event.number), text });
     } else {
       const bytes = event.type === "text" ? encodeUtf8(event.text + "\n") : event.bytes;

@@ -3,7 +3,7 @@
  * above it without disturbing it. `node:readline` does the editing.
  */
 import process from "node:process";
-import { createInterface, type Interface } from "node:readline";
+import { createInterface, type Interface, type Key } from "node:readline";
 
 /** What a person can do at the prompt. */
 export interface LineEditorEvents {
@@ -15,12 +15,18 @@ export interface LineEditorEvents {
   readonly onInterrupt: () => void;
 }
 
-/** `readline` keeps the number of rows above the cursor; after printing there are none. */
-type ReadlineWithRows = Interface & { prevRows: number };
+/**
+ * `readline` keeps the number of rows above the cursor; after printing there are none. Every key goes
+ * through `_ttyWrite`, which programs may replace.
+ */
+type OpenReadline = Interface & {
+  prevRows: number;
+  _ttyWrite: (text: string | undefined, key: Key) => void;
+};
 
 /** An open prompt. */
 export class LineEditor {
-  readonly #readline: ReadlineWithRows;
+  readonly #readline: OpenReadline;
   readonly #prompt: string;
   #lines: string[] = [];
   #flushing = false;
@@ -35,7 +41,8 @@ export class LineEditor {
       terminal: true,
       historySize: 500,
       completer: (line: string) => [completions.filter((word) => word.startsWith(line)), line],
-    }) as ReadlineWithRows;
+    }) as OpenReadline;
+    insertPastesWhole(this.#readline);
     this.#readline.on("line", (line) => this.#takeLine(line, events));
     this.#readline.on("SIGINT", () => events.onInterrupt());
     this.#readline.on("close", () => {
@@ -85,4 +92,28 @@ export class LineEditor {
       events.onMessage(text);
     }, 0);
   }
+}
+
+/**
+ * Joins letters that arrive in one go. Each insertion measures the whole line, so that letter by letter a
+ * pasted line of a few thousand would keep the program from everything else for many seconds.
+ */
+function insertPastesWhole(readline: OpenReadline): void {
+  const write = readline._ttyWrite.bind(readline);
+  let letters = "";
+  const insert = () => {
+    if (letters === "") return;
+    const text = letters;
+    letters = "";
+    write(text, {});
+  };
+  readline._ttyWrite = (text, key) => {
+    const isLetter = text !== undefined && text >= " " && text !== "\x7f" && !key.ctrl && !key.meta;
+    if (!isLetter) {
+      insert();
+      return write(text, key);
+    }
+    if (letters === "") queueMicrotask(insert);
+    letters += text;
+  };
 }

@@ -11,6 +11,7 @@ import type { KemKeyPair } from "../crypto/kem.ts";
 import { systemRandom, timingSafeEqual } from "../crypto/webcrypto.ts";
 import { CifraError } from "../errors.ts";
 import { startInitiator } from "../handshake/initiator.ts";
+import { HANDSHAKE_DEADLINE } from "../limits.ts";
 import { dial, type TcpTransport } from "../net/tcp.ts";
 import type { Ticker } from "../net/ticker.ts";
 import { Channel } from "../session/channel.ts";
@@ -153,7 +154,8 @@ export class ServerLink {
   ): Promise<ServerLink> {
     const { address, profile, envelopeKey, ticker, trace } = options;
     const secret = address.inviteSecret;
-    const starting = startInitiator({
+    // Before the dial: making an RSA key may take longer than a server waits for a first byte.
+    const start = await startInitiator({
       mode: secret ? 3 : 1,
       context: NO_CONTEXT,
       psk: secret ?? NO_PSK,
@@ -162,14 +164,13 @@ export class ServerLink {
       pinned,
       checkResponder,
     });
-    starting.catch(() => {});
     const transport = await dial(address.host, address.port);
-    const connection = new Connection(transport, () => performance.now());
+    const connection = patientConnection(transport);
     let tick = (now: number) => connection.enforceDeadlines(now);
     const untick = ticker.add((now) => tick(now));
     try {
       if (secret) await connection.sendFrame(FrameKind.preface, encodeInvitePreface(secret));
-      const established = await climb(connection, await starting, {
+      const established = await climb(connection, start, {
         onEvent: trace && ((event) => trace({ with: "server", ...event })),
       });
       const channel = await Channel.open(connection, established, () => performance.now());
@@ -284,33 +285,35 @@ export class ServerLink {
   }
 }
 
+/** A server that makes its first RSA key may be silent for as long as a handshake takes. */
+function patientConnection(transport: TcpTransport): Connection {
+  return new Connection(transport, () => performance.now(), HANDSHAKE_DEADLINE);
+}
+
 /** Learns the identity of a server without showing it ours: an identity made up for one handshake. */
 async function probe(options: ServerLinkOptions): Promise<PublicIdentity> {
   const { address, profile, ticker, envelopeKey } = options;
   const { suite } = profile;
   const { identity } = await generateIdentity(identityClassOf(suite.signature));
   const seen: { responder?: PublicIdentity } = {};
-  const transport = await dial(address.host, address.port);
-  const connection = new Connection(transport, () => performance.now());
-  const untick = ticker.add((now) => connection.enforceDeadlines(now));
   const secret = address.inviteSecret;
+  const start = await startInitiator({
+    mode: secret ? 3 : 1,
+    context: NO_CONTEXT,
+    psk: secret ?? NO_PSK,
+    random: systemRandom,
+    ours: { suite, identity, envelopeKey },
+    pinned: undefined,
+    checkResponder: (responder) => {
+      seen.responder = responder;
+      throw new CifraError("identity_unknown", "Only asking");
+    },
+  });
+  const connection = patientConnection(await dial(address.host, address.port));
+  const untick = ticker.add((now) => connection.enforceDeadlines(now));
   try {
     if (secret) await connection.sendFrame(FrameKind.preface, encodeInvitePreface(secret));
-    await climb(
-      connection,
-      await startInitiator({
-        mode: secret ? 3 : 1,
-        context: NO_CONTEXT,
-        psk: secret ?? NO_PSK,
-        random: systemRandom,
-        ours: { suite, identity, envelopeKey },
-        pinned: undefined,
-        checkResponder: (responder) => {
-          seen.responder = responder;
-          throw new CifraError("identity_unknown", "Only asking");
-        },
-      }),
-    );
+    await climb(connection, start);
   } catch (error) {
     if (!seen.responder) throw explainRefusal(error, suite.name, secret !== undefined);
   } finally {

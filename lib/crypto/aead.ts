@@ -66,8 +66,8 @@ export const aes256CbcHs512: Aead = {
   async importKey(raw) {
     const hmac = { name: "HMAC", hash: "SHA-512" };
     const [macKey, encryptionKey] = await Promise.all([
-      subtle.importKey("raw", raw.slice(0, 32), hmac, false, ["sign"]),
-      subtle.importKey("raw", raw.slice(32), "AES-CBC", false, ["encrypt", "decrypt"]),
+      subtle.importKey("raw", raw.subarray(0, 32), hmac, false, ["sign"]),
+      subtle.importKey("raw", raw.subarray(32), "AES-CBC", false, ["encrypt", "decrypt"]),
     ]);
     async function tag(iv: Bytes, additionalData: Bytes, ciphertext: Bytes): Promise<Bytes> {
       const bitLength = new Uint8Array(8);
@@ -86,9 +86,9 @@ export const aes256CbcHs512: Aead = {
       open: async (iv, additionalData, sealed) => {
         const split = sealed.length - CBC_TAG_LENGTH;
         if (split < BLOCK || split % BLOCK !== 0) throw openFailure();
-        const ciphertext = sealed.slice(0, split);
+        const ciphertext = sealed.subarray(0, split);
         const expected = await tag(iv, additionalData, ciphertext);
-        if (!timingSafeEqual(expected, sealed.slice(split))) throw openFailure();
+        if (!timingSafeEqual(expected, sealed.subarray(split))) throw openFailure();
         try {
           const params = { name: "AES-CBC", iv };
           return new Uint8Array(await subtle.decrypt(params, encryptionKey, ciphertext));

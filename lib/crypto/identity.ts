@@ -70,9 +70,9 @@ export async function readIdentity(
   const scheme = SCHEMES[identityClass];
   const signatureKey = bundle.slice(1, 1 + scheme.publicKeyLength);
   scheme.checkPublicKey(signatureKey);
-  const signed = bundle.slice(0, bundle.length - scheme.signatureLength);
-  if (identityClass === 2) checkX25519PublicKey(signed.slice(1 + scheme.publicKeyLength));
-  const selfSignature = bundle.slice(signed.length);
+  const signed = bundle.subarray(0, bundle.length - scheme.signatureLength);
+  if (identityClass === 2) checkX25519PublicKey(signed.subarray(1 + scheme.publicKeyLength));
+  const selfSignature = bundle.subarray(signed.length);
   if (!await scheme.verify(signatureKey, selfSignature, concat([BUNDLE_LABEL, signed]))) {
     throw refuse("its signature does not hold");
   }

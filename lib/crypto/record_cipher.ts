@@ -187,12 +187,12 @@ export class RecordCipher {
     record: Bytes,
   ): Promise<Bytes> {
     const { aead, signature } = this.#suite;
-    const sealed = record.slice(0, Math.max(0, record.length - signature.signatureLength));
-    const iv = sealed.slice(0, aead.ivLength);
+    const sealed = record.subarray(0, Math.max(0, record.length - signature.signatureLength));
+    const iv = sealed.subarray(0, aead.ivLength);
     // The MAC is checked before the padding, and the signature before anything opened is used.
     const input = recordSignatureInput(this.#direction, counter, sealed);
-    const inner = await key.open(iv, header, sealed.slice(aead.ivLength));
-    if (!await signer.verify(record.slice(sealed.length), input)) {
+    const inner = await key.open(iv, header, sealed.subarray(aead.ivLength));
+    if (!await signer.verify(record.subarray(sealed.length), input)) {
       throw new CifraError("auth_failed", "Cannot open message: authentication failed");
     }
     return inner;

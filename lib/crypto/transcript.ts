@@ -53,7 +53,7 @@ export function mix(
   const output = hkdf(chainKey, secret, info(label, transcript), length);
   return {
     chainKey: output.slice(0, CHAIN_KEY_LENGTH),
-    box: splitBoxKey(output.slice(CHAIN_KEY_LENGTH), aead),
+    box: splitBoxKey(output.subarray(CHAIN_KEY_LENGTH), aead),
   };
 }
 

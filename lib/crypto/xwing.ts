@@ -40,7 +40,7 @@ export function xwing(provider: PostQuantumProvider): Kem {
         agreed: await agreeX25519(ephemeral.privateKey, theirX25519),
       }));
       try {
-        const mlKem = await provider.encapsulate(publicKey.slice(0, MLKEM_PUBLIC_KEY_LENGTH));
+        const mlKem = await provider.encapsulate(publicKey.subarray(0, MLKEM_PUBLIC_KEY_LENGTH));
         const ephemeral = await agreeing;
         const ciphertext = concat([mlKem.ciphertext, ephemeral.publicKey]);
         const secret = await combine(
@@ -74,7 +74,7 @@ export function xwingKeyPair(
         const theirX25519 = ciphertext.subarray(MLKEM_CIPHERTEXT_LENGTH);
         checkX25519PublicKey(theirX25519);
         const [mlKemSecret, agreed] = await Promise.all([
-          mlKem.decapsulate(ciphertext.slice(0, MLKEM_CIPHERTEXT_LENGTH)),
+          mlKem.decapsulate(ciphertext.subarray(0, MLKEM_CIPHERTEXT_LENGTH)),
           agreeX25519(x25519.privateKey, theirX25519),
         ]);
         return await combine(provider, mlKemSecret, agreed, theirX25519, x25519.publicKey);

@@ -77,7 +77,7 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
   const { suite, identity } = config.ours;
   const m2 = decode(layouts.m2, body);
 
-  const transcript2a = absorb(state.transcript, body.slice(0, body.length - m2.box.length));
+  const transcript2a = absorb(state.transcript, body.subarray(0, body.length - m2.box.length));
   const secret2 = await state.envelopeKey.decapsulate(m2.ciphertext);
   const step2 = mix(state.chainKey, secret2, transcript2a, "m2", suite.aead);
   secret2.fill(0);

@@ -1,5 +1,9 @@
 /** What the measurements share: a server as its own process, clients in this one, a line a figure. */
-import { generateIdentity, identityClassOf } from "../../lib/crypto/identity.ts";
+import {
+  generateIdentity,
+  identityClassOf,
+  type PublicIdentity,
+} from "../../lib/crypto/identity.ts";
 import { loadSuite, type SuiteName } from "../../lib/crypto/suite.ts";
 import { systemRandom } from "../../lib/crypto/webcrypto.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
@@ -94,8 +98,15 @@ export async function newcomer(name: SuiteName): Promise<OurSide> {
   return { suite, identity, envelopeKey: () => suite.kem.generate() };
 }
 
-/** A channel to whoever answers at `port` of this machine: a new connection, the whole ladder. */
-export async function connect(ours: OurSide, port: number): Promise<Channel> {
+/**
+ * A channel to whoever answers at `port` of this machine: a new connection, the whole ladder. `pinned`
+ * is who answered before, as in a client's profile.
+ */
+export async function connect(
+  ours: OurSide,
+  port: number,
+  pinned?: PublicIdentity,
+): Promise<Channel> {
   const connection = new Connection(await dial("127.0.0.1", port), () => performance.now());
   const first = await startInitiator({
     mode: 1,
@@ -103,7 +114,7 @@ export async function connect(ours: OurSide, port: number): Promise<Channel> {
     psk: NO_PSK,
     random: systemRandom,
     ours,
-    pinned: undefined,
+    pinned,
     checkResponder: () => {},
   });
   const established = await climb(connection, first);

@@ -1,4 +1,5 @@
 /** Full registrations a second: a new TCP connection, the ladder, m7, m8; server and clients apart. */
+import type { PublicIdentity } from "../../lib/crypto/identity.ts";
 import type { OurSide } from "../../lib/handshake/state.ts";
 import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
@@ -7,8 +8,13 @@ import { connect, newcomer, report, startServer } from "./bench.ts";
 
 let sequence = 0n;
 
-async function register(ours: OurSide, name: string, port: number): Promise<void> {
-  const channel = await connect(ours, port);
+async function register(
+  ours: OurSide,
+  name: string,
+  port: number,
+  pinned?: PublicIdentity,
+): Promise<PublicIdentity> {
+  const channel = await connect(ours, port, pinned);
   sequence++;
   channel.send(
     ItemType.request,
@@ -26,6 +32,7 @@ async function register(ours: OurSide, name: string, port: number): Promise<void
   if (await channel.receive() === null) throw channel.failure;
   await channel.close(CloseCode.done);
   channel.destroy();
+  return channel.established.theirs;
 }
 
 const server = await startServer("--allow-classic");
@@ -42,10 +49,11 @@ try {
       const total = suite === "modern" ? 1200 : 160;
       const each = Math.floor(total / width);
       const crowd = keyed.slice(0, width);
-      await Promise.all(crowd.map((side, i) => register(side, `warm${i}`, server.hello.port)));
+      const { port } = server.hello;
+      const [pinned] = await Promise.all(crowd.map((side, i) => register(side, `user${i}`, port)));
       const start = performance.now();
       await Promise.all(crowd.map(async (side, i) => {
-        for (let n = 0; n < each; n++) await register(side, `user${i}`, server.hello.port);
+        for (let n = 0; n < each; n++) await register(side, `user${i}`, port, pinned);
       }));
       const perSecond = each * width / (performance.now() - start) * 1000;
       report(`registrations, ${suite}, ${width} at once`, `${perSecond.toFixed(0)}/s`);

@@ -25,6 +25,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Takes stdout instead of it being kept; the program is read no faster than this resolves. */
   readonly onStdout?: (piece: Uint8Array<ArrayBuffer>) => void | Promise<void>;
+  /** What else to tell when the program did not do what it should. */
+  readonly context?: () => string;
 }
 
 /** A running process, all of whose words are kept. */
@@ -33,15 +35,17 @@ export class Program {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #pumps: Promise<unknown>;
+  readonly #context: () => string;
   #inputClosed = false;
   #stdout = "";
   #stderr = "";
   #ended = false;
   #news = Promise.withResolvers<void>();
 
-  constructor({ name, command, env = {}, onStdout }: ProgramOptions) {
+  constructor({ name, command, env = {}, onStdout, context = () => "" }: ProgramOptions) {
     const [program, ...args] = command;
     this.name = name;
+    this.#context = context;
     this.#child = new Deno.Command(program!, {
       args,
       cwd: ROOT,
@@ -73,6 +77,11 @@ export class Program {
     return this.#stderr;
   }
 
+  /** The end of all that it said. */
+  get told(): string {
+    return `${this.#stdout.slice(-5000)}\n${this.#stderr.slice(-5000)}`;
+  }
+
   /** What stdout said so far, as lines of JSON. */
   get events(): JsonEvent[] {
     return this.#stdout.split("\n").slice(0, -1).map((line) => JSON.parse(line));
@@ -93,7 +102,7 @@ export class Program {
         if (this.#ended || late.signal.aborted) {
           const why = this.#ended ? "ended" : `ran ${PATIENCE / 1000} s`;
           throw new Error(
-            `${this.name} ${why} without ${what}; it said\n${this.#stdout}\n${this.#stderr}`,
+            `${this.name} ${why} without ${what}; it said\n${this.told}${this.#context()}`,
           );
         }
         await news;
@@ -278,7 +287,14 @@ export class Scene {
     const folder = this.stateOf(state);
     const command = [...start(task, folder), ...args, "--state", folder];
     return this.add(
-      new Program({ name, command, ...(env && { env }), ...(onStdout && { onStdout }) }),
+      new Program({
+        name,
+        command,
+        ...(env && { env }),
+        ...(onStdout && { onStdout }),
+        context: () =>
+          this.#programs.map((other) => `\n--- ${other.name}:\n${other.told}`).join(""),
+      }),
     );
   }
 

@@ -40,7 +40,7 @@ const MAKERS: readonly (readonly [string, readonly string[], Maker])[] = [
   ["script", ["--version"], (command) => [
     "bash",
     "-c",
-    'SHELL=/bin/sh exec script -qfec "$(printf "%q " "$@")" /dev/null',
+    'SHELL=$BASH exec script -qfec "$(printf "%q " "$@")" /dev/null',
     "bash",
     ...command,
   ]],

@@ -1,0 +1,155 @@
+/** Builds cifra as one executable, for this machine or for others. `deno task compile --help`. */
+import { encodeHex } from "@std/encoding/hex";
+import { parseOptions } from "../lib/cli/args.ts";
+import { CifraError } from "../lib/errors.ts";
+
+const HELP = `compile: build cifra as one executable
+
+Usage: deno task compile [options]
+
+  --target TARGET   build for another kind of machine; may be repeated
+  --all             build for every kind
+  --output DIR      put what is built there (default dist)
+  --deno COMMAND    the deno that builds (default: the one that runs this; or set CIFRA_DENO)
+
+A base for each target is fetched by Deno once. Without a network, set DENORT_BIN to one.
+`;
+
+/** What Deno can build for. */
+export const TARGETS = [
+  "x86_64-unknown-linux-gnu",
+  "aarch64-unknown-linux-gnu",
+  "x86_64-apple-darwin",
+  "aarch64-apple-darwin",
+  "x86_64-pc-windows-msvc",
+  "aarch64-pc-windows-msvc",
+] as const;
+
+/**
+ * Fixed at build time, so wide enough for any `--state`. It starts no program and loads no library;
+ * `serve` gives up nearly all of this once it listens.
+ */
+export const PERMISSIONS: readonly string[] = [
+  "--no-prompt",
+  "--allow-net",
+  "--allow-read",
+  "--allow-write",
+  "--allow-sys=uid,networkInterfaces",
+  "--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,NO_COLOR,TERM",
+];
+
+/** One executable to build; no target means this machine. */
+export interface Build {
+  readonly target: string | undefined;
+  readonly path: string;
+}
+
+export interface CompileOptions {
+  readonly builds: readonly Build[];
+  readonly output: string;
+  readonly deno: string | undefined;
+}
+
+/** Reads the arguments; throws `usage`. */
+export function parseCompile(args: readonly string[], os: typeof Deno.build.os): CompileOptions {
+  const given = parseOptions(args, {
+    flags: ["all", "help"],
+    values: ["output", "deno"],
+    lists: ["target"],
+  });
+  const asked = given.list("target");
+  if (given.flag("all") && asked.length > 0) {
+    throw new CifraError("usage", "--all names every target: leave --target out");
+  }
+  const unknown = asked.find((target) => !TARGETS.some((known) => known === target));
+  if (unknown !== undefined) {
+    throw new CifraError("usage", `Unknown target "${unknown}"`, {
+      hint: `known: ${TARGETS.join(" ")}`,
+    });
+  }
+  const output = (given.value("output") ?? "dist").replace(/(?<=.)\/+$/, "");
+  const targets = given.flag("all") ? TARGETS : [...new Set(asked)];
+  const builds = targets.map((target) => ({
+    target,
+    path: `${output}/cifra-${target}${target.includes("windows") ? ".exe" : ""}`,
+  }));
+  const here = { target: undefined, path: `${output}/cifra${os === "windows" ? ".exe" : ""}` };
+  return { builds: builds.length > 0 ? builds : [here], output, deno: given.value("deno") };
+}
+
+/** What follows `deno` on the command line that builds. */
+export function compileArguments({ target, path }: Build): string[] {
+  const forTarget = target === undefined ? [] : ["--target", target];
+  return ["compile", "--frozen", ...PERMISSIONS, ...forTarget, "--output", path, "main.ts"];
+}
+
+/** Why a build failed, with what helps when only the base is missing. */
+export function explainFailure({ target }: Build, stderr: string): CifraError {
+  const machine = target ?? "this machine";
+  if (/dl\.deno\.land|error sending request|denort/i.test(stderr)) {
+    return new CifraError(
+      "unreachable",
+      `Cannot build for ${machine}: Deno could not fetch the base that it builds on (denort)`,
+      {
+        hint: "set DENORT_BIN to a denort of this Deno version and target; one can be fetched " +
+          "elsewhere from https://dl.deno.land/release/vVERSION/denort-TARGET.zip",
+      },
+    );
+  }
+  return new CifraError("local", `Cannot build for ${machine}:\n${stderr.trim()}`);
+}
+
+const ROOT = new URL("../", import.meta.url);
+
+async function build(one: Build, command: readonly string[]): Promise<void> {
+  const [program, ...before] = command;
+  const { success, stderr } = await new Deno.Command(program!, {
+    args: [...before, ...compileArguments(one)],
+    cwd: ROOT,
+    env: { NO_COLOR: "1", RUST_BACKTRACE: "0" },
+    stdin: "null",
+    stdout: "null",
+  }).output();
+  if (!success) throw explainFailure(one, new TextDecoder().decode(stderr));
+  const { size } = await Deno.stat(one.path);
+  console.log(`${one.path}  ${(size / 2 ** 20).toFixed(1)} MiB`);
+}
+
+/** SHA-256 sums of every executable in the folder, for `sha256sum --check`. */
+async function writeSums(folder: string): Promise<void> {
+  const names: string[] = [];
+  for await (const { name, isFile } of Deno.readDir(folder)) {
+    if (isFile && name.startsWith("cifra")) names.push(name);
+  }
+  let sums = "";
+  for (const name of names.sort()) {
+    const bytes = await Deno.readFile(`${folder}/${name}`);
+    sums += `${encodeHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)))}  ${name}\n`;
+  }
+  await Deno.writeTextFile(`${folder}/SHA256SUMS`, sums);
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  if (args.includes("--help")) return console.log(HELP.trimEnd());
+  const { builds, output, deno = Deno.env.get("CIFRA_DENO") } = parseCompile(args, Deno.build.os);
+  if (builds.length > 1 && Deno.env.has("DENORT_BIN")) {
+    throw new CifraError("usage", "DENORT_BIN is the base of one target: build one at a time");
+  }
+  const command = deno?.trim().split(/\s+/) ?? [Deno.execPath()];
+  // Where it is told to put things is meant from where it was called.
+  const absolute = (path: string) => /^([/\\]|\w:)/.test(path) ? path : `${Deno.cwd()}/${path}`;
+  await Deno.mkdir(output, { recursive: true });
+  for (const one of builds) await build({ ...one, path: absolute(one.path) }, command);
+  await writeSums(output);
+}
+
+if (import.meta.main) {
+  try {
+    await main(Deno.args);
+  } catch (error) {
+    if (!(error instanceof CifraError)) throw error;
+    console.error(`error: ${error.message}`);
+    if (error.hint !== undefined) console.error(`hint: ${error.hint}`);
+    Deno.exit(error.code === "usage" ? 2 : 1);
+  }
+}

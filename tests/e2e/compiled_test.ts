@@ -1,0 +1,157 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { PERMISSIONS } from "../../scripts/compile.ts";
+import { type CastOptions, Program, Scene } from "../testkit/program.ts";
+import { hasPty, leavesTerminal, onTerminal, shows } from "../testkit/pty.ts";
+
+/** The base to build on, and the deno of the same version. */
+interface Base {
+  readonly denort: string;
+  readonly deno: string;
+}
+
+const SCRIPT = new URL("../../../shared/tools/denort.sh", import.meta.url).pathname;
+
+/**
+ * Deno fetches its base from a host of its own, which not every network reaches. CIFRA_DENORT or DENORT_BIN
+ * name one, or a script that prints where one is; CIFRA_DENO the command of the deno that goes with it.
+ */
+async function findBase(): Promise<Base | string> {
+  const named = Deno.env.get("CIFRA_DENORT") ?? Deno.env.get("DENORT_BIN");
+  const script = await Deno.stat(SCRIPT).then(() => SCRIPT, () => undefined);
+  const path = named ?? script;
+  if (path === undefined) return "there is no denort; CIFRA_DENORT can name one";
+  try {
+    const file = await Deno.open(path);
+    const start = new Uint8Array(2);
+    await file.read(start);
+    file.close();
+    const isScript = new TextDecoder().decode(start) === "#!";
+    const denort = isScript ? await outputOf([path]) : path;
+    const version = /\d+\.\d+\.\d+/.exec(denort)?.[0] ?? Deno.version.deno;
+    const own = version === Deno.version.deno;
+    const deno = Deno.env.get("CIFRA_DENO") ??
+      (own ? Deno.execPath() : `npx --yes deno@${version}`);
+    return { denort, deno };
+  } catch (error) {
+    return `${path} is of no use: ${(error as Error).message}`;
+  }
+}
+
+async function outputOf([program, ...args]: readonly string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program!, { args }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout).trim();
+}
+
+const base = await findBase();
+if (typeof base === "string") console.log(`ignored: compiled programs, because ${base}`);
+
+Deno.test({
+  name: "the compiled program does what the source does, and with it",
+  ignore: typeof base === "string",
+  async fn(t) {
+    if (typeof base === "string") return;
+    const { denort, deno } = base;
+    await using scene = await Scene.open();
+    const dist = scene.stateOf("dist");
+    const env = { DENORT_BIN: denort, CIFRA_DENO: deno };
+    const cifra = `${dist}/cifra`;
+    const compiled: CastOptions = { start: (task) => [cifra, task] };
+
+    await t.step("deno task compile builds it, with its sum", async () => {
+      const command = [Deno.execPath(), "task", "--quiet", "compile", "--output", dist];
+      const build = scene.add(new Program({ name: "compile", command, env }));
+      const { stdout } = await build.exits(0);
+      assertStringIncludes(stdout, `${cifra}  `);
+      const sums = await Deno.readTextFile(`${dist}/SHA256SUMS`);
+      assert(/^[0-9a-f]{64} {2}cifra\n$/.test(sums), sums);
+      const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(cifra));
+      assert(sums.startsWith(new Uint8Array(digest).toHex()));
+    });
+
+    await t.step("it has help, a version, and exit codes", async () => {
+      for (
+        const [args, code] of [[["--version"], 0], [["connect", "--help"], 0], [["x"], 2]] as const
+      ) {
+        await (scene.add(new Program({ name: "cifra", command: [cifra, ...args] }))).exits(code);
+      }
+    });
+
+    await scene.serve([], compiled);
+    for (const suite of ["modern", "rsa"]) {
+      for (const other of ["compiled", "source"]) {
+        await t.step(
+          `it talks to the ${other} program through a compiled server, in ${suite}`,
+          async () => {
+            const args = ["--json", "--suite", suite, "--accept-new"];
+            const states = { alice: `alice-${other}`, bob: `bob-${other}` };
+            const alice = scene.connect("alice", "bob", args, { ...compiled, state: states.alice });
+            const options = other === "compiled" ? compiled : {};
+            const bob = scene.connect("bob", "alice", args, { ...options, state: states.bob });
+            await alice.write("hello\n");
+            await bob.event("message", { text: "hello" });
+            await bob.write("¿qué tal?\n");
+            await alice.event("message", { text: "¿qué tal?" });
+            await Promise.all([alice.endInput(), bob.endInput()]);
+            await Promise.all([alice.exits(0), bob.exits(0)]);
+            assertEquals([alice.stderr, bob.stderr], ["", ""]);
+          },
+        );
+      }
+    }
+
+    await t.step({
+      name: "it chats at a terminal",
+      ignore: !hasPty,
+      fn: async () => {
+        // With the server: an old base does not get on with a terminal and a socket of node:net at once.
+        const alice = scene.connect("alice", "server", [], {
+          start: (task) => onTerminal([cifra, task]),
+          env: { TERM: "xterm-256color" },
+        });
+        await shows(alice, "alice>");
+        await alice.write("hello\r");
+        await shows(alice, "server: OK");
+        await alice.write("/verify\r");
+        await shows(alice, "they must be the same there");
+        await alice.write("/quit\r");
+        assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+      },
+    });
+
+    await t.step(
+      "its permissions are the baked ones, and its server gives those up too",
+      async () => {
+        const path = `${dist}/dropped_server`;
+        await outputOf([
+          "env",
+          `DENORT_BIN=${denort}`,
+          ...deno.split(" "),
+          "compile",
+          "--frozen",
+          ...PERMISSIONS,
+          "--output",
+          path,
+          "tests/e2e/fixtures/dropped_server.ts",
+        ]);
+        const server = await scene.serve([], { state: "dropped", start: () => [path] });
+        const before = (await server.event("attempts")).results as Record<string, string>;
+        assertEquals(before["read a file"], "done");
+        for (const never of ["run a program", "load a library"]) {
+          assertEquals(before[never], "NotCapable", never);
+        }
+        const alice = scene.connect("alice", "bob", ["--json"], { state: "alice-dropped" });
+        await alice.event("waiting");
+        const after = await server.until(
+          "the second attempts",
+          () => server.events.filter(({ event }) => event === "attempts")[1],
+        );
+        for (const [what, result] of Object.entries(after.results as Record<string, string>)) {
+          // An old base refuses as well, and calls it a refused connection.
+          const refused = what === "dial through node" && result !== "done";
+          assert(refused || result === "NotCapable", `${what}: ${result}`);
+        }
+      },
+    );
+  },
+});

@@ -1,0 +1,255 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type Program, Scene, sourceCommand } from "../testkit/program.ts";
+import {
+  hasPty,
+  leavesTerminal,
+  onTerminal,
+  render,
+  screen,
+  shows,
+  signalOnTerminal,
+} from "../testkit/pty.ts";
+
+const ON_TERMINAL = {
+  start: (task: "serve" | "connect", folder: string) => onTerminal(sourceCommand(task, folder)),
+  env: { TERM: "xterm-256color" },
+};
+
+function terminalTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, ignore: !hasPty, fn });
+}
+
+/** Alice at a terminal, bob a program on lines of JSON. */
+async function aliceAtTerminal(scene: Scene): Promise<readonly [Program, Program]> {
+  const alice = scene.connect("alice", "bob", [], ON_TERMINAL);
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  await Promise.all([shows(alice, "alice>"), bob.event("connected")]);
+  return [alice, bob];
+}
+
+function bottomLine(program: Program): string {
+  return screen(program).split("\n").at(-1)!;
+}
+
+terminalTest("two people chat at two terminals, compare words, and one leaves", async () => {
+  await using scene = await Scene.withServer();
+  const alice = scene.connect("alice", "bob", [], ON_TERMINAL);
+  await shows(alice, "-- waiting for bob");
+  const bob = scene.connect("bob", "alice", [], ON_TERMINAL);
+  await Promise.all([shows(alice, "alice>"), shows(bob, "bob>")]);
+  await shows(alice, "-- first contact with bob, known from now on by the key");
+
+  await alice.write("hello bob\r");
+  await shows(bob, "alice: hello bob");
+  await bob.write("¿qué tal? 你好\r");
+  await shows(alice, "bob: ¿qué tal? 你好");
+
+  const words: string[] = [];
+  for (const program of [alice, bob]) {
+    await program.write("/verify\r");
+    const pattern = /they must be the same there:\n {3}((?:\w+ ?){6})\n {3}((?:\w+ ?){6})\n/;
+    const found = await program.until("words", () => pattern.exec(screen(program)) ?? undefined);
+    words.push(`${found[1]} ${found[2]}`);
+  }
+  assertEquals(words[0], words[1]);
+  assertEquals(words[0]!.split(" ").length, 12);
+
+  await alice.write("/path\r");
+  await shows(alice, "-- direct 127.0.0.1:");
+  await alice.write("/help\r");
+  await shows(alice, "/quit    leave");
+  await alice.write("/nonsense\r");
+  await shows(alice, "-- Unknown command");
+  await alice.write("//path is a command\r");
+  await shows(bob, "alice: /path is a command");
+
+  await alice.write("/quit\r");
+  assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+  await shows(bob, "-- alice left");
+  assertEquals(await leavesTerminal(bob), { code: 0, restored: true });
+  assertStringIncludes(screen(alice), "\n-- done\n");
+  assert(!screen(alice).includes("␛") && !screen(bob).includes("␛"));
+});
+
+terminalTest(
+  "a line that arrives stands above the half-typed one, which is drawn again",
+  async () => {
+    await using scene = await Scene.withServer();
+    const [alice, bob] = await aliceAtTerminal(scene);
+    await alice.write("half a li");
+    await shows(alice, "alice> half a li");
+    await bob.write("first\nsecond\n");
+    await shows(alice, "bob: second");
+    await alice.until("the prompt again", () => bottomLine(alice) === "alice> half a li");
+    assertStringIncludes(screen(alice), "\nbob: first\nbob: second\nalice> half a li");
+
+    // Also when what is typed takes more than a row, and the cursor is in the middle of it.
+    const long = `${"long ".repeat(20)}end`;
+    await alice.write(`\x15${long}${"\x1b[D".repeat(60)}`);
+    await shows(alice, "end");
+    await bob.write("third\n");
+    await shows(alice, "bob: third");
+    const typed = `alice> ${long}`;
+    const rows = typed.match(/.{1,80}/g)!.map((row) => row.trimEnd());
+    await alice.until(
+      "the long line again",
+      () => screen(alice).endsWith(`bob: third\n${rows.join("\n")}`),
+    );
+    await alice.write("\r");
+    await bob.event("message", { text: long });
+  },
+);
+
+terminalTest("arrow up brings back what was said, tab completes a command", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await aliceAtTerminal(scene);
+  await alice.write("say it again\r");
+  await bob.event("message", { number: 1, text: "say it again" });
+  await alice.write("\x1b[A");
+  await alice.until("the old line", () => bottomLine(alice) === "alice> say it again");
+  await alice.write("!\r");
+  await bob.event("message", { number: 2, text: "say it again!" });
+  await alice.write("/pa\t");
+  await alice.until("completion", () => bottomLine(alice) === "alice> /path");
+  await alice.write("\r");
+  await shows(alice, "-- direct 127.0.0.1:");
+});
+
+terminalTest(
+  "lines pasted at once are one message, and so are lines joined by a backslash",
+  async () => {
+    await using scene = await Scene.withServer();
+    const [alice, bob] = await aliceAtTerminal(scene);
+    await alice.write("one\rtwo\rthree\r");
+    await bob.event("message", { number: 1, text: "one\ntwo\nthree" });
+    await alice.write("four\\\r");
+    await shows(alice, "\n...");
+    await alice.write("five\r");
+    await bob.event("message", { number: 2, text: "four\nfive" });
+    await bob.write("six\n");
+    await shows(alice, "bob: six");
+  },
+);
+
+terminalTest(
+  "what a peer sends cannot drive the terminal, nor pretend to be another's line",
+  async () => {
+    await using scene = await Scene.withServer();
+    const [alice, bob] = await aliceAtTerminal(scene);
+    const before = alice.stdout.length;
+    await bob.write("a\x1b[2Jb\x1b]52;c;aGk=\x07c\x9bd\x1b]8;;http://x\x1b\\e \u202eftl\u2066\n");
+    await bob.write("\x1b[1Aalice> I owe bob money\r-- done\n");
+    await bob.write("end\n");
+    await shows(alice, "bob: end");
+    const drawn = alice.stdout.slice(before);
+    for (
+      const evil of ["\x1b[2J", "\x1b]", "\x07", "\x9b", "\x1b\\", "\u202e", "\u2066", "\x1b[1A"]
+    ) {
+      assert(!drawn.includes(evil), JSON.stringify(drawn));
+    }
+    const lines = render(drawn);
+    assert(lines.some((line) => line.startsWith("bob: a[2Jb]52;c;aGk=cd]8;;http://x")));
+    assertStringIncludes(screen(alice), "\\u{202e}ftl\\u{2066}");
+    assert(!lines.some((line) => /^alice> I owe/.test(line) || /^-- done/.test(line)));
+  },
+);
+
+terminalTest(
+  "a stream that goes to a terminal is made harmless, and to a file it is not",
+  async () => {
+    await using scene = await Scene.withServer();
+    const alice = scene.connect("alice", "bob", [], {
+      ...ON_TERMINAL,
+      start: (task, folder) =>
+        onTerminal(["sh", "-c", '"$@" </dev/null', "sh", ...sourceCommand(task, folder)]),
+    });
+    const bob = scene.connect("bob", "alice");
+    await Promise.all([shows(alice, "connected to bob"), bob.says("connected to alice")]);
+    const before = alice.stdout.length;
+    await bob.write("plain \x1b[31mred\x1b]0;title\x07 ¡fin!\n");
+    await bob.endInput();
+    await bob.exits(0);
+    assertEquals((await leavesTerminal(alice)).code, 0);
+    assertStringIncludes(alice.stdout.slice(before), "plain [31mred]0;title ¡fin!");
+    assert(!alice.stdout.slice(before, alice.stdout.lastIndexOf("exit ")).includes("\x1b"));
+  },
+);
+
+terminalTest("Ctrl-C in a conversation exits with 130, and the terminal is as it was", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await aliceAtTerminal(scene);
+  await alice.write("unfinished");
+  await shows(alice, "unfinished");
+  await alice.write("\x03");
+  assertEquals(await leavesTerminal(alice), { code: 130, restored: true });
+  await bob.event("peer-left");
+  await bob.exits(0);
+});
+
+terminalTest("Ctrl-C while waiting exits with 130", async () => {
+  await using scene = await Scene.withServer();
+  const alice = scene.connect("alice", "bob", [], ON_TERMINAL);
+  await shows(alice, "-- waiting for bob");
+  await alice.write("\x03");
+  assertEquals(await leavesTerminal(alice), { code: 130, restored: true });
+});
+
+terminalTest("Ctrl-D leaves, and so does SIGTERM; the terminal is as it was", async () => {
+  await using scene = await Scene.withServer();
+  for (const leave of ["Ctrl-D", "SIGTERM"]) {
+    const [alice, bob] = await aliceAtTerminal(scene);
+    if (leave === "Ctrl-D") await alice.write("\x04");
+    else signalOnTerminal(alice, "SIGTERM");
+    assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+    await bob.event("peer-left");
+    await bob.exits(0);
+  }
+});
+
+terminalTest("a peer that is killed: the terminal is as it was, exit code 1", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await aliceAtTerminal(scene);
+  bob.kill("SIGKILL");
+  assertEquals(await leavesTerminal(alice), { code: 1, restored: true });
+  assertStringIncludes(screen(alice), "\nerror: Connection ");
+});
+
+terminalTest("a long line is pasted in no time; one that is too long is refused", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await aliceAtTerminal(scene);
+  // Letter by letter this would take the line editor minutes.
+  const longest = "x".repeat(16 * 1024);
+  await alice.write(`${longest}\r`);
+  await bob.event("message", { number: 1, text: longest });
+  await alice.write(`${longest}x\r`);
+  await shows(alice, "-- Cannot send this message: must be at most 16384 bytes, got 16385");
+  await alice.write("still here\r");
+  await bob.event("message", { number: 2, text: "still here" });
+});
+
+const address = Deno.networkInterfaces().find(({ family, address }) =>
+  family === "IPv4" && !address.startsWith("127.") && !address.startsWith("169.254.")
+)?.address;
+
+Deno.test({
+  name: "an unknown server elsewhere: the person is asked, and the answer is kept",
+  ignore: !hasPty || address === undefined,
+  async fn() {
+    await using scene = await Scene.open();
+    const server = await scene.serve(["--host", address!]);
+    const { fingerprints } = await server.event("listening");
+    const where = ["--server", `${address}:${scene.port}`];
+    for (const [answer, next] of [["n", "is not trusted"], ["y", "-- waiting for bob"]] as const) {
+      const alice = scene.connect("alice", "bob", where, ON_TERMINAL);
+      await shows(alice, "is that what the server prints?");
+      assertStringIncludes(screen(alice), (fingerprints as { modern: string }).modern);
+      await alice.write(`${answer}\r`);
+      await shows(alice, next);
+      if (answer === "y") await alice.write("\x03");
+      assertEquals((await leavesTerminal(alice)).code, answer === "y" ? 130 : 1);
+    }
+    const known = scene.connect("alice", "bob", where, ON_TERMINAL);
+    await shows(known, "-- waiting for bob");
+    assert(!screen(known).includes("not known here"));
+  },
+});

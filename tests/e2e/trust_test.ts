@@ -1,0 +1,218 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { couple, type Program, Scene } from "../testkit/program.ts";
+
+const FINGERPRINT = /(?:[a-z2-7]{4}-){12,}[a-z2-7]{4}/g;
+
+/** An address of this machine that is not its loopback. */
+function ownAddress(): string | undefined {
+  return Deno.networkInterfaces().find(({ family, address }) =>
+    family === "IPv4" && !address.startsWith("127.") && !address.startsWith("169.254.")
+  )?.address;
+}
+
+async function part(alice: Program, bob: Program): Promise<void> {
+  await Promise.all([alice.endInput(), bob.endInput()]);
+  await Promise.all([alice.exits(0), bob.exits(0)]);
+}
+
+const address = ownAddress();
+if (address === undefined) {
+  console.log("ignored: this machine has no address but its loopback, so every server is local");
+}
+
+Deno.test({
+  name:
+    "an unknown server elsewhere is refused where nobody can be asked, and told how to be trusted",
+  ignore: address === undefined,
+  async fn() {
+    await using scene = await Scene.open();
+    const server = await scene.serve(["--host", address!]);
+    const { fingerprints } = await server.event("listening");
+    const { modern } = fingerprints as { modern: string };
+    const where = ["--server", `${address}:${scene.port}`];
+
+    const refused = scene.connect("alice", "bob", where);
+    const { stdout, stderr } = await refused.exits(1);
+    assertEquals(stdout, "");
+    assertStringIncludes(stderr, `error: The server ${address}:${scene.port} is not known here`);
+    assertStringIncludes(stderr, modern);
+    assertStringIncludes(stderr, "hint: ");
+
+    const wrong = modern.replace(/^./, (first) => first === "a" ? "b" : "a");
+    const mistaken = scene.connect("alice", "bob", ["--json", ...where, "--server-key", wrong]);
+    await mistaken.exits(3);
+    await mistaken.event("error", { code: "identity_changed" });
+
+    const alice = scene.connect("alice", "bob", ["--json", ...where, "--server-key", modern]);
+    const bob = scene.connect("bob", "alice", ["--json", ...where, "--accept-new"]);
+    await Promise.all([alice.event("connected"), bob.event("connected")]);
+    const connected = await alice.event("connected");
+    assertEquals(String(connected.remote).split(":")[0], address);
+    await part(alice, bob);
+
+    // Known from now on.
+    const again = scene.connect("alice", "bob", ["--json", ...where]);
+    await again.event("waiting");
+  },
+});
+
+Deno.test("a server with another key is refused with both fingerprints, exit code 3", async () => {
+  await using scene = await Scene.open();
+  const before = await scene.serve(["--host", "127.0.0.1"]);
+  const old = (await before.event("listening")).fingerprints as Record<string, string>;
+  const alice = scene.connect("alice", "bob", ["--json"]);
+  await alice.event("waiting");
+  alice.kill("SIGINT");
+  await alice.exits(130);
+  before.kill("SIGTERM");
+  await before.exits(0);
+
+  const port = `${scene.port}`;
+  const after = scene.start("serve", "impostor", ["--host", "127.0.0.1", "--port", port, "--json"]);
+  const now = (await after.event("listening")).fingerprints as Record<string, string>;
+  const refused = scene.connect("alice", "bob");
+  const { stdout, stderr } = await refused.exits(3);
+  assertEquals(stdout, "");
+  assertStringIncludes(stderr, `error: The server 127.0.0.1:${port} has another key than before`);
+  assertEquals(stderr.match(FINGERPRINT)!.slice(-2), [old.modern!, now.modern!]);
+  assertStringIncludes(stderr, "hint: ");
+  // Alice did not say who she is to a server that is not the one she knows.
+  assert(!after.events.some(({ event }) => event === "registered"));
+
+  const trusting = scene.connect("alice", "bob", ["--json", "--server-key", now.modern!]);
+  await trusting.event("server-pinned", { fingerprint: now.modern });
+  await trusting.event("waiting");
+  trusting.kill("SIGINT");
+  await trusting.exits(130);
+  const settled = scene.connect("alice", "bob", ["--json"]);
+  await settled.event("waiting");
+});
+
+Deno.test("a person with another key is refused with both fingerprints, exit code 3", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await couple(scene);
+  const { fingerprint: old } = await bob.event("profile");
+  await part(alice, bob);
+
+  const impostor = scene.connect("bob", "alice", ["--json"], { state: "impostor" });
+  await impostor.event("waiting");
+  const { fingerprint: now } = await impostor.event("profile");
+  const refused = scene.connect("alice", "bob", ["--json"]);
+  await refused.exits(3);
+  const error = await refused.event("error", { code: "identity_changed" });
+  assertEquals(String(error.message).match(FINGERPRINT), [String(old), String(now)]);
+  impostor.kill("SIGINT");
+  await impostor.exit();
+
+  const moved = scene.connect("bob", "alice", ["--json"], { state: "impostor" });
+  const trusting = scene.connect("alice", "bob", ["--json", "--peer-key", String(now)]);
+  await Promise.all([moved.event("connected"), trusting.event("connected")]);
+  await part(trusting, moved);
+  const [again, back] = [
+    scene.connect("alice", "bob", ["--json"]),
+    scene.connect("bob", "alice", ["--json"], { state: "impostor" }),
+  ];
+  await Promise.all([again.event("connected"), back.event("connected")]);
+  await part(again, back);
+});
+
+Deno.test("--peer-key refuses everybody else on first contact", async () => {
+  await using scene = await Scene.withServer();
+  const other = scene.connect("carol", "dave", ["--json"]);
+  const { fingerprint } = await other.event("profile");
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  const alice = scene.connect("alice", "bob", ["--json", "--peer-key", String(fingerprint)]);
+  await alice.exits(3);
+  await alice.event("error", { code: "identity_changed" });
+  bob.kill("SIGINT");
+  await bob.exit();
+});
+
+Deno.test("the suite classic is refused unless the server allows it", async () => {
+  await using scene = await Scene.withServer();
+  const alice = scene.connect("alice", "bob", ["--suite", "classic"]);
+  const { stderr } = await alice.exits(1);
+  assertStringIncludes(stderr, "error: The server does not accept the suite classic\n");
+  assertStringIncludes(stderr, "hint: the server must be started with --allow-classic\n");
+});
+
+Deno.test("a weaker suite than the one a server is known by is refused, exit code 3", async () => {
+  await using scene = await Scene.withServer("--allow-classic");
+  const modern = scene.connect("alice", "bob", ["--json"]);
+  await modern.event("waiting");
+  modern.kill("SIGINT");
+  await modern.exits(130);
+  for (const suite of ["rsa", "classic"]) {
+    const weaker = scene.connect("alice", "bob", ["--json", "--suite", suite]);
+    await weaker.exits(3);
+    await weaker.event("error", { code: "suite_downgrade" });
+  }
+});
+
+Deno.test("a profile in use by another program is refused, and free when that has ended", async () => {
+  await using scene = await Scene.withServer();
+  const first = scene.connect("alice", "bob", ["--json"]);
+  await first.event("waiting");
+  const second = scene.connect("alice", "carol", []);
+  const { stderr } = await second.exits(1);
+  assertStringIncludes(stderr, "another cifra is using it\nhint: ");
+  first.kill("SIGKILL");
+  await first.exit();
+  const third = scene.connect("alice", "carol", ["--json"]);
+  await third.event("waiting");
+});
+
+Deno.test("two servers do not share a state folder", async () => {
+  await using scene = await Scene.withServer();
+  const second = scene.start("serve", "second", ["--port", "0"], { state: "server" });
+  const { stderr } = await second.exits(1);
+  assertStringIncludes(stderr, "another cifra is using it\nhint: ");
+});
+
+Deno.test("a state folder that others can read is refused, and so is a key file", async () => {
+  await using scene = await Scene.withServer();
+  await Deno.mkdir(scene.stateOf("alice"));
+  await Deno.chmod(scene.stateOf("alice"), 0o755);
+  const open = scene.connect("alice", "bob");
+  const { stderr } = await open.exits(1);
+  assertStringIncludes(stderr, "others can read it (mode 755)\nhint: make it private: chmod 700 ");
+
+  await Deno.chmod(scene.stateOf("alice"), 0o700);
+  const fine = scene.connect("alice", "bob");
+  await fine.says("waiting for bob");
+  fine.kill("SIGINT");
+  await fine.exits(130);
+  const file = `${scene.stateOf("alice")}/profiles/alice/identity-modern.json`;
+  assertEquals((await Deno.stat(file)).mode! & 0o777, 0o600);
+  await Deno.chmod(file, 0o644);
+  const leaky = scene.connect("alice", "bob");
+  assertStringIncludes((await leaky.exits(1)).stderr, "others can read it (mode 644)\nhint: ");
+});
+
+Deno.test("a name is held by one identity at a time", async () => {
+  await using scene = await Scene.withServer();
+  const holder = scene.connect("alice", "bob", ["--json"]);
+  await holder.event("waiting");
+  const thief = scene.connect("alice", "bob", ["--json"], { state: "thief" });
+  await thief.exits(1);
+  await thief.event("error", { code: "name_taken" });
+  // Whoever held it still does, and is found under it.
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  const { fingerprint } = await holder.event("profile");
+  await bob.event("connected", { to: "alice", fingerprint });
+  await part(holder, bob);
+});
+
+Deno.test("pins that are damaged are not passed over", async () => {
+  await using scene = await Scene.withServer();
+  const first = scene.connect("alice", "bob", ["--json"]);
+  await first.event("waiting");
+  first.kill("SIGINT");
+  await first.exits(130);
+  const file = `${scene.stateOf("alice")}/profiles/alice/known-servers`;
+  const text = await Deno.readTextFile(file);
+  await Deno.writeTextFile(file, text.replace("modern", "moderm"));
+  const second = scene.connect("alice", "bob");
+  const { stderr } = await second.exits(1);
+  assertStringIncludes(stderr, "line 1 is damaged\nhint: ");
+});
