@@ -102,7 +102,7 @@ export class ServerLink {
       const others = servers.inOtherSuites(subject, suite.name);
       if (others.length > 0) throw otherSuite(subject, suite.name, others[0]!);
       if (!isLoopback(address)) {
-        const stranger = await probe(options);
+        const stranger = await this.#probe(options);
         const fingerprint = formatFingerprint(stranger.fingerprint);
         if (!ask) throw unknownServer(subject, fingerprint);
         if (!await ask(fingerprint)) {
@@ -140,10 +140,23 @@ export class ServerLink {
       if (!(error instanceof CifraError) || error.code !== "auth_failed" || !pinFits) throw error;
       // It could not prove that it is the server we know, before we said who we are. To tell the
       // person which key it has instead, knock once more under a name made up for the purpose.
-      const stranger = await probe(options).catch(() => undefined);
+      const stranger = await this.#probe(options).catch(() => undefined);
       if (!stranger || timingSafeEqual(stranger.fingerprint, expected)) throw error;
       throw changedServer(subject, expected, stranger.fingerprint);
     }
+  }
+
+  /** Learns the identity of a server without showing it ours: under one made up for a single handshake. */
+  static async #probe(options: ServerLinkOptions): Promise<PublicIdentity> {
+    const { identity } = await generateIdentity(identityClassOf(options.profile.suite.signature));
+    let responder: PublicIdentity | undefined;
+    const connecting = this.#connect(options, identity, undefined, (answering) => {
+      responder = answering;
+      throw new CifraError("identity_unknown", "Only asking");
+    });
+    const refusal = await connecting.then(unexpected, (error) => error);
+    if (!responder) throw refusal;
+    return responder;
   }
 
   static async #connect(
@@ -288,40 +301,6 @@ export class ServerLink {
 /** A server that makes its first RSA key may be silent for as long as a handshake takes. */
 function patientConnection(transport: TcpTransport): Connection {
   return new Connection(transport, () => performance.now(), HANDSHAKE_DEADLINE);
-}
-
-/** Learns the identity of a server without showing it ours: an identity made up for one handshake. */
-async function probe(options: ServerLinkOptions): Promise<PublicIdentity> {
-  const { address, profile, ticker, envelopeKey } = options;
-  const { suite } = profile;
-  const { identity } = await generateIdentity(identityClassOf(suite.signature));
-  const seen: { responder?: PublicIdentity } = {};
-  const secret = address.inviteSecret;
-  const start = await startInitiator({
-    mode: secret ? 3 : 1,
-    context: NO_CONTEXT,
-    psk: secret ?? NO_PSK,
-    random: systemRandom,
-    ours: { suite, identity, envelopeKey },
-    pinned: undefined,
-    checkResponder: (responder) => {
-      seen.responder = responder;
-      throw new CifraError("identity_unknown", "Only asking");
-    },
-  });
-  const connection = patientConnection(await dial(address.host, address.port));
-  const untick = ticker.add((now) => connection.enforceDeadlines(now));
-  try {
-    if (secret) await connection.sendFrame(FrameKind.preface, encodeInvitePreface(secret));
-    await climb(connection, start);
-  } catch (error) {
-    if (!seen.responder) throw explainRefusal(error, suite.name, secret !== undefined);
-  } finally {
-    untick();
-    connection.close();
-  }
-  if (!seen.responder) throw unexpected();
-  return seen.responder;
 }
 
 /** A server that hangs up before its first word has no room, or has had enough of us. */

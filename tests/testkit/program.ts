@@ -214,7 +214,17 @@ function taskFlags(task: "serve" | "connect"): string[] {
 /** What starts cifra from its source, allowed what the task is allowed, with `folder` for its state. */
 export function sourceCommand(task: "serve" | "connect", folder: string): string[] {
   const access = [`--allow-read=${folder}`, `--allow-write=${folder}`];
-  return [Deno.execPath(), "run", "--frozen", ...taskFlags(task), ...access, "main.ts", task];
+  // Quiet, so that a first run does not tell what it fetches among what the program says.
+  return [
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    "--frozen",
+    ...taskFlags(task),
+    ...access,
+    "main.ts",
+    task,
+  ];
 }
 
 /** How a scene's programs differ from the usual. */
