@@ -38,6 +38,9 @@ export const PERMISSIONS: readonly string[] = [
   "--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,NO_COLOR,TERM",
 ];
 
+/** As the task for `serve` has it: a server holds much and computes little. */
+const MEMORY_BEFORE_SPEED = "--v8-flags=--optimize-for-size";
+
 /** One executable to build; no target means this machine. */
 export interface Build {
   readonly target: string | undefined;
@@ -80,7 +83,16 @@ export function parseCompile(args: readonly string[], os: typeof Deno.build.os):
 /** What follows `deno` on the command line that builds. */
 export function compileArguments({ target, path }: Build): string[] {
   const forTarget = target === undefined ? [] : ["--target", target];
-  return ["compile", "--frozen", ...PERMISSIONS, ...forTarget, "--output", path, "main.ts"];
+  return [
+    "compile",
+    "--frozen",
+    MEMORY_BEFORE_SPEED,
+    ...PERMISSIONS,
+    ...forTarget,
+    "--output",
+    path,
+    "main.ts",
+  ];
 }
 
 /** Why a build failed, with what helps when only the base is missing. */

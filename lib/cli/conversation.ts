@@ -2,6 +2,7 @@
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import type { Ending, PeerEvent, PeerLink } from "../client/peer_link.ts";
 import { CifraError } from "../errors.ts";
+import { TEXT_LIMIT } from "../limits.ts";
 import { sanitize, StreamSanitizer } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -120,7 +121,8 @@ async function stream(options: ConversationOptions): Promise<Outcome> {
     const said = Promise.all([source.done.then(() => link.settled()), writing.ended])
       .then(() => "said" as const);
     said.catch(() => {});
-    const first = await Promise.race([said.catch(() => gone), gone, writing.failed]);
+    const failed = [writing.failed, source.failed];
+    const first = await Promise.race([said.catch(() => gone), gone, ...failed]);
     if (first === "said") {
       stopped ??= "finished";
       await link.leave();
@@ -130,7 +132,7 @@ async function stream(options: ConversationOptions): Promise<Outcome> {
       await writing.drained;
       await link.leave();
     }
-    const unread = link.lastAcknowledged < link.lastSent;
+    const unread = source.cutShort() || link.lastAcknowledged < link.lastSent;
     if (stopped === undefined && link.ending?.type === "left" && unread) {
       const message = `${peerName} left before taking everything`;
       return { type: "cut", error: new CifraError("cut", message) };
@@ -211,6 +213,10 @@ function writeArrivals(
 /** Reading of our stdin: `done` when it has ended and all of it is sent. */
 interface Source {
   readonly done: Promise<void>;
+  /** Rejected when stdin cannot be read; never resolved. */
+  readonly failed: Promise<never>;
+  /** Whether something was read that could not be sent. */
+  readonly cutShort: () => boolean;
   readonly stop: () => void;
 }
 
@@ -223,6 +229,7 @@ function sendStream(link: PeerLink): Source {
 function sendLines(link: PeerLink, terminal: Terminal): Source {
   const decoder = new TextDecoder();
   let partial = "";
+  let skipping = false;
   const send = async (line: string) => {
     try {
       await link.sendTextWithRoom(line);
@@ -235,9 +242,18 @@ function sendLines(link: PeerLink, terminal: Terminal): Source {
   return readStdin(async (piece) => {
     const lines = (partial + decoder.decode(piece, { stream: true })).split("\n");
     partial = lines.pop()!;
-    for (const line of lines) await send(line);
+    for (const line of lines) {
+      if (!skipping) await send(line);
+      skipping = false;
+    }
+    if (partial.length > TEXT_LIMIT) {
+      // Too long already, and it may never end: told once, and not kept.
+      if (!skipping) await send(partial);
+      skipping = true;
+      partial = "";
+    }
   }, async () => {
-    if (partial !== "") await send(partial);
+    if (partial !== "" && !skipping) await send(partial);
     link.sendEnd();
   });
 }
@@ -247,17 +263,31 @@ function readStdin(
   onEnd: () => void | Promise<void>,
 ): Source {
   let stopped = false;
+  let sending = false;
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
   const done = (async () => {
     const buffer = new Uint8Array(STREAM_BUFFER);
     for (;;) {
-      const count = await Deno.stdin.read(buffer);
+      const count = await Deno.stdin.read(buffer).catch((cause) => {
+        const error = new CifraError("local", "Cannot read standard input", { cause });
+        failed.reject(error);
+        throw error;
+      });
       if (stopped) return;
       if (count === null) break;
+      sending = true;
       await onPiece(buffer.subarray(0, count));
+      sending = false;
     }
     await onEnd();
   })();
   // Once the other side has left, what could not be sent is told by the ending, not by this.
   done.catch(() => {});
-  return { done, stop: () => void (stopped = true) };
+  return {
+    done,
+    failed: failed.promise,
+    cutShort: () => sending,
+    stop: () => void (stopped = true),
+  };
 }

@@ -41,6 +41,7 @@ Deno.test("compileArguments() bakes in the permissions of the tasks, wider for f
   assertEquals(args, [
     "compile",
     "--frozen",
+    "--v8-flags=--optimize-for-size",
     ...PERMISSIONS,
     "--target",
     "x",
