@@ -5,7 +5,6 @@ import { PeerLink } from "../client/peer_link.ts";
 import { Profile } from "../client/profile.ts";
 import {
   DEFAULT_PORT,
-  isLoopback,
   parseInviteLine,
   parseServerAddress,
   type ServerAddress,
@@ -230,9 +229,11 @@ class Connect {
     const address = await this.#serverAddress();
     const link = await Promise.race([this.#openServer(address), interrupted]);
     if (link === "interrupted") return link;
-    const listener = this.#listen(isLoopback(address));
+    // Judged by the connection and not by the name: any name may mean this machine.
+    const loopback = addressScope(link.remote.host) === "loopback";
+    const listener = this.#listen(loopback);
     try {
-      const ports = this.#choosePorts(listener, isLoopback(address));
+      const ports = this.#choosePorts(listener, loopback);
       await this.#register(link, ports);
       if (address.inviteSecret) {
         await this.#profile.rememberInvite(serverSubject(address), address.inviteSecret);
@@ -242,7 +243,7 @@ class Connect {
       if (introduction === "interrupted") return introduction;
       await link.close();
       const meeting = await Promise.race([
-        this.#meet(introduction, listener, ports.sendPort, isLoopback(address)),
+        this.#meet(introduction, listener, ports.sendPort, loopback),
         interrupted,
       ]);
       if (meeting === "interrupted") return meeting;
