@@ -114,7 +114,7 @@ async function stream(options: ConversationOptions): Promise<Outcome> {
     for await (const event of link.events()) arrived.push(event);
     arrived.close();
   })();
-  const source = terminal.json ? sendLines(link, terminal) : sendStream(link);
+  const source = chooseSource(link, terminal);
   const writing = writeArrivals(options, arrived);
   try {
     const gone = listening.then(() => "gone" as const);
@@ -221,6 +221,20 @@ interface Source {
 }
 
 const STREAM_BUFFER = 256 * 1024;
+
+/**
+ * What we send. With a pipe on stdout alone, as in `connect | tar x`, nobody sits there to type: then it is
+ * nothing, and both sides are done when the other one is.
+ */
+function chooseSource(link: PeerLink, terminal: Terminal): Source {
+  if (terminal.json) return sendLines(link, terminal);
+  if (!terminal.takesInput) {
+    link.sendEnd();
+    const never = new Promise<never>(() => {});
+    return { done: Promise.resolve(), failed: never, cutShort: () => false, stop: () => {} };
+  }
+  return sendStream(link);
+}
 
 function sendStream(link: PeerLink): Source {
   return readStdin((piece) => link.sendBytes(piece), () => link.sendEnd());

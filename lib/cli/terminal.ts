@@ -19,6 +19,11 @@ export class Terminal {
     this.interactive = !json && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
   }
 
+  /** Whether stdin is a pipe or a file: a person types at a terminal that shows what comes, or not at all. */
+  get takesInput(): boolean {
+    return this.interactive || !Deno.stdin.isTerminal();
+  }
+
   /** Whether what is written to stdout is seen by a person. */
   get showsResults(): boolean {
     return Deno.stdout.isTerminal();

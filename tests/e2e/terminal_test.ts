@@ -253,3 +253,21 @@ Deno.test({
     assert(!screen(known).includes("not known here"));
   },
 });
+
+terminalTest(
+  "with a pipe on stdout alone nobody types, and the end of the other is the end",
+  async () => {
+    await using scene = await Scene.withServer();
+    // The shell appends the program's own arguments; its stdin stays the terminal.
+    const start = (task: "serve" | "connect", folder: string) =>
+      onTerminal(["sh", "-c", '"$@" | cat', "sh", ...sourceCommand(task, folder)]);
+    const bob = scene.connect("bob", "alice", [], { ...ON_TERMINAL, start });
+    const alice = scene.connect("alice", "bob");
+    await alice.write("from a pipe\n");
+    await alice.endInput();
+    await alice.exits(0);
+    await shows(bob, "from a pipe");
+    await shows(bob, "cifra: done");
+    assertEquals(await leavesTerminal(bob), { code: 0, restored: true });
+  },
+);
