@@ -36,11 +36,14 @@ export type ErrorCode =
 
 /** An expected failure: a sentence a person can read, a code a program can test, a hint of what to try. */
 export class CifraError extends Error {
+  /** The class of the error, the same in every one. */
   override readonly name = "CifraError";
+  /** What went wrong, for a program to test. */
   readonly code: ErrorCode;
   /** The next thing to try, as a sentence without full stop. */
   readonly hint: string | undefined;
 
+  /** `message` is a sentence without full stop that names what was wanted and what was found. */
   constructor(code: ErrorCode, message: string, options: ErrorOptions & { hint?: string } = {}) {
     super(message, options);
     this.code = code;

@@ -8,6 +8,7 @@ export {
   formatFingerprint,
   generateIdentity,
   type Identity,
+  type IdentityClass,
   openIdentity,
   parseFingerprint,
   type PublicIdentity,
@@ -15,21 +16,38 @@ export {
   type StoredIdentity,
 } from "./crypto/identity.ts";
 export { safetyWords } from "./crypto/safety_words.ts";
-export { loadSuite, type Suite, type SuiteName } from "./crypto/suite.ts";
-export { systemRandom } from "./crypto/webcrypto.ts";
+export { loadSuite, type Suite, type SuiteId, type SuiteName } from "./crypto/suite.ts";
+export type { Aead, AeadKey } from "./crypto/aead.ts";
+export type { Kem, KemKeyPair } from "./crypto/kem.ts";
+export type { SignatureScheme, SigningKey } from "./crypto/signature.ts";
+export type { Mode } from "./crypto/transcript.ts";
+export { type Random, systemRandom } from "./crypto/webcrypto.ts";
 export { startInitiator } from "./handshake/initiator.ts";
 export { step } from "./handshake/machine.ts";
 export { startResponder } from "./handshake/responder.ts";
 export type {
+  CommonConfig,
   Established,
+  ExpectM1,
+  ExpectM2,
+  ExpectM3,
+  ExpectM4,
+  ExpectM5,
+  ExpectM6,
   HandshakeState,
   InitiatorConfig,
   LadderEvent,
+  OurSide,
   ResponderConfig,
   Step,
+  Underway,
+  Waiting,
 } from "./handshake/state.ts";
 export { Channel, type Goodbye } from "./session/channel.ts";
-export { climb } from "./session/climb.ts";
+export { climb, type ClimbOptions } from "./session/climb.ts";
 export { Connection } from "./session/connection.ts";
 export type { MonotonicClock, Transport } from "./session/transport.ts";
+export { type Frame, FrameKind } from "./wire/frame.ts";
+export type { HandshakeLayouts } from "./wire/handshake_messages.ts";
+export type { Layout, Reader } from "./wire/layout.ts";
 export { CloseCode, type Item, ItemType } from "./wire/records.ts";

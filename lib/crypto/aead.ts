@@ -6,6 +6,7 @@ import { subtle, timingSafeEqual } from "./webcrypto.ts";
 
 /** A key that seals and opens; both take a fresh `iv` of `ivLength` bytes for every message. */
 export interface AeadKey {
+  /** The sealed form of `plaintext`. */
   seal(iv: Bytes, additionalData: Bytes, plaintext: Bytes): Promise<Bytes>;
   /** Throws `auth_failed`, whatever the cause. */
   open(iv: Bytes, additionalData: Bytes, sealed: Bytes): Promise<Bytes>;
@@ -13,11 +14,15 @@ export interface AeadKey {
 
 /** An authenticated cipher. */
 export interface Aead {
+  /** What it is called. */
   readonly name: string;
+  /** Length of a key, in bytes. */
   readonly keyLength: number;
+  /** Length of an IV, in bytes. */
   readonly ivLength: number;
   /** Length of the sealed form of `plaintextLength` bytes. */
   sealedLength(plaintextLength: number): number;
+  /** A key out of `keyLength` bytes. */
   importKey(key: Bytes): Promise<AeadKey>;
 }
 

@@ -21,9 +21,11 @@ const SCHEMES: Readonly<Record<IdentityClass, SignatureScheme>> = { 1: ecdsaP256
 
 /** Somebody's public identity, every check of it passed. */
 export interface PublicIdentity {
+  /** Which kind of keys it has. */
   readonly identityClass: IdentityClass;
   /** Wire form: `class ‖ signature key ‖ X25519 key (class 2) ‖ self-signature`. */
   readonly bundle: Bytes;
+  /** The public key its signatures are checked with: 65 bytes in class 1, 32 in class 2. */
   readonly signatureKey: Bytes;
   /** 32 bytes: SHA-512 over the bundle without its signature, cut. */
   readonly fingerprint: Bytes;
@@ -31,14 +33,17 @@ export interface PublicIdentity {
 
 /** An identity of ours. */
 export interface Identity extends PublicIdentity {
+  /** A 64-byte signature over `data`. */
   sign(data: Bytes): Promise<Bytes>;
 }
 
 /** The private halves as they are stored: PKCS #8, and the bundle they belong to. */
 export interface StoredIdentity {
+  /** The public half, in wire form. */
   readonly bundle: Bytes;
+  /** The private signature key. */
   readonly signatureKey: Bytes;
-  /** Class 2 only. */
+  /** The private X25519 key; class 2 only. */
   readonly agreementKey: Bytes | undefined;
 }
 

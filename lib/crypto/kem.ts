@@ -17,8 +17,11 @@ export interface KemKeyPair {
 
 /** A key encapsulation mechanism: the envelope keys of the ladder (PROTOCOL.md 3.1). */
 export interface Kem {
+  /** What it is called. */
   readonly name: string;
+  /** Length of a public key on the wire, in bytes. */
   readonly publicKeyLength: number;
+  /** Length of a ciphertext on the wire, in bytes. */
   readonly ciphertextLength: number;
   /** A fresh key pair. */
   generate(): Promise<KemKeyPair>;

@@ -4,13 +4,17 @@ import type { Bytes } from "../bytes.ts";
 export interface SigningKey {
   /** Wire form, `publicKeyLength` bytes. */
   readonly publicKey: Bytes;
+  /** A signature of `signatureLength` bytes. */
   sign(data: Bytes): Promise<Bytes>;
 }
 
 /** A signature scheme with the checks its public keys need (PROTOCOL.md 3.1). */
 export interface SignatureScheme {
+  /** What it is called. */
   readonly name: string;
+  /** Length of a public key on the wire, in bytes. */
   readonly publicKeyLength: number;
+  /** Length of a signature, in bytes. */
   readonly signatureLength: number;
   /** A fresh key, with its PKCS #8 form for the identity file. */
   generate(): Promise<{ readonly key: SigningKey; readonly pkcs8: Bytes }>;

@@ -8,15 +8,22 @@ import { rsaKem } from "./rsa_kem.ts";
 import type { SignatureScheme } from "./signature.ts";
 import { xwing } from "./xwing.ts";
 
+/** What a suite is called on a command line. */
 export type SuiteName = "classic" | "rsa" | "modern";
+/** What it is called on the wire. */
 export type SuiteId = 1 | 2 | 3;
 
 /** The algorithms of one suite. */
 export interface Suite {
+  /** Its number on the wire. */
   readonly id: SuiteId;
+  /** Its name. */
   readonly name: SuiteName;
+  /** How secrets are agreed on. */
   readonly kem: Kem;
+  /** How identities are proved. */
   readonly signature: SignatureScheme;
+  /** How messages are sealed. */
   readonly aead: Aead;
   /** For study: each record also carries an ECDSA signature and a random IV (PROTOCOL.md 3.5). */
   readonly signedRecords: boolean;

@@ -13,7 +13,7 @@ export const subtle = crypto.subtle;
 export type Random = (length: number) => Bytes;
 
 /** The platform's secure random generator. */
-export const systemRandom: Random = (length) => {
+export const systemRandom: Random = (length): Bytes => {
   const bytes = new Uint8Array(new ArrayBuffer(length));
   // The platform fills at most 64 KiB a call.
   for (let offset = 0; offset < length; offset += 65_536) {

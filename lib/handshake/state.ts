@@ -10,23 +10,29 @@ import type { HandshakeLayouts } from "../wire/handshake_messages.ts";
 
 /** What a suite needs on one side of a handshake. */
 export interface OurSide {
+  /** The suite this side belongs to. */
   readonly suite: Suite;
+  /** Who we are in it. */
   readonly identity: Identity;
   /** Supplies the envelope key: fresh, or out of a stock of fresh ones (PROTOCOL.md 3.7). */
   readonly envelopeKey: () => Promise<KemKeyPair>;
 }
 
-interface CommonConfig {
+/** What both sides of a handshake must be given alike. */
+export interface CommonConfig {
+  /** Between whom: see `Mode`. */
   readonly mode: Mode;
   /** Empty but for mode 2, where it names the introduction and both fingerprints. */
   readonly context: Bytes;
   /** 32 bytes: zeros in mode 1, rv_key in mode 2, the invite secret in mode 3. */
   readonly psk: Bytes;
+  /** Makes nonces and secrets. */
   readonly random: Random;
 }
 
 /** How to climb the ladder as the side that speaks first. */
 export interface InitiatorConfig extends CommonConfig {
+  /** Suite, identity and envelope keys of ours. */
   readonly ours: OurSide;
   /** The identity that must answer; with it, nothing of ours is shown to anybody else. */
   readonly pinned: PublicIdentity | undefined;
@@ -46,9 +52,13 @@ export interface ResponderConfig extends CommonConfig {
 
 /** One message of the ladder, as somebody who watches would tell it. Nothing in it is secret. */
 export interface LadderEvent {
+  /** Its number in the ladder. */
   readonly message: 1 | 2 | 3 | 4 | 5 | 6;
+  /** Which way it went, seen from here. */
   readonly direction: "sent" | "received";
+  /** What it is for, in a few words. */
   readonly name: string;
+  /** The algorithms that were used on it. */
   readonly algorithm: string;
   /** Length of the frame on the wire. */
   readonly length: number;
@@ -60,18 +70,25 @@ export interface LadderEvent {
 
 /** The end of the ladder: who is there, and the keys. */
 export interface Established {
+  /** The name of this state. */
   readonly name: "established";
+  /** Who spoke first decides whose keys are whose. */
   readonly role: "initiator" | "responder";
+  /** Between whom. */
   readonly mode: Mode;
+  /** The suite in use. */
   readonly suite: Suite;
+  /** Who we are. */
   readonly ours: Identity;
+  /** Who is there, proved. */
   readonly theirs: PublicIdentity;
   /** What the responder calls itself; empty between peers. */
   readonly displayName: string;
-  /** T6. */
+  /** T6: 64 bytes, the same on both sides. */
   readonly transcript: Bytes;
-  /** 64 bytes each. */
+  /** The traffic secret of our direction, 64 bytes. */
   readonly sendSecret: Bytes;
+  /** The traffic secret of theirs, 64 bytes. */
   readonly receiveSecret: Bytes;
   /** 16 bytes that name this channel. */
   readonly sessionId: Bytes;
@@ -79,68 +96,92 @@ export interface Established {
   readonly exporter: Bytes;
 }
 
-/** Each waiting state is named by the message it waits for and holds only what the rest needs. */
-export interface ExpectM2 {
-  readonly name: "expect-m2";
-  readonly config: InitiatorConfig;
+/** What every state after the first message holds. Each holds only what the rest needs. */
+export interface Underway {
+  /** The message layouts of the suite. */
   readonly layouts: HandshakeLayouts;
+  /** The running hash: 64 bytes. */
   readonly transcript: Bytes;
+  /** The chain key: 64 bytes, secret. */
   readonly chainKey: Bytes;
+}
+
+/** The responder's, before anything is said. */
+export interface ExpectM1 {
+  /** Named, like every waiting state, by the message it waits for. */
+  readonly name: "expect-m1";
+  /** How we answer. */
+  readonly config: ResponderConfig;
+}
+
+/** The initiator's, m1 being sent. */
+export interface ExpectM2 extends Underway {
+  /** Waits for m2. */
+  readonly name: "expect-m2";
+  /** How we climb. */
+  readonly config: InitiatorConfig;
+  /** The key that m2 is sealed to. */
   readonly envelopeKey: KemKeyPair;
 }
 
-export interface ExpectM4 {
+/** The responder's, m2 being sent. */
+export interface ExpectM3 extends Underway {
+  /** Waits for m3. */
+  readonly name: "expect-m3";
+  /** How we answer. */
+  readonly config: ResponderConfig;
+  /** Our side in the suite that was asked for. */
+  readonly ours: OurSide;
+  /** The key that m3 is sealed to. */
+  readonly envelopeKey: KemKeyPair;
+}
+
+/** The initiator's, m3 being sent. */
+export interface ExpectM4 extends Underway {
+  /** Waits for m4. */
   readonly name: "expect-m4";
+  /** How we climb. */
   readonly config: InitiatorConfig;
-  readonly layouts: HandshakeLayouts;
-  readonly transcript: Bytes;
-  readonly chainKey: Bytes;
   /** The signature of m2, to be checked now that its signer becomes known. */
   readonly early: { readonly signature: Bytes; readonly transcript: Bytes };
 }
 
-export interface ExpectM6 {
-  readonly name: "expect-m6";
-  readonly config: InitiatorConfig;
-  readonly layouts: HandshakeLayouts;
-  readonly transcript: Bytes;
-  readonly chainKey: Bytes;
-  readonly responder: PublicIdentity;
-  readonly displayName: string;
-}
-
-export interface ExpectM1 {
-  readonly name: "expect-m1";
-  readonly config: ResponderConfig;
-}
-
-export interface ExpectM3 {
-  readonly name: "expect-m3";
-  readonly config: ResponderConfig;
-  readonly ours: OurSide;
-  readonly layouts: HandshakeLayouts;
-  readonly transcript: Bytes;
-  readonly chainKey: Bytes;
-  readonly envelopeKey: KemKeyPair;
-}
-
-export interface ExpectM5 {
+/** The responder's, m4 being sent. */
+export interface ExpectM5 extends Underway {
+  /** Waits for m5. */
   readonly name: "expect-m5";
+  /** How we answer. */
   readonly config: ResponderConfig;
+  /** Our side in the suite that was asked for. */
   readonly ours: OurSide;
-  readonly layouts: HandshakeLayouts;
-  readonly transcript: Bytes;
-  readonly chainKey: Bytes;
+  /** Who the initiator says it is; m5 proves it. */
   readonly initiator: PublicIdentity;
 }
 
+/** The initiator's, m5 being sent. */
+export interface ExpectM6 extends Underway {
+  /** Waits for m6. */
+  readonly name: "expect-m6";
+  /** How we climb. */
+  readonly config: InitiatorConfig;
+  /** Who the responder is. */
+  readonly responder: PublicIdentity;
+  /** What it calls itself. */
+  readonly displayName: string;
+}
+
+/** The states that wait for a message. */
 export type Waiting = ExpectM1 | ExpectM2 | ExpectM3 | ExpectM4 | ExpectM5 | ExpectM6;
+/** Any state of a handshake. */
 export type HandshakeState = Waiting | Established;
 
 /** What one step gives: the next state, what to send, what there is to tell. */
 export interface Step {
+  /** Where the handshake stands now. */
   readonly state: HandshakeState;
+  /** What to send, in order. */
   readonly send: readonly Frame[];
+  /** What a watcher is told. */
   readonly events: readonly LadderEvent[];
 }
 

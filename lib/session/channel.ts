@@ -57,8 +57,11 @@ const MINUTE = 60_000;
 
 /** The other side's last words: why, and the last message it sent and stored. */
 export interface Goodbye {
+  /** Why: a `CloseCode`, or a number from a newer program. */
   readonly code: number;
+  /** The last message it sent; 0 where messages are not numbered. */
   readonly lastSent: bigint;
+  /** The last of our messages that it has taken. */
   readonly lastStored: bigint;
 }
 

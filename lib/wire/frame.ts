@@ -17,13 +17,16 @@ export const FrameKind = {
   alert: 0x15,
   record: 0x17,
 } as const;
+/** The number of a kind of frame. */
 export type FrameKind = typeof FrameKind[keyof typeof FrameKind];
 
 const KNOWN_KINDS: ReadonlySet<number> = new Set(Object.values(FrameKind));
 
 /** One decoded frame. */
 export interface Frame {
+  /** What it carries. */
   readonly kind: FrameKind;
+  /** Everything after the header. */
   readonly body: Bytes;
 }
 

@@ -16,6 +16,7 @@ export const helloHead = struct({ version: u8, mode: u8, suite: u8, flags: u8, r
 
 /** The layouts of one suite; `m4Plaintext` and `m5Plaintext` stand inside the boxes. */
 export interface HandshakeLayouts {
+  /** -> the initiator's envelope key */
   readonly m1: Layout<{
     readonly version: number;
     readonly mode: number;
@@ -24,17 +25,24 @@ export interface HandshakeLayouts {
     readonly nonce: Bytes;
     readonly envelopeKey: Bytes;
   }>;
+  /** <- the responder's, and its early proof */
   readonly m2: Layout<{
     readonly nonce: Bytes;
     readonly envelopeKey: Bytes;
     readonly ciphertext: Bytes;
     readonly box: Bytes;
   }>;
+  /** -> the initiator's identity, sealed */
   readonly m3: Layout<{ readonly ciphertext: Bytes; readonly box: Bytes }>;
+  /** <- the responder's identity, sealed */
   readonly m4: Layout<{ readonly box: Bytes }>;
+  /** What is sealed in m4. */
   readonly m4Plaintext: Layout<{ readonly bundle: Bytes; readonly displayName: string }>;
+  /** -> the session secret, and the initiator's proof */
   readonly m5: Layout<{ readonly secretBox: Bytes; readonly proofBox: Bytes }>;
+  /** What is sealed in the first box of m5. */
   readonly m5Plaintext: Layout<{ readonly secret: Bytes; readonly ivSeed: Bytes }>;
+  /** <- the responder's confirmation */
   readonly m6: Layout<{ readonly box: Bytes }>;
 }
 

@@ -46,11 +46,13 @@ export class Reader {
   readonly #view: DataView<ArrayBuffer>;
   #offset = 0;
 
+  /** Reads `bytes` from their beginning. */
   constructor(bytes: Bytes) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
+  /** Bytes not yet taken. */
   get remaining(): number {
     return this.#bytes.length - this.#offset;
   }
@@ -60,18 +62,22 @@ export class Reader {
     return this.#bytes.subarray(this.#advance(length), this.#offset);
   }
 
+  /** One byte; every read throws `bad_frame` beyond the end. */
   u8(): number {
     return this.#view.getUint8(this.#advance(1));
   }
 
+  /** Two bytes, big-endian. */
   u16(): number {
     return this.#view.getUint16(this.#advance(2));
   }
 
+  /** Four bytes, big-endian. */
   u32(): number {
     return this.#view.getUint32(this.#advance(4));
   }
 
+  /** Eight bytes, big-endian. */
   u64(): bigint {
     return this.#view.getBigUint64(this.#advance(8));
   }

@@ -19,13 +19,16 @@ export const ItemType = {
   request: 8,
   response: 9,
 } as const;
+/** The number of a type of item. */
 export type ItemType = typeof ItemType[keyof typeof ItemType];
 
 const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(ItemType));
 
 /** One thing said inside a channel. */
 export interface Item {
+  /** What it is. */
   readonly type: ItemType;
+  /** At most `ITEM_BODY_LIMIT` bytes. */
   readonly body: Bytes;
 }
 
@@ -90,6 +93,7 @@ export function decodeItems(inner: Bytes): Item[] {
 
 /** Why a channel is closed, in `close`. */
 export const CloseCode = { done: 0, replaced: 1, shutdown: 2, failed: 3 } as const;
+/** The number of a reason. */
 export type CloseCode = typeof CloseCode[keyof typeof CloseCode];
 
 /** The last words of a channel; the counters tell the other side whether anything is missing. */

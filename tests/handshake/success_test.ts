@@ -1,8 +1,12 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
+import type { Kem } from "../../lib/crypto/kem.ts";
+import { loadNobleProvider, webCryptoProvider } from "../../lib/crypto/post_quantum.ts";
 import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
+import { xwing } from "../../lib/crypto/xwing.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { step } from "../../lib/handshake/machine.ts";
+import type { OurSide } from "../../lib/handshake/state.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
 import { FRAME_LIMIT_HANDSHAKE } from "../../lib/limits.ts";
 import { FRAME_HEADER_LENGTH } from "../../lib/wire/frame.ts";
@@ -152,4 +156,23 @@ Deno.test("step() leaves the state it is given as it was, but for the one that f
     waiting = { sender: once.state, receiver: waiting.sender };
   }
   assertEquals((await step(waiting.receiver, frame)).state.name, "established");
+});
+
+Deno.test("modern: a side with ML-KEM in TypeScript and one with the runtime's climb together", async () => {
+  const { initiator, responder } = await scene("modern");
+  const kems = [xwing(webCryptoProvider), xwing(await loadNobleProvider())];
+  for (const [ours, theirs] of [kems, kems.toReversed()]) {
+    const withKem = (side: OurSide, kem: Kem): OurSide => ({
+      ...side,
+      suite: { ...side.suite, kem },
+      envelopeKey: () => kem.generate(),
+    });
+    const run = await runLadder({
+      initiator: { ...initiator, ours: withKem(initiator.ours, ours!) },
+      responder: { ...responder, ours: (id) => withKem(responder.ours(id)!, theirs!) },
+    });
+    const ends = bothEnds(run);
+    assertEquals(ends.initiator.sendSecret, ends.responder.receiveSecret);
+    assertEquals(ends.initiator.transcript, ends.responder.transcript);
+  }
 });
