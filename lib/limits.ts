@@ -66,8 +66,6 @@ export const READ_BUFFER_MINIMUM = 512;
 export const READ_BUFFER_MAXIMUM = 256 * KIB;
 /** A frame's buffer starts no larger than this, whatever its header claims. */
 export const FRAME_BUFFER_START = 4 * KIB;
-/** Queued for a reader that does not read: beyond this the server drops it. */
-export const OUTBOUND_QUEUE_LIMIT = 256 * KIB;
 /** Queued by a sender that can wait: beyond this its `send` waits. */
 export const OUTBOUND_QUEUE_HIGH_WATER = 512 * KIB;
 /** Records sealed or opened at once: enough to keep two cores busy. */

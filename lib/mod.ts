@@ -21,7 +21,7 @@ export type { Aead, AeadKey } from "./crypto/aead.ts";
 export type { Kem, KemKeyPair } from "./crypto/kem.ts";
 export type { SignatureScheme, SigningKey } from "./crypto/signature.ts";
 export type { Mode } from "./crypto/transcript.ts";
-export { type Random, systemRandom } from "./crypto/webcrypto.ts";
+export { type Random, systemRandom } from "./crypto/platform.ts";
 export { startInitiator } from "./handshake/initiator.ts";
 export { step } from "./handshake/machine.ts";
 export { startResponder } from "./handshake/responder.ts";

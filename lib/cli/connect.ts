@@ -23,7 +23,7 @@ import {
 import type { KemKeyPair } from "../crypto/kem.ts";
 import { safetyWords } from "../crypto/safety_words.ts";
 import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
-import { timingSafeEqual } from "../crypto/webcrypto.ts";
+import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { ADVERTISED_ADDRESSES, PORT_MINIMUM } from "../limits.ts";
 import { findFreePort, Listener } from "../net/tcp.ts";

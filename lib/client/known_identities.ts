@@ -10,7 +10,7 @@ import {
   readIdentity,
 } from "../crypto/identity.ts";
 import { isSuiteName, type SuiteName } from "../crypto/suite.ts";
-import { timingSafeEqual } from "../crypto/webcrypto.ts";
+import { timingSafeEqual } from "../crypto/platform.ts";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { PrivateFolder } from "../store/private_files.ts";

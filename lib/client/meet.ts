@@ -7,7 +7,7 @@ import type { Bytes } from "../bytes.ts";
 import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Suite } from "../crypto/suite.ts";
-import { systemRandom, timingSafeEqual } from "../crypto/webcrypto.ts";
+import { systemRandom, timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError, toCifraError } from "../errors.ts";
 import { startInitiator } from "../handshake/initiator.ts";
 import { startResponder } from "../handshake/responder.ts";

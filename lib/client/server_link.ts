@@ -8,7 +8,7 @@ import {
   type PublicIdentity,
 } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
-import { systemRandom, timingSafeEqual } from "../crypto/webcrypto.ts";
+import { systemRandom, timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { startInitiator } from "../handshake/initiator.ts";
 import { HANDSHAKE_DEADLINE } from "../limits.ts";

@@ -2,7 +2,7 @@
 import { concat } from "@std/bytes/concat";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { subtle, timingSafeEqual } from "./webcrypto.ts";
+import { subtle, timingSafeEqual } from "./platform.ts";
 
 /** A key that seals and opens; both take a fresh `iv` of `ivLength` bytes for every message. */
 export interface AeadKey {

@@ -3,7 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { SignatureScheme } from "./signature.ts";
-import { subtle } from "./webcrypto.ts";
+import { subtle } from "./platform.ts";
 
 const CURVE = { name: "ECDSA", namedCurve: "P-256" };
 const HASH = { name: "ECDSA", hash: "SHA-256" };

@@ -3,7 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { SignatureScheme, SigningKey } from "./signature.ts";
-import { subtle } from "./webcrypto.ts";
+import { subtle } from "./platform.ts";
 
 const FIELD_PRIME = 2n ** 255n - 19n;
 const SIGN_BIT = 1n << 255n;

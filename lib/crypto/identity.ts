@@ -6,7 +6,7 @@ import { CifraError } from "../errors.ts";
 import { ecdsaP256 } from "./ecdsa_p256.ts";
 import { ed25519 } from "./ed25519.ts";
 import type { SignatureScheme, SigningKey } from "./signature.ts";
-import { sha512, subtle } from "./webcrypto.ts";
+import { sha512, subtle } from "./platform.ts";
 import { checkX25519PublicKey, generateX25519, X25519_KEY_LENGTH } from "./x25519.ts";
 
 /** 1 = ECDSA P-256 (suites rsa and classic), 2 = Ed25519 with an X25519 key (suite modern). */

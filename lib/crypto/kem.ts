@@ -1,5 +1,5 @@
 import type { Bytes } from "../bytes.ts";
-import { systemRandom } from "./webcrypto.ts";
+import { systemRandom } from "./platform.ts";
 
 /** Length of the secret that every KEM here shares, in bytes. */
 export const KEM_SECRET_LENGTH = 32;

@@ -3,7 +3,7 @@
  * @noble/post-quantum. Both providers are interchangeable, and the tests hold one against the other.
  */
 import type { Bytes } from "../bytes.ts";
-import { subtle } from "./webcrypto.ts";
+import { subtle } from "./platform.ts";
 
 export const MLKEM_PUBLIC_KEY_LENGTH = 1184;
 export const MLKEM_CIPHERTEXT_LENGTH = 1088;

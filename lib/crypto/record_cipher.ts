@@ -9,7 +9,7 @@ import { RECORDS_PER_KEY_HARD_LIMIT } from "../limits.ts";
 import type { AeadKey } from "./aead.ts";
 import type { Suite } from "./suite.ts";
 import { CHAIN_KEY_LENGTH, derive } from "./transcript.ts";
-import { hkdf, sha512, systemRandom } from "./webcrypto.ts";
+import { hkdf, sha512, systemRandom } from "./platform.ts";
 
 /** Which way the records of a cipher travel. */
 export type Direction = "i2r" | "r2i";

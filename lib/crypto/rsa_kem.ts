@@ -7,7 +7,7 @@ import { decodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { decapsulateOrRandom, type Kem, KEM_SECRET_LENGTH, type KemKeyPair } from "./kem.ts";
-import { subtle, systemRandom } from "./webcrypto.ts";
+import { subtle, systemRandom } from "./platform.ts";
 
 /** The only two sizes in use; each has exactly one legal encoding of its public key. */
 export interface RsaParameters {

@@ -2,7 +2,7 @@
 import { encodeUtf8 } from "../bytes.ts";
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
-import { sha512 } from "./webcrypto.ts";
+import { sha512 } from "./platform.ts";
 
 const WORD_COUNT = 12;
 const BITS_PER_WORD = 11;

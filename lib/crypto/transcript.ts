@@ -3,7 +3,7 @@ import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeU32, encodeUtf8 } from "../bytes.ts";
 import type { Aead } from "./aead.ts";
 import type { Suite, SuiteId } from "./suite.ts";
-import { hkdf, sha512 } from "./webcrypto.ts";
+import { hkdf, sha512 } from "./platform.ts";
 
 /** 1 client to server, 2 peer to peer, 3 client to server with an invite. */
 export type Mode = 1 | 2 | 3;

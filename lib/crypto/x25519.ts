@@ -2,7 +2,7 @@
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { subtle } from "./webcrypto.ts";
+import { subtle } from "./platform.ts";
 
 export const X25519_KEY_LENGTH = 32;
 

@@ -12,7 +12,7 @@ import {
   startChain,
   startTranscript,
 } from "../crypto/transcript.ts";
-import { timingSafeEqual } from "../crypto/webcrypto.ts";
+import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { FrameKind } from "../wire/frame.ts";
 import {

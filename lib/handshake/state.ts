@@ -4,7 +4,7 @@ import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Suite } from "../crypto/suite.ts";
 import type { Mode } from "../crypto/transcript.ts";
-import type { Random } from "../crypto/webcrypto.ts";
+import type { Random } from "../crypto/platform.ts";
 import { type Frame, FRAME_HEADER_LENGTH, type FrameKind } from "../wire/frame.ts";
 import type { HandshakeLayouts } from "../wire/handshake_messages.ts";
 

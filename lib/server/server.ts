@@ -2,7 +2,7 @@
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { shortFingerprint } from "../crypto/identity.ts";
 import { loadSuite, SUITE_IDS, type SuiteName } from "../crypto/suite.ts";
-import { hmacSha512, systemRandom, timingSafeEqual } from "../crypto/webcrypto.ts";
+import { hmacSha512, systemRandom, timingSafeEqual } from "../crypto/platform.ts";
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import { encodeHex } from "@std/encoding/hex";
 import { CifraError } from "../errors.ts";

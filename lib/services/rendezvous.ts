@@ -5,7 +5,7 @@
 import { encodeHex } from "@std/encoding/hex";
 import type { PublicIdentity } from "../crypto/identity.ts";
 import type { SuiteId } from "../crypto/suite.ts";
-import type { Random } from "../crypto/webcrypto.ts";
+import type { Random } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import {
   DIAL_ATTEMPTS,

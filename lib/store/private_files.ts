@@ -1,6 +1,6 @@
 /** Files that only their owner may read, written so that a crash leaves the old or the new version. */
 import { encodeHex } from "@std/encoding/hex";
-import { systemRandom } from "../crypto/webcrypto.ts";
+import { systemRandom } from "../crypto/platform.ts";
 import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 

@@ -2,7 +2,7 @@
 import { type Bytes, encodeU32, encodeUtf8 } from "../bytes.ts";
 import { bundleLength, FINGERPRINT_LENGTH, identityClassOf } from "../crypto/identity.ts";
 import type { Suite } from "../crypto/suite.ts";
-import { hmacSha512, sha512 } from "../crypto/webcrypto.ts";
+import { hmacSha512, sha512 } from "../crypto/platform.ts";
 import { DISPLAY_NAME_LIMIT } from "../limits.ts";
 import { bytes, decode, encode, type Layout, rest, struct, text, u32, u8 } from "./layout.ts";
 

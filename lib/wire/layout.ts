@@ -170,12 +170,6 @@ export const rest: Layout<Bytes> = {
   read: (reader) => reader.take(reader.remaining),
 };
 
-/** Everything to the end of the message, as UTF-8. */
-export const restText: Layout<string> = {
-  write: (parts, value) => void parts.push(encodeUtf8(value)),
-  read: (reader) => readUtf8(reader.take(reader.remaining)),
-};
-
 function readUtf8(field: Bytes): string {
   try {
     return decodeUtf8(field);

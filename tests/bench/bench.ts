@@ -5,7 +5,7 @@ import {
   type PublicIdentity,
 } from "../../lib/crypto/identity.ts";
 import { loadSuite, type SuiteName } from "../../lib/crypto/suite.ts";
-import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import type { OurSide } from "../../lib/handshake/state.ts";
 import { dial } from "../../lib/net/tcp.ts";

@@ -5,7 +5,7 @@ import { Channel } from "../../lib/session/channel.ts";
 import { climb } from "../../lib/session/climb.ts";
 import { Connection } from "../../lib/session/connection.ts";
 import type { Transport } from "../../lib/session/transport.ts";
-import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { newcomer } from "./bench.ts";
 

@@ -3,7 +3,7 @@ import { concat } from "@std/bytes/concat";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { type AeadKey, aes256CbcHs512, aes256Gcm } from "../../lib/crypto/aead.ts";
-import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { describeTest, readWycheproof } from "../testkit/wycheproof.ts";
 

@@ -4,7 +4,7 @@ import { concat } from "@std/bytes/concat";
 import { decapsulateOrRandom, KEM_SECRET_LENGTH } from "../../lib/crypto/kem.ts";
 import { loadNobleProvider, webCryptoProvider } from "../../lib/crypto/post_quantum.ts";
 import { rsaKem } from "../../lib/crypto/rsa_kem.ts";
-import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { xwing } from "../../lib/crypto/xwing.ts";
 import { CifraError } from "../../lib/errors.ts";
 

@@ -10,7 +10,7 @@ import {
   MLKEM_SEED_LENGTH,
   webCryptoProvider,
 } from "../../lib/crypto/post_quantum.ts";
-import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { readModulusVectors } from "../testkit/mlkem_modulus.ts";
 import { describeTest, readWycheproof } from "../testkit/wycheproof.ts";
 

@@ -5,7 +5,7 @@ import { decodeHex, encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
 import { rsaKem, rsaKeyPair } from "../../lib/crypto/rsa_kem.ts";
 import { CifraError } from "../../lib/errors.ts";
-import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { describeTest, readWycheproof } from "../testkit/wycheproof.ts";
 
 const RSA_1024 = rsaKem({ name: "RSA-OAEP-1024", modulusLength: 1024, hash: "SHA-1" });

@@ -14,7 +14,7 @@ import {
   type PostQuantumProvider,
   webCryptoProvider,
 } from "../../lib/crypto/post_quantum.ts";
-import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { xwing, xwingKeyPair } from "../../lib/crypto/xwing.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { littleEndian32, montgomeryU, P, smallOrderPoints } from "../testkit/curve25519.ts";

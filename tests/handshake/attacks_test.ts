@@ -19,7 +19,7 @@ import {
   startChain,
   startTranscript,
 } from "../../lib/crypto/transcript.ts";
-import { systemRandom } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { step } from "../../lib/handshake/machine.ts";

@@ -9,7 +9,7 @@ import {
 } from "../../lib/crypto/identity.ts";
 import type { KemKeyPair } from "../../lib/crypto/kem.ts";
 import { loadSuite, type Suite, type SuiteName } from "../../lib/crypto/suite.ts";
-import { systemRandom, timingSafeEqual } from "../../lib/crypto/webcrypto.ts";
+import { systemRandom, timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { step } from "../../lib/handshake/machine.ts";

@@ -8,7 +8,7 @@ import {
   sha512,
   systemRandom,
   timingSafeEqual,
-} from "../../lib/crypto/webcrypto.ts";
+} from "../../lib/crypto/platform.ts";
 import { describeTest, readWycheproof } from "../testkit/wycheproof.ts";
 
 Deno.test("hkdf() gives the output of every Wycheproof HKDF-SHA-512 vector", async () => {
