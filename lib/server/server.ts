@@ -269,8 +269,8 @@ export class Server {
     if (!first) return;
     const item = first[0]!;
     if (item.type !== ItemType.request || first.length > 1) throw outOfTurn();
-    if (!await this.#register(session, channel, transport, item.body)) return;
     try {
+      if (!await this.#register(session, channel, transport, item.body)) return;
       for (;;) {
         const items = await channel.receive();
         if (!items) break;
@@ -356,10 +356,10 @@ export class Server {
     this.#options.onEvent({ event: "introduced", names, generation });
   }
 
-  /** Sends to whoever holds `name`; one who has just gone away misses nothing that it could use. */
+  /** Sends to whoever holds `name`. */
   #tell(name: string, response: ServerResponse): void {
     const channel = this.#byName.get(name)?.channel;
-    if (channel?.isOpen) respond(channel, response);
+    if (channel) respond(channel, response);
   }
 
   /** A registered client may speak to the server, if it asked for that; each message is answered OK. */
@@ -409,8 +409,9 @@ async function loadInviteSecret(folder: PrivateFolder): Promise<Bytes> {
   return secret;
 }
 
+/** Says something to a client. One who has just gone away misses nothing that it could use. */
 function respond(channel: Channel, response: ServerResponse): void {
-  channel.send(ItemType.response, encodeServerResponse(response));
+  if (channel.isOpen) channel.send(ItemType.response, encodeServerResponse(response));
 }
 
 function outOfTurn(): CifraError {

@@ -1,5 +1,6 @@
 /** The meeting place over real sockets: who is told what, and when names are free again. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { concat } from "@std/bytes/concat";
 import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
 import { readIdentity } from "../../lib/crypto/identity.ts";
 import { SUITE_IDS, SUITE_NAMES, type SuiteName } from "../../lib/crypto/suite.ts";
@@ -12,11 +13,12 @@ import { decode, encode } from "../../lib/wire/layout.ts";
 import { peerAck, type PeerMessage, peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import {
+  encodeServerRequest,
   refusalOf,
   type Registration,
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
-import { EvilPeer, test } from "../testkit/adversary.ts";
+import { anyResponder, EvilPeer, test } from "../testkit/adversary.ts";
 import { person } from "../testkit/ladder.ts";
 import {
   NO_RATE,
@@ -254,6 +256,34 @@ test("one who waits and vanishes as its target registers harms nobody (D10)", as
     introductionIn(await alice.next());
     introductionIn(await bob.next());
     for (const client of [alice, bob]) await client.leave();
+  });
+});
+
+test("a registration whose connection has failed already holds no name and keeps nobody waiting", async () => {
+  await withServer(async (server) => {
+    for (const [round, wanted] of ["nobody", "waiter"].entries()) {
+      const waiter = await TestClient.registered(
+        server,
+        await modern("waiter"),
+        "waiter",
+        "alice",
+      );
+      const peer = await EvilPeer.dial(server.port);
+      const evil = await peer.climbAll(anyResponder(await modern("evil"), "evil"));
+      const body = encodeServerRequest({ type: "register", ...registrationOf("alice", wanted) });
+      const m7 = await evil.sealItems({ type: ItemType.request, body });
+      // In one segment: m7 is good, and what follows it ends the connection while m7 is being opened.
+      await peer.send(concat([m7, new Uint8Array(5)]));
+      await peer.readToEnd();
+      peer.close();
+      await server.told("registered", 3 * round + 2);
+      // Whoever waited for that name is introduced, to one who is gone, or goes on waiting; and is free.
+      if (wanted === "waiter") introductionIn(await waiter.next());
+      await waiter.leave();
+      const next = await TestClient.registered(server, await modern("next"), "alice", "bob");
+      await next.leave();
+      await server.told("left", server.all("left").length);
+    }
   });
 });
 
