@@ -1,4 +1,4 @@
-/** cifra: an encrypted messenger for machines that share a network. One program, `serve` and `connect`. */
+/** cifra: an encrypted messenger for machines that share a network. One program: `serve`, `connect`, `history`. */
 import { CifraError } from "./lib/errors.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { VERSION } from "./lib/version.ts";
@@ -9,6 +9,7 @@ Usage: cifra COMMAND [options]
 
   serve      run the meeting place
   connect    find a person and talk
+  history    what was said
 
 Every command has --help. In two terminals, after cifra serve in a third:
   cifra connect --name alice --to bob
@@ -29,6 +30,12 @@ async function main(args: readonly string[]): Promise<number> {
         return rest.includes("--help")
           ? help(terminal, CONNECT_HELP)
           : await connect(rest, terminal);
+      }
+      case "history": {
+        const { history, HISTORY_HELP } = await import("./lib/cli/history.ts");
+        return rest.includes("--help")
+          ? help(terminal, HISTORY_HELP)
+          : await history(rest, terminal);
       }
       case "--help":
       case "help":

@@ -56,6 +56,9 @@ export const SILENCE_DEADLINE = 60 * SECOND;
 export const WRITE_DEADLINE = 20 * SECOND;
 /** After our close: how long to wait for the other side's. */
 export const CLOSE_DEADLINE = 2 * SECOND;
+/** With messages under way that nobody acknowledges: ask after this much silence, give up after that. */
+export const PENDING_PROBE = 8 * SECOND;
+export const PENDING_DEADLINE = 18 * SECOND;
 /** Pongs a peer can ask for. */
 export const PONG_INTERVAL = 1 * SECOND;
 
@@ -100,6 +103,10 @@ export const ASYMMETRIC_QUEUE = 64;
 export const ASYMMETRIC_WAIT = 2 * SECOND;
 /** When descriptors run out: pause before accepting again. */
 export const ACCEPT_PAUSE = 100;
+/** Default of `--max-relayed`: pairs relayed at once. */
+export const RELAYED_PAIRS = 128;
+/** Default of `--relay-rate`: bytes a second for a pair in one direction. */
+export const RELAY_RATE = 16 * 1024 * KIB;
 /** Introductions a client may get in an hour. */
 export const INTRODUCTIONS_PER_HOUR = 30;
 
@@ -109,12 +116,36 @@ export const INTRODUCTIONS_PER_HOUR = 30;
 export const DIAL_ATTEMPTS = 6;
 /** One dial. */
 export const DIAL_DEADLINE = 5 * SECOND;
-/** From the introduction to an open channel. */
+/** From the introduction to an open channel; then the server is asked again. */
 export const MEETING_DEADLINE = 15 * SECOND;
+/** With nothing under way that could become a channel, the server is asked again sooner; not before a dial ends. */
+export const MEETING_PATIENCE = DIAL_DEADLINE + 1 * SECOND;
+/** Pauses between introductions that come to nothing: there are only so many in an hour. */
+export const MEETING_BACKOFF_MAXIMUM = 120 * SECOND;
+/** Direct connections get this long before the relay is tried as well. */
+export const RELAY_HEAD_START = 300;
+/** Bytes of a relayed stream on their way in each direction: what the server may have to hold. */
+export const RELAY_WINDOW = 256 * KIB;
+/** In so many pieces at most: each costs the server more than its bytes. Records are not this small. */
+export const RELAY_WINDOW_PIECES = 8192;
+/** After a failure: how long until the next try, doubled each time, spread at random by a half. */
+export const BACKOFF_MINIMUM = SECOND / 2;
+export const BACKOFF_MAXIMUM = 30 * SECOND;
+/** Hole punching: both must dial within moments of each other, so the first tries come thick. */
+export const PUNCH_PAUSE = 200;
+export const PUNCH_TRIES = 25;
+/** A channel this young is not given up for another connection that was under way with it. */
+export const CHANNEL_GRACE = 2 * SECOND;
 /** Addresses a client may advertise beside the observed one. */
 export const ADVERTISED_ADDRESSES = 4;
 /** Ports below are the system's: nobody may send a peer there (attack A13). */
 export const PORT_MINIMUM = 1024;
+
+// --- Messages on disk ---
+
+/** What can be lost without harm (acknowledgements) waits so long, or until it is so much. */
+export const MESSAGES_LAZY_AFTER = 10;
+export const MESSAGES_LAZY_COUNT = 1000;
 
 // --- Text ---
 

@@ -248,9 +248,11 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
   const connected = await alice.event("connected");
   show("alice", `is connected to bob: ${connected.path} ${connected.remote}`);
 
-  title("5. They talk.");
+  title("5. They talk. Each keeps what it writes until the other one has it, and hears of that.");
+  const said = { alice: 0, bob: 0 };
   for (const [from, text] of TALK) {
     const [speaker, listener] = from === "alice" ? [alice, bob] : [bob, alice];
+    const number = ++said[from];
     show(from, `> ${text}`);
     await speaker.say(text);
     const heard = await listener.until(
@@ -258,6 +260,11 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
       (event) => event.event === "message" && event.text === text,
     );
     show(listener.name, `${heard.from}: ${heard.text}`);
+    await speaker.until(
+      `"${text}" was read`,
+      (event) => event.event === "read" && event.number === number,
+    );
+    show(from, `message ${number}: read by ${listener.name}`);
   }
 
   title("6. They have said everything, and leave.");

@@ -25,7 +25,7 @@ import type { Established } from "../lib/handshake/state.ts";
 import { frameHeader, FrameKind } from "../lib/wire/frame.ts";
 import { peerContext } from "../lib/wire/handshake_messages.ts";
 import { encode } from "../lib/wire/layout.ts";
-import { peerHello, peerWelcome } from "../lib/wire/peer_messages.ts";
+import { LogKind, peerHello, peerWelcome } from "../lib/wire/peer_messages.ts";
 import { encodeItems, ItemType } from "../lib/wire/records.ts";
 import { encodeServerRequest, encodeServerResponse } from "../lib/wire/rendezvous_messages.ts";
 import {
@@ -136,12 +136,32 @@ function side(suite: SuiteName, label: string): Promise<VectorSide> {
   return suite === "modern" ? modernSide(label) : rsaSide(suite, label);
 }
 
+/** Two who have met before: Bob has read three messages of Alice, and she none of his. */
+export const STANDING = {
+  alice: {
+    log: fixed("log of alice", 16),
+    kind: LogKind.kept,
+    first: 4n,
+    readLog: new Uint8Array(16),
+    have: 0n,
+    haveId: new Uint8Array(16),
+  },
+  bob: {
+    log: fixed("log of bob", 16),
+    kind: LogKind.kept,
+    first: 1n,
+    readLog: fixed("log of alice", 16),
+    have: 3n,
+    haveId: fixed("third message of alice", 16),
+  },
+} as const;
+
 /** The bodies of m7 and m8. */
 function firstWords(mode: 1 | 2): readonly [Bytes, Bytes] {
   if (mode === 2) {
     return [
-      encode(peerHello, { from: "alice", to: "bob", have: 0n }),
-      encode(peerWelcome, { have: 0n }),
+      encode(peerHello, { from: "alice", to: "bob", ...STANDING.alice }),
+      encode(peerWelcome, STANDING.bob),
     ];
   }
   return [

@@ -1,6 +1,5 @@
 /** `cifra connect`: find a person, and talk. */
-import { encodeHex } from "@std/encoding/hex";
-import { meet, type Meeting } from "../client/meet.ts";
+import { Conversation, type RelayChoice, type Status } from "../client/conversation.ts";
 import { PeerLink } from "../client/peer_link.ts";
 import { Profile } from "../client/profile.ts";
 import {
@@ -10,33 +9,36 @@ import {
   type ServerAddress,
   serverSubject,
 } from "../client/server_address.ts";
-import { ServerLink } from "../client/server_link.ts";
+import { NO_PORTS, type ServerLink } from "../client/server_link.ts";
+import { openServer } from "../client/server_trust.ts";
 import type { TraceEvent } from "../client/trace.ts";
 import type { Bytes } from "../bytes.ts";
-import {
-  formatFingerprint,
-  identityClassOf,
-  parseFingerprint,
-  type PublicIdentity,
-  readIdentity,
-} from "../crypto/identity.ts";
+import { formatFingerprint, parseFingerprint, type PublicIdentity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
 import { safetyWords } from "../crypto/safety_words.ts";
 import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { ADVERTISED_ADDRESSES, PORT_MINIMUM } from "../limits.ts";
-import { findFreePort, Listener } from "../net/tcp.ts";
+import { systemEnvironment } from "../net/environment.ts";
 import { Ticker } from "../net/ticker.ts";
 import { requireName, SERVER_NAME } from "../services/names.ts";
 import { defaultStateFolder } from "../store/state_folder.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
-import type { Introduction } from "../wire/rendezvous_messages.ts";
+import { LogKind } from "../wire/peer_messages.ts";
+import { CloseCode } from "../wire/records.ts";
 import { parseOptions } from "./args.ts";
-import { converse, type Outcome } from "./conversation.ts";
+import { Chat } from "./chat.ts";
+import { JsonLines } from "./json_lines.ts";
+import { Pipe } from "./pipe.ts";
 import { aborted, exitCodeOfSignal, listenForSignals } from "./signals.ts";
+import { describePath, describeStatus } from "./status.ts";
+import type { Outcome, Talk, Talker } from "./talk.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
+
+/** Seconds without a connection after which a pipe ends. */
+const PIPE_PATIENCE = 300;
 
 export const CONNECT_HELP = `cifra connect: find a person and talk, encrypted end to end
 
@@ -54,11 +56,16 @@ Usage: cifra connect --name NAME --to NAME [options]
   --receive-port PORT   listen for the other person there (default: any free port)
   --send-port PORT      dial from there (default: any free port)
   --advertise ADDRESS   another address of this machine in its network; may be repeated
+  --relay-only          go through the server alone: the other person does not learn your address
+  --no-relay            never go through the server
+  --no-history          keep nothing of what was said once both sides have it
+  --give-up SECONDS     a pipe that has lost its connection waits so long for it (default ${PIPE_PATIENCE})
   --state DIR           keep keys there (default: the state folder of this user)
   --trace               show every protocol message; never a secret
   --json                one JSON object per line on stdout; lines on stdin are messages
 
-On a terminal you chat. With a pipe on stdin or stdout it is an encrypted pipe:
+On a terminal you chat; what you write is kept until the other person has it, also over restarts.
+With a pipe on stdin or stdout it is an encrypted pipe:
   tar c . | cifra connect --name alice --to bob
   cifra connect --name bob --to alice | tar x
 `;
@@ -75,6 +82,10 @@ interface ConnectOptions {
   readonly receivePort: number | undefined;
   readonly sendPort: number | undefined;
   readonly advertised: readonly string[];
+  readonly relay: RelayChoice;
+  readonly keepHistory: boolean;
+  /** Milliseconds. */
+  readonly giveUpAfter: number;
   readonly state: string | undefined;
   readonly trace: boolean;
 }
@@ -82,7 +93,16 @@ interface ConnectOptions {
 /** Reads the arguments of `connect`; throws `usage` and `bad_name`. */
 export function parseConnect(args: readonly string[]): ConnectOptions {
   const given = parseOptions(args, {
-    flags: ["accept-new", "invite", "trace", "json", "help"],
+    flags: [
+      "accept-new",
+      "invite",
+      "relay-only",
+      "no-relay",
+      "no-history",
+      "trace",
+      "json",
+      "help",
+    ],
     values: [
       "name",
       "to",
@@ -93,6 +113,7 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
       "suite",
       "receive-port",
       "send-port",
+      "give-up",
       "state",
     ],
     lists: ["advertise"],
@@ -123,6 +144,10 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
   if (receivePort !== undefined && receivePort === sendPort) {
     throw new CifraError("usage", "--receive-port and --send-port must be two different ports");
   }
+  if (given.flag("relay-only") && given.flag("no-relay")) {
+    throw new CifraError("usage", "--relay-only and --no-relay leave no way to go");
+  }
+  const giveUp = given.integer("give-up", 1, 1_000_000) ?? PIPE_PATIENCE;
   const serverKey = given.value("server-key");
   const peerKey = given.value("peer-key");
   const server = parseServerAddress(given.value("server") ?? "127.0.0.1");
@@ -140,6 +165,9 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
     receivePort,
     sendPort,
     advertised: advertisedAddresses(given.list("advertise")),
+    relay: given.flag("relay-only") ? "only" : given.flag("no-relay") ? "never" : "allowed",
+    keepHistory: !given.flag("no-history"),
+    giveUpAfter: giveUp * 1000,
     state: given.value("state"),
     trace: given.flag("trace"),
   };
@@ -168,35 +196,18 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
   const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
   const profile = await Profile.open(state, options.name, options.suite);
   const signals = listenForSignals();
-  const ticker = new Ticker();
+  const ticker = new Ticker(systemEnvironment.time);
   try {
-    const talk = new Connect(options, profile, terminal, ticker, signals.interrupted);
-    // An interrupt ends the waiting at once; a conversation under way says goodbye first.
-    const interrupted = aborted(signals.interrupted).then(() => "interrupted" as const);
-    const outcome = await talk.run(interrupted);
+    const connecting = new Connect(options, profile, terminal, ticker, signals.interrupted);
+    const outcome = await connecting.run();
     if (outcome === "interrupted") return exitCodeOfSignal(signals.interrupted);
-    return report(terminal, options.to, outcome);
+    if (typeof outcome === "object") return terminal.fail(outcome.error);
+    if (outcome === "finished") terminal.say("done", { event: "done" });
+    return 0;
   } finally {
     ticker.stop();
     signals.stop();
-    profile.close();
-  }
-}
-
-function report(terminal: Terminal, peerName: string, outcome: Outcome): number {
-  if (outcome === "finished") {
-    terminal.say("done", { event: "done" });
-    return 0;
-  }
-  if (outcome === "interrupted") return 130;
-  switch (outcome.type) {
-    case "left":
-      terminal.say(`${peerName} left`, { event: "peer-left" });
-      return 0;
-    case "shutdown":
-      return terminal.fail(new CifraError("shutdown", `${peerName} shut down`));
-    case "cut":
-      return terminal.fail(outcome.error);
+    await profile.close();
   }
 }
 
@@ -206,52 +217,33 @@ class Connect {
   readonly #profile: Profile;
   readonly #terminal: Terminal;
   readonly #ticker: Ticker;
-  readonly #signal: AbortSignal;
+  readonly #interrupted: AbortSignal;
   readonly #envelopeKey: () => Promise<KemKeyPair>;
+  #theirFingerprint: Bytes | undefined;
+  #lastPlace = "";
+  #lastNews = "";
 
   constructor(
     options: ConnectOptions,
     profile: Profile,
     terminal: Terminal,
     ticker: Ticker,
-    signal: AbortSignal,
+    interrupted: AbortSignal,
   ) {
     this.#options = options;
     this.#profile = profile;
     this.#terminal = terminal;
     this.#ticker = ticker;
-    this.#signal = signal;
+    this.#interrupted = interrupted;
     this.#envelopeKey = keyAhead(() => profile.suite.kem.generate());
   }
 
-  async run(interrupted: Promise<"interrupted">): Promise<Outcome> {
+  async run(): Promise<Outcome> {
     this.#greet();
     const address = await this.#serverAddress();
-    const link = await Promise.race([this.#openServer(address), interrupted]);
-    if (link === "interrupted") return link;
-    // Judged by the connection and not by the name: any name may mean this machine.
-    const loopback = addressScope(link.remote.host) === "loopback";
-    const listener = this.#listen(loopback);
-    try {
-      const ports = this.#choosePorts(listener, loopback);
-      await this.#register(link, ports);
-      if (address.inviteSecret) {
-        await this.#profile.rememberInvite(serverSubject(address), address.inviteSecret);
-      }
-      if (this.#options.to === SERVER_NAME) return await this.#talkToServer(link);
-      const introduction = await Promise.race([this.#await(link), interrupted]);
-      if (introduction === "interrupted") return introduction;
-      await link.close();
-      const meeting = await Promise.race([
-        this.#meet(introduction, listener, ports.sendPort, loopback),
-        interrupted,
-      ]);
-      if (meeting === "interrupted") return meeting;
-      return await this.#talkToPeer(meeting);
-    } finally {
-      listener.close();
-      await link.close();
-    }
+    return this.#options.to === SERVER_NAME
+      ? await this.#talkToServer(address)
+      : await this.#talkToPeer(address);
   }
 
   #greet(): void {
@@ -260,10 +252,7 @@ class Connect {
     if (suite === "classic") {
       this.#terminal.say(
         "the suite classic is for study: its encryption can be broken with known means",
-        {
-          event: "warning",
-          suite,
-        },
+        { event: "warning", suite },
       );
     }
     const made = this.#profile.isNew ? ", made just now" : "";
@@ -300,13 +289,172 @@ class Connect {
     return suite === "modern" ? address : { ...address, fingerprint: undefined };
   }
 
-  #openServer(address: ServerAddress): Promise<ServerLink> {
-    const { terminal, profile } = { terminal: this.#terminal, profile: this.#profile };
-    return ServerLink.open({
+  async #talkToPeer(address: ServerAddress): Promise<Outcome> {
+    const { name, to, receivePort, sendPort, advertised, relay } = this.#options;
+    const profile = this.#profile;
+    const kept = this.#terminal.interactive || this.#terminal.json;
+    const link = await PeerLink.open({
+      // What a pipe carries is not kept; what is kept for the other side, and by it, still arrives.
+      store: await profile.openMessages(this.#options.keepHistory),
+      key: { peer: to, suite: profile.suite.name },
+      kind: kept ? LogKind.kept : LogKind.live,
+      random: systemEnvironment.random,
+      time: systemEnvironment.time,
+      onDelivery: (delivery) => talker.onDelivery(delivery),
+    });
+    const conversation = new Conversation({
+      environment: systemEnvironment,
+      ticker: this.#ticker,
+      ourName: name,
+      peerName: to,
+      suite: profile.suite,
+      identity: profile.identity,
+      envelopeKey: this.#envelopeKey,
+      link,
+      openServer: (from) => this.#openServer(address, from),
+      registrationSequence: () => profile.nextRegistrationSequence(Date.now()),
+      checkPeer: (peer) => this.#checkPeer(peer),
+      receivePort: receivePort ?? 0,
+      sendPort,
+      advertised,
+      relay,
+      onStatus: (status) => {
+        this.#sayStatus(status);
+        talker.onStatus(status);
+      },
+      trace: this.#tracer(),
+    });
+    const talker: Talker = this.#talker({
+      link,
+      leave: (code) => conversation.leave(code),
+      hurry: () => conversation.hurry(),
+      path: () => {
+        if (conversation.path) return describePath(conversation.path, to);
+        const { failures } = conversation;
+        return `not connected${failures.map((line) => `\n   ${line}`).join("")}`;
+      },
+    });
+    return await this.#both(talker, conversation.run(), link);
+  }
+
+  async #talkToServer(address: ServerAddress): Promise<Outcome> {
+    const { name, to } = this.#options;
+    const terminal = this.#terminal;
+    const interrupted = aborted(this.#interrupted).then(() => "interrupted" as const);
+    const server = await Promise.race([this.#openServer(address, undefined), interrupted]);
+    if (server === "interrupted") return server;
+    const observed = await server.register({
+      name,
+      wanted: to,
+      ...NO_PORTS,
+      capabilities: 0,
+      registrationSequence: await this.#profile.nextRegistrationSequence(Date.now()),
+      advertised: [],
+    });
+    const { remote } = server;
+    const title = server.channel.established.displayName;
+    const status: Status = {
+      type: "registered",
+      server: remote,
+      title,
+      observed,
+      ports: undefined,
+    };
+    this.#sayStatus(status);
+    terminal.say("the server answers every message", { event: "connected", to });
+    this.#theirFingerprint = server.identity.fingerprint;
+    const link = await PeerLink.open({
+      key: { peer: to, suite: this.#profile.suite.name },
+      kind: LogKind.live,
+      random: systemEnvironment.random,
+      time: systemEnvironment.time,
+      onDelivery: (delivery) => talker.onDelivery(delivery),
+    });
+    const untick = this.#ticker.add((now) => link.tick(now));
+    let leaving = false;
+    const talker: Talker = this.#talker({
+      link,
+      leave: (code) => {
+        leaving = true;
+        return link.leave(code);
+      },
+      hurry: () => {},
+      path: () => `server ${formatEndpoint(remote)}`,
+    });
+    talker.onStatus(status);
+    const gone = link.attachServer(server.channel).then((ending) => {
+      // Who says goodbye first is answered with one.
+      if (ending.type === "done" || (leaving && ending.type === "left")) return;
+      const goodbye = server.channel.goodbye !== undefined;
+      if (ending.type === "cut" && !goodbye) throw ending.error;
+      throw new CifraError("shutdown", "The server left");
+    });
+    try {
+      return await this.#both(talker, gone, link);
+    } finally {
+      untick();
+      await server.close();
+    }
+  }
+
+  /** Lets somebody talk for as long as `connected` keeps up, which resolves after they left. */
+  async #both(talker: Talker, connected: Promise<void>, link: PeerLink): Promise<Outcome> {
+    const talking = talker.run();
+    talking.catch(() => {});
+    try {
+      const outcome = await Promise.race([talking, connected.then(() => talking)]);
+      await connected;
+      return outcome;
+    } catch (error) {
+      await link.leave(CloseCode.failed);
+      await talker.abandon();
+      throw error;
+    }
+  }
+
+  /** Whoever talks here: a person, a program that reads JSON, or a pipe. */
+  #talker(
+    { link, leave, hurry, path }: Pick<Talk, "link" | "leave" | "hurry" | "path">,
+  ): Talker {
+    const { name, to, giveUpAfter } = this.#options;
+    const terminal = this.#terminal;
+    const talk: Talk = {
+      link,
+      leave,
+      hurry,
+      path,
+      terminal,
+      ourName: name,
+      peerName: to,
+      interrupted: this.#interrupted,
+      verify: () => this.#verify(),
+    };
+    if (terminal.interactive) return new Chat(talk);
+    return terminal.json ? new JsonLines(talk) : new Pipe(talk, giveUpAfter);
+  }
+
+  async #verify(): Promise<string> {
+    const { to, suite } = this.#options;
+    const theirs = this.#theirFingerprint ??
+      (await this.#profile.peers.find(to, suite))?.fingerprint;
+    if (!theirs) return `${to} is not known here yet: there is nothing to compare`;
+    const words = await safetyWords(this.#profile.identity.fingerprint, theirs);
+    return `read these words to ${to}; they must be the same there:\n` +
+      `   ${words.slice(0, 6).join(" ")}\n   ${words.slice(6).join(" ")}`;
+  }
+
+  async #openServer(address: ServerAddress, sendPort: number | undefined): Promise<ServerLink> {
+    const { suite, identity, servers } = this.#profile;
+    const terminal = this.#terminal;
+    const server = await openServer({
+      environment: systemEnvironment,
       address,
-      profile,
+      suite,
+      identity,
+      servers,
       envelopeKey: this.#envelopeKey,
       ticker: this.#ticker,
+      sendPort,
       acceptNew: this.#options.acceptNew,
       ask: terminal.interactive ? askTrust : undefined,
       onPinned: (subject, fingerprint) =>
@@ -317,110 +465,16 @@ class Connect {
         }),
       trace: this.#tracer(),
     });
-  }
-
-  #listen(loopback: boolean): Listener {
-    const port = this.#options.receivePort ?? 0;
-    // Somebody on the server's own machine may still be looked for from elsewhere.
-    const onlyHere = loopback && this.#options.advertised.length === 0;
-    if (onlyHere) return Listener.open(["127.0.0.1", "::1"], port);
+    const { inviteSecret } = address;
+    if (!inviteSecret) return server;
     try {
-      return Listener.open(["::"], port);
-    } catch {
-      return Listener.open(["0.0.0.0"], port);
+      // The server holds the secret too, or the two would not have come this far.
+      await this.#profile.rememberInvite(serverSubject(address), inviteSecret);
+      return server;
+    } catch (error) {
+      await server.close();
+      throw error;
     }
-  }
-
-  #choosePorts(listener: Listener, loopback: boolean): { receivePort: number; sendPort: number } {
-    const sendPort = this.#options.sendPort ?? findFreePort(loopback ? "127.0.0.1" : "0.0.0.0");
-    return { receivePort: listener.port, sendPort };
-  }
-
-  async #register(
-    link: ServerLink,
-    ports: { readonly receivePort: number; readonly sendPort: number },
-  ): Promise<void> {
-    const { name, to, advertised } = this.#options;
-    const { displayName } = link.channel.established;
-    const observed = await link.register({
-      name,
-      wanted: to,
-      ...ports,
-      capabilities: 0,
-      registrationSequence: await this.#profile.nextRegistrationSequence(Date.now()),
-      advertised,
-    });
-    this.#terminal.say(
-      `connected to "${displayName}" at ${formatEndpoint(link.remote)}; ` +
-        `receive port ${ports.receivePort}, send port ${ports.sendPort}`,
-      {
-        event: "registered",
-        server: formatEndpoint(link.remote),
-        title: displayName,
-        observed: formatEndpoint(observed),
-        ...ports,
-      },
-    );
-  }
-
-  async #talkToServer(link: ServerLink): Promise<Outcome> {
-    this.#terminal.say("the server answers every message", { event: "connected", to: SERVER_NAME });
-    return await this.#converse(
-      new PeerLink(link.channel),
-      `server ${formatEndpoint(link.remote)}`,
-      link.fingerprint,
-    );
-  }
-
-  async #await(link: ServerLink): Promise<Introduction> {
-    const { to } = this.#options;
-    this.#terminal.say(`waiting for ${to}`, { event: "waiting", for: to });
-    for (;;) {
-      const news = await link.nextNews();
-      if (news.type === "introduction") return news.introduction;
-      const suiteOf = (id: number) => SUITE_NAMES[id - 1] ?? `number ${id}`;
-      const theirs = suiteOf(news.peerSuite);
-      this.#terminal.say(
-        `${to} is here with the suite ${theirs} and you with ${suiteOf(news.yourSuite)}: ` +
-          "one of you has to change --suite; still waiting",
-        {
-          event: "suite-mismatch",
-          peer: to,
-          theirSuite: theirs,
-          yourSuite: suiteOf(news.yourSuite),
-        },
-      );
-    }
-  }
-
-  async #meet(
-    introduction: Introduction,
-    listener: Listener,
-    sendPort: number,
-    allowLoopback: boolean,
-  ): Promise<Meeting> {
-    const { suite, identity } = this.#profile;
-    const { to, name } = this.#options;
-    if (introduction.peerName !== to) {
-      throw new CifraError("bad_state", "The server introduced somebody who was not asked for");
-    }
-    const peer = await readIdentity(introduction.bundle, identityClassOf(suite.signature));
-    const pin = await this.#checkPeer(peer);
-    const meeting = await meet({
-      ourName: name,
-      suite,
-      identity,
-      envelopeKey: this.#envelopeKey,
-      introduction,
-      peer,
-      listener,
-      sendPort,
-      allowLoopback,
-      ticker: this.#ticker,
-      trace: this.#tracer(),
-    });
-    await pin();
-    return meeting;
   }
 
   /** Whether the peer is who we know; returns what pins it once it has proved its key. */
@@ -432,6 +486,7 @@ class Connect {
     if (expected && !timingSafeEqual(expected, peer.fingerprint)) {
       throw changedPeer(to, expected, peer.fingerprint);
     }
+    this.#theirFingerprint = peer.fingerprint;
     if (pinned && timingSafeEqual(pinned.fingerprint, peer.fingerprint)) {
       return () => Promise.resolve();
     }
@@ -440,56 +495,30 @@ class Connect {
       const [other] = peers.inOtherSuites(to, suite);
       if (other && !acceptNew) throw otherSuitePeer(to, suite, other.suite, peer.fingerprint);
     }
-    return async () => {
-      await peers.pin(to, suite, peer, new Date());
-      const fingerprint = formatFingerprint(peer.fingerprint);
-      this.#terminal.say(
-        `first contact with ${to}, known from now on by the key ${fingerprint}; ` +
-          "compare words with /verify",
-        { event: "peer-pinned", peer: to, fingerprint },
-      );
-    };
+    let pinning: Promise<void> | undefined;
+    return () => pinning ??= this.#pinPeer(peer);
   }
 
-  async #talkToPeer(meeting: Meeting): Promise<Outcome> {
-    const { to } = this.#options;
-    const { theirs, suite, sessionId } = meeting.channel.established;
-    const path = `direct ${formatEndpoint(meeting.remote)}, dialled by ${
-      meeting.dialledBy === "us" ? "us" : to
-    }`;
-    this.#terminal.say(`connected to ${to}: ${path}, ${suite.name}`, {
-      event: "connected",
-      to,
-      path: "direct",
-      remote: formatEndpoint(meeting.remote),
-      dialledBy: meeting.dialledBy,
-      suite: suite.name,
-      fingerprint: formatFingerprint(theirs.fingerprint),
-      session: encodeHex(sessionId),
-    });
-    try {
-      return await this.#converse(new PeerLink(meeting.channel), path, theirs.fingerprint);
-    } finally {
-      meeting.close();
-    }
+  async #pinPeer(peer: PublicIdentity): Promise<void> {
+    const { to, suite } = this.#options;
+    await this.#profile.peers.pin(to, suite, peer, new Date());
+    const fingerprint = formatFingerprint(peer.fingerprint);
+    this.#terminal.say(
+      `first contact with ${to}, known from now on by the key ${fingerprint}; ` +
+        "compare words with /verify",
+      { event: "peer-pinned", peer: to, fingerprint },
+    );
   }
 
-  #converse(link: PeerLink, path: string, theirFingerprint: Bytes): Promise<Outcome> {
-    const { to, name } = this.#options;
-    const ours = this.#profile.identity.fingerprint;
-    return converse({
-      link,
-      terminal: this.#terminal,
-      ourName: name,
-      peerName: to,
-      interrupted: this.#signal,
-      path,
-      verify: async () => {
-        const words = await safetyWords(ours, theirFingerprint);
-        return `read these words to ${to}; they must be the same there:\n` +
-          `   ${words.slice(0, 6).join(" ")}\n   ${words.slice(6).join(" ")}`;
-      },
-    });
+  /** For people what is new, once; for programs everything. */
+  #sayStatus(status: Status): void {
+    const [text, event] = describeStatus(status, this.#options.to, this.#options.suite);
+    // The seconds until the next try are no news.
+    const news = text.replace(/; next try in .*/, "");
+    const known = status.type === "registered" ? news === this.#lastPlace : news === this.#lastNews;
+    if (status.type === "registered") this.#lastPlace = news;
+    else this.#lastNews = news;
+    if (!known || this.#terminal.json) this.#terminal.say(text, event);
   }
 
   #tracer(): ((event: TraceEvent) => void) | undefined {

@@ -27,7 +27,7 @@ type OpenReadline = Interface & {
 /** An open prompt. */
 export class LineEditor {
   readonly #readline: OpenReadline;
-  readonly #prompt: string;
+  #prompt: string;
   #lines: string[] = [];
   #flushing = false;
   #closed = false;
@@ -59,6 +59,15 @@ export class LineEditor {
     process.stdout.clearScreenDown();
     process.stdout.write(`${text}\n`);
     this.#readline.prevRows = 0;
+    this.#readline.prompt(true);
+  }
+
+  /** From now on this stands before the line; also before the one being typed. */
+  setPrompt(prompt: string): void {
+    if (prompt === this.#prompt || this.#closed) return;
+    this.#prompt = prompt;
+    if (this.#lines.length > 0) return;
+    this.#readline.setPrompt(prompt);
     this.#readline.prompt(true);
   }
 

@@ -5,12 +5,15 @@ import {
   CONNECTIONS_TOTAL,
   DISPLAY_NAME_LIMIT,
   HANDSHAKES_PER_MINUTE,
+  RELAY_RATE,
+  RELAYED_PAIRS,
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
 } from "../limits.ts";
 import { DEFAULT_PORT, formatInviteLine } from "../client/server_address.ts";
 import type { ServerEvent } from "../server/events.ts";
 import { Server } from "../server/server.ts";
+import { systemEnvironment } from "../net/environment.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { defaultStateFolder } from "../store/state_folder.ts";
@@ -21,6 +24,8 @@ import { sanitize } from "./sanitize.ts";
 import { aborted, exitCodeOfSignal, listenForSignals } from "./signals.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
+
+const MIB = 1024 * 1024;
 
 export const SERVE_HELP = `cifra serve: run the meeting place
 
@@ -37,6 +42,11 @@ Usage: cifra serve [options]
   --max-strangers N            at most so many that have not shown who they are (default ${STRANGERS_TOTAL})
   --max-strangers-per-address N   and so many from one address (default ${STRANGERS_PER_SOURCE})
   --handshakes-per-minute N    from one address (default ${HANDSHAKES_PER_MINUTE}; 0 does not count)
+  --no-relay                   do not forward between people who cannot reach each other
+  --max-relayed N              at most so many pairs at once (default ${RELAYED_PAIRS})
+  --relay-rate MIB             so many MiB a second for each (default ${
+  RELAY_RATE / MIB
+}; 0 for no limit)
   --log-ip                     log addresses, not tags for them
   --trace                      log every protocol message; never a secret
   --json                       one JSON object per line
@@ -56,6 +66,8 @@ interface ServeOptions {
   readonly strangers: number;
   readonly strangersPerSource: number;
   readonly handshakesPerMinute: number;
+  readonly relayedPairs: number;
+  readonly relayRate: number;
   readonly logAddresses: boolean;
   readonly trace: boolean;
 }
@@ -63,7 +75,7 @@ interface ServeOptions {
 /** Reads the arguments of `serve`; throws `usage`. */
 export function parseServe(args: readonly string[]): ServeOptions {
   const given = parseOptions(args, {
-    flags: ["invite-only", "allow-classic", "log-ip", "trace", "json", "help"],
+    flags: ["invite-only", "allow-classic", "no-relay", "log-ip", "trace", "json", "help"],
     values: [
       "port",
       "title",
@@ -72,6 +84,8 @@ export function parseServe(args: readonly string[]): ServeOptions {
       "max-strangers",
       "max-strangers-per-address",
       "handshakes-per-minute",
+      "max-relayed",
+      "relay-rate",
     ],
     lists: ["host"],
   });
@@ -92,6 +106,10 @@ export function parseServe(args: readonly string[]): ServeOptions {
       STRANGERS_PER_SOURCE,
     handshakesPerMinute: given.integer("handshakes-per-minute", 0, 1_000_000) ??
       HANDSHAKES_PER_MINUTE,
+    relayedPairs: given.flag("no-relay")
+      ? 0
+      : given.integer("max-relayed", 1, 1_000_000) ?? RELAYED_PAIRS,
+    relayRate: (given.integer("relay-rate", 0, 1_000_000) ?? RELAY_RATE / MIB) * MIB,
     logAddresses: given.flag("log-ip"),
     trace: given.flag("trace"),
   };
@@ -116,6 +134,7 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
   const signals = listenForSignals();
   try {
     const server = await Server.start({
+      environment: systemEnvironment,
       hosts: options.hosts,
       port: options.port,
       folder,
@@ -239,6 +258,10 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
       return `${event.name} connected again`;
     case "introduced":
       return `introduced ${event.names.join(" and ")}`;
+    case "relaying":
+      return `relaying between ${event.names.join(" and ")}`;
+    case "relayed":
+      return `relayed ${event.bytes} bytes between ${event.names.join(" and ")}`;
     case "suite-mismatch":
       return `${event.names.join(" and ")} use different suites`;
     case "left":

@@ -1,74 +1,181 @@
 /**
- * A conversation over a channel: messages numbered from 1 in each direction, acknowledged when the
- * program has taken them, and never more under way than the receiver is ready to hold.
+ * A conversation: messages numbered in each direction, stored before they are acknowledged, and sent again
+ * over the next channel when one is lost. It is not a connection; channels are attached to it, one at
+ * a time, and losing one loses nothing (PROTOCOL.md 3.8).
  */
-import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import { type Random, timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
-import { CONVERSATION_WINDOW, ITEM_BODY_LIMIT, TEXT_LIMIT } from "../limits.ts";
+import {
+  CONVERSATION_WINDOW,
+  ITEM_BODY_LIMIT,
+  OUTBOUND_QUEUE_HIGH_WATER,
+  PENDING_DEADLINE,
+  PENDING_PROBE,
+  TEXT_LIMIT,
+} from "../limits.ts";
+import type { Time } from "../net/environment.ts";
 import type { Channel } from "../session/channel.ts";
-import { badFrame, decode, encode } from "../wire/layout.ts";
-import { peerAck, type PeerMessage, peerMessage } from "../wire/peer_messages.ts";
+import type { ConversationKey, MessageStore } from "../store/message_store.ts";
+import { decode, encode } from "../wire/layout.ts";
+import {
+  ID_LENGTH,
+  LogKind,
+  peerAck,
+  type PeerMessage,
+  peerMessage,
+  type Standing,
+} from "../wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
+import { Incoming, type PeerEvent } from "./incoming.ts";
+import { KeptLog, LiveLog, type Outgoing } from "./outgoing.ts";
 
 /** Largest piece of a byte stream in one message: a record, less the headers inside it. */
 export const STREAM_PIECE_LIMIT = ITEM_BODY_LIMIT - 9;
-/** While more is coming, an acknowledgement waits until this much has been taken. */
+/** While more is coming, an acknowledgement waits until this much of a stream has been taken. */
 const ACK_STRIDE = CONVERSATION_WINDOW / 4;
+const NO_LOG = new Uint8Array(ID_LENGTH);
+const NO_ID = new Uint8Array(ID_LENGTH);
 
-/** What the other side does, in order. `taken` says that the program is done with it. */
-export type PeerEvent =
-  | { readonly type: "text"; readonly number: bigint; readonly text: string }
-  | { readonly type: "bytes"; readonly number: bigint; readonly bytes: Bytes }
-  /** Its byte stream is complete; text may still follow. */
-  | { readonly type: "end"; readonly number: bigint };
-
-/** How a conversation ended. */
+/** How a channel ended under a conversation. */
 export type Ending =
-  /** The other side said goodbye and everything has arrived on both sides. */
+  /** The other side said goodbye, and everything it sent has arrived. */
   | { readonly type: "left" }
-  | { readonly type: "shutdown" }
-  | { readonly type: "cut"; readonly error: CifraError };
+  /** Its program ended itself over something that went wrong there. */
+  | { readonly type: "failed" }
+  | { readonly type: "cut"; readonly error: CifraError }
+  /** Another channel took its place, or we left. */
+  | { readonly type: "done" };
+
+/** How far our messages have come: the number of the last one of each state. */
+export interface Delivery {
+  readonly queued: bigint;
+  readonly sent: bigint;
+  readonly stored: bigint;
+  readonly read: bigint;
+}
+
+/** What a conversation is made of. */
+export interface PeerLinkOptions {
+  /** Keeps what is written and read; without one nothing outlives the program. */
+  readonly store?: MessageStore | undefined;
+  readonly key: ConversationKey;
+  /** Whether what we write is kept until it is stored over there (a chat), or is a byte stream. */
+  readonly kind: LogKind;
+  readonly random: Random;
+  readonly time: Pick<Time, "now" | "date">;
+  /** Told when `delivery` has changed. */
+  readonly onDelivery?: ((delivery: Delivery) => void) | undefined;
+}
+
+/** A channel while it carries the conversation. */
+interface Attachment {
+  readonly channel: Channel;
+  /** The next message to send on it. */
+  next: bigint;
+  /** Since when something is sent and not acknowledged, by the channel's clock. */
+  pendingSince: number | undefined;
+  probed: boolean;
+  /** What was last told to the other side. */
+  toldStored: bigint;
+  toldRead: bigint;
+  readonly ended: PromiseWithResolvers<Ending>;
+}
 
 /** One conversation. */
 export class PeerLink {
-  readonly #channel: Channel;
-  #lastSent = 0n;
-  /** Sizes of messages sent and not acknowledged, oldest first. */
-  readonly #underWay: number[] = [];
+  readonly #options: PeerLinkOptions;
+  readonly #outgoing: Outgoing;
+  readonly #incoming: Incoming;
+  #attachment: Attachment | undefined;
+  /** Sizes of messages sent and not stored over there, oldest first, and their sum. */
+  #sizes: number[] = [];
   #bytesUnderWay = 0;
-  #lastAcknowledged = 0n;
-  #lastReceived = 0n;
-  #lastTaken = 0n;
-  /** The last message that the other side knows to be taken. */
-  #lastTold = 0n;
-  /** Sizes of messages received and not yet taken, oldest first. */
-  readonly #held: number[] = [];
-  #bytesHeld = 0;
   #takenSinceAck = 0;
+  /** What our last hello said. */
+  #said: Standing | undefined;
+  /** The last message that may have been sent, over whichever channel, by whichever program. */
+  #lastSent: bigint;
   #progress: PromiseWithResolvers<void> | undefined;
-  #ending: Ending | undefined;
+  #wantsToSend: PromiseWithResolvers<void> | undefined;
+  #broken: CifraError | undefined;
+  #left = false;
 
-  constructor(channel: Channel) {
-    this.#channel = channel;
+  private constructor(options: PeerLinkOptions, outgoing: Outgoing) {
+    this.#options = options;
+    this.#outgoing = outgoing;
+    this.#incoming = new Incoming(options.store, options.key);
+    this.#lastSent = outgoing.last;
   }
 
-  /** How the conversation ended, once `events` is exhausted. */
-  get ending(): Ending | undefined {
-    return this.#ending;
+  /** Opens a conversation, where it was when the last program that had it ended. Throws `local`. */
+  static async open(options: PeerLinkOptions): Promise<PeerLink> {
+    const { store, kind, key, random } = options;
+    const outgoing = store && kind === LogKind.kept
+      ? await KeptLog.open(store, key)
+      : new LiveLog(random);
+    return new PeerLink(options, outgoing);
   }
 
-  /** The number of the last message sent. */
-  get lastSent(): bigint {
-    return this.#lastSent;
+  /** How far our messages have come. */
+  get delivery(): Delivery {
+    const { last, stored, read } = this.#outgoing;
+    const sent = this.#attachment ? this.#attachment.next - 1n : stored;
+    return { queued: last, sent, stored, read };
   }
 
-  /** The last of our messages that the other side has taken; all before it are taken too. */
-  get lastAcknowledged(): bigint {
-    return this.#lastAcknowledged;
+  /** Why the conversation cannot go on, over any channel. */
+  get broken(): CifraError | undefined {
+    return this.#broken;
   }
 
-  /** Sends a text; returns its number. Throws `limit` beyond 16 KiB, or the channel's failure. */
-  sendText(text: string): bigint {
+  /** Whether a channel is attached. */
+  get isAttached(): boolean {
+    return this.#attachment !== undefined;
+  }
+
+  /** Where both directions stand, for a hello; `theirLog` is the other side's log, once it is known. */
+  standing(theirLog?: Bytes): Standing {
+    const { log, kind, stored } = this.#outgoing;
+    this.#said = { log, kind, first: stored + 1n, ...this.#incoming.standing(theirLog) };
+    return this.#said;
+  }
+
+  /**
+   * Goes on over this channel, whose other side stands at `theirs`; the channel before it is let go.
+   * Resolves when this one has ended.
+   */
+  attach(channel: Channel, theirs: Standing): Promise<Ending> {
+    this.#detach({ type: "done" })?.destroy();
+    const attachment: Attachment = {
+      channel,
+      next: this.#outgoing.stored + 1n,
+      pendingSince: undefined,
+      probed: false,
+      toldStored: 0n,
+      toldRead: 0n,
+      ended: Promise.withResolvers(),
+    };
+    this.#attachment = attachment;
+    this.#carry(attachment, theirs);
+    return attachment.ended.promise;
+  }
+
+  /**
+   * Goes on over a channel to a server, which exchanges no hellos: it keeps nothing, and neither do we of
+   * what it says.
+   */
+  attachServer(channel: Channel): Promise<Ending> {
+    const log = this.#outgoing.log;
+    const nothing = { readLog: log, have: 0n, haveId: NO_ID };
+    return this.attach(channel, { log: NO_LOG, kind: LogKind.live, first: 1n, ...nothing });
+  }
+
+  /**
+   * Keeps a text and sends it when there is a channel; resolves to its number when it is on disk. Throws
+   * `limit` beyond 16 KiB of UTF-8, `local` when it cannot be kept.
+   */
+  async sendText(text: string): Promise<bigint> {
     const content = encodeUtf8(text);
     if (content.length > TEXT_LIMIT) {
       throw new CifraError(
@@ -77,137 +184,312 @@ export class PeerLink {
         { hint: "send it in parts, or through a pipe: cifra connect ... < file" },
       );
     }
-    return this.#send({ type: "text", number: this.#lastSent + 1n, content });
+    const { random, time } = this.#options;
+    return await this.#append({
+      type: "text",
+      id: random(ID_LENGTH),
+      written: time.date(),
+      content,
+    });
   }
 
-  /** Sends a text as `sendText` does, and resolves when there is room for the next. */
-  async sendTextWithRoom(text: string): Promise<void> {
-    this.sendText(text);
-    await this.#room();
+  /** Says that this program has nothing more to say. Throws `local`. */
+  async sendEnd(): Promise<bigint> {
+    const { random, time } = this.#options;
+    const content = new Uint8Array(0);
+    return await this.#append({
+      type: "end",
+      id: random(ID_LENGTH),
+      written: time.date(),
+      content,
+    });
   }
 
   /** Sends a piece of a byte stream of any length; resolves when there is room for the next. */
   async sendBytes(bytes: Bytes): Promise<void> {
+    const log = this.#outgoing;
+    if (!(log instanceof LiveLog)) throw new TypeError("A kept log has texts alone");
     for (let offset = 0; offset < bytes.length; offset += STREAM_PIECE_LIMIT) {
       const content = bytes.subarray(offset, offset + STREAM_PIECE_LIMIT);
-      this.#send({ type: "bytes", number: this.#lastSent + 1n, content });
-      await this.#room();
+      log.append((number) => encode(peerMessage, { type: "bytes", number, content }));
+      this.#queued();
+      await this.#room(log);
     }
   }
 
-  /** Says that our byte stream is complete. */
-  sendEnd(): void {
-    this.#send({ type: "end", number: this.#lastSent + 1n });
+  /** Resolves when the other side has stored everything we wrote; throws when it never will. */
+  async settled(): Promise<void> {
+    while (this.#outgoing.stored < this.#outgoing.last) await this.#awaitProgress();
   }
 
-  /** Resolves when the other side has taken everything we sent; throws the channel's failure. */
-  async settled(): Promise<void> {
-    while (this.#lastAcknowledged < this.#lastSent) await this.#awaitProgress();
+  /** What the other side says, in order, over all channels; ends after `leave`. Each is to be `taken`. */
+  async *events(): AsyncGenerator<PeerEvent, void, void> {
+    for (;;) {
+      const event = await this.#incoming.next();
+      if (!event) return;
+      yield event;
+    }
+  }
+
+  /** The program is done with this event, and with all before it. */
+  taken(event: PeerEvent): void {
+    this.#incoming.taken(event);
+    if (event.type === "bytes") this.#takenSinceAck += event.bytes.length;
+    const attachment = this.#attachment;
+    if (!attachment) return;
+    // In a flood one acknowledgement serves many messages; otherwise each is told at once.
+    if (attachment.channel.hasMore && this.#takenSinceAck < ACK_STRIDE) return;
+    this.#acknowledge(attachment);
+  }
+
+  /** Says goodbye, after everything sent, and ends the conversation for this program. */
+  async leave(code: CloseCode = CloseCode.done): Promise<void> {
+    this.#left = true;
+    const attachment = this.#attachment;
+    if (attachment) {
+      const { channel } = attachment;
+      while (channel.isOpen && this.#hasRoomToSend(attachment)) this.#sendSome(attachment);
+      await channel.close(code, attachment.next - 1n, this.#incoming.stored);
+      await attachment.ended.promise;
+    }
+    this.#incoming.close();
+    this.#wake();
   }
 
   /**
-   * What the other side says, in order. Whoever iterates must go on iterating: this is also what
-   * answers heartbeats and takes acknowledgements. Each event is to be followed by `taken`.
+   * The owner calls this about once a second: with messages under way, silence is not waited out as long
+   * as in an idle channel.
    */
-  async *events(): AsyncGenerator<PeerEvent, void, void> {
+  tick(now: number): void {
+    const attachment = this.#attachment;
+    if (attachment?.pendingSince === undefined) return;
+    const { channel, pendingSince } = attachment;
+    const silence = now - Math.max(pendingSince, channel.lastHeard);
+    if (silence > PENDING_DEADLINE) {
+      channel.fail(new CifraError("timeout", "The other side does not answer"));
+    } else if (silence > PENDING_PROBE && !attachment.probed) {
+      attachment.probed = true;
+      channel.probe();
+    } else if (silence <= PENDING_PROBE) attachment.probed = false;
+  }
+
+  async #append(
+    message: {
+      readonly type: "text" | "end";
+      readonly id: Bytes;
+      readonly written: number;
+      readonly content: Bytes;
+    },
+  ): Promise<bigint> {
+    const log = this.#outgoing;
+    let number: bigint;
+    if (log instanceof KeptLog) number = await log.append(message);
+    else if (log instanceof LiveLog) number = log.append((next) => encodeLive(message, next));
+    else throw new TypeError("A log is kept or live");
+    this.#queued();
+    return number;
+  }
+
+  /** Something new is in our log. */
+  #queued(): void {
+    this.#wantsToSend?.resolve();
+    this.#wantsToSend = undefined;
+    this.#tellDelivery();
+  }
+
+  /** A stream waits until what the other side has not taken fits the window, so that little is held. */
+  async #room(log: LiveLog): Promise<void> {
+    while (log.bytesHeld > CONVERSATION_WINDOW) await this.#awaitProgress();
+  }
+
+  async #carry(attachment: Attachment, theirs: Standing): Promise<void> {
+    const { channel } = attachment;
     try {
-      for (;;) {
-        // What follows a message need not be one: nobody waits for an acknowledgement for ever.
-        const items = await this.#channel.receive(() => this.#acknowledgeTaken());
-        if (!items) break;
-        for (const item of items) {
-          const event = this.#read(item);
-          if (event) yield event;
-        }
-      }
+      await this.#agree(attachment, theirs);
+      const sending = this.#sendAll(attachment);
+      // Who cannot send must not go on listening as if nothing were wrong.
+      sending.catch((error) => channel.fail(error));
+      await this.#receiveAll(attachment);
+      if (this.#attachment === attachment) this.#finish(attachment, this.#judgeEnding(channel));
+      await sending;
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
-      this.#channel.fail(error);
+      channel.fail(error);
+      this.#finish(attachment, { type: "cut", error });
     }
-    this.#ending = this.#judgeEnding();
+  }
+
+  /** Compares what both say of the two logs, and finds where to go on. */
+  async #agree(attachment: Attachment, theirs: Standing): Promise<void> {
+    const log = this.#outgoing, said = this.#said;
+    if (said && !timingSafeEqual(said.log, log.log)) {
+      throw new CifraError("cut", "This side has begun a new log since it said where it stands");
+    }
+    if (timingSafeEqual(theirs.readLog, log.log)) {
+      if (!log.has(theirs.have, theirs.haveId)) {
+        // It has messages that we do not know of: ours came back from an old copy, and what was written
+        // since may have taken their numbers.
+        if (!await log.restart()) throw outOfTurn();
+        this.#lastSent = 0n;
+        throw new CifraError("cut", "This profile is older than what the other side has of it");
+      }
+      if (log.kind === LogKind.kept) this.#settle(theirs.have, log.read);
+      this.#rewind(attachment, larger(theirs.have, log.stored) + 1n);
+    } else if (log.kind === LogKind.live && log.stored > 0n) {
+      throw this.#break("The other side's program has restarted: a byte stream cannot go on there");
+    } else this.#rewind(attachment, log.stored + 1n);
+    await this.#incoming.begin(theirs);
+    if (said && this.#isUnchecked(said, theirs)) {
+      throw new CifraError("cut", "The other side was not told what is here of its log");
+    }
+    if (this.#incoming.have > 0n) this.#acknowledge(attachment);
+    this.#tellDelivery();
+  }
+
+  /**
+   * Whether the other side goes on before the end of what is here of its log, and could not compare: our
+   * hello named another log, as that of an initiator may. Its messages may be others than those that are
+   * here; passed over and acknowledged, they would be lost. The next hello names this log.
+   */
+  #isUnchecked(said: Standing, { log, kind, first }: Standing): boolean {
+    return kind === LogKind.kept && first <= this.#incoming.have &&
+      !timingSafeEqual(said.readLog, log);
+  }
+
+  #break(message: string): CifraError {
+    const hint = "run the command again on both sides";
+    this.#broken = new CifraError("cut", message, { hint });
+    return this.#broken;
+  }
+
+  /** What was sent over a lost channel and has not arrived counts as not sent. */
+  #rewind(attachment: Attachment, next: bigint): void {
+    attachment.next = next;
+    const arrived = Number(next - 1n - this.#outgoing.stored);
+    for (const size of this.#sizes.splice(arrived)) this.#bytesUnderWay -= size;
+  }
+
+  /** Sends what is in our log, in order, for as long as the channel carries the conversation. */
+  async #sendAll(attachment: Attachment): Promise<void> {
+    const { channel } = attachment;
+    while (this.#attachment === attachment && channel.isOpen) {
+      if (!this.#hasRoomToSend(attachment)) {
+        this.#wantsToSend ??= Promise.withResolvers();
+        await this.#wantsToSend.promise;
+        continue;
+      }
+      this.#sendSome(attachment);
+      await channel.ready();
+    }
+  }
+
+  /** Hands the next messages to the channel. */
+  #sendSome(attachment: Attachment): void {
+    const messages = this.#outgoing.messages(attachment.next, OUTBOUND_QUEUE_HIGH_WATER);
+    for (const { number, body } of messages) {
+      attachment.channel.send(ItemType.message, body);
+      attachment.next = number + 1n;
+      this.#lastSent = larger(this.#lastSent, number);
+      this.#sizes.push(body.length);
+      this.#bytesUnderWay += body.length;
+    }
+    attachment.pendingSince ??= this.#options.time.now();
+    this.#tellDelivery();
+  }
+
+  #hasRoomToSend(attachment: Attachment): boolean {
+    return attachment.next <= this.#outgoing.last && this.#bytesUnderWay <= CONVERSATION_WINDOW;
+  }
+
+  async #receiveAll(attachment: Attachment): Promise<void> {
+    const { channel } = attachment;
+    for (;;) {
+      // What follows a message need not be one: nobody waits for an acknowledgement for ever.
+      const items = await channel.receive(() => this.#acknowledge(attachment));
+      if (!items || this.#attachment !== attachment) return;
+      const messages: PeerMessage[] = [];
+      for (const item of items) {
+        if (item.type === ItemType.ack) this.#readAcknowledgement(attachment, item);
+        else if (item.type === ItemType.message) messages.push(decode(peerMessage, item.body));
+        else throw outOfTurn();
+      }
+      if (messages.length === 0) continue;
+      const fresh = await this.#incoming.take(messages);
+      // What was stored is told at once; one who sends what is here already is told once more.
+      this.#acknowledge(attachment, !fresh);
+    }
+  }
+
+  #readAcknowledgement(attachment: Attachment, item: Item): void {
+    const { stored, read } = decode(peerAck, item.body);
+    if (stored > this.#lastSent || read > stored) throw outOfTurn();
+    // More may have arrived over the channel before than either knew when this one began.
+    if (stored >= attachment.next) attachment.next = stored + 1n;
+    this.#settle(stored, read);
+    const pending = this.#outgoing.stored < attachment.next - 1n;
+    attachment.pendingSince = pending ? this.#options.time.now() : undefined;
+  }
+
+  /** The other side has stored and read this much. */
+  #settle(stored: bigint, read: bigint): void {
+    const log = this.#outgoing;
+    const more = Number(stored - log.stored);
+    if (more > 0) {
+      for (const size of this.#sizes.splice(0, more)) this.#bytesUnderWay -= size;
+    }
+    if (more <= 0 && read <= log.read) return;
+    log.acknowledge(stored, read);
     this.#wake();
+    this.#tellDelivery();
   }
 
-  /** The program is done with the message of this number and all before it. */
-  taken(number: bigint): void {
-    while (this.#lastTaken < number) {
-      const size = this.#held.shift()!;
-      this.#bytesHeld -= size;
-      this.#takenSinceAck += size;
-      this.#lastTaken++;
-    }
-    // In a flood one acknowledgement serves many messages; otherwise each is told at once.
-    if (this.#channel.hasMore && this.#takenSinceAck < ACK_STRIDE) return;
-    this.#acknowledgeTaken();
-  }
-
-  /** Says goodbye, after everything sent. */
-  async leave(): Promise<void> {
-    await this.#channel.close(CloseCode.done, this.#lastSent, this.#lastTaken);
-  }
-
-  /** Tells the other side what has been taken, unless it knows. */
-  #acknowledgeTaken(): void {
-    if (this.#lastTold === this.#lastTaken || !this.#channel.isOpen) return;
+  /** Tells the other side what is stored and read here, unless it knows. */
+  #acknowledge(attachment: Attachment, always = false): void {
+    if (this.#attachment !== attachment || !attachment.channel.isOpen) return;
+    const { stored, read: shown } = this.#incoming;
+    const read = shown < stored ? shown : stored;
+    if (!always && stored === attachment.toldStored && read === attachment.toldRead) return;
+    attachment.toldStored = stored;
+    attachment.toldRead = read;
     this.#takenSinceAck = 0;
-    this.#lastTold = this.#lastTaken;
-    this.#channel.send(ItemType.ack, encode(peerAck, { number: this.#lastTaken }));
+    attachment.channel.send(ItemType.ack, encode(peerAck, { stored, read }));
   }
 
-  #send(message: PeerMessage): bigint {
-    const body = encode(peerMessage, message);
-    this.#channel.send(ItemType.message, body);
-    this.#lastSent = message.number;
-    this.#underWay.push(body.length);
-    this.#bytesUnderWay += body.length;
-    return message.number;
+  /** Lets go of the present channel, if there is one. */
+  #detach(ending: Ending): Channel | undefined {
+    const attachment = this.#attachment;
+    if (!attachment) return undefined;
+    this.#finish(attachment, ending);
+    return attachment.channel;
   }
 
-  #read(item: Item): PeerEvent | undefined {
-    if (item.type === ItemType.ack) {
-      this.#acknowledge(decode(peerAck, item.body).number);
-      return undefined;
-    }
-    if (item.type !== ItemType.message) throw outOfTurn();
-    const message = decode(peerMessage, item.body);
-    const { number } = message;
-    // The channel loses and reorders nothing, so any other number is a broken program.
-    if (number !== this.#lastReceived + 1n) throw outOfTurn();
-    this.#lastReceived = number;
-    this.#held.push(item.body.length);
-    this.#bytesHeld += item.body.length;
-    // An honest sender stops at the window; what it sent before our acknowledgement may be on the way.
-    if (this.#bytesHeld > 2 * CONVERSATION_WINDOW) {
-      throw new CifraError("limit", "The other side sends more than was asked for");
-    }
-    switch (message.type) {
-      case "text":
-        return { type: "text", number, text: readText(message.content) };
-      case "bytes":
-        return { type: "bytes", number, bytes: message.content };
-      case "end":
-        return { type: "end", number };
-    }
-  }
-
-  #acknowledge(number: bigint): void {
-    if (number > this.#lastSent) throw outOfTurn();
-    while (this.#lastAcknowledged < number) {
-      this.#lastAcknowledged++;
-      this.#bytesUnderWay -= this.#underWay.shift()!;
-    }
+  #finish(attachment: Attachment, ending: Ending): void {
+    if (this.#attachment === attachment) this.#attachment = undefined;
+    attachment.ended.resolve(ending);
     this.#wake();
+    this.#tellDelivery();
   }
 
-  async #room(): Promise<void> {
-    await this.#channel.ready();
-    while (this.#bytesUnderWay > CONVERSATION_WINDOW) await this.#awaitProgress();
+  /** A goodbye whose counters disagree with ours is no goodbye (PROTOCOL.md 3.6). */
+  #judgeEnding(channel: Channel): Ending {
+    const { goodbye, failure } = channel;
+    if (!goodbye) {
+      if (this.#left) return { type: "done" };
+      return { type: "cut", error: failure ?? new CifraError("cut", "The connection was cut") };
+    }
+    const { lastSent, lastStored } = goodbye;
+    if (lastStored <= this.#lastSent) this.#settle(lastStored, this.#outgoing.read);
+    if (goodbye.code === CloseCode.failed) return { type: "failed" };
+    if (lastSent !== this.#incoming.have || lastStored > this.#lastSent) {
+      const message = "The other side left, and some of its messages are missing";
+      return { type: "cut", error: new CifraError("cut", message) };
+    }
+    return { type: "left" };
   }
 
   async #awaitProgress(): Promise<void> {
-    if (this.#ending || this.#channel.failure) {
-      throw this.#channel.failure ?? new CifraError("cut", "The other side left");
-    }
+    if (this.#broken) throw this.#broken;
+    if (this.#left) throw new CifraError("cut", "The conversation has ended");
     this.#progress ??= Promise.withResolvers();
     await this.#progress.promise;
   }
@@ -215,35 +497,31 @@ export class PeerLink {
   #wake(): void {
     this.#progress?.resolve();
     this.#progress = undefined;
+    this.#wantsToSend?.resolve();
+    this.#wantsToSend = undefined;
   }
 
-  /** A goodbye whose counters disagree with ours is no goodbye (PROTOCOL.md 3.6). */
-  #judgeEnding(): Ending {
-    const { goodbye, failure } = this.#channel;
-    if (!goodbye) return { type: "cut", error: failure ?? cut("The connection was cut") };
-    if (goodbye.code === CloseCode.shutdown) return { type: "shutdown" };
-    if (goodbye.lastSent !== this.#lastReceived || goodbye.lastStored > this.#lastSent) {
-      return {
-        type: "cut",
-        error: cut("The other side left, and some of its messages are missing"),
-      };
-    }
-    this.#acknowledge(goodbye.lastStored);
-    return { type: "left" };
+  #tellDelivery(): void {
+    this.#options.onDelivery?.(this.delivery);
   }
 }
 
-function readText(content: Bytes): string {
-  if (content.length > TEXT_LIMIT) throw badFrame("a text is too long");
-  try {
-    return decodeUtf8(content);
-  } catch {
-    throw badFrame("a text is not UTF-8");
-  }
+function encodeLive(
+  { type, id, written, content }: {
+    readonly type: "text" | "end";
+    readonly id: Bytes;
+    readonly written: number;
+    readonly content: Bytes;
+  },
+  number: bigint,
+): Bytes {
+  return type === "end"
+    ? encode(peerMessage, { type, number, id })
+    : encode(peerMessage, { type, number, id, written: BigInt(written), content });
 }
 
-function cut(message: string): CifraError {
-  return new CifraError("cut", message, { hint: "connect again" });
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }
 
 function outOfTurn(): CifraError {

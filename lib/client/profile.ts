@@ -5,7 +5,9 @@ import type { Identity } from "../crypto/identity.ts";
 import { loadSuite, type Suite, type SuiteName } from "../crypto/suite.ts";
 import { requireName } from "../services/names.ts";
 import { loadIdentity } from "../store/identity_file.ts";
+import type { MessageStore } from "../store/message_store.ts";
 import { PrivateFolder } from "../store/private_files.ts";
+import { SqliteMessages } from "../store/sqlite_messages.ts";
 import { KnownIdentities } from "./known_identities.ts";
 
 const SEQUENCE_FILE = "registration-sequence";
@@ -22,6 +24,7 @@ export class Profile {
   readonly peers: KnownIdentities;
   readonly #folder: PrivateFolder;
   readonly #unlock: () => void;
+  #messages: Promise<MessageStore> | undefined;
 
   private constructor(
     name: string,
@@ -102,8 +105,24 @@ export class Profile {
     return new Map(Array.from(lines, ([, server, secret]) => [server!, secret!]));
   }
 
-  /** Lets another program have the profile. */
-  close(): void {
-    this.#unlock();
+  /** What is kept of this person's conversations. Throws `local` when it cannot be read. */
+  async openMessages(keepHistory: boolean): Promise<MessageStore> {
+    // The promise is kept, so that two who ask at once do not open the files twice.
+    this.#messages ??= SqliteMessages.open(this.#folder, { keepHistory });
+    try {
+      return await this.#messages;
+    } catch (error) {
+      this.#messages = undefined;
+      throw error;
+    }
+  }
+
+  /** Puts everything on disk, and lets another program have the profile. Throws `local`. */
+  async close(): Promise<void> {
+    try {
+      await (await this.#messages)?.close();
+    } finally {
+      this.#unlock();
+    }
   }
 }

@@ -1,26 +1,22 @@
-/** The client's connection to its server: trust, the ladder, the registration, the wait. */
-import type { Bytes } from "../bytes.ts";
-import {
-  formatFingerprint,
-  generateIdentity,
-  type Identity,
-  identityClassOf,
-  type PublicIdentity,
-} from "../crypto/identity.ts";
+/** The client's connection to its server: the ladder, the registration, the wait, and what is relayed. */
+import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
-import { systemRandom, timingSafeEqual } from "../crypto/platform.ts";
+import type { Suite } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { startInitiator } from "../handshake/initiator.ts";
-import { HANDSHAKE_DEADLINE } from "../limits.ts";
-import { dial, type TcpTransport } from "../net/tcp.ts";
+import { HANDSHAKE_DEADLINE, PORT_MINIMUM } from "../limits.ts";
+import type { Environment } from "../net/environment.ts";
+import type { TcpTransport } from "../net/tcp.ts";
 import type { Ticker } from "../net/ticker.ts";
 import { Channel } from "../session/channel.ts";
 import { climb } from "../session/climb.ts";
 import { Connection } from "../session/connection.ts";
-import { type Endpoint, formatEndpoint } from "../wire/address.ts";
+import { canonicalAddress, type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { encodeInvitePreface } from "../wire/handshake_messages.ts";
+import { decode } from "../wire/layout.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
+import { relayItem } from "../wire/relay_messages.ts";
 import {
   decodeServerResponse,
   encodeServerRequest,
@@ -29,25 +25,38 @@ import {
   type Registration,
   type ServerResponse,
 } from "../wire/rendezvous_messages.ts";
-import type { Profile } from "./profile.ts";
-import { isLoopback, type ServerAddress, serverSubject } from "./server_address.ts";
+import { RelayStream } from "./relay_stream.ts";
+import { isLoopback, type ServerAddress } from "./server_address.ts";
 import type { Tracer } from "./trace.ts";
 
 const NO_CONTEXT = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
+/** What a server may have said before anybody asks for it. */
+const RESPONSES_LIMIT = 16;
 
-/** How to reach a server, and whom to ask when it is not known. */
-export interface ServerLinkOptions {
+/** The port to listen on and the port to dial from. */
+export interface Ports {
+  readonly receivePort: number;
+  readonly sendPort: number;
+}
+
+/** Registered by those who neither listen nor dial: the wire has no empty port. */
+export const NO_PORTS: Ports = { receivePort: PORT_MINIMUM, sendPort: PORT_MINIMUM + 1 };
+
+/** How to reach a server, and who is asking. */
+export interface ServerDialOptions {
+  readonly environment: Environment;
   readonly address: ServerAddress;
-  readonly profile: Profile;
+  readonly suite: Suite;
+  readonly identity: Identity;
   readonly envelopeKey: () => Promise<KemKeyPair>;
   readonly ticker: Ticker;
-  /** Trust a server that was never seen before, without asking. */
-  readonly acceptNew: boolean;
-  /** Asks a person whether this is the fingerprint of the server; absent where there is nobody to ask. */
-  readonly ask?: ((fingerprint: string) => Promise<boolean>) | undefined;
-  /** Told when a server is trusted from now on, and why. */
-  readonly onPinned: (subject: string, fingerprint: string) => void;
+  /** Dial from there, so that the server sees where our dials come from; any port if that is not possible. */
+  readonly sendPort?: number | undefined;
+  /** The identity the server must prove before it learns ours. */
+  readonly pinned?: PublicIdentity | undefined;
+  /** Throws when the server, as it has shown itself, is not to be trusted. */
+  readonly checkServer?: ((server: PublicIdentity) => void) | undefined;
   readonly trace?: Tracer | undefined;
 }
 
@@ -70,7 +79,14 @@ export class ServerLink {
   readonly remote: Endpoint;
   readonly #trace: Tracer | undefined;
   readonly #untick: () => void;
-  readonly #heard: Item[] = [];
+  readonly #responses: ServerResponse[] = [];
+  readonly #relayed = new Map<number, RelayStream>();
+  #reading: Promise<void> | undefined;
+  /** Whether a registration waits for its answer, and the first tick that found it waiting. */
+  #asking = false;
+  #askedAt: number | undefined;
+  #ended = false;
+  #news: PromiseWithResolvers<void> | undefined;
 
   private constructor(
     channel: Channel,
@@ -85,100 +101,24 @@ export class ServerLink {
     this.#untick = untick;
   }
 
-  /**
-   * Connects and climbs the ladder. Throws `identity_unknown`, `identity_changed`, `suite_downgrade`
-   * when the server is not the one we know, `unreachable` and the errors of the ladder.
-   */
-  static async open(options: ServerLinkOptions): Promise<ServerLink> {
-    const { address, profile, ask } = options;
-    const { servers, suite } = profile;
-    const subject = serverSubject(address);
-    const pinned = await servers.find(subject, suite.name);
-    const expected = address.fingerprint ?? pinned?.fingerprint;
-    if (expected) return await this.#openKnown(options, pinned, expected);
-
-    servers.requireUndamaged();
-    if (!options.acceptNew) {
-      const others = servers.inOtherSuites(subject, suite.name);
-      if (others.length > 0) throw otherSuite(subject, suite.name, others[0]!);
-      if (!isLoopback(address)) {
-        const stranger = await this.#probe(options);
-        const fingerprint = formatFingerprint(stranger.fingerprint);
-        if (!ask) throw unknownServer(subject, fingerprint);
-        if (!await ask(fingerprint)) {
-          throw new CifraError("identity_unknown", `Not connected: ${subject} is not trusted`);
-        }
-        await servers.pin(subject, suite.name, stranger, new Date());
-        options.onPinned(subject, fingerprint);
-        return await this.#openKnown(options, stranger, stranger.fingerprint);
-      }
-    }
-    const link = await this.#connect(options, profile.identity, undefined, () => {});
-    await link.#pin(options);
-    return link;
-  }
-
-  /** Connects to a server whose fingerprint is known, from a pin or from the person. */
-  static async #openKnown(
-    options: ServerLinkOptions,
-    pinned: PublicIdentity | undefined,
-    expected: Bytes,
-  ): Promise<ServerLink> {
-    const { profile } = options;
-    const subject = serverSubject(options.address);
-    const pinFits = pinned !== undefined && timingSafeEqual(pinned.fingerprint, expected);
-    const check = (responder: PublicIdentity) => {
-      if (timingSafeEqual(responder.fingerprint, expected)) return;
-      throw changedServer(subject, expected, responder.fingerprint);
-    };
-    try {
-      const known = pinFits ? pinned : undefined;
-      const link = await this.#connect(options, profile.identity, known, check);
-      if (!pinFits) await link.#pin(options);
-      return link;
-    } catch (error) {
-      if (!(error instanceof CifraError) || error.code !== "auth_failed" || !pinFits) throw error;
-      // It could not prove that it is the server we know, before we said who we are. To tell the
-      // person which key it has instead, knock once more under a name made up for the purpose.
-      const stranger = await this.#probe(options).catch(() => undefined);
-      if (!stranger || timingSafeEqual(stranger.fingerprint, expected)) throw error;
-      throw changedServer(subject, expected, stranger.fingerprint);
-    }
-  }
-
-  /** Learns the identity of a server without showing it ours: under one made up for a single handshake. */
-  static async #probe(options: ServerLinkOptions): Promise<PublicIdentity> {
-    const { identity } = await generateIdentity(identityClassOf(options.profile.suite.signature));
-    let responder: PublicIdentity | undefined;
-    const connecting = this.#connect(options, identity, undefined, (answering) => {
-      responder = answering;
-      throw new CifraError("identity_unknown", "Only asking");
-    });
-    const refusal = await connecting.then(unexpected, (error) => error);
-    if (!responder) throw refusal;
-    return responder;
-  }
-
-  static async #connect(
-    options: ServerLinkOptions,
-    identity: Identity,
-    pinned: PublicIdentity | undefined,
-    checkResponder: (responder: PublicIdentity) => void,
-  ): Promise<ServerLink> {
-    const { address, profile, envelopeKey, ticker, trace } = options;
+  /** Connects and climbs the ladder. Throws `unreachable`, the errors of the ladder and of `checkServer`. */
+  static async open(options: ServerDialOptions): Promise<ServerLink> {
+    const { environment, address, suite, identity, envelopeKey, ticker, trace } = options;
+    const { time, random } = environment;
     const secret = address.inviteSecret;
     // Before the dial: making an RSA key may take longer than a server waits for a first byte.
     const start = await startInitiator({
       mode: secret ? 3 : 1,
       context: NO_CONTEXT,
       psk: secret ?? NO_PSK,
-      random: systemRandom,
-      ours: { suite: profile.suite, identity, envelopeKey },
-      pinned,
-      checkResponder,
+      random,
+      ours: { suite, identity, envelopeKey },
+      pinned: options.pinned,
+      checkResponder: options.checkServer ?? (() => {}),
     });
-    const transport = await dial(address.host, address.port);
-    const connection = patientConnection(transport);
+    const transport = await dialServer(options);
+    // A server that makes its first RSA key may be silent for as long as a handshake takes.
+    const connection = new Connection(transport, time.now, HANDSHAKE_DEADLINE);
     let tick = (now: number) => connection.enforceDeadlines(now);
     const untick = ticker.add((now) => tick(now));
     try {
@@ -186,22 +126,31 @@ export class ServerLink {
       const established = await climb(connection, start, {
         onEvent: trace && ((event) => trace({ with: "server", ...event })),
       });
-      const channel = await Channel.open(connection, established, () => performance.now());
-      tick = (now) => channel.tick(now);
-      return new ServerLink(channel, transport, trace, untick);
+      const channel = await Channel.open(connection, established, time.now);
+      const link = new ServerLink(channel, transport, trace, untick);
+      tick = (now) => link.#tick(now);
+      return link;
     } catch (error) {
       untick();
       connection.close();
-      throw explainRefusal(error, profile.suite.name, secret !== undefined);
+      throw explainRefusal(error, suite.name, secret !== undefined);
     }
   }
 
-  /** The fingerprint of the server. */
-  get fingerprint(): Bytes {
-    return this.channel.established.theirs.fingerprint;
+  /** Who the server is. */
+  get identity(): PublicIdentity {
+    return this.channel.established.theirs;
   }
 
-  /** m7 and m8: takes a name and says whom we wait for; resolves to our address as the server sees it. */
+  /** Whether the server may still be asked something. */
+  get isOpen(): boolean {
+    return this.channel.isOpen && !this.#ended;
+  }
+
+  /**
+   * m7 and m8: takes a name and says whom we wait for; resolves to our address as the server sees it. May be
+   * called again after an introduction. Throws what the server refuses it with.
+   */
   async register(registration: Registration): Promise<Endpoint> {
     const { channel } = this;
     const body = encodeServerRequest({ type: "register", ...registration });
@@ -217,8 +166,9 @@ export class ServerLink {
         `${registration.receivePort}, send port ${registration.sendPort}`,
     });
     channel.send(ItemType.request, body);
-    const response = await this.#nextResponse();
-    if (response.type !== "registered") throw unexpected();
+    this.#asking = true;
+    const response = await this.#nextResponse().finally(() => this.#asking = false);
+    if (response?.type !== "registered") throw unexpected();
     this.#trace?.({
       with: "server",
       message: 8,
@@ -231,9 +181,18 @@ export class ServerLink {
     return response.observed;
   }
 
-  /** Waits, for as long as it takes, until the server has something to say. */
-  async nextNews(): Promise<ServerNews> {
-    const response = await this.#nextResponse();
+  /**
+   * Waits until the server has something to say, or `signal` is aborted: then there is no news. Throws why
+   * there will be none.
+   */
+  async nextNews(signal: AbortSignal): Promise<ServerNews | undefined> {
+    this.#reading ??= this.#readAll();
+    const wake = () => this.#wake();
+    signal.addEventListener("abort", wake);
+    const response = await this.#nextResponse(signal).finally(() =>
+      signal.removeEventListener("abort", wake)
+    );
+    if (!response) return undefined;
     if (response.type === "suiteMismatch") return { ...response, type: "suite-mismatch" };
     if (response.type !== "introduction") throw unexpected();
     const { type, ...introduction } = response;
@@ -245,31 +204,97 @@ export class ServerLink {
       name: type,
       algorithm: this.channel.established.suite.aead.name,
       length,
-      detail: `${introduction.peerName} at ` +
-        introduction.addresses.map((host) =>
-          formatEndpoint({ host, port: introduction.receivePort })
-        ).join(", "),
+      detail: `${introduction.peerName} at ` + describeAddresses(introduction),
     });
     return { type, introduction };
   }
 
-  /** Leaves the server. */
-  async close(): Promise<void> {
-    this.#untick();
-    await this.channel.close(CloseCode.done);
-    this.channel.destroy();
+  /** The relayed stream of an introduction that was received on this link. */
+  relay(stream: number): RelayStream {
+    const known = this.#relayed.get(stream);
+    if (known) return known;
+    const relayed = new RelayStream(this.channel, stream, () => this.#relayed.delete(stream));
+    if (this.#ended) relayed.end();
+    else this.#relayed.set(stream, relayed);
+    return relayed;
   }
 
-  async #nextResponse(): Promise<ServerResponse> {
-    // What the server says in one go shares a record.
-    if (this.#heard.length === 0) {
+  /** Says goodbye to the server and returns the introduction that was under way, if there was one. */
+  async leave(): Promise<Introduction | undefined> {
+    this.#reading ??= this.#readAll();
+    await this.channel.close(CloseCode.done);
+    await this.#reading;
+    const last = this.#responses.findLast(({ type }) => type === "introduction");
+    if (last?.type !== "introduction") return undefined;
+    const { type: _, ...introduction } = last;
+    return introduction;
+  }
+
+  /** Leaves the server, whatever is under way. */
+  async close(): Promise<void> {
+    await this.channel.close(CloseCode.done);
+    this.#untick();
+    this.channel.destroy();
+    this.#endStreams();
+    await this.#reading;
+  }
+
+  /** A server that does not answer is not waited for as long as one that has nothing to say. */
+  #tick(now: number): void {
+    this.channel.tick(now);
+    this.#askedAt = this.#asking ? this.#askedAt ?? now : undefined;
+    if (this.#askedAt === undefined || now - this.#askedAt <= HANDSHAKE_DEADLINE) return;
+    this.channel.fail(new CifraError("timeout", "The server does not answer"));
+  }
+
+  /** From the first wait on somebody always reads: what is relayed may come at any time. */
+  async #readAll(): Promise<void> {
+    for (;;) {
       const items = await this.channel.receive();
-      if (!items) throw this.#ending();
-      this.#heard.push(...items);
+      if (!items) break;
+      try {
+        for (const item of items) this.#take(item);
+      } catch (error) {
+        this.channel.fail(error);
+      }
     }
-    const item = this.#heard.shift()!;
-    if (item.type !== ItemType.response) throw unexpected();
-    const response = decodeServerResponse(item.body);
+    this.#endStreams();
+    this.#wake();
+  }
+
+  #take(item: Item): void {
+    if (item.type === ItemType.relay) {
+      const relayed = decode(relayItem, item.body);
+      // Of a stream that is over here the server may not know yet.
+      this.#relayed.get(relayed.stream)?.take(relayed);
+    } else if (item.type === ItemType.response && this.#responses.length < RESPONSES_LIMIT) {
+      const response = decodeServerResponse(item.body);
+      // What the other side sends may be right behind: it must find the stream.
+      if (response.type === "introduction" && response.relay) this.relay(response.generation);
+      this.#responses.push(response);
+      this.#wake();
+    } else throw unexpected();
+  }
+
+  #endStreams(): void {
+    this.#ended = true;
+    for (const relayed of [...this.#relayed.values()]) relayed.end();
+  }
+
+  async #nextResponse(signal?: AbortSignal): Promise<ServerResponse | undefined> {
+    while (this.#responses.length === 0) {
+      if (signal?.aborted) return undefined;
+      if (this.#ended) throw this.#ending();
+      if (this.#reading) {
+        this.#news ??= Promise.withResolvers();
+        await this.#news.promise;
+      } else {
+        const items = await this.channel.receive();
+        if (!items) throw this.#ending();
+        for (const item of items) this.#take(item);
+      }
+    }
+    const response = this.#responses.shift()!;
     if (response.type === "refused") {
       const hint = response.retryAfter > 0 ? `try again in ${response.retryAfter} s` : undefined;
       throw new CifraError(
@@ -290,17 +315,37 @@ export class ServerLink {
     return this.channel.failure ?? new CifraError("cut", "The server ended the connection");
   }
 
-  async #pin({ address, profile, onPinned }: ServerLinkOptions): Promise<void> {
-    const subject = serverSubject(address);
-    const { theirs } = this.channel.established;
-    await profile.servers.pin(subject, profile.suite.name, theirs, new Date());
-    onPinned(subject, formatFingerprint(theirs.fingerprint));
+  #wake(): void {
+    this.#news?.resolve();
+    this.#news = undefined;
   }
 }
 
-/** A server that makes its first RSA key may be silent for as long as a handshake takes. */
-function patientConnection(transport: TcpTransport): Connection {
-  return new Connection(transport, () => performance.now(), HANDSHAKE_DEADLINE);
+/** From the send port when there is a way that others could take, and otherwise from any port. */
+async function dialServer(options: ServerDialOptions): Promise<TcpTransport> {
+  const { environment: { network }, address, sendPort } = options;
+  const host = canonicalAddress(address.host);
+  if (sendPort !== undefined && host && !isLoopback(address)) {
+    try {
+      return await network.dialFrom(sendPort, { host, port: address.port }, NEVER);
+    } catch (error) {
+      // The port of a connection that has just ended is not free at once: then from any other.
+      const busy = /EADDRINUSE|EADDRNOTAVAIL|EINVAL/.test(String((error as Error).cause));
+      if (!busy) throw error;
+    }
+  }
+  return await network.dial(address.host, address.port);
+}
+
+const NEVER = new AbortController().signal;
+
+function describeAddresses({ addresses, receivePort, punch, relay }: Introduction): string {
+  const places = [
+    ...addresses.map((host) => formatEndpoint({ host, port: receivePort })),
+    ...punch.map((endpoint) => `${formatEndpoint(endpoint)} by punching`),
+    ...(relay ? ["the relay"] : []),
+  ];
+  return places.join(", ") || "no address";
 }
 
 /** A server that hangs up before its first word has no room, or has had enough of us. */
@@ -327,44 +372,4 @@ function unexpected(): CifraError {
   return new CifraError("bad_state", "The server said something out of turn", {
     hint: "use the same version of cifra on both sides",
   });
-}
-
-function unknownServer(subject: string, fingerprint: string): CifraError {
-  return new CifraError(
-    "identity_unknown",
-    `The server ${subject} is not known here; its fingerprint is ${fingerprint}`,
-    {
-      hint: "compare it with what the server prints, then pass --server-key FINGERPRINT, " +
-        "or use --invite with the server's invite line, or --accept-new to trust it as it is",
-    },
-  );
-}
-
-function changedServer(subject: string, expected: Bytes, presented: Bytes): CifraError {
-  return new CifraError(
-    "identity_changed",
-    `The server ${subject} has another key than before\n` +
-      `  expected:  ${formatFingerprint(expected)}\n` +
-      `  presented: ${formatFingerprint(presented)}`,
-    {
-      hint: "somebody may be in the middle: ask whoever runs the server; if the key was really " +
-        "changed, pass --server-key with the new fingerprint",
-    },
-  );
-}
-
-function otherSuite(
-  subject: string,
-  suite: string,
-  known: { readonly suite: string; readonly fingerprint: Bytes },
-): CifraError {
-  return new CifraError(
-    "suite_downgrade",
-    `The server ${subject} is known by its ${known.suite} key, not by one for ${suite}\n` +
-      `  known: ${formatFingerprint(known.fingerprint)} (${known.suite})`,
-    {
-      hint: `if you mean to use ${suite}, pass --server-key with the ${suite} fingerprint that ` +
-        "the server prints",
-    },
-  );
 }

@@ -1,13 +1,15 @@
+import type { Time } from "./environment.ts";
+
 /** Resolves after `milliseconds`, or at once when `signal` is aborted. */
-export function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
+export function delay(time: Time, milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
+    if (signal?.aborted) return resolve();
     const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
+      cancel();
+      signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done);
+    const cancel = time.after(milliseconds, done);
+    signal?.addEventListener("abort", done);
   });
 }

@@ -45,7 +45,11 @@ class ConnTransport implements TcpTransport {
   }
 
   async closeWrite(): Promise<void> {
-    if (!this.#closed) await this.#conn.closeWrite();
+    if (this.#closed) return;
+    await this.#conn.closeWrite().catch((error) => {
+      // Closed meanwhile, our output has ended as well.
+      if (!this.#closed) throw error;
+    });
   }
 
   close(): void {
@@ -62,6 +66,7 @@ class SocketTransport implements TcpTransport {
   readonly #socket: Socket;
   #chunks: Bytes[] = [];
   #ended = false;
+  #closed = false;
   #error: Error | undefined;
   #arrived: PromiseWithResolvers<void> | undefined;
 
@@ -92,6 +97,7 @@ class SocketTransport implements TcpTransport {
 
   async read(buffer: Bytes): Promise<number | null> {
     for (;;) {
+      if (this.#closed) throw new Error("Socket closed");
       const chunk = this.#chunks.shift();
       if (chunk) {
         const taken = chunk.subarray(0, buffer.length);
@@ -102,7 +108,7 @@ class SocketTransport implements TcpTransport {
       }
       if (this.#ended) return null;
       if (this.#error) throw this.#error;
-      this.#arrived = Promise.withResolvers();
+      this.#arrived ??= Promise.withResolvers();
       await this.#arrived.promise;
     }
   }
@@ -114,11 +120,19 @@ class SocketTransport implements TcpTransport {
   }
 
   closeWrite(): Promise<void> {
-    return new Promise((resolve) => this.#socket.end(resolve));
+    return new Promise((resolve) => {
+      if (this.#socket.destroyed) return resolve();
+      // A socket that is destroyed first may never call back.
+      this.#socket.once("close", () => resolve());
+      this.#socket.end(() => resolve());
+    });
   }
 
   close(): void {
+    this.#closed = true;
+    this.#chunks = [];
     this.#socket.destroy();
+    this.#wake();
   }
 
   #wake(): void {
@@ -182,7 +196,7 @@ export class Listener {
 
   /**
    * Hands every connection to `take` until the listener is closed. Running out of descriptors is
-   * told to `onTrouble` and waited out, never fatal.
+   * told to `onTrouble` and waited out, never fatal; a caller who hung up before is passed over.
    */
   async acceptAll(
     take: (transport: TcpTransport) => void,
@@ -194,6 +208,8 @@ export class Listener {
           take(new ConnTransport(await listener.accept()));
         } catch (error) {
           if (this.#closed) return;
+          // A stranger's doing: a pause for each would keep everybody else waiting.
+          if (error instanceof Deno.errors.NotConnected) continue;
           onTrouble(error as Error);
           await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
         }
@@ -254,26 +270,55 @@ export async function dial(
 }
 
 /**
- * Dials an address from a local port of our choice, so that a firewall rule can name it. Throws
- * `unreachable`; gives up when `signal` is aborted.
+ * Dials an address from a local port of our choice, so that a firewall rule can name it and a router
+ * between us and the other side knows it. Throws `unreachable`, after `deadline` milliseconds at the
+ * latest and at once when `signal` is aborted; `cause` names what the system said of a port in use.
+ *
+ * Two that are behind routers each meet by dialling, both and from the port that the other was told,
+ * for as long as the deadline lets them: their first packets need not cross, since each is sent again
+ * until it is answered. Only a router that refuses what it does not expect makes them dial anew.
  */
 export async function dialFrom(
   localPort: number,
   remote: Endpoint,
   signal: AbortSignal,
+  deadline: number = DIAL_DEADLINE,
 ): Promise<TcpTransport> {
-  for (let attempt = 0;; attempt++) {
+  const giveUp = new AbortController();
+  const stop = () => giveUp.abort(new Error("given up"));
+  const timer = setTimeout(() => giveUp.abort(new Error("no answer")), deadline);
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+  try {
+    requireLocalPort(localPort, remote);
     try {
-      return await dialOnceFrom(localPort, remote, signal);
+      return await dialOnceFrom(localPort, remote, giveUp.signal);
     } catch (error) {
-      // The port of a connection that has just ended is free again a moment later.
-      const busy = /EADDRINUSE|EADDRNOTAVAIL|EINVAL/.test(String((error as Error).message));
-      if (!busy || attempt > 0 || signal.aborted) {
-        throw unreachable(formatEndpoint(remote), reason(error), error);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      if (!isPortBusy(error)) throw error;
+      // The port of a connection that has just ended may be free again a moment later.
+      await pause(PORT_BUSY_PAUSE, giveUp.signal);
+      return await dialOnceFrom(localPort, remote, giveUp.signal);
     }
+  } catch (error) {
+    throw unreachable(formatEndpoint(remote), reason(error), error);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
   }
+}
+
+/** Between the two tries from a port that is in use. */
+const PORT_BUSY_PAUSE = 50;
+
+/**
+ * Throws when the platform does not let us use the port. Its socket asks as well, but throws where
+ * nobody can catch it, and the program ends.
+ */
+function requireLocalPort(localPort: number, { host }: Endpoint): void {
+  if (localPort === 0) return;
+  const any = formatEndpoint({ host: host.includes(":") ? "::" : "0.0.0.0", port: localPort });
+  const { state } = Deno.permissions.requestSync({ name: "net", host: any });
+  if (state !== "granted") throw new Error(`dialling from port ${localPort} is not allowed`);
 }
 
 function dialOnceFrom(
@@ -282,27 +327,44 @@ function dialOnceFrom(
   signal: AbortSignal,
 ): Promise<TcpTransport> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(new Error("given up"));
+    if (signal.aborted) return reject(signal.reason);
     const socket = connectSocket({ host, port, localPort, allowHalfOpen: true });
     const giveUp = () => {
       socket.destroy();
-      reject(new Error("no answer"));
+      reject(signal.reason);
     };
-    const timer = setTimeout(giveUp, DIAL_DEADLINE);
     signal.addEventListener("abort", giveUp);
-    const settle = () => {
-      clearTimeout(timer);
+    // Stays, since a socket may fail again while it is being destroyed.
+    socket.on("error", (error) => {
       signal.removeEventListener("abort", giveUp);
-    };
-    socket.once("error", (error) => {
-      settle();
       reject(error);
     });
     socket.once("connect", () => {
-      settle();
+      signal.removeEventListener("abort", giveUp);
       resolve(new SocketTransport(socket, { host, port }));
     });
   });
+}
+
+/** Resolves after `milliseconds`; rejects as soon as `signal` is aborted. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener("abort", stop);
+  });
+}
+
+/** What the system calls a port that a connection to the same place, or a listener, still has. */
+function isPortBusy(error: unknown): boolean {
+  return /EADDRINUSE|EADDRNOTAVAIL|EINVAL/.test(String(error));
 }
 
 /** A port that nobody uses at the moment, for dials to come from. */
@@ -321,6 +383,7 @@ function reason(error: unknown): string {
   if (error instanceof Deno.errors.ConnectionRefused) return "nobody listens there";
   const message = error instanceof Error ? error.message : String(error);
   if (/ECONNREFUSED/.test(message)) return "nobody listens there";
+  if (isPortBusy(error)) return "the port to dial from is in use";
   if (/lookup|resolve|ENOTFOUND/i.test(message)) return "its name does not resolve";
   if (/unreachable|EHOSTUNREACH|ENETUNREACH/i.test(message)) return "no route to it";
   return message;

@@ -1,12 +1,21 @@
 /** One timer for many deadlines: calls every member about once a second with the monotonic time. */
+import type { Time } from "./environment.ts";
+
+const INTERVAL = 1000;
+
 export class Ticker {
+  readonly #time: Time;
   readonly #members = new Set<(now: number) => void>();
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #cancel: (() => void) | undefined;
+
+  constructor(time: Time) {
+    this.#time = time;
+  }
 
   /** Calls `member` every second until the returned function is called. */
   add(member: (now: number) => void): () => void {
     this.#members.add(member);
-    this.#timer ??= setInterval(() => this.#tick(), 1000);
+    this.#cancel ??= this.#time.after(INTERVAL, this.#tick);
     return () => {
       this.#members.delete(member);
       if (this.#members.size === 0) this.stop();
@@ -15,13 +24,14 @@ export class Ticker {
 
   /** Forgets every member. */
   stop(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
     this.#members.clear();
   }
 
-  #tick(): void {
-    const now = performance.now();
-    for (const member of this.#members) member(now);
-  }
+  readonly #tick = (): void => {
+    this.#cancel = this.#time.after(INTERVAL, this.#tick);
+    const now = this.#time.now();
+    for (const member of [...this.#members]) member(now);
+  };
 }

@@ -32,6 +32,17 @@ export type ServerEvent =
     readonly names: readonly [string, string];
     readonly generation: number;
   }
+  | {
+    readonly event: "relaying";
+    readonly names: readonly [string, string];
+    readonly generation: number;
+  }
+  | {
+    readonly event: "relayed";
+    readonly names: readonly [string, string];
+    readonly generation: number;
+    readonly bytes: number;
+  }
   | { readonly event: "suite-mismatch"; readonly names: readonly [string, string] }
   | { readonly event: "left"; readonly name: string; readonly code: ErrorCode | "goodbye" }
   | { readonly event: "accept-trouble"; readonly reason: string }

@@ -8,11 +8,19 @@ import { encodeHex } from "@std/encoding/hex";
 import { CifraError } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
 import type { OurSide } from "../handshake/state.ts";
-import { CLOSE_DEADLINE, FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../limits.ts";
-import { Listener, type TcpTransport } from "../net/tcp.ts";
+import {
+  CLOSE_DEADLINE,
+  FRAME_LIMIT_OPEN,
+  OUTBOUND_QUEUE_HIGH_WATER,
+  SILENCE_DEADLINE,
+} from "../limits.ts";
+import type { Environment, Listening } from "../net/environment.ts";
+import type { TcpTransport } from "../net/tcp.ts";
+import { Ticker } from "../net/ticker.ts";
 import { Admission, type AdmissionLimits, sourceOf } from "../services/admission.ts";
 import { EnvelopeKeyStock } from "../services/envelope_keys.ts";
 import { Gate } from "../services/gate.ts";
+import { Relay, type RelayLimits, type RelayOutput } from "../services/relay.ts";
 import { type Outcome, Rendezvous } from "../services/rendezvous.ts";
 import { Channel } from "../session/channel.ts";
 import { climb } from "../session/climb.ts";
@@ -23,9 +31,11 @@ import type { Store } from "../store/store.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { encodeInvitePreface } from "../wire/handshake_messages.ts";
 import { decode, encode } from "../wire/layout.ts";
-import { peerAck, peerMessage } from "../wire/peer_messages.ts";
+import { ID_LENGTH, peerAck, peerMessage } from "../wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
+import { relayItem } from "../wire/relay_messages.ts";
 import {
+  Capability,
   decodeServerRequest,
   encodeServerResponse,
   REFUSAL_CODES,
@@ -36,24 +46,21 @@ import type { ServerEvent } from "./events.ts";
 
 const NOTHING = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
-const clock = () => performance.now();
 const DAY = 24 * 3_600_000;
 
-/** How to run a server. */
-export interface ServerOptions {
+/** How a server behaves. */
+export interface ServerBehaviour {
+  readonly environment: Environment;
   /** Addresses to listen on; one that the machine lacks is left out if another is there. */
   readonly hosts: readonly string[];
   /** 0 takes any free port. */
   readonly port: number;
-  /** Holds the identity keys and the invite secret. */
-  readonly folder: PrivateFolder;
   readonly store: Store;
   /** What the server calls itself, at most 32 bytes of UTF-8. */
   readonly displayName: string;
-  readonly allowClassic: boolean;
   /** Only clients with the invite line may come in. */
   readonly inviteOnly: boolean;
-  readonly limits: AdmissionLimits;
+  readonly limits: AdmissionLimits & RelayLimits;
   /** Handshake steps run at once. */
   readonly gateWidth: number;
   /** Whether events tell addresses as they are, instead of a tag that changes daily. */
@@ -62,11 +69,30 @@ export interface ServerOptions {
   readonly onEvent: (event: ServerEvent) => void;
 }
 
+/** How to run a server, and where its keys are. */
+export interface ServerOptions extends ServerBehaviour {
+  /** Holds the identity keys and the invite secret. */
+  readonly folder: PrivateFolder;
+  readonly allowClassic: boolean;
+}
+
+/** The keys of a server. */
+export interface ServerKeys {
+  /** One side for each suite that is accepted, by its number. */
+  readonly sides: ReadonlyMap<number, OurSide>;
+  /** What supplies envelope keys, to be closed with the server. */
+  readonly stocks: readonly EnvelopeKeyStock[];
+  /** The 32-byte secret of the invite line. */
+  readonly inviteSecret: Bytes;
+}
+
 /** A client that is connected: until it has registered, only a connection. */
 interface Session {
   readonly connection: Connection;
   channel: Channel | undefined;
   name: string | undefined;
+  /** Whether it stays after an introduction, and may be relayed. */
+  stays: boolean;
 }
 
 /** A running server. */
@@ -75,46 +101,42 @@ export class Server {
   readonly fingerprints: ReadonlyMap<SuiteName, Bytes>;
   /** The 32-byte secret of the invite line. */
   readonly inviteSecret: Bytes;
-  readonly #options: ServerOptions;
-  readonly #sides: ReadonlyMap<number, OurSide>;
-  readonly #stocks: readonly EnvelopeKeyStock[];
-  readonly #listener: Listener;
+  readonly #options: ServerBehaviour;
+  readonly #keys: ServerKeys;
+  readonly #listener: Listening;
   readonly #invitePreface: Bytes;
   readonly #rendezvous: Rendezvous;
+  readonly #relay: Relay<Session>;
   readonly #admission: Admission;
   readonly #gate: Gate;
+  readonly #ticker: Ticker;
   readonly #sessions = new Set<Session>();
   readonly #byName = new Map<string, Session>();
   /** Connections being served, and who waits for them to end. */
   #present = 0;
   #empty: PromiseWithResolvers<void> | undefined;
-  readonly #timer: ReturnType<typeof setInterval>;
+  #cancelRelease: (() => void) | undefined;
   #tagKey: { readonly key: Bytes; readonly since: number } | undefined;
   #stopping = false;
 
-  private constructor(
-    options: ServerOptions,
-    sides: ReadonlyMap<number, OurSide>,
-    stocks: readonly EnvelopeKeyStock[],
-    listener: Listener,
-    inviteSecret: Bytes,
-    invitePreface: Bytes,
-  ) {
+  /** Opens the port and serves with these keys. Throws `local` when the port cannot be had. */
+  constructor(options: ServerBehaviour, keys: ServerKeys) {
+    const { time, network, random } = options.environment;
     this.#options = options;
-    this.#sides = sides;
-    this.#stocks = stocks;
-    this.#listener = listener;
-    this.inviteSecret = inviteSecret;
-    this.#invitePreface = invitePreface;
+    this.#keys = keys;
+    this.inviteSecret = keys.inviteSecret;
+    this.#invitePreface = encodeInvitePreface(keys.inviteSecret);
     this.fingerprints = new Map(
-      [...sides.values()].map(({ suite, identity }) => [suite.name, identity.fingerprint]),
+      [...keys.sides.values()].map(({ suite, identity }) => [suite.name, identity.fingerprint]),
     );
-    this.#rendezvous = new Rendezvous(options.store, systemRandom);
-    // The early drop need not be unpredictable, only spread.
-    this.#admission = new Admission(options.limits, Math.random);
-    this.#gate = new Gate(options.gateWidth, clock);
-    this.#timer = setInterval(() => this.#tick(), 1000);
-    listener.acceptAll((transport) => this.#serve(transport), (error) => {
+    this.#rendezvous = new Rendezvous(options.store, random);
+    this.#relay = new Relay(options.limits);
+    this.#admission = new Admission(options.limits, () => random(1)[0]! / 256);
+    this.#gate = new Gate(options.gateWidth, time.now);
+    this.#listener = network.listen(options.hosts, options.port);
+    this.#ticker = new Ticker(time);
+    this.#ticker.add((now) => this.#tick(now));
+    this.#listener.acceptAll((transport) => this.#serve(transport), (error) => {
       options.onEvent({ event: "accept-trouble", reason: error.name });
     });
   }
@@ -132,16 +154,14 @@ export class Server {
       let envelopeKey = () => suite.kem.generate();
       if (name !== "modern") {
         // An RSA key takes too long to be made for each handshake.
-        const stock = new EnvelopeKeyStock(suite.kem, clock);
+        const stock = new EnvelopeKeyStock(suite.kem, options.environment.time.now);
         stocks.push(stock);
         envelopeKey = () => stock.take();
       }
       sides.set(SUITE_IDS[name], { suite, identity, envelopeKey });
     }
     const inviteSecret = await loadInviteSecret(options.folder);
-    const preface = encodeInvitePreface(inviteSecret);
-    const listener = Listener.open(options.hosts, options.port);
-    return new Server(options, sides, stocks, listener, inviteSecret, preface);
+    return new Server(options, { sides, stocks, inviteSecret });
   }
 
   /** Where it listens. */
@@ -159,22 +179,22 @@ export class Server {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#listener.close();
-    for (const stock of this.#stocks) stock.close();
+    for (const stock of this.#keys.stocks) stock.close();
     for (const { channel } of this.#sessions) {
       if (channel) channel.close(CloseCode.shutdown);
     }
     this.#empty = Promise.withResolvers();
     if (this.#present === 0) this.#empty.resolve();
-    const impatience = setTimeout(() => {
+    const patient = this.#options.environment.time.after(CLOSE_DEADLINE, () => {
       for (const { connection } of this.#sessions) connection.close();
-    }, CLOSE_DEADLINE);
+    });
     await this.#empty.promise;
-    clearTimeout(impatience);
-    clearInterval(this.#timer);
+    patient();
+    this.#cancelRelease?.();
+    this.#ticker.stop();
   }
 
-  #tick(): void {
-    const now = performance.now();
+  #tick(now: number): void {
     for (const { channel, connection } of this.#sessions) {
       if (channel) channel.tick(now);
       else connection.enforceDeadlines(now);
@@ -185,7 +205,8 @@ export class Server {
   async #serve(transport: TcpTransport): Promise<void> {
     const { host } = transport.remote;
     const source = sourceOf(host);
-    const refusal = this.#admission.admit(source, performance.now());
+    const { now } = this.#options.environment.time;
+    const refusal = this.#admission.admit(source, now());
     if (refusal) {
       transport.close();
       this.#options.onEvent({
@@ -195,13 +216,13 @@ export class Server {
       });
       return;
     }
-    const connection = new Connection(transport, clock);
-    const session: Session = { connection, channel: undefined, name: undefined };
+    const connection = new Connection(transport, now);
+    const session: Session = { connection, channel: undefined, name: undefined, stays: false };
     this.#sessions.add(session);
     this.#present++;
     try {
       const channel = await this.#greet(connection, host);
-      this.#admission.authenticated(source, performance.now());
+      this.#admission.authenticated(source, now());
       session.channel = channel;
       if (this.#stopping) channel.close(CloseCode.shutdown);
       await this.#attend(session, channel, transport);
@@ -217,7 +238,7 @@ export class Server {
       this.#sessions.delete(session);
       const authenticated = session.channel !== undefined;
       const code = connection.failure?.code;
-      this.#admission.left(source, performance.now(), authenticated, code);
+      this.#admission.left(source, now(), authenticated, code);
       session.channel?.destroy();
       this.#present--;
       if (this.#present === 0) this.#empty?.resolve();
@@ -240,7 +261,7 @@ export class Server {
       }
       connection.unread(first);
     }
-    const { trace, onEvent, displayName } = this.#options;
+    const { environment: { time, random }, trace, onEvent, displayName } = this.#options;
     const tag = trace ? this.#tag(host) : "";
     const established = await climb(
       connection,
@@ -248,8 +269,8 @@ export class Server {
         mode: invited ? 3 : 1,
         context: NOTHING,
         psk: invited ? this.inviteSecret : NO_PSK,
-        random: systemRandom,
-        ours: (id) => this.#sides.get(id),
+        random,
+        ours: (id) => this.#keys.sides.get(id),
         displayName,
         checkInitiator: () => {},
       }),
@@ -260,7 +281,7 @@ export class Server {
     );
     // Thousands wait here: what the server has no use for is not kept for each of them.
     const lean = { ...established, transcript: NOTHING, exporter: NOTHING };
-    return await Channel.open(connection, lean, clock);
+    return await Channel.open(connection, lean, time.now);
   }
 
   /** From m7 to the goodbye. */
@@ -269,47 +290,75 @@ export class Server {
     if (!first) return;
     const item = first[0]!;
     if (item.type !== ItemType.request || first.length > 1) throw outOfTurn();
+    let answered = 0n;
     try {
-      if (!await this.#register(session, channel, transport, item.body)) return;
+      if (!this.#register(session, channel, transport, item.body)) return await lastWords(channel);
       for (;;) {
         const items = await channel.receive();
         if (!items) break;
-        for (const next of items) this.#answer(channel, next);
+        for (const next of items) {
+          // Sent away meanwhile: it may not ask for anything more.
+          if (!channel.isOpen) return await lastWords(channel);
+          if (next.type === ItemType.relay) this.#forward(session, next);
+          else if (next.type !== ItemType.request) answered = this.#answer(channel, next, answered);
+          else if (!this.#registerAgain(session, channel, transport, next.body)) {
+            return await lastWords(channel);
+          }
+        }
         // What it does not read, it cannot make us say more of.
         await channel.flush();
       }
     } finally {
       this.#leave(session, channel);
     }
-    if (channel.goodbye) await channel.close(CloseCode.done);
+    if (channel.goodbye) await channel.close(CloseCode.done, answered, answered);
   }
 
-  /** m7 in, m8 out, and whatever follows from it for this client and others. */
-  async #register(
+  /** The same on a channel that has registered before. */
+  #registerAgain(
     session: Session,
     channel: Channel,
     transport: TcpTransport,
     body: Bytes,
-  ): Promise<boolean> {
+  ): boolean {
+    const { host } = transport.remote;
+    const { time } = this.#options.environment;
+    if (this.#admission.registersAgain(sourceOf(host), time.now())) {
+      return this.#register(session, channel, transport, body);
+    }
+    this.#dismiss(channel, "limit", "Too many registrations from this address; wait a minute");
+    return false;
+  }
+
+  /** m7 in, m8 out, and whatever follows from it for this client and others. False: it was refused. */
+  #register(
+    session: Session,
+    channel: Channel,
+    transport: TcpTransport,
+    body: Bytes,
+  ): boolean {
     const registration = decodeServerRequest(body);
     const { theirs: identity, suite } = channel.established;
     const client = shortFingerprint(identity.fingerprint);
     const observed = transport.remote;
+    // Whoever asks for somebody has nobody at present.
+    this.#endStreams(session);
     let outcomes: readonly Outcome[];
     try {
       const applicant = { registration, identity, suite: suite.id, observed };
-      outcomes = this.#rendezvous.register(applicant, Date.now());
+      const now = this.#options.environment.time.date();
+      outcomes = this.#rendezvous.register(applicant, now, this.#relay.hasRoom);
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
       const source = this.#tag(observed.host);
       const { code } = error;
       this.#options.onEvent({ event: "registration-refused", source, client, code });
       this.#dismiss(channel, code, error.message);
-      await channel.receive();
       return false;
     }
     const previous = this.#byName.get(registration.name);
     session.name = registration.name;
+    session.stays = (registration.capabilities & Capability.relay) !== 0;
     this.#byName.set(registration.name, session);
     respond(channel, {
       type: "registered",
@@ -323,16 +372,20 @@ export class Server {
         const { name, wanted } = outcome;
         const event = "registered" as const;
         this.#options.onEvent({ event, source, name, wanted, client, suite: suite.name });
-      } else if (outcome.type === "replaced") {
-        if (previous?.channel) {
-          previous.name = undefined;
-          const text = "The same identity has connected again";
-          this.#dismiss(previous.channel, "replaced", text);
-        }
-        this.#options.onEvent({ event: "replaced", name: outcome.name });
-      } else this.#tellPair(outcome);
+      } else if (outcome.type === "replaced") this.#replace(outcome.name, previous, session);
+      else this.#tellPair(outcome);
     }
     return true;
+  }
+
+  /** The identity that holds `name` has registered again, here or on a newer connection. */
+  #replace(name: string, previous: Session | undefined, session: Session): void {
+    if (previous?.channel && previous !== session) {
+      previous.name = undefined;
+      const text = "The same identity has connected again";
+      this.#dismiss(previous.channel, "replaced", text);
+    }
+    this.#options.onEvent({ event: "replaced", name });
   }
 
   #tellPair(outcome: Extract<Outcome, { readonly pair: unknown }>): void {
@@ -344,16 +397,94 @@ export class Server {
       this.#options.onEvent({ event: "suite-mismatch", names });
       return;
     }
+    const { generation } = outcome;
+    const [a, b] = names.map((name) => ({ name, session: this.#byName.get(name) }));
+    if (outcome.relay && a?.session && b?.session) {
+      const now = this.#options.environment.time.now();
+      const one = { name: a.name, session: a.session };
+      this.#relay.open(generation, one, { name: b.name, session: b.session }, now);
+    }
     for (const { to, introduction } of outcome.pair) {
       this.#tell(to, { type: "introduction", ...introduction });
       const session = this.#byName.get(to);
       this.#byName.delete(to);
       if (!session) continue;
       session.name = undefined;
-      session.channel?.close(CloseCode.done);
+      if (!session.stays) session.channel?.close(CloseCode.done);
     }
-    const { generation } = outcome;
     this.#options.onEvent({ event: "introduced", names, generation });
+  }
+
+  /** What is relayed is counted and goes on as it came: it is not ours to read. */
+  #forward(session: Session, item: Item): void {
+    const relayed = decode(relayItem, item.body);
+    const { stream } = relayed;
+    const now = this.#options.environment.time.now();
+    switch (relayed.type) {
+      case "data": {
+        const { outputs, first } = this.#guard(
+          session,
+          stream,
+          () => this.#relay.data(session, stream, relayed.content.length),
+        );
+        if (first) {
+          const { names } = first;
+          this.#options.onEvent({ event: "relaying", names, generation: stream });
+        }
+        return this.#put(outputs, ownBytes(item.body));
+      }
+      case "credit":
+        this.#put(this.#guard(
+          session,
+          stream,
+          () => this.#relay.credit(session, stream, relayed.count, now),
+        ));
+        return this.#planRelease();
+      case "close":
+        return this.#endStream(session, stream);
+    }
+  }
+
+  /** One who breaks the rules of a stream ends it for both. */
+  #guard<T>(session: Session, stream: number, job: () => T): T {
+    try {
+      return job();
+    } catch (error) {
+      this.#endStream(session, stream);
+      throw error;
+    }
+  }
+
+  #put(outputs: readonly RelayOutput<Session>[], body: Bytes = NOTHING): void {
+    for (const output of outputs) {
+      const content = output.type === "forward" ? body : encode(relayItem, output);
+      if (output.to.channel) say(output.to.channel, ItemType.relay, content);
+    }
+  }
+
+  /** Credit that is held back is given at its moment, not with the next tick: the rate is to be reached. */
+  #planRelease(): void {
+    if (this.#cancelRelease) return;
+    const { time } = this.#options.environment;
+    const wait = this.#relay.nextRelease(time.now());
+    if (wait === undefined) return;
+    this.#cancelRelease = time.after(wait, () => {
+      this.#cancelRelease = undefined;
+      this.#put(this.#relay.release(time.now()));
+      this.#planRelease();
+    });
+  }
+
+  #endStreams(session: Session): void {
+    for (const stream of this.#relay.streamsOf(session)) this.#endStream(session, stream);
+  }
+
+  #endStream(session: Session, stream: number): void {
+    const { outputs, ended } = this.#relay.close(session, stream);
+    this.#put(outputs);
+    if (!ended || ended.bytes === 0) return;
+    const { names, bytes } = ended;
+    this.#options.onEvent({ event: "relayed", names, generation: stream, bytes });
   }
 
   /** Sends to whoever holds `name`. */
@@ -362,19 +493,30 @@ export class Server {
     if (channel) respond(channel, response);
   }
 
-  /** A registered client may speak to the server, if it asked for that; each message is answered OK. */
-  #answer(channel: Channel, item: Item): void {
-    if (item.type === ItemType.ack) return;
+  /**
+   * A registered client may speak to the server, if it asked for that; each message is answered OK. Returns
+   * the number of the last one answered, which was `answered` before.
+   */
+  #answer(channel: Channel, item: Item, answered: bigint): bigint {
+    if (item.type === ItemType.ack) return answered;
     if (item.type !== ItemType.message) throw outOfTurn();
     const { number, type } = decode(peerMessage, item.body);
-    channel.send(ItemType.ack, encode(peerAck, { number }));
-    const reply = type === "end"
-      ? { type: "end" as const, number }
-      : { type: "text" as const, number, content: encodeUtf8("OK") };
+    channel.send(ItemType.ack, encode(peerAck, { stored: number, read: number }));
+    const { random, time } = this.#options.environment;
+    const id = random(ID_LENGTH);
+    const reply = type === "end" ? { type: "end" as const, number, id } : {
+      type: "text" as const,
+      number,
+      id,
+      written: BigInt(time.date()),
+      content: encodeUtf8("OK"),
+    };
     channel.send(ItemType.message, encode(peerMessage, reply));
+    return number;
   }
 
   #leave(session: Session, channel: Channel): void {
+    this.#endStreams(session);
     const { name } = session;
     if (name === undefined) return;
     this.#byName.delete(name);
@@ -392,9 +534,10 @@ export class Server {
   /** An address for the log: as it is when the operator asked for that, otherwise a daily tag. */
   #tag(host: string): string {
     if (this.#options.logAddresses) return host;
-    const now = performance.now();
+    const { time, random } = this.#options.environment;
+    const now = time.now();
     if (!this.#tagKey || now - this.#tagKey.since > DAY) {
-      this.#tagKey = { key: systemRandom(32), since: now };
+      this.#tagKey = { key: random(32), since: now };
     }
     const mac = hmacSha512(this.#tagKey.key, encodeUtf8(host));
     return encodeHex(mac.subarray(0, 4));
@@ -409,9 +552,29 @@ async function loadInviteSecret(folder: PrivateFolder): Promise<Bytes> {
   return secret;
 }
 
-/** Says something to a client. One who has just gone away misses nothing that it could use. */
+/** Waits until a client that was sent away has gone; what it still says is nobody's business. */
+async function lastWords(channel: Channel): Promise<void> {
+  while (await channel.receive());
+}
+
+/**
+ * Says something to a client. One who has just gone away misses nothing that it could use. One who reads
+ * nothing, while others give us reason to go on talking, is not kept: the queue would have no end.
+ */
+function say(channel: Channel, type: ItemType, body: Bytes): void {
+  if (!channel.isOpen) return;
+  if (channel.queuedLength > OUTBOUND_QUEUE_HIGH_WATER) {
+    channel.fail(new CifraError("slow_reader", "The client does not take what it is sent"));
+  } else channel.send(type, body);
+}
+
 function respond(channel: Channel, response: ServerResponse): void {
-  if (channel.isOpen) channel.send(ItemType.response, encodeServerResponse(response));
+  say(channel, ItemType.response, encodeServerResponse(response));
+}
+
+/** A small piece of a large record must not keep all of the record in memory while it waits. */
+function ownBytes(bytes: Bytes): Bytes {
+  return bytes.length < bytes.buffer.byteLength / 2 ? bytes.slice() : bytes;
 }
 
 function outOfTurn(): CifraError {

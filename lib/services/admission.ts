@@ -91,6 +91,15 @@ export class Admission {
     this.#unauthenticated--;
   }
 
+  /** One that is inside registers once more, which costs as much as coming in; false when it is too often. */
+  registersAgain(source: string, now: number): boolean {
+    if (this.#limits.handshakesPerMinute === 0) return true;
+    const state = this.#source(source, now);
+    if (state.tokens < 1) return false;
+    state.tokens--;
+    return true;
+  }
+
   /** A connection ended; `failure` is the reason when it was never authenticated. */
   left(source: string, now: number, authenticated: boolean, failure?: ErrorCode): void {
     this.#connections--;

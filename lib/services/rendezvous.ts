@@ -15,10 +15,12 @@ import {
 } from "../limits.ts";
 import type { HeldName, Store } from "../store/store.ts";
 import { addressScope, type Endpoint } from "../wire/address.ts";
-import type { Introduction, Registration } from "../wire/rendezvous_messages.ts";
+import { Capability, type Introduction, type Registration } from "../wire/rendezvous_messages.ts";
 import { requireName, SERVER_NAME } from "./names.ts";
 
 const HOUR = 3_600_000;
+/** 2026; tenths of a second since then fit 32 bits for thirteen years. */
+const GENERATIONS_BEGAN = Date.UTC(2026, 0);
 
 /** A registration with what the server knows about the one who made it. */
 export interface Applicant {
@@ -38,6 +40,8 @@ export type Outcome =
   | {
     readonly type: "introduced";
     readonly generation: number;
+    /** Whether the server is to relay between the two. */
+    readonly relay: boolean;
     readonly pair: readonly [Invitation, Invitation];
   }
   /** Both have asked for each other, with different suites; both go on waiting. */
@@ -70,10 +74,11 @@ export class Rendezvous {
   }
 
   /**
-   * Takes a registration at `now` (milliseconds since 1970). Outcomes come in the order in which they
+   * Takes a registration at `now` (milliseconds since 1970); `mayRelay` tells whether the server has room
+   * for another relayed pair. Outcomes come in the order in which they
    * are to be told. Throws `bad_name`, `bad_address`, `name_taken`, `stale_registration`, `limit`.
    */
-  register(applicant: Applicant, now: number): readonly Outcome[] {
+  register(applicant: Applicant, now: number, mayRelay: boolean): readonly Outcome[] {
     const { registration, identity, suite, observed } = applicant;
     const { name, wanted, receivePort, sendPort, registrationSequence } = registration;
     requireName(name);
@@ -84,7 +89,10 @@ export class Rendezvous {
     requirePorts(receivePort, sendPort);
     const fingerprint = encodeHex(identity.fingerprint);
     const outcomes: Outcome[] = [];
-    if (this.#requireFree(name, fingerprint, registrationSequence)) {
+    const isNewer = this.#requireFree(name, fingerprint, registrationSequence);
+    // Before anything changes, and whether the other is here or not: else waiting would be free.
+    this.#requireFewIntroductions(fingerprint, now);
+    if (isNewer) {
       this.#store.release(name);
       outcomes.push({ type: "replaced", name });
     }
@@ -97,19 +105,18 @@ export class Rendezvous {
       observed,
       receivePort,
       sendPort,
+      capabilities: registration.capabilities,
       advertised: registration.advertised.filter((host) => addressScope(host) === "private"),
       registrationSequence,
     };
     const other = wanted === SERVER_NAME ? undefined : this.#store.findByName(wanted);
     const mutual = other?.wanted === name ? other : undefined;
-    // Before anything changes: one who asks too often is refused, and the other goes on waiting.
     if (mutual?.suite === suite) {
-      this.#requireFewIntroductions(fingerprint, now);
       for (const introduced of [fingerprint, mutual.fingerprint]) this.#count(introduced, now);
     }
     this.#store.hold(held);
     outcomes.push({ type: "waiting", name, wanted });
-    if (mutual) outcomes.push(this.#bringTogether(held, mutual, now));
+    if (mutual) outcomes.push(this.#bringTogether(held, mutual, now, mayRelay));
     return outcomes;
   }
 
@@ -144,7 +151,7 @@ export class Rendezvous {
     return holder !== undefined;
   }
 
-  #bringTogether(a: HeldName, b: HeldName, now: number): Outcome {
+  #bringTogether(a: HeldName, b: HeldName, now: number, mayRelay: boolean): Outcome {
     if (a.suite !== b.suite) {
       const toA = { to: a.name, peerName: b.name, yourSuite: a.suite, peerSuite: b.suite };
       const toB = { to: b.name, peerName: a.name, yourSuite: b.suite, peerSuite: a.suite };
@@ -152,10 +159,14 @@ export class Rendezvous {
     }
     this.#store.release(a.name);
     this.#store.release(b.name);
-    // Seconds since 1970 as the floor: the number grows even over a restart with nothing stored.
-    const generation = this.#store.nextGeneration(Math.floor(now / 1000));
+    // The clock as the floor: the number grows even over a restart with nothing stored.
+    const generation = this.#store.nextGeneration(
+      Math.max(0, Math.floor((now - GENERATIONS_BEGAN) / 100)),
+    );
     const rendezvousId = this.#random(16);
     const rendezvousKey = this.#random(32);
+    const hidden = can(a, Capability.hidden) || can(b, Capability.hidden);
+    const relay = can(a, Capability.relay) && can(b, Capability.relay) && mayRelay;
     const about = (peer: HeldName, reader: HeldName): Introduction => ({
       peerName: peer.name,
       rendezvousId,
@@ -164,11 +175,13 @@ export class Rendezvous {
       bundle: peer.bundle,
       receivePort: peer.receivePort,
       sendPort: peer.sendPort,
-      addresses: addressesFor(peer, reader),
+      addresses: hidden ? [] : addressesFor(peer, reader),
+      punch: hidden ? [] : punchFor(peer),
+      relay: relay ? 1 : 0,
     });
     const toA = { to: a.name, introduction: about(b, a) };
     const toB = { to: b.name, introduction: about(a, b) };
-    return { type: "introduced", generation, pair: [toA, toB] };
+    return { type: "introduced", generation, relay, pair: [toA, toB] };
   }
 
   #requireFewIntroductions(fingerprint: string, now: number): void {
@@ -202,6 +215,17 @@ function requirePorts(receivePort: number, sendPort: number): void {
       { hint: "leave --receive-port and --send-port out, and free ones are chosen" },
     );
   }
+}
+
+function can({ capabilities }: HeldName, capability: number): boolean {
+  return (capabilities & capability) !== 0;
+}
+
+/** Where the peer's dials come from, as the server sees it. Like an address, it is one that the server observed. */
+function punchFor(peer: HeldName): readonly Endpoint[] {
+  const scope = addressScope(peer.observed.host);
+  const useful = can(peer, Capability.punch) && (scope === "public" || scope === "private");
+  return useful && peer.observed.port >= PORT_MINIMUM ? [peer.observed] : [];
 }
 
 /**

@@ -163,6 +163,11 @@ export class Channel {
     return !this.#closing && !this.#connection.failure;
   }
 
+  /** When something was last heard, by the channel's clock. */
+  get lastHeard(): number {
+    return this.#lastHeard;
+  }
+
   /** Whether `receive` has something to give without waiting for the network. */
   get hasMore(): boolean {
     return this.#incoming.length > 0;
@@ -267,6 +272,11 @@ export class Channel {
     this.#sealer.destroy();
     this.#opener.destroy();
     this.#wake();
+  }
+
+  /** Asks the other side for a sign of life, ahead of the heartbeat. */
+  probe(): void {
+    if (this.isOpen) this.#enqueue({ type: ItemType.ping, body: EMPTY });
   }
 
   /** Heartbeat, key age and deadlines; the owner calls it about once a second. */

@@ -14,6 +14,8 @@ export interface HeldName {
   readonly observed: Endpoint;
   readonly receivePort: number;
   readonly sendPort: number;
+  /** Bits of `Capability`. */
+  readonly capabilities: number;
   readonly advertised: readonly string[];
   readonly registrationSequence: bigint;
 }

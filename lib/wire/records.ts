@@ -18,6 +18,7 @@ export const ItemType = {
   close: 7,
   request: 8,
   response: 9,
+  relay: 10,
 } as const;
 /** The number of a type of item. */
 export type ItemType = typeof ItemType[keyof typeof ItemType];

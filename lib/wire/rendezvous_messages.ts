@@ -21,6 +21,16 @@ import {
 
 const name = text(NAME_LIMIT);
 
+/** Bits of `capabilities` in m7. */
+export const Capability = {
+  /** Can be relayed: the server keeps the channel open after the introduction. */
+  relay: 1,
+  /** Wants the relay alone: nobody is given its address. */
+  hidden: 2,
+  /** Dialled the server from its send port. */
+  punch: 4,
+} as const;
+
 /** m7: who I am, whom I want, and where I can be reached. */
 const register = struct({
   name,
@@ -29,7 +39,7 @@ const register = struct({
   receivePort: u16,
   /** The local port our dials come from. */
   sendPort: u16,
-  /** Reserved for what a client can do; zero today. */
+  /** What the client can do and wants: bits of `Capability`; others are ignored. */
   capabilities: u32,
   /** Grows with every registration of an identity, so that an old one cannot be replayed. */
   registrationSequence: u64,
@@ -61,6 +71,10 @@ const introduction = struct({
   receivePort: u16,
   sendPort: u16,
   addresses: list(address, DIAL_ATTEMPTS),
+  /** Where the server sees the peer's send port: dialled from our own, it opens most NATs. */
+  punch: list(endpoint, 1),
+  /** 1 when the server relays between the two on this channel, otherwise 0. */
+  relay: u8,
 });
 
 /** The other one is there with another suite: nobody steps down, both are told. */

@@ -1,296 +1,444 @@
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
-import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
-import { type PeerEvent, PeerLink, STREAM_PIECE_LIMIT } from "../../lib/client/peer_link.ts";
-import { CifraError, type ErrorCode } from "../../lib/errors.ts";
-import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../../lib/limits.ts";
-import { encode } from "../../lib/wire/layout.ts";
-import { peerAck, type PeerMessage, peerMessage } from "../../lib/wire/peer_messages.ts";
-import { CloseCode, closeLayout, type Item, ItemType } from "../../lib/wire/records.ts";
-import { openChannels, openEvilPair, test } from "../testkit/adversary.ts";
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { concat } from "@std/bytes/concat";
+import type { Bytes } from "../../lib/bytes.ts";
+import type { PeerEvent } from "../../lib/client/incoming.ts";
+import { type Delivery, STREAM_PIECE_LIMIT } from "../../lib/client/peer_link.ts";
+import { CifraError } from "../../lib/errors.ts";
+import {
+  CLOSE_DEADLINE,
+  CONVERSATION_WINDOW,
+  OUTBOUND_QUEUE_HIGH_WATER,
+  PENDING_DEADLINE,
+  PENDING_PROBE,
+  TEXT_LIMIT,
+} from "../../lib/limits.ts";
+import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { decode } from "../../lib/wire/layout.ts";
+import { LogKind, peerAck } from "../../lib/wire/peer_messages.ts";
+import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
+import { test } from "../testkit/adversary.ts";
+import { ManualClock } from "../testkit/clock.ts";
+import {
+  ackItem,
+  Ear,
+  freshStanding,
+  goodbyeItem,
+  meet,
+  meetEvil,
+  openLink,
+  TestDisk,
+  textItem,
+  until,
+  WRITTEN,
+} from "../testkit/links.ts";
 import { turn } from "../testkit/pipe.ts";
 
-/** Two links with a channel between them. */
-async function links() {
-  const { alice, bob, ...rest } = await openChannels();
-  return { alice: new PeerLink(alice), bob: new PeerLink(bob), channels: { alice, bob }, ...rest };
+/** Two chats with a channel between them. */
+async function chat() {
+  const alice = await openLink("bob"), bob = await openLink("alice");
+  return { alice, bob, ...await meet(alice, bob) };
 }
 
-/** Takes everything a link hears until it ends, and says what that was. */
-async function listen(link: PeerLink, limit = Infinity): Promise<PeerEvent[]> {
-  const heard: PeerEvent[] = [];
-  for await (const event of link.events()) {
-    heard.push(event);
-    link.taken(event.number);
-    if (heard.length >= limit) break;
-  }
-  return heard;
+/** A byte stream from Alice to Bob. */
+async function stream() {
+  const alice = await openLink("bob", { kind: LogKind.live });
+  const bob = await openLink("alice", { kind: LogKind.live });
+  return { alice, bob, ...await meet(alice, bob) };
 }
 
-function textItem(number: bigint, text: string): Item {
-  return item({ type: "text", number, content: encodeUtf8(text) });
+/** Two chats, or streams, and a hand on all their clocks. */
+async function withClock(kind: LogKind = LogKind.kept) {
+  const ours = new ManualClock();
+  const alice = await openLink("bob", { kind, clock: ours });
+  const bob = await openLink("alice", { kind, clock: ours });
+  const meeting = await meet(alice, bob);
+  await turn();
+  const advance = (milliseconds: number) => {
+    for (const clock of [ours, meeting.clock]) clock.advance(milliseconds);
+    alice.tick(ours.now);
+  };
+  return { alice, bob, ...meeting, advance };
 }
 
-function item(message: PeerMessage): Item {
-  return { type: ItemType.message, body: encode(peerMessage, message) };
-}
-
-function ack(number: bigint): Item {
-  return { type: ItemType.ack, body: encode(peerAck, { number }) };
-}
-
-function goodbye(lastSent: bigint, lastStored: bigint, code: CloseCode = CloseCode.done): Item {
-  return { type: ItemType.close, body: encode(closeLayout, { code, lastSent, lastStored }) };
-}
-
-/** What Bob's link makes of these records: what it heard, and how it ended. */
-async function hear(...records: readonly (readonly Item[])[]) {
-  const { mallory, bob, pipe } = await openEvilPair();
-  const link = new PeerLink(bob);
-  for (const items of records) pipe.toRight.deliver(await mallory.sealItems(...items));
-  pipe.toRight.end();
-  const heard = await listen(link);
-  return { heard, ending: link.ending, link, mallory };
-}
-
-async function assertBroken(code: ErrorCode, ...records: readonly (readonly Item[])[]) {
-  const { ending, mallory } = await hear(...records);
-  assert(ending?.type === "cut");
-  assertEquals(ending.error.code, code);
-  let said = await mallory.receive();
-  while (Array.isArray(said)) said = await mallory.receive();
-  assertEquals(said, code);
-}
-
-test("a conversation numbers messages from 1 in each direction and acknowledges them", async () => {
-  const { alice, bob } = await links();
-  assertEquals([alice.sendText("one"), alice.sendText("two")], [1n, 2n]);
-  assertEquals(bob.sendText("uno"), 1n);
-  const atBob = listen(bob), atAlice = listen(alice);
+test("a conversation numbers messages from 1 in each direction, and hears how far they come", async () => {
+  const { alice, bob, endings } = await chat();
+  assertEquals([await alice.sendText("one"), await alice.sendText("two")], [1n, 2n]);
+  assertEquals(await bob.sendText("uno"), 1n);
   await alice.settled();
   await bob.settled();
-  assertEquals([alice.lastAcknowledged, bob.lastAcknowledged], [2n, 1n]);
+  assertEquals(alice.delivery, { queued: 2n, sent: 2n, stored: 2n, read: 0n });
+  const atBob = new Ear(bob), atAlice = new Ear(alice);
+  await until(() => alice.delivery.read === 2n && bob.delivery.read === 1n, "all is read");
   await alice.leave();
-  assertEquals(await atBob, [
-    { type: "text", number: 1n, text: "one" },
-    { type: "text", number: 2n, text: "two" },
+  await atAlice.ended;
+  const text = { type: "text", written: WRITTEN, recovered: false } as const;
+  assertEquals(atBob.heard, [
+    { ...text, number: 1n, text: "one" },
+    { ...text, number: 2n, text: "two" },
   ]);
+  assertEquals(atAlice.heard, [{ ...text, number: 1n, text: "uno" }]);
+  assertEquals(await endings, [{ type: "done" }, { type: "left" }]);
+});
+
+test("delivery is told as it changes, and never goes back while one channel lasts", async () => {
+  const told: Delivery[] = [];
+  const alice = await openLink("bob", { onDelivery: (delivery) => told.push(delivery) });
+  const bob = await openLink("alice");
+  await alice.sendText("hello");
+  assertEquals(told.at(-1), { queued: 1n, sent: 0n, stored: 0n, read: 0n });
+  await meet(alice, bob);
+  await alice.settled();
+  const ear = new Ear(bob);
+  await until(() => alice.delivery.read === 1n, "it is read");
+  for (const state of ["queued", "sent", "stored", "read"] as const) {
+    const values = told.map((delivery) => delivery[state]);
+    assertEquals(values, values.toSorted((a, b) => Number(a - b)), state);
+    assertEquals(values.at(-1), 1n, state);
+  }
   await bob.leave();
-  assertEquals(await atAlice, [{ type: "text", number: 1n, text: "uno" }]);
-  assertEquals([alice.ending, bob.ending], [{ type: "left" }, { type: "left" }]);
+  await alice.leave();
+  await ear.ended;
 });
 
 test("sendText() carries any text of 16 KiB and refuses more, which changes nothing", async () => {
-  const { alice, bob } = await links();
+  const { alice, bob, endings } = await chat();
   const texts = ["", "\n", "ñ 🙂 \u202e", "\ufeffmark", "x".repeat(TEXT_LIMIT)];
-  for (const text of texts) alice.sendText(text);
+  for (const text of texts) await alice.sendText(text);
   for (const tooLong of ["x".repeat(TEXT_LIMIT + 1), "ñ".repeat(TEXT_LIMIT / 2 + 1)]) {
-    assertEquals(assertThrows(() => alice.sendText(tooLong), CifraError).code, "limit");
+    const error = await assertRejects(() => alice.sendText(tooLong), CifraError);
+    assertEquals(error.code, "limit");
   }
-  assertEquals(alice.lastSent, 5n);
-  const heard = await listen(bob, texts.length);
-  assertEquals(heard.map((event) => event.type === "text" && event.text), texts);
+  assertEquals(alice.delivery.queued, 5n);
+  await alice.settled();
+  await alice.leave();
+  await endings;
+  await bob.leave();
+  const ear = new Ear(bob);
+  await ear.ended;
+  assertEquals(ear.words, texts);
+});
+
+test("sendText() throws when the text cannot be kept, and nothing of it is sent", async () => {
+  const disk = new TestDisk();
+  const store = new MemoryMessages({ commit: disk.commit });
+  const alice = await openLink("bob", { store }), bob = await openLink("alice");
+  await meet(alice, bob);
+  disk.full = true;
+  const error = await assertRejects(() => alice.sendText("lost"), CifraError);
+  assertEquals(error.code, "local");
+  disk.full = false;
+  assertEquals(await alice.sendText("kept"), 1n);
+  await alice.settled();
+  await alice.leave();
+  await bob.leave();
+  const ear = new Ear(bob);
+  await ear.ended;
+  assertEquals(ear.words, ["kept"]);
+});
+
+test("sendText() sends nothing that is not on disk", async () => {
+  const disk = new TestDisk();
+  const alice = await openLink("bob", { store: new MemoryMessages({ commit: disk.commit }) });
+  const bob = await openLink("alice");
+  const { pipe } = await meet(alice, bob);
+  await turn();
+  disk.hold();
+  const sending = alice.sendText("hello");
+  const written = pipe.toRight.bytes.length;
+  for (let n = 0; n < 10; n++) await turn();
+  assertEquals(pipe.toRight.bytes.length, written);
+  assertEquals(alice.delivery.queued, 0n);
+  disk.release();
+  await sending;
+  await alice.settled();
+  await alice.leave();
+  await bob.leave();
 });
 
 test("sendBytes() cuts a stream into pieces that fit a record, and sendEnd() ends it", async () => {
-  const { alice, bob } = await links();
-  const stream = new Uint8Array(3 * STREAM_PIECE_LIMIT + 1).map((_, i) => i * 7);
-  const hearing = listen(bob, 5);
-  const answering = listen(alice);
-  await alice.sendBytes(stream);
+  const { alice, bob } = await stream();
+  const bytes = new Uint8Array(3 * STREAM_PIECE_LIMIT + 1).map((_, i) => i * 7);
+  const ear = new Ear(bob);
+  await alice.sendBytes(bytes);
   await alice.sendBytes(new Uint8Array(0));
-  alice.sendEnd();
-  const heard = await hearing;
-  const pieces = heard.flatMap((event) => event.type === "bytes" ? [event.bytes] : []);
-  assertEquals(pieces.map(({ length }) => length), [
+  assertEquals(await alice.sendEnd(), 5n);
+  await alice.settled();
+  assertEquals(ear.pieces.map(({ length }) => length), [
     STREAM_PIECE_LIMIT,
     STREAM_PIECE_LIMIT,
     STREAM_PIECE_LIMIT,
     1,
   ]);
-  assertEquals(pieces.flatMap((piece) => [...piece]), [...stream]);
-  assertEquals(heard.at(-1)?.type, "end");
+  assertEquals(concat(ear.pieces), bytes);
+  assertEquals(ear.heard.at(-1)?.type, "end");
   await bob.leave();
   await alice.leave();
-  await answering;
+});
+
+test("sendBytes() has no place in a chat", async () => {
+  const alice = await openLink("bob");
+  await assertRejects(() => alice.sendBytes(new Uint8Array(1)), TypeError);
 });
 
 test("sendBytes() waits when the window is full, until the other program takes", async () => {
-  const { alice, bob } = await links();
+  const { alice, bob } = await stream();
   const piece: Bytes = new Uint8Array(STREAM_PIECE_LIMIT);
   const total = 2 * Math.ceil(CONVERSATION_WINDOW / piece.length);
   let sent = 0;
   const sending = (async () => {
     for (; sent < total; sent++) await alice.sendBytes(piece);
   })();
-  const answering = listen(alice);
   const held: PeerEvent[] = [];
-  for await (const event of bob.events()) {
-    held.push(event);
-    // As many as the window allows arrive before anything has been taken.
-    if (held.length > CONVERSATION_WINDOW / piece.length) break;
+  const events = bob.events();
+  // As many as the window allows arrive before anything has been taken.
+  while (held.length <= CONVERSATION_WINDOW / piece.length) {
+    held.push((await events.next()).value!);
   }
-  await turn();
+  for (let n = 0; n < 10; n++) await turn();
   assert(sent <= CONVERSATION_WINDOW / piece.length + 1, `${sent} sent`);
-  for (const { number } of held) bob.taken(number);
-  const rest = listen(bob, total - held.length);
+  assertEquals(alice.delivery.stored, 0n);
+  for (const event of held) bob.taken(event);
+  while (held.length < total) {
+    const event = (await events.next()).value!;
+    held.push(event);
+    bob.taken(event);
+  }
   await sending;
-  assertEquals((await rest).length, total - held.length);
   await alice.settled();
+  assertEquals(alice.delivery.stored, BigInt(total));
   await bob.leave();
   await alice.leave();
-  await answering;
 });
 
-test("settled() resolves though the last thing heard with a message was no message", async () => {
-  // The message and what follows it are there at once, so its acknowledgement may wait for more.
-  for (const follower of [[ack(0n)], [{ type: ItemType.ping, body: new Uint8Array(0) }]]) {
-    const { mallory, bob, pipe } = await openEvilPair();
-    const link = new PeerLink(bob);
-    pipe.toRight.deliver(await mallory.sealItems(textItem(1n, "hello")));
-    pipe.toRight.deliver(await mallory.sealItems(...follower));
-    const listening = listen(link);
-    const answers: Item[] = [];
-    while (!answers.some(({ type }) => type === ItemType.ack)) {
-      const items = await mallory.receive();
-      assert(Array.isArray(items));
-      answers.push(...items as Item[]);
-    }
-    assert(answers.some(({ type, body }) => type === ItemType.ack && body[7] === 1));
-    pipe.toRight.deliver(await mallory.sealItems(goodbye(1n, 0n)));
-    await listening;
-    assertEquals(link.ending, { type: "left" });
+test("ten thousand texts wait on disk, and go out in order with a bounded part under way", async () => {
+  const alice = await openLink("bob"), bob = await openLink("alice");
+  const texts = Array.from({ length: 10_000 }, (_, i) => `${i} ${"x".repeat(1000)}`);
+  await Promise.all(texts.map((text) => alice.sendText(text)));
+  const disk = new TestDisk();
+  const slow = await openLink("alice", { store: new MemoryMessages({ commit: disk.commit }) });
+  // First to somebody whose disk stands still: more than the window never gets under way.
+  disk.hold();
+  const first = await meet(alice, slow);
+  let before = -1n;
+  await until(() => alice.delivery.sent > 2000n, "half a window");
+  while (alice.delivery.sent !== before) {
+    before = alice.delivery.sent;
+    for (let n = 0; n < 50; n++) await turn();
   }
+  const perText = 1000 + 33 + 5;
+  const bound = (CONVERSATION_WINDOW + OUTBOUND_QUEUE_HIGH_WATER) / perText + 1;
+  assert(before > CONVERSATION_WINDOW / perText / 2 && Number(before) < bound, `${before}`);
+  assertEquals(alice.delivery.stored, 0n);
+  const ended = first.cut();
+  disk.release();
+  await ended;
+  const second = await meet(alice, bob);
+  const ear = new Ear(bob);
+  await alice.settled();
+  await alice.leave();
+  await second.endings;
+  await bob.leave();
+  await ear.ended;
+  assertEquals(ear.words, texts);
 });
 
 test("two who talk at once settle on both sides, many times over", async () => {
   for (let round = 0; round < 20; round++) {
-    const { alice, bob } = await links();
-    const listening = [listen(alice), listen(bob)];
+    const { alice, bob } = await chat();
+    const ears = [new Ear(alice), new Ear(bob)];
     for (let n = 0; n < 10; n++) {
-      alice.sendText(`a${n}`);
+      const a = alice.sendText(`a${n}`);
       if (n % 3 === round % 3) await turn();
-      bob.sendText(`b${n}`);
+      await Promise.all([a, bob.sendText(`b${n}`)]);
     }
     await Promise.all([alice.settled(), bob.settled()]);
     await Promise.all([alice.leave(), bob.leave()]);
-    assertEquals((await Promise.all(listening)).map(({ length }) => length), [10, 10]);
-    assertEquals([alice.ending, bob.ending], [{ type: "left" }, { type: "left" }]);
+    for (const { ended } of ears) await ended;
+    assertEquals(ears.map(({ heard }) => heard.length), [10, 10]);
   }
 });
 
-test("settled() throws when the other side leaves first", async () => {
-  const { alice, bob } = await links();
-  const listening = listen(alice);
-  alice.sendText("never taken");
-  const settled = alice.settled().then(() => undefined, (error) => error);
+test("settled() resolves though the last thing heard with a message was no message", async () => {
+  // The message and what follows it are there at once, so its acknowledgement may wait for more.
+  const followers = [ackItem(0n), { type: ItemType.ping, body: new Uint8Array(0) }];
+  const cases = followers.flatMap((follower) =>
+    [[follower, LogKind.kept], [follower, LogKind.live]] as const
+  );
+  for (const [follower, kind] of cases) {
+    const bob = await openLink("alice");
+    const ear = new Ear(bob);
+    const { say, sayAtOnce, hearUntil, ending } = await meetEvil(bob, freshStanding({ kind }));
+    await sayAtOnce(textItem(1n, "hello"), ...Array<Item>(30).fill(follower));
+    await hearUntil(({ type, body }) =>
+      type === ItemType.ack && decode(peerAck, body).stored === 1n
+    );
+    await say(goodbyeItem(1n, 0n));
+    assertEquals(await ending, { type: "left" });
+    await bob.leave();
+    await ear.ended;
+  }
+});
+
+test("a text is acknowledged when it is on disk, no earlier, and as read when it was shown", async () => {
+  const disk = new TestDisk();
+  const bob = await openLink("alice", { store: new MemoryMessages({ commit: disk.commit }) });
+  const alice = await openLink("bob");
+  const { pipe } = await meet(alice, bob);
+  disk.hold();
+  await alice.sendText("hello");
+  await until(() => disk.waiting === 1, "it arrives");
+  const said = pipe.toLeft.bytes.length;
+  for (let n = 0; n < 10; n++) await turn();
+  assertEquals([pipe.toLeft.bytes.length, alice.delivery.stored], [said, 0n]);
+  disk.release();
+  await alice.settled();
+  assertEquals(alice.delivery.read, 0n);
+  const ear = new Ear(bob);
+  await until(() => alice.delivery.read === 1n, "it is read");
+  assertEquals(ear.words, ["hello"]);
+  await alice.leave();
   await bob.leave();
-  await listening;
-  assertInstanceOf(await settled, CifraError);
+});
+
+test("settled() throws when this side leaves first, and waits when the other side does", async () => {
+  const { alice, bob, cut } = await stream();
+  await cut();
+  await alice.sendText("never taken");
+  let outcome: unknown;
+  const settled = alice.settled().then(() => undefined, (error) => outcome = error);
+  await turn();
+  assertEquals(outcome, undefined);
+  await alice.leave();
+  await settled;
+  assertInstanceOf(outcome, CifraError);
   await assertRejects(() => alice.settled(), CifraError);
+  await bob.leave();
 });
 
-test("a goodbye acknowledges what it says is stored", async () => {
-  const { mallory, bob, pipe } = await openEvilPair();
-  const link = new PeerLink(bob);
-  link.sendText("one");
-  link.sendText("two");
-  pipe.toRight.deliver(await mallory.sealItems(goodbye(0n, 2n)));
-  await listen(link);
-  assertEquals(link.lastAcknowledged, 2n);
-  assertEquals(link.ending, { type: "left" });
+test("leave() sends what is queued before it says goodbye", async () => {
+  for (const kind of [LogKind.kept, LogKind.live]) {
+    const alice = await openLink("bob", { kind }), bob = await openLink("alice");
+    const { endings } = await meet(alice, bob);
+    const texts = Array.from({ length: 100 }, (_, i) => `${i}`);
+    for (const text of texts) alice.sendText(text);
+    await turn();
+    const last = alice.sendText("last");
+    // What is kept is queued when it is on disk; a stream has it at once.
+    if (kind === LogKind.kept) await last;
+    await alice.leave();
+    await last;
+    assertEquals((await endings)[1], { type: "left" });
+    await bob.leave();
+    const ear = new Ear(bob);
+    await ear.ended;
+    assertEquals(ear.words, [...texts, "last"]);
+  }
 });
 
-test("a goodbye whose count of sent messages is not ours is a cut", async () => {
-  const hello = [textItem(1n, "hello")];
-  for (const claimed of [0n, 2n, 2n ** 64n - 1n]) {
-    const { ending } = await hear(hello, [goodbye(claimed, 0n)]);
-    assert(ending?.type === "cut", `${claimed}`);
+test("leave() ends though the other side never answers", async () => {
+  const { alice, pipe, channels, clock, bob } = await chat();
+  await alice.sendText("hello");
+  pipe.toRight.hold();
+  pipe.toLeft.hold();
+  const leaving = alice.leave();
+  await until(() => !channels.alice.isOpen, "goodbye is said");
+  clock.advance(CLOSE_DEADLINE + 1);
+  channels.alice.tick();
+  await leaving;
+  channels.bob.destroy();
+  await bob.leave();
+});
+
+test("leave() without a channel ends the events, after those that are there", async () => {
+  const { alice, bob, cut } = await chat();
+  await alice.sendText("hello");
+  await alice.settled();
+  await cut();
+  await bob.leave();
+  const ear = new Ear(bob);
+  await ear.ended;
+  assertEquals(ear.words, ["hello"]);
+  assertEquals(bob.isAttached, false);
+  await alice.leave();
+});
+
+test("a goodbye after a failure says so", async () => {
+  const { alice, bob, endings } = await chat();
+  await alice.leave(CloseCode.failed);
+  assertEquals((await endings)[1], { type: "failed" });
+  await bob.leave();
+});
+
+test("a cut is no goodbye, and what was heard before it stands", async () => {
+  const { alice, bob, cut } = await chat();
+  const ear = new Ear(bob);
+  await alice.sendText("a");
+  await alice.sendText("b");
+  await alice.settled();
+  for (const ending of await cut()) {
+    assert(ending.type === "cut");
     assertEquals(ending.error.code, "cut");
   }
-  assertEquals((await hear(hello, [goodbye(1n, 0n)])).ending, { type: "left" });
+  await bob.leave();
+  await ear.ended;
+  assertEquals(ear.words, ["a", "b"]);
+  await alice.leave();
 });
 
-test("a goodbye that claims to have stored what was never sent is a cut", async () => {
-  const { ending } = await hear([goodbye(0n, 1n)]);
-  assertEquals(ending?.type, "cut");
-});
-
-test("a goodbye of a server that shuts down says so", async () => {
-  assertEquals((await hear([goodbye(0n, 0n, CloseCode.shutdown)])).ending, { type: "shutdown" });
-});
-
-test("an end without goodbye is a cut, with everything heard before it delivered", async () => {
-  const { heard, ending } = await hear([textItem(1n, "a"), textItem(2n, "b")]);
-  assertEquals(heard.map(({ number }) => number), [1n, 2n]);
-  assert(ending?.type === "cut");
-  assertEquals(ending.error.code, "cut");
-});
-
-test("a message out of its number ends the conversation", async () => {
-  for (const number of [0n, 2n, 2n ** 64n - 1n]) {
-    await assertBroken("bad_state", [textItem(number, "x")]);
+test("tick() asks after a while of silence with messages under way, and gives up after a longer one", async () => {
+  const { alice, bob, pipe, channels, endings, advance } = await withClock();
+  pipe.toRight.hold();
+  await alice.sendText("hello");
+  await until(() => alice.delivery.sent === 1n, "it is sent");
+  await channels.alice.flush();
+  pipe.toRight.takeHeld();
+  advance(PENDING_PROBE);
+  await turn();
+  assertEquals(pipe.toRight.takeHeld().length, 0);
+  advance(1);
+  for (let n = 0; n < 5; n++) {
+    await channels.alice.flush();
+    advance(0);
   }
-  await assertBroken("bad_state", [textItem(1n, "x")], [textItem(1n, "again")]);
-  await assertBroken("bad_state", [textItem(1n, "x"), textItem(3n, "gap")]);
+  await channels.alice.flush();
+  const probe = pipe.toRight.takeHeld();
+  assert(probe.length > 0, "it asks");
+  assertEquals(probe.length, channels.alice.frameLength(0), "it asks once");
+  advance(PENDING_DEADLINE - PENDING_PROBE - 1);
+  assertEquals(channels.alice.isOpen, true);
+  advance(1);
+  const ending = (await endings)[0];
+  assert(ending.type === "cut");
+  assertEquals(ending.error.code, "timeout");
+  await alice.leave();
+  await bob.leave();
 });
 
-test("an acknowledgement beyond our last message ends the conversation (M9)", async () => {
-  await assertBroken("bad_state", [ack(1n)]);
-  await assertBroken("bad_state", [ack(2n ** 64n - 1n)]);
-});
-
-test("an acknowledgement below the last one changes nothing", async () => {
-  const { mallory, bob, pipe } = await openEvilPair();
-  const link = new PeerLink(bob);
-  for (const text of ["one", "two", "three"]) link.sendText(text);
-  pipe.toRight.deliver(await mallory.sealItems(ack(2n), ack(1n), ack(0n), ack(2n)));
-  pipe.toRight.deliver(await mallory.sealItems(goodbye(0n, 2n)));
-  await listen(link);
-  assertEquals(link.lastAcknowledged, 2n);
-});
-
-test("requests and responses have no place in a conversation", async () => {
-  for (const type of [ItemType.request, ItemType.response]) {
-    await assertBroken("bad_state", [{ type, body: new Uint8Array(10) }]);
+test("tick() goes on waiting while the other side answers, however slowly it takes", async () => {
+  const { alice, bob, channels, advance } = await withClock(LogKind.live);
+  await alice.sendText("not taken for long");
+  for (let n = 0; n < 20; n++) {
+    await channels.alice.flush();
+    const heard = channels.alice.lastHeard;
+    advance(PENDING_PROBE + 1);
+    await until(() => channels.alice.lastHeard > heard, "a pong");
+    advance(0);
   }
+  assertEquals(channels.alice.isOpen, true);
+  const ear = new Ear(bob);
+  await alice.settled();
+  assertEquals(ear.words, ["not taken for long"]);
+  await alice.leave();
+  await bob.leave();
 });
 
-test("malformed messages end the conversation", async () => {
-  const raw = (...body: readonly number[]): readonly Item[] => [
-    { type: ItemType.message, body: new Uint8Array(body) },
-  ];
-  const number = [0, 0, 0, 0, 0, 0, 0, 1];
-  await assertBroken("bad_frame", raw());
-  await assertBroken("bad_frame", raw(0, ...number));
-  await assertBroken("bad_frame", raw(4, ...number));
-  await assertBroken("bad_frame", raw(1, 0, 0));
-  await assertBroken("bad_frame", raw(3, ...number, 0));
-  // Not UTF-8: a lone byte, an overlong form, a surrogate (D15).
-  await assertBroken("bad_frame", raw(1, ...number, 0xff));
-  await assertBroken("bad_frame", raw(1, ...number, 0xc0, 0x80));
-  await assertBroken("bad_frame", raw(1, ...number, 0xed, 0xa0, 0x80));
-  await assertBroken("bad_frame", [{ type: ItemType.ack, body: new Uint8Array(7) }]);
-  await assertBroken("bad_frame", [textItem(1n, "x".repeat(TEXT_LIMIT + 1))]);
-});
-
-test("a flood beyond twice the window, none of it taken, ends the conversation", async () => {
-  const { mallory, bob, pipe } = await openEvilPair();
-  const link = new PeerLink(bob);
-  const content = new Uint8Array(STREAM_PIECE_LIMIT);
-  let delivered = 0;
-  const flood = async () => {
-    delivered++;
-    const message = { type: "bytes", number: BigInt(delivered), content } as const;
-    pipe.toRight.deliver(await mallory.sealItems(item(message)));
-  };
-  await flood();
-  let held = 0;
-  for await (const { type } of link.events()) {
-    assertEquals(type, "bytes");
-    held += content.length;
-    await flood();
-  }
-  assert(held > CONVERSATION_WINDOW && held <= 2 * CONVERSATION_WINDOW);
-  assert(link.ending?.type === "cut");
-  assertEquals(link.ending.error.code, "limit");
+test("tick() is content with silence when nothing is under way", async () => {
+  const { alice, bob, channels, advance } = await withClock();
+  await alice.sendText("hello");
+  await alice.settled();
+  advance(10 * PENDING_DEADLINE);
+  assertEquals(channels.alice.isOpen, true);
+  await alice.leave();
+  advance(10 * PENDING_DEADLINE);
+  await bob.leave();
 });

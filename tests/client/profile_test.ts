@@ -1,10 +1,22 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { encodeUtf8 } from "../../lib/bytes.ts";
 import { Profile } from "../../lib/client/profile.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
+import type { MessageStore, NewMessage } from "../../lib/store/message_store.ts";
 import { withFolder } from "../testkit/server.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
 const FILE = "registration-sequence";
+const BOB = { peer: "bob", suite: "modern" } as const;
+
+function text(content: string): NewMessage {
+  return { type: "text", id: systemRandom(16), written: NOW, content: encodeUtf8(content) };
+}
+
+function history(messages: MessageStore): string[] {
+  return Array.from(messages.history({}), ({ text }) => text);
+}
 
 async function refusal(opening: Promise<Profile>, code: ErrorCode): Promise<void> {
   const error = await assertRejects(() => opening, CifraError);
@@ -14,13 +26,13 @@ async function refusal(opening: Promise<Profile>, code: ErrorCode): Promise<void
 Deno.test("open() makes a profile once, and finds the same identity again", async () => {
   await withFolder(async (state) => {
     const first = await Profile.open(state, "alice", "modern");
-    first.close();
+    await first.close();
     const second = await Profile.open(state, "alice", "modern");
-    second.close();
+    await second.close();
     assertEquals([first.isNew, second.isNew], [true, false]);
     assertEquals(second.identity.fingerprint, first.identity.fingerprint);
     const other = await Profile.open(state, "bob", "modern");
-    other.close();
+    await other.close();
     assert(other.identity.fingerprint.join() !== first.identity.fingerprint.join());
   });
 });
@@ -30,20 +42,20 @@ Deno.test("open() keeps a second program out while the first has the profile", a
     const first = await Profile.open(state, "alice", "modern");
     await refusal(Profile.open(state, "alice", "modern"), "locked");
     const bob = await Profile.open(state, "bob", "modern");
-    bob.close();
-    first.close();
-    (await Profile.open(state, "alice", "modern")).close();
+    await bob.close();
+    await first.close();
+    await (await Profile.open(state, "alice", "modern")).close();
   });
 });
 
 Deno.test("open() lets go of the profile when it cannot be read", async () => {
   await withFolder(async (state) => {
     const profile = await Profile.open(state, "alice", "modern");
-    profile.close();
+    await profile.close();
     await Deno.chmod(`${profile.path}/identity-modern.json`, 0o644);
     await refusal(Profile.open(state, "alice", "modern"), "local");
     await Deno.chmod(`${profile.path}/identity-modern.json`, 0o600);
-    (await Profile.open(state, "alice", "modern")).close();
+    await (await Profile.open(state, "alice", "modern")).close();
   });
 });
 
@@ -65,10 +77,10 @@ Deno.test("nextRegistrationSequence() is the clock, and grows when the clock doe
     assertEquals(await next(0), BigInt(NOW) + 3n);
     assertEquals(await next(-5), BigInt(NOW) + 4n);
     assertEquals(await next(NOW + 5000.7), BigInt(NOW) + 5000n);
-    profile.close();
+    await profile.close();
     const again = await Profile.open(state, "alice", "modern");
     assertEquals(await again.nextRegistrationSequence(1), BigInt(NOW) + 5001n);
-    again.close();
+    await again.close();
   });
 });
 
@@ -81,7 +93,7 @@ Deno.test("nextRegistrationSequence() goes by the clock when its file is damaged
     }
     await Deno.writeTextFile(`${profile.path}/${FILE}`, `${2n ** 53n + 1n}\n`, { mode: 0o600 });
     assertEquals(await profile.nextRegistrationSequence(NOW), 2n ** 53n + 2n);
-    profile.close();
+    await profile.close();
   });
 });
 
@@ -99,6 +111,76 @@ Deno.test("rememberInvite() keeps one invite for each server, and takes a damage
     await Deno.writeTextFile(file, (await Deno.readTextFile(file)).replace("10.0.0.1:7411 ", "x"));
     assertEquals(await profile.inviteSecret("10.0.0.1:7411"), undefined);
     assertEquals(await profile.inviteSecret("[::1]:7411"), other);
-    profile.close();
+    await profile.close();
+  });
+});
+
+Deno.test("openMessages() finds again what was written before, and gives one store to all who ask", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    const messages = await profile.openMessages(true);
+    await messages.append(BOB, [text("one"), text("two")]);
+    assertEquals(await profile.openMessages(true) === messages, true);
+    await profile.close();
+    const again = await Profile.open(state, "alice", "modern");
+    const found = await again.openMessages(true);
+    assertEquals(history(found), ["one", "two"]);
+    assertEquals((await found.outgoing(BOB)).last, 2n);
+    await again.close();
+    const bob = await Profile.open(state, "bob", "modern");
+    assertEquals(history(await bob.openMessages(true)), []);
+    await bob.close();
+  });
+});
+
+Deno.test("openMessages() is one store for two who ask at the same moment", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    const [a, b] = await Promise.all([profile.openMessages(true), profile.openMessages(true)]);
+    assertEquals(a === b, true);
+    await profile.close();
+    // Nothing has the files open any more, so a second program may.
+    const again = await Profile.open(state, "alice", "modern");
+    await again.openMessages(true);
+    await again.close();
+  });
+});
+
+Deno.test("openMessages() without a history keeps what is not stored over there, and no more", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    const messages = await profile.openMessages(false);
+    await messages.append(BOB, [text("arrived"), text("under way")]);
+    messages.acknowledge(BOB, 1n, 1n);
+    await profile.close();
+    const again = await Profile.open(state, "alice", "modern");
+    assertEquals(history(await again.openMessages(false)), ["under way"]);
+    await again.close();
+  });
+});
+
+Deno.test("close() puts on disk what was only noted", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    const messages = await profile.openMessages(true);
+    await messages.append(BOB, [text("one"), text("two")]);
+    messages.acknowledge(BOB, 2n, 1n);
+    await profile.close();
+    const again = await Profile.open(state, "alice", "modern");
+    const { stored, read } = await (await again.openMessages(true)).outgoing(BOB);
+    assertEquals([stored, read], [2n, 1n]);
+    await again.close();
+  });
+});
+
+Deno.test("close() lets go of the profile though its messages cannot be written", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    const messages = await profile.openMessages(true);
+    messages.close = () => Promise.reject(new CifraError("local", "The disk is full"));
+    const close = messages.constructor.prototype.close.bind(messages);
+    assertEquals((await assertRejects(() => profile.close(), CifraError)).code, "local");
+    await close();
+    await (await Profile.open(state, "alice", "modern")).close();
   });
 });

@@ -100,6 +100,16 @@ Deno.test({
       }
     }
 
+    await t.step("it has kept what was said, and shows it", async () => {
+      const command = [cifra, "history", "--state", scene.stateOf("bob-compiled"), "--json"];
+      const program = scene.add(new Program({ name: "history", command }));
+      await program.exits(0);
+      // Once for each suite.
+      const told = program.events.map(({ direction, text }) => [direction, text]);
+      const talk = [["received", "hello"], ["sent", "¿qué tal?"]];
+      assertEquals(told, [...talk, ...talk]);
+    });
+
     await t.step({
       name: "it chats at a terminal",
       ignore: !hasPty,

@@ -20,6 +20,7 @@ Deno.test("deno task demo shows every step and ends by itself", async () => {
   }
   assertStringIncludes(stdout, "bob    | alice: hello bob, can you read this?\n");
   assertStringIncludes(stdout, "alice  | bob: ¡claro que sí! nobody else can 🔐\n");
+  assertStringIncludes(stdout, "bob    | message 2: read by alice\n");
   assertStringIncludes(stdout, "server | closed; of 4 messages it saw none\n");
   assert(!stdout.includes("\x1b"));
 });

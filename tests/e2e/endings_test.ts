@@ -1,5 +1,9 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { couple, Program, Scene, sourceCommand } from "../testkit/program.ts";
+
+function count(program: Program, name: string): number {
+  return program.events.filter(({ event }) => event === name).length;
+}
 
 /** Runs `main.ts` with these arguments to its end, with no state to use. */
 async function run(...args: readonly string[]): Promise<Program> {
@@ -29,6 +33,14 @@ const WRONG: readonly (readonly [readonly string[], string])[] = [
     "error: --send-port must be",
   ],
   [["connect", "--name", "alice", "--to", "bob", "--server-key", "abc"], "error: "],
+  [
+    ["connect", "--name", "alice", "--to", "bob", "--relay-only", "--no-relay"],
+    "error: --relay-only and --no-relay leave no way to go",
+  ],
+  [
+    ["connect", "--name", "alice", "--to", "bob", "--give-up", "0"],
+    "error: --give-up must be a whole number from 1 to 1000000",
+  ],
   [["serve", "--port", "70000"], "error: --port must be a whole number from 0 to 65535"],
   [["serve", "--host", "example.net"], "error: --host must be an IP address"],
 ];
@@ -92,56 +104,85 @@ Deno.test("SIGINT while waiting exits with 130, and the name is free at once", a
   await second.exits(130);
 });
 
-Deno.test("SIGINT in a conversation says goodbye: 130 here, left there", async () => {
-  await using scene = await Scene.withServer();
-  const [alice, bob] = await couple(scene);
-  await bob.write("one\n");
-  await alice.event("message", { text: "one" });
-  alice.kill("SIGINT");
-  await alice.exits(130);
-  await bob.event("peer-left");
-  await bob.exits(0);
-});
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 0]] as const) {
+  Deno.test(`${signal} in a conversation says goodbye: ${code} here; there one waits for the next`, async () => {
+    await using scene = await Scene.withServer();
+    const [alice, bob] = await couple(scene);
+    await bob.write("one\n");
+    await alice.event("message", { text: "one" });
+    alice.kill(signal);
+    await alice.exits(code);
+    await bob.event("peer-left", { failed: false });
+    await bob.until("waiting again", () => count(bob, "waiting") === 2);
+    const back = scene.connect("alice", "bob", ["--json"]);
+    await bob.event("connected", { again: true });
+    await Promise.all([back.endInput(), bob.endInput()]);
+    await Promise.all([back.exits(0), bob.exits(0)]);
+    assertEquals(count(bob, "lost"), 0);
+  });
+}
 
-Deno.test("SIGTERM in a conversation is an orderly end", async () => {
-  await using scene = await Scene.withServer();
-  const [alice, bob] = await couple(scene);
-  alice.kill("SIGTERM");
-  await alice.exits(0);
-  await bob.event("peer-left");
-  await bob.exits(0);
-});
-
-Deno.test("a peer killed in the middle of a stream: the other exits with 1 and says why", async () => {
-  await using scene = await Scene.withServer();
-  for (const killed of ["sender", "receiver"]) {
-    const [alice, bob] = await couple(scene, []);
-    await bob.endInput();
-    const piece = new Uint8Array(65_536);
-    let sent = 0;
-    const flood = (async () => {
-      for (;; sent += piece.length) await alice.write(piece);
-    })();
-    flood.catch(() => {});
-    await bob.until("a few MiB", () => bob.stdout.length > 4 * 2 ** 20);
-    const [victim, other] = killed === "sender" ? [alice, bob] : [bob, alice];
-    victim.kill("SIGKILL");
+for (const victim of ["sender", "receiver"] as const) {
+  Deno.test(`a ${victim} killed in the middle of a stream: the other gives up and says why`, async () => {
+    await using scene = await Scene.withServer();
+    const { alice, bob } = await streaming(scene, ["--give-up", "1"]);
+    const [killed, other] = victim === "sender" ? [alice, bob] : [bob, alice];
+    killed.kill("SIGKILL");
+    await other.says("cifra: the connection to ");
     const { stderr } = await other.exits(1);
-    assert(sent > 0);
     assertStringIncludes(stderr, "error: Connection ");
-  }
-});
+  });
 
-Deno.test("a peer killed in silence is noticed too", async () => {
+  Deno.test(`a ${victim} killed in the middle of a stream and started again: the rest would be another`, async () => {
+    await using scene = await Scene.withServer();
+    const { alice, bob } = await streaming(scene, []);
+    const [killed, other] = victim === "sender" ? [alice, bob] : [bob, alice];
+    killed.kill("SIGKILL");
+    await other.says("cifra: the connection to ");
+    scene.connect(killed.name, other.name);
+    const { stderr } = await other.exits(1);
+    assertMatch(stderr, /error: .* program has restarted: .*\nhint: run the command again on both/);
+  });
+}
+
+/** Alice sends without an end, and bob has some of it. */
+async function streaming(
+  scene: Scene,
+  args: readonly string[],
+): Promise<{ readonly alice: Program; readonly bob: Program }> {
+  let taken = 0;
+  const enough = Promise.withResolvers<void>();
+  const bob = scene.connect("bob", "alice", args, {
+    onStdout: (piece) => {
+      taken += piece.length;
+      if (taken > 4 * 2 ** 20) enough.resolve();
+    },
+  });
+  const alice = scene.connect("alice", "bob", args);
+  await Promise.all([alice.says("connected to bob"), bob.says("connected to alice")]);
+  await bob.endInput();
+  const flood = (async () => {
+    const piece = new Uint8Array(65_536);
+    for (;;) await alice.write(piece);
+  })();
+  flood.catch(() => {});
+  await enough.promise;
+  return { alice, bob };
+}
+
+Deno.test("a peer killed in silence is noticed too, and waited for", async () => {
   await using scene = await Scene.withServer();
   const [alice, bob] = await couple(scene);
   alice.kill("SIGKILL");
-  await bob.event("error", { code: "cut" });
-  await bob.exits(1);
+  await bob.event("lost", { code: "cut" });
+  const back = scene.connect("alice", "bob", ["--json"]);
+  await Promise.all([bob.event("connected", { again: true }), back.event("connected")]);
+  await Promise.all([back.endInput(), bob.endInput()]);
+  await Promise.all([back.exits(0), bob.exits(0)]);
 });
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  Deno.test(`${signal} ends the server, and those who wait are told`, async () => {
+  Deno.test(`${signal} ends the server; those who wait are told, and find the next one`, async () => {
     await using scene = await Scene.open();
     const server = await scene.serve();
     const alice = scene.connect("alice", "bob", ["--json"]);
@@ -150,22 +191,33 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await carol.says("waiting for dave");
     server.kill(signal);
     await server.exits(signal === "SIGTERM" ? 0 : 130);
-    assertEquals(server.events.at(-1)!.event === "bug", false);
-    await alice.event("error", { code: "shutdown" });
-    await alice.exits(1);
-    const { stderr } = await carol.exits(1);
-    assertStringIncludes(stderr, "error: The server is shutting down\nhint: connect again when");
+    assert(!server.events.some(({ event }) => event === "bug"));
+    await alice.event("server-lost", { code: "shutdown" });
+    await carol.says("no connection to the server (the server is shutting down); next try in 1 s");
+    const next = scene.start("serve", "server", ["--port", `${scene.port}`, "--json"]);
+    await next.event("listening");
+    await alice.until("waiting again", () => count(alice, "waiting") === 2);
+    const dave = scene.connect("dave", "carol");
+    await Promise.all([carol.says("connected to dave"), dave.says("connected to carol")]);
+    await Promise.all([carol.endInput(), dave.endInput()]);
+    await Promise.all([carol.exits(0), dave.exits(0)]);
+    alice.kill("SIGINT");
+    await alice.exits(130);
   });
 }
 
-Deno.test("a server killed while people wait: they exit with 1", async () => {
+Deno.test("a conversation with the server ends with the server", async () => {
   await using scene = await Scene.open();
-  const server = await scene.serve();
-  const alice = scene.connect("alice", "bob", ["--json"]);
-  await alice.event("waiting");
-  server.kill("SIGKILL");
-  await alice.exits(1);
-  assertEquals(alice.events.at(-1)!.event, "error");
+  for (const [signal, code] of [["SIGTERM", "shutdown"], ["SIGKILL", "cut"]] as const) {
+    const server = await scene.serve();
+    const alice = scene.connect("alice", "server", ["--json"]);
+    await alice.write("one\n");
+    await alice.event("message", { text: "OK" });
+    server.kill(signal);
+    await alice.event("error", { code });
+    await alice.exits(1);
+    await server.exit();
+  }
 });
 
 Deno.test("a conversation does not need the server any more", async () => {

@@ -31,12 +31,12 @@ Deno.test("serve gives up all it may do once it listens, and still serves", asyn
 });
 
 Deno.test("the tasks give what is needed and nothing else", () => {
-  for (const task of ["serve", "connect"] as const) {
+  for (const task of ["serve", "connect", "history"] as const) {
     const flags = sourceCommand(task, "/state");
     assert(flags.includes("--no-prompt"));
     const [network, terminal] = task === "serve" ? [",networkInterfaces", ""] : ["", ",TERM"];
     assertEquals(flags.filter((flag) => /^(-A|--allow|--deny)/.test(flag)), [
-      "--allow-net",
+      ...(task === "history" ? [] : ["--allow-net"]),
       `--allow-sys=uid${network}`,
       `--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,NO_COLOR${terminal}`,
       "--allow-read=/state",
@@ -50,8 +50,9 @@ Deno.test("the tasks themselves hold a conversation, with the default state fold
   const env = { HOME: scene.stateOf("home"), XDG_STATE_HOME: scene.stateOf("state") };
   for (const folder of Object.values(env)) await Deno.mkdir(folder, { mode: 0o700 });
   const denoDir = await denoFolder();
+  await using tasks = new Tasks();
   const task = (name: string, ...args: readonly string[]) =>
-    scene.add(
+    tasks.add(
       new Program({
         name,
         command: [Deno.execPath(), "task", "--quiet", ...args],
@@ -67,12 +68,35 @@ Deno.test("the tasks themselves hold a conversation, with the default state fold
   await bob.event("message", { text: "hello" });
   await Promise.all([alice.endInput(), bob.endInput()]);
   await Promise.all([alice.exits(0), bob.exits(0)]);
+  const history = task("history", "history", "--name", "bob", "--json");
+  await history.event("history", { peer: "alice", direction: "received", text: "hello" });
+  await history.exits(0);
   const kept = [...Deno.readDirSync(`${env.XDG_STATE_HOME}/cifra`)].map(({ name }) => name).sort();
   assertEquals(kept, ["profiles", "server"]);
-  // deno task hands the signal on.
-  server.kill("SIGTERM");
-  await server.exit();
 });
+
+/** Programs started by deno task, which would leave them behind if it were killed. */
+class Tasks {
+  readonly #programs: Program[] = [];
+
+  add(program: Program): Program {
+    this.#programs.push(program);
+    return program;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const program of this.#programs) {
+      try {
+        // It hands this signal on.
+        program.kill("SIGTERM");
+      } catch {
+        // It has ended.
+      }
+      await program.exit();
+      await program[Symbol.asyncDispose]();
+    }
+  }
+}
 
 /** Where this Deno keeps what it fetched, for one that would look elsewhere because of its HOME. */
 async function denoFolder(): Promise<string> {
@@ -89,27 +113,48 @@ Deno.test("connect without access to its state folder says what to do", async ()
   assertStringIncludes(stderr, "this program was not given access to it\nhint: ");
 });
 
-Deno.test("connect writes nothing outside its state folder, and nothing of the talk in it", async () => {
-  await using scene = await Scene.withServer();
-  const [alice, bob] = await couple(scene);
-  const canary = `canary-${crypto.randomUUID()}`;
-  await alice.write(`${canary}\n`);
-  await bob.event("message", { text: canary });
-  await Promise.all([alice.endInput(), bob.endInput()]);
-  await Promise.all([alice.exits(0), bob.exits(0)]);
-  let files = 0;
-  const look = async (folder: string) => {
-    for await (const { name, isDirectory } of Deno.readDir(folder)) {
-      const path = `${folder}/${name}`;
-      const mode = (await Deno.stat(path)).mode! & 0o777;
-      assertEquals(mode, isDirectory ? 0o700 : 0o600, path);
-      if (isDirectory) await look(path);
-      else {
-        files++;
-        assert(!(await Deno.readTextFile(path)).includes(canary), path);
-      }
+/** What lies below the folder, all of it private: the paths of its files, and what is in them. */
+async function filesBelow(folder: string): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  const look = async (path: string) => {
+    for await (const { name, isDirectory } of Deno.readDir(path)) {
+      const below = `${path}/${name}`;
+      const mode = (await Deno.stat(below)).mode! & 0o777;
+      assertEquals(mode, isDirectory ? 0o700 : 0o600, below);
+      if (isDirectory) await look(below);
+      else files.set(below.slice(folder.length + 1), await Deno.readTextFile(below));
     }
   };
-  await look(scene.folder);
-  assert(files >= 8);
+  await look(folder);
+  return files;
+}
+
+/** Both say something, hear it, and leave; returns where it lies then. */
+async function whereCanariesLie(scene: Scene, ...args: readonly string[]): Promise<string[]> {
+  const [alice, bob] = await couple(scene, ["--json", ...args]);
+  const canaries = ["one", "two"].map((name) => `canary-${name}-${crypto.randomUUID()}`);
+  for (const [i, [from, to]] of ([[alice, bob], [bob, alice]] as const).entries()) {
+    await from.write(`${canaries[i]}\n`);
+    await to.event("message", { text: canaries[i] });
+    await from.event("read", { number: 1 });
+  }
+  await Promise.all([alice.endInput(), bob.endInput()]);
+  await Promise.all([alice.exits(0), bob.exits(0)]);
+  const files = [...await filesBelow(scene.folder)];
+  assert(files.length >= 10);
+  const found = files.filter(([, text]) => canaries.some((canary) => text.includes(canary)));
+  return found.map(([path]) => path).sort();
+}
+
+Deno.test("connect writes nothing outside its state folder, and the talk to messages.db alone", async () => {
+  await using scene = await Scene.withServer();
+  assertEquals(await whereCanariesLie(scene), [
+    "alice/profiles/alice/messages.db",
+    "bob/profiles/bob/messages.db",
+  ]);
+});
+
+Deno.test("with --no-history nothing of the talk is left once both sides have it", async () => {
+  await using scene = await Scene.withServer();
+  assertEquals(await whereCanariesLie(scene, "--no-history"), []);
 });

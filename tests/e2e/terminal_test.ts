@@ -23,7 +23,8 @@ function terminalTest(name: string, fn: () => Promise<void>): void {
 async function aliceAtTerminal(scene: Scene): Promise<readonly [Program, Program]> {
   const alice = scene.connect("alice", "bob", [], ON_TERMINAL);
   const bob = scene.connect("bob", "alice", ["--json"]);
-  await Promise.all([shows(alice, "alice>"), bob.event("connected")]);
+  await Promise.all([shows(alice, "-- connected to bob"), bob.event("connected")]);
+  await shows(alice, "\nalice>");
   return [alice, bob];
 }
 
@@ -65,7 +66,8 @@ terminalTest("two people chat at two terminals, compare words, and one leaves", 
 
   await alice.write("/quit\r");
   assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
-  await shows(bob, "-- alice left");
+  await shows(bob, "-- alice left\n-- what you write is kept until alice is back; /quit to leave");
+  await bob.write("/quit\r");
   assertEquals(await leavesTerminal(bob), { code: 0, restored: true });
   assertStringIncludes(screen(alice), "\n-- done\n");
   assert(!screen(alice).includes("␛") && !screen(bob).includes("␛"));
@@ -182,8 +184,7 @@ terminalTest("Ctrl-C in a conversation exits with 130, and the terminal is as it
   await shows(alice, "unfinished");
   await alice.write("\x03");
   assertEquals(await leavesTerminal(alice), { code: 130, restored: true });
-  await bob.event("peer-left");
-  await bob.exits(0);
+  await bob.event("peer-left", { failed: false });
 });
 
 terminalTest("Ctrl-C while waiting exits with 130", async () => {
@@ -201,18 +202,28 @@ terminalTest("Ctrl-D leaves, and so does SIGTERM; the terminal is as it was", as
     if (leave === "Ctrl-D") await alice.write("\x04");
     else signalOnTerminal(alice, "SIGTERM");
     assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
-    await bob.event("peer-left");
-    await bob.exits(0);
+    await bob.event("peer-left", { failed: false });
+    bob.kill("SIGINT");
+    await bob.exits(130);
   }
 });
 
-terminalTest("a peer that is killed: the terminal is as it was, exit code 1", async () => {
-  await using scene = await Scene.withServer();
-  const [alice, bob] = await aliceAtTerminal(scene);
-  bob.kill("SIGKILL");
-  assertEquals(await leavesTerminal(alice), { code: 1, restored: true });
-  assertStringIncludes(screen(alice), "\nerror: Connection ");
-});
+terminalTest(
+  "a person who is not who we know ends the chat: the terminal is as it was, exit code 3",
+  async () => {
+    await using scene = await Scene.withServer();
+    const [alice, bob] = await aliceAtTerminal(scene);
+    await alice.write("half a li");
+    await shows(alice, "alice> half a li");
+    bob.kill("SIGKILL");
+    await shows(alice, "-- the connection to bob is lost (");
+    await shows(alice, "-- waiting for bob");
+    const impostor = scene.connect("bob", "alice", ["--json"], { state: "impostor" });
+    assertEquals(await leavesTerminal(alice), { code: 3, restored: true });
+    assertStringIncludes(screen(alice), "\nerror: bob has another key than before\n");
+    assert(!impostor.events.some(({ event }) => event === "connected"));
+  },
+);
 
 terminalTest("a long line is pasted in no time; one that is too long is refused", async () => {
   await using scene = await Scene.withServer();
@@ -222,7 +233,10 @@ terminalTest("a long line is pasted in no time; one that is too long is refused"
   await alice.write(`${longest}\r`);
   await bob.event("message", { number: 1, text: longest });
   await alice.write(`${longest}x\r`);
-  await shows(alice, "-- Cannot send this message: must be at most 16384 bytes, got 16385");
+  await shows(
+    alice,
+    "-- NOT SENT: Cannot send this message: must be at most 16384 bytes, got 16385",
+  );
   await alice.write("still here\r");
   await bob.event("message", { number: 2, text: "still here" });
 });

@@ -1,4 +1,5 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { connect as connectSocket } from "node:net";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { ACCEPT_PAUSE } from "../../lib/limits.ts";
@@ -94,6 +95,54 @@ for (const [name, connect] of Object.entries(dialled)) {
     await server.close();
   });
 
+  Deno.test(`${name} gives a transport that neither reads nor writes nor hangs after close()`, async () => {
+    const server = listen();
+    const ours = await connect(server.port);
+    const theirs = await server.next();
+    // What has arrived and was not read is gone as well.
+    await writeAll(theirs, new Uint8Array(100));
+    await ours.read(new Uint8Array(10));
+    ours.close();
+    await assertRejects(() => ours.read(new Uint8Array(10)));
+    await assertRejects(() => ours.write(new Uint8Array(10)));
+    await ours.closeWrite();
+    theirs.close();
+    await server.close();
+  });
+
+  Deno.test(`${name} gives a transport that close() ends amid several writes and closeWrite()`, async () => {
+    const server = listen();
+    const ours = await connect(server.port);
+    const theirs = await server.next();
+    // More than the system takes, to somebody who does not read.
+    const outcomes = [0, 1, 2].map(() =>
+      writeAll(ours, new Uint8Array(8 * 1024 * 1024)).then(() => "done", () => "failed")
+    );
+    const ending = ours.closeWrite();
+    ours.close();
+    assertEquals(await Promise.all(outcomes), ["failed", "failed", "failed"]);
+    await ending;
+    theirs.close();
+    await server.close();
+  });
+
+  Deno.test(`${name} gives a transport whose write fails once the other side has reset it`, async () => {
+    const server = listen();
+    const ours = await connect(server.port);
+    const theirs = await server.next();
+    // Closing with something unread is a reset.
+    await writeAll(ours, new Uint8Array(1000));
+    await theirs.read(new Uint8Array(1));
+    theirs.close();
+    await assertRejects(async () => {
+      for (;;) await writeAll(ours, new Uint8Array(1000));
+    });
+    await assertRejects(() => ours.write(new Uint8Array(1)));
+    await ours.closeWrite();
+    ours.close();
+    await server.close();
+  });
+
   Deno.test(`${name} gives a transport that knows both its ends`, async () => {
     const server = listen();
     const ours = await connect(server.port);
@@ -150,6 +199,141 @@ Deno.test("dialFrom() does not dial when it was told to give up", async () => {
   assertEquals(error.code, "unreachable");
 });
 
+Deno.test("dialFrom() reaches several places from one port at once", async () => {
+  const [first, second] = [listen(), listen()];
+  const port = findFreePort(HOST);
+  const there = [];
+  for (const server of [first, second]) {
+    const ours = await dialFrom(port, { host: HOST, port: server.port }, NEVER);
+    const theirs = await server.next();
+    assertEquals(theirs.remote.port, port);
+    there.push(ours, theirs);
+  }
+  for (const transport of there) transport.close();
+  await first.close();
+  await second.close();
+});
+
+Deno.test("dialFrom() tells that its port is in use, in words and by the cause", async () => {
+  const server = listen();
+  const port = findFreePort(HOST);
+  const first = await dialFrom(port, { host: HOST, port: server.port }, NEVER);
+  const theirs = await server.next();
+  const again = () => dialFrom(port, { host: HOST, port: server.port }, NEVER);
+  const error = await assertRejects(again, CifraError);
+  assertEquals(error.code, "unreachable");
+  assert(error.message.endsWith("the port to dial from is in use"), error.message);
+  assertMatch(String(error.cause), /EADDRINUSE|EADDRNOTAVAIL|EINVAL/);
+  first.close();
+  theirs.close();
+  await server.close();
+});
+
+Deno.test("dialFrom() gives up at once between two tries from a port that is in use", async () => {
+  const server = listen();
+  const port = findFreePort(HOST);
+  const first = await dialFrom(port, { host: HOST, port: server.port }, NEVER);
+  const theirs = await server.next();
+  const { setTimeout } = globalThis;
+  const giveUp = new AbortController();
+  // The pause, the only timer this short, never comes to its end.
+  globalThis.setTimeout = ((action: () => void, milliseconds: number) => {
+    if (milliseconds >= 1000) return setTimeout(action, milliseconds);
+    queueMicrotask(() => giveUp.abort());
+    return setTimeout(action, 1_000_000);
+  }) as typeof setTimeout;
+  try {
+    const error = await assertRejects(
+      () => dialFrom(port, { host: HOST, port: server.port }, giveUp.signal),
+      CifraError,
+    );
+    assert(error.message.endsWith("given up"), error.message);
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+  first.close();
+  theirs.close();
+  await server.close();
+});
+
+/** A port that answers nobody: its queue of connections that nobody takes is full. */
+async function openSilentPort() {
+  const listener = Deno.listen({ hostname: HOST, port: 0, tcpBacklog: 1 });
+  const { port } = listener.addr;
+  const queued = [await dial(HOST, port), await dial(HOST, port)];
+  return {
+    remote: { host: HOST, port },
+    close() {
+      for (const transport of queued) transport.close();
+      listener.close();
+    },
+  };
+}
+
+Deno.test({
+  name: "dialFrom() gives up at its deadline, or at once when it is told to",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    const silent = await openSilentPort();
+    const giveUp = new AbortController();
+    for (const deadline of [10, undefined]) {
+      const dialling = dialFrom(findFreePort(HOST), silent.remote, giveUp.signal, deadline);
+      const failing = assertRejects(() => dialling, CifraError);
+      if (deadline === undefined) giveUp.abort();
+      const error = await failing;
+      assertEquals(error.code, "unreachable");
+      assert(error.message.endsWith(deadline ? "no answer" : "given up"), error.message);
+    }
+    silent.close();
+  },
+});
+
+const DIALLER = `
+import { dialFrom } from ${JSON.stringify(new URL("../../lib/net/tcp.ts", import.meta.url).href)};
+const [host, port, localPort] = Deno.args;
+try {
+  const never = new AbortController().signal;
+  await dialFrom(Number(localPort), { host, port: Number(port) }, never);
+} catch (error) {
+  console.log(error.name, error.code);
+}`;
+
+for (const [host, any] of [["127.0.0.1", "0.0.0.0"], ["::1", "[::]"]] as const) {
+  Deno.test(`dialFrom() fails as it says, and nothing else does, when not allowed to dial ${host}`, async () => {
+    const port = findFreePort(HOST);
+    const remote = host.includes(":") ? `[${host}]` : host;
+    for (const allowed of [`${remote}:9`, `${any}:${port}`, `${any}:${port},${remote}:10`]) {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: [
+          "run",
+          "--quiet",
+          "--no-prompt",
+          `--allow-net=${allowed}`,
+          "-",
+          host,
+          "9",
+          `${port}`,
+        ],
+        cwd: new URL("../../", import.meta.url),
+        env: { NO_COLOR: "1" },
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
+      const writer = child.stdin.getWriter();
+      await writer.write(new TextEncoder().encode(DIALLER));
+      await writer.close();
+      const { stdout, stderr } = await child.output();
+      const decoder = new TextDecoder();
+      assertEquals(
+        [decoder.decode(stdout), decoder.decode(stderr)],
+        ["CifraError unreachable\n", ""],
+        allowed,
+      );
+    }
+  });
+}
+
 Deno.test("dial() gives up when its deadline has passed", async () => {
   const { connect } = Deno;
   const late = Promise.withResolvers<Deno.TcpConn>();
@@ -192,6 +376,26 @@ Deno.test("Listener.open() says local for a port in use and for addresses that a
     assertEquals(assertThrows(() => Listener.open(hosts, 0), CifraError).code, "local");
   }
   first.close();
+});
+
+Deno.test("acceptAll() passes over a caller who has hung up, without a pause", async () => {
+  const listener = Listener.open([HOST], 0);
+  const gone = connectSocket({ host: HOST, port: listener.port });
+  await new Promise((resolve) => gone.once("connect", resolve));
+  const closed = new Promise((resolve) => gone.once("close", resolve));
+  gone.resetAndDestroy();
+  await closed;
+  const ours = await dial(HOST, listener.port);
+  const troubles: Error[] = [];
+  const { promise: arrived, resolve } = Promise.withResolvers<TcpTransport>();
+  const accepting = listener.acceptAll(resolve, (error) => troubles.push(error));
+  const theirs = await arrived;
+  assertEquals(theirs.remote.port, ours.local.port);
+  assertEquals(troubles, []);
+  ours.close();
+  theirs.close();
+  listener.close();
+  await accepting;
 });
 
 Deno.test("acceptAll() outlives running out of descriptors, tells it, and goes on after a pause", async () => {

@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "../../lib/net/delay.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/net/ticker.ts";
 
 Deno.test("a ticker tells every member the time about once a second, and stops with the last", async () => {
-  const ticker = new Ticker();
+  const ticker = new Ticker(systemEnvironment.time);
   const told: string[] = [];
   const { promise, resolve } = Promise.withResolvers<number>();
   const before = performance.now();
@@ -22,7 +23,7 @@ Deno.test("a ticker tells every member the time about once a second, and stops w
 });
 
 Deno.test("a ticker that is stopped leaves no timer behind", () => {
-  const ticker = new Ticker();
+  const ticker = new Ticker(systemEnvironment.time);
   ticker.add(() => {});
   ticker.stop();
   ticker.stop();
@@ -32,9 +33,9 @@ Deno.test("a ticker that is stopped leaves no timer behind", () => {
 
 Deno.test("delay() ends early when it is aborted, and leaves no timer behind", async () => {
   const controller = new AbortController();
-  const waiting = delay(60_000, controller.signal);
+  const waiting = delay(systemEnvironment.time, 60_000, controller.signal);
   controller.abort();
   await waiting;
-  await delay(60_000, controller.signal);
-  await delay(1, new AbortController().signal);
+  await delay(systemEnvironment.time, 60_000, controller.signal);
+  await delay(systemEnvironment.time, 1, new AbortController().signal);
 });

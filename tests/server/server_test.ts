@@ -1,11 +1,13 @@
 /** The meeting place over real sockets: who is told what, and when names are free again. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { concat } from "@std/bytes/concat";
+import { encodeHex } from "@std/encoding/hex";
 import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
 import { readIdentity } from "../../lib/crypto/identity.ts";
 import { SUITE_IDS, SUITE_NAMES, type SuiteName } from "../../lib/crypto/suite.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../../lib/limits.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Server } from "../../lib/server/server.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
@@ -294,18 +296,27 @@ test("a server answers each message with its acknowledgement and OK", async () =
       alice.channel.send(ItemType.message, encode(peerMessage, message));
       const ack = await alice.nextItem(), answer = await alice.nextItem();
       assertEquals([ack.type, answer.type], [ItemType.ack, ItemType.message]);
-      assertEquals(decode(peerAck, ack.body).number, message.number);
+      const { number } = message;
+      assertEquals(decode(peerAck, ack.body), { stored: number, read: number });
       return decode(peerMessage, answer.body);
     };
     const content = encodeUtf8("hello");
+    const id = new Uint8Array(16);
+    const ids = new Set([encodeHex(id)]);
     for (const number of [1n, 2n]) {
-      const answer = await say({ type: "text", number, content });
+      const before = BigInt(Date.now());
+      const answer = await say({ type: "text", number, id, written: 0n, content });
       assert(answer.type === "text");
       assertEquals([answer.number, decodeUtf8(answer.content)], [number, "OK"]);
+      assert(answer.written >= before && answer.written <= BigInt(Date.now()));
+      ids.add(encodeHex(answer.id));
     }
+    assertEquals(ids.size, 3);
     const answer = await say({ type: "bytes", number: 3n, content: new Uint8Array(50_000) });
     assertEquals(answer.type, "text");
-    assertEquals(await say({ type: "end", number: 4n }), { type: "end", number: 4n });
+    const end = await say({ type: "end", number: 4n, id });
+    assert(end.type === "end");
+    assertEquals([end.number, ids.has(encodeHex(end.id))], [4n, false]);
     await alice.leave();
   });
 });
@@ -315,10 +326,11 @@ test("a crowd of messages to the server is answered in order", async () => {
     const alice = await TestClient.registered(server, await modern("alice"), "alice", "server");
     const content = encodeUtf8("x".repeat(100));
     for (let number = 1n; number <= 2000n; number++) {
-      alice.channel.send(ItemType.message, encode(peerMessage, { type: "text", number, content }));
+      const text = { number, id: new Uint8Array(16), written: 0n, content };
+      alice.channel.send(ItemType.message, encode(peerMessage, { type: "text", ...text }));
     }
     for (let number = 1n; number <= 2000n; number++) {
-      assertEquals(decode(peerAck, (await alice.nextItem()).body).number, number);
+      assertEquals(decode(peerAck, (await alice.nextItem()).body).stored, number);
       assertEquals(decode(peerMessage, (await alice.nextItem()).body).number, number);
     }
     await alice.leave();
@@ -390,6 +402,7 @@ test("start() fails with a hint on a port that is taken, and leaves nothing open
     await withFolder(async (path) => {
       const folder = await PrivateFolder.open(path);
       const error = await Server.start({
+        environment: systemEnvironment,
         hosts: ["127.0.0.1"],
         port: server.port,
         folder,
@@ -415,6 +428,7 @@ test("a server keeps its identities and its invite over a restart, and refuses a
     const folder = await PrivateFolder.open(path);
     const start = async () => {
       const server = await Server.start({
+        environment: systemEnvironment,
         hosts: ["127.0.0.1"],
         port: 0,
         folder,

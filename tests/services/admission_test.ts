@@ -205,3 +205,14 @@ Deno.test("sourceOf() is an IPv4 address, or the /64 of an IPv6 one", () => {
   assertEquals(sourceOf("::ffff:10.0.0.7"), sourceOf("10.0.0.7"));
   assertEquals(sourceOf("not an address"), "not an address");
 });
+
+Deno.test("registersAgain() costs as much as coming in, and what is spent comes back with time", () => {
+  const admission = door();
+  for (let n = 0; n < 10; n++) assert(admission.registersAgain("a", 0));
+  assertEquals(admission.registersAgain("a", 0), false);
+  assertEquals(admitFriend(admission, "a", 0), "source-rate");
+  assert(admission.registersAgain("b", 0));
+  assert(admission.registersAgain("a", MINUTE / HANDSHAKES_PER_MINUTE));
+  const unlimited = door({ handshakesPerMinute: 0 });
+  for (let n = 0; n < 1000; n++) assert(unlimited.registersAgain("a", 0));
+});

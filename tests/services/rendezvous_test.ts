@@ -5,25 +5,41 @@ import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { INTRODUCTIONS_PER_HOUR } from "../../lib/limits.ts";
 import { type Applicant, type Outcome, Rendezvous } from "../../lib/services/rendezvous.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
-import type { Introduction, Registration } from "../../lib/wire/rendezvous_messages.ts";
+import {
+  Capability,
+  type Introduction,
+  type Registration,
+} from "../../lib/wire/rendezvous_messages.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
 const HOUR = 3_600_000;
 
+/** The rendezvous of a server that has room for relayed pairs, unless a test says otherwise. */
+interface Service {
+  register(applicant: Applicant, now: number, mayRelay?: boolean): readonly Outcome[];
+  leave(name: string): void;
+}
+
 let drawn = 0;
-function rendezvous(store = new MemoryStore()): Rendezvous {
-  return new Rendezvous(store, (length) => new Uint8Array(length).fill(++drawn));
+function rendezvous(store = new MemoryStore()): Service {
+  const service = new Rendezvous(store, (length) => new Uint8Array(length).fill(++drawn));
+  return {
+    register: (who, now, mayRelay = true) => service.register(who, now, mayRelay),
+    leave: (name) => service.leave(name),
+  };
 }
 
 interface Wish extends Partial<Registration> {
   readonly key?: string;
   readonly suite?: SuiteName;
   readonly from?: string;
+  readonly port?: number;
 }
 
 /** Somebody who wants to register. The key is the name, unless told otherwise. */
 function applicant(name: string, wanted: string, wish: Wish = {}): Applicant {
-  const { key = name, suite = "modern", from = "203.0.113.5", ...registration } = wish;
+  const { key = name, suite = "modern", from = "203.0.113.5", port = 55_555, ...registration } =
+    wish;
   const fingerprint = new Uint8Array(32);
   new TextEncoder().encodeInto(key, fingerprint);
   return {
@@ -44,7 +60,7 @@ function applicant(name: string, wanted: string, wish: Wish = {}): Applicant {
       fingerprint,
     },
     suite: SUITE_IDS[suite],
-    observed: { host: from, port: 55_555 },
+    observed: { host: from, port },
   };
 }
 
@@ -394,8 +410,130 @@ Deno.test("register() gives one identity thirty introductions an hour, and no mo
   assertEquals(INTRODUCTIONS_PER_HOUR, 30);
 });
 
+Deno.test("the one who waits has no more introductions than the one who comes", () => {
+  const service = rendezvous();
+  const alice = (n: number) => applicant("alice", `peer${n}`, { registrationSequence: BigInt(n) });
+  for (let n = 1; n <= INTRODUCTIONS_PER_HOUR; n++) {
+    service.register(alice(n), NOW);
+    introductions(service.register(applicant(`peer${n}`, "alice"), NOW));
+  }
+  const next = alice(INTRODUCTIONS_PER_HOUR + 1);
+  assertEquals(refusalOf(() => service.register(next, NOW + HOUR - 1)), "limit");
+  assertEquals(types(service.register(next, NOW + HOUR)), ["waiting"]);
+});
+
+Deno.test("a registration refused for its number leaves an older one of the same identity in place", () => {
+  const store = new MemoryStore();
+  const service = rendezvous(store);
+  const late = NOW + HOUR;
+  const alice = (registrationSequence: bigint, now: number) =>
+    service.register(applicant("alice", "bob", { registrationSequence }), now);
+  for (let n = 1n; n < INTRODUCTIONS_PER_HOUR; n++) {
+    alice(n, NOW);
+    service.register(applicant("bob", "alice", { registrationSequence: n, key: `${n}` }), NOW);
+  }
+  alice(100n, NOW);
+  service.register(applicant("bob", "alice", { key: "100" }), NOW);
+  assertEquals(refusalOf(() => alice(101n, NOW)), "limit");
+  alice(102n, late);
+  const held = store.findByName("alice");
+  // The clock goes back, and thirty introductions are lately again.
+  assertEquals(refusalOf(() => alice(103n, NOW)), "limit");
+  assertEquals(store.findByName("alice"), held);
+});
+
+Deno.test("the relay is offered when both can be relayed and the server has room", () => {
+  const { relay, hidden, punch } = Capability;
+  for (const mayRelay of [true, false]) {
+    for (const alices of [0, relay, hidden, punch, relay | hidden, relay | punch, 0xffffffff]) {
+      for (const bobs of [0, relay, hidden, punch, relay | hidden, relay | punch, 0xffffffff]) {
+        const service = rendezvous();
+        const alice = applicant("alice", "bob", { capabilities: alices });
+        service.register(alice, NOW, mayRelay);
+        const bob = applicant("bob", "alice", { capabilities: bobs });
+        const outcomes = service.register(bob, NOW, mayRelay);
+        const expected = mayRelay && (alices & relay) !== 0 && (bobs & relay) !== 0;
+        const told = introductions(outcomes);
+        const what = `${alices} and ${bobs}, ${mayRelay}`;
+        assertEquals([told.alice?.relay, told.bob?.relay], Array(2).fill(expected ? 1 : 0), what);
+        const outcome = outcomes.at(-1);
+        assertEquals(outcome?.type === "introduced" && outcome.relay, expected, what);
+      }
+    }
+  }
+});
+
+Deno.test("only what the server may do when the second one comes counts for the relay", () => {
+  for (const [first, second] of [[true, false], [false, true]] as const) {
+    const service = rendezvous();
+    const wish = { capabilities: Capability.relay };
+    service.register(applicant("alice", "bob", wish), NOW, first);
+    const told = introductions(service.register(applicant("bob", "alice", wish), NOW, second));
+    assertEquals(told.alice?.relay, second ? 1 : 0);
+  }
+});
+
+Deno.test("one who is hidden gives no address and gets none, whatever else the two can", () => {
+  const { relay, hidden, punch } = Capability;
+  const advertised = ["192.168.1.50"];
+  for (const others of [0, relay, punch, relay | punch]) {
+    for (const [alices, bobs] of [[hidden, 0], [0, hidden], [hidden, hidden]] as const) {
+      const service = rendezvous();
+      const wish = { from: "192.168.1.5", advertised };
+      service.register(applicant("alice", "bob", { ...wish, capabilities: alices | others }), NOW);
+      const bob = applicant("bob", "alice", { ...wish, capabilities: bobs | others });
+      for (const told of Object.values(introductions(service.register(bob, NOW)))) {
+        assertEquals([told.addresses, told.punch], [[], []]);
+        assertEquals(told.relay, others & relay ? 1 : 0);
+      }
+    }
+  }
+});
+
+Deno.test("an introduction tells where the peer dials from when the peer can be punched to", () => {
+  const { punch } = Capability;
+  for (const [alices, bobs] of [[0, 0], [punch, 0], [0, punch], [punch, punch]] as const) {
+    const service = rendezvous();
+    const alice = { capabilities: alices, from: "203.0.113.5", port: 40_001 };
+    service.register(applicant("alice", "bob", alice), NOW);
+    // What counts is where the server sees the port, not what the client calls it.
+    const bob = { capabilities: bobs, from: "198.51.100.9", port: 1024, sendPort: 2000 };
+    const told = introductions(service.register(applicant("bob", "alice", bob), NOW));
+    assertEquals(told.bob?.punch, alices ? [{ host: "203.0.113.5", port: 40_001 }] : []);
+    assertEquals(told.alice?.punch, bobs ? [{ host: "198.51.100.9", port: 1024 }] : []);
+  }
+});
+
+Deno.test("nobody is sent to punch at a port of the system or at an odd address (A13)", () => {
+  const cases: readonly [string, number, boolean][] = [
+    ["203.0.113.5", 0, false],
+    ["203.0.113.5", 22, false],
+    ["203.0.113.5", 1023, false],
+    ["203.0.113.5", 1024, true],
+    ["203.0.113.5", 65_535, true],
+    ["192.168.1.5", 40_001, true],
+    ["2001:db8::5", 40_001, true],
+    ["fd00::5", 40_001, true],
+    ["127.0.0.1", 40_001, false],
+    ["::1", 40_001, false],
+    ["169.254.1.1", 40_001, false],
+    ["fe80::1", 40_001, false],
+    ["0.0.0.0", 40_001, false],
+    ["224.0.0.1", 40_001, false],
+    ["255.255.255.255", 40_001, false],
+  ];
+  for (const [from, port, given] of cases) {
+    const service = rendezvous();
+    const wish = { from, port, capabilities: Capability.punch };
+    service.register(applicant("alice", "bob", wish), NOW);
+    const bob = applicant("bob", "alice", { from: "203.0.113.9" });
+    const told = introductions(service.register(bob, NOW)).bob;
+    assertEquals(told?.punch, given ? [{ host: from, port }] : [], `${from} ${port}`);
+  }
+});
+
 Deno.test("the generation grows with every introduction, also over a restart with nothing kept", () => {
-  const generation = (service: Rendezvous, now: number, round: bigint) => {
+  const generation = (service: Service, now: number, round: bigint) => {
     const wish = { registrationSequence: round };
     service.register(applicant("alice", "bob", wish), now);
     return introductions(service.register(applicant("bob", "alice", wish), now)).alice!.generation;

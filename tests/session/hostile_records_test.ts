@@ -225,7 +225,7 @@ test("R6: a record with another inside than the document's is a bad frame", asyn
     "padding too short": padded([1, 0, 0, 0, 1, 7], 32),
     "no padding": padded([1, 0, 0, 0, 1, 7], 6),
     "type 6": padded([6, 0, 0, 0, 0]),
-    "type 10": padded([10, 0, 0, 0, 0]),
+    "type 11": padded([11, 0, 0, 0, 0]),
     "type 255": padded([255, 0, 0, 0, 0]),
     "an unknown type behind a good item": padded([1, 0, 0, 0, 1, 7, 6, 0, 0, 0, 0]),
     "a ping with a body": padded([3, 0, 0, 0, 1, 7]),

@@ -12,6 +12,7 @@ function held(name: string, fingerprint: string): HeldName {
     observed: { host: "203.0.113.5", port: 5000 },
     receivePort: 5001,
     sendPort: 5002,
+    capabilities: 0,
     advertised: [],
     registrationSequence: 1n,
   };

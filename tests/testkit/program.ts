@@ -36,6 +36,7 @@ export class Program {
   readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #pumps: Promise<unknown>;
   readonly #context: () => string;
+  readonly #deaf = new AbortController();
   #inputClosed = false;
   #stdout = "";
   #stderr = "";
@@ -60,8 +61,8 @@ export class Program {
     const keepStdout = keeper((text) => this.#tell(() => this.#stdout += text));
     const keepStderr = keeper((text) => this.#tell(() => this.#stderr += text));
     this.#pumps = Promise.all([
-      pump(this.#child.stdout, onStdout ?? keepStdout),
-      pump(this.#child.stderr, keepStderr),
+      pump(this.#child.stdout, onStdout ?? keepStdout, this.#deaf.signal),
+      pump(this.#child.stderr, keepStderr, this.#deaf.signal),
     ]).finally(() => this.#tell(() => this.#ended = true));
   }
 
@@ -180,8 +181,10 @@ export class Program {
       // It has ended.
     }
     await this.endInput().catch(() => {});
-    await this.#pumps.catch(() => {});
     await this.#child.status;
+    // Whatever it started may hold its output open, and outlive it.
+    this.#deaf.abort();
+    await this.#pumps.catch(() => {});
   }
 
   #tell(change: () => void): void {
@@ -199,12 +202,25 @@ function keeper(keep: (text: string) => void): (piece: Uint8Array<ArrayBuffer>) 
 async function pump(
   from: ReadableStream<Uint8Array<ArrayBuffer>>,
   take: (piece: Uint8Array<ArrayBuffer>) => void | Promise<void>,
+  deaf: AbortSignal,
 ): Promise<void> {
-  for await (const piece of from) await take(piece);
+  const reader = from.getReader();
+  const isDeaf = new Promise<undefined>((resolve) =>
+    deaf.addEventListener("abort", () => resolve(undefined))
+  );
+  while (!deaf.aborted) {
+    const piece = await Promise.race([reader.read(), isDeaf]);
+    if (!piece?.value) break;
+    await Promise.race([take(piece.value), isDeaf]);
+  }
+  await reader.cancel();
 }
 
+/** The commands of cifra, each with a task of its own. */
+export type Task = "serve" | "connect" | "history";
+
 /** The flags of a task in deno.json, but for the folders, which the test chooses. */
-function taskFlags(task: "serve" | "connect"): string[] {
+function taskFlags(task: Task): string[] {
   const config = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
   const command: string = config.tasks[task].command;
   return [...command.matchAll(/(?:^| )(--(?!allow-read|allow-write)[\w-]+(?:=\S+)?)/g)]
@@ -212,7 +228,7 @@ function taskFlags(task: "serve" | "connect"): string[] {
 }
 
 /** What starts cifra from its source, allowed what the task is allowed, with `folder` for its state. */
-export function sourceCommand(task: "serve" | "connect", folder: string): string[] {
+export function sourceCommand(task: Task, folder: string): string[] {
   const access = [`--allow-read=${folder}`, `--allow-write=${folder}`];
   // Quiet, so that a first run does not tell what it fetches among what the program says.
   return [

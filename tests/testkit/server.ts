@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
 import { dial } from "../../lib/net/tcp.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
 import { Server, type ServerOptions } from "../../lib/server/server.ts";
@@ -94,6 +95,7 @@ export async function withServer(
     const events: ServerEvent[] = [];
     const waiting = new Set<() => void>();
     const server = await Server.start({
+      environment: systemEnvironment,
       hosts: ["127.0.0.1"],
       port: 0,
       folder: await PrivateFolder.open(path),
@@ -128,6 +130,8 @@ export const NO_RATE = {
   strangers: 64,
   strangersPerSource: 8,
   handshakesPerMinute: 0,
+  relayedPairs: 16,
+  relayRate: 0,
 };
 
 let lastSequence = 0n;

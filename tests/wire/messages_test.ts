@@ -19,7 +19,7 @@ Deno.test("every message is refused when cut at any length (F10)", () => {
   for (const { name, valid, roundTrip, openEnd } of samples) {
     for (const message of valid) {
       for (let length = 0; length < message.length; length++) {
-        if (openEnd && length >= 9) continue;
+        if (openEnd !== undefined && length >= openEnd) continue;
         const cut = message.subarray(0, length);
         assertRefuses(() => roundTrip(cut), "bad_frame", `${name} cut to ${length}`);
       }
@@ -29,7 +29,7 @@ Deno.test("every message is refused when cut at any length (F10)", () => {
 
 Deno.test("every message is refused with a byte left over (F9)", () => {
   for (const { name, valid, roundTrip, openEnd } of samples) {
-    if (openEnd) continue;
+    if (openEnd !== undefined) continue;
     for (const message of valid) {
       for (const extra of [0x00, 0x01, 0xff]) {
         const longer = concat([message, new Uint8Array([extra])]);
@@ -41,7 +41,7 @@ Deno.test("every message is refused with a byte left over (F9)", () => {
 
 Deno.test("every message is refused twice in a row", () => {
   for (const { name, valid, roundTrip, openEnd } of samples) {
-    if (openEnd) continue;
+    if (openEnd !== undefined) continue;
     for (const message of valid) {
       assertRefuses(() => roundTrip(concat([message, message])), "bad_frame", name);
     }

@@ -2,39 +2,73 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
-import { peerAck, peerHello, peerMessage, peerWelcome } from "../../lib/wire/peer_messages.ts";
-import { U64_MAX } from "./samples.ts";
+import {
+  ID_LENGTH,
+  LogKind,
+  peerAck,
+  peerHello,
+  peerMessage,
+  peerWelcome,
+} from "../../lib/wire/peer_messages.ts";
+import { standing, U64_MAX } from "./samples.ts";
 import { assertRefuses } from "./refusal.ts";
 
-Deno.test("peerHello names both and counts what is stored", () => {
-  const value = { from: "alice", to: "bob", have: U64_MAX };
-  const hex = "0005616c696365" + "0003626f62" + "ffffffffffffffff";
+/** `standing` on the wire. */
+const STANDING = "04".repeat(16) + "01" + "0020000000000001" + "05".repeat(16) +
+  "ffffffffffffffff" + "07".repeat(16);
+
+Deno.test("peerHello names both, then tells where the two logs stand", () => {
+  const value = { from: "alice", to: "bob", ...standing };
+  const hex = "0005616c696365" + "0003626f62" + STANDING;
   assertEquals(encodeHex(encode(peerHello, value)), hex);
   assertEquals(decode(peerHello, decodeHex(hex)), value);
 });
 
-Deno.test("peerHello refuses names beyond 32 bytes and names that are not UTF-8", () => {
-  const long = "x".repeat(33);
-  assertThrows(() => encode(peerHello, { from: long, to: "bob", have: 0n }), RangeError);
-  const counter = "0000000000000000";
-  const bob = "0003626f62";
-  assertRefuses(() => decode(peerHello, decodeHex("0021" + "78".repeat(33) + bob + counter)));
-  assertRefuses(() => decode(peerHello, decodeHex(bob + "0021" + "78".repeat(33) + counter)));
-  assertRefuses(() => decode(peerHello, decodeHex("0002c0af" + bob + counter)));
-  assertRefuses(() => decode(peerHello, decodeHex("0003eda080" + bob + counter)));
+Deno.test("peerWelcome is a standing alone", () => {
+  assertEquals(encodeHex(encode(peerWelcome, standing)), STANDING);
+  assertEquals(decode(peerWelcome, decodeHex(STANDING)), standing);
 });
 
-Deno.test("peerWelcome and peerAck are one counter", () => {
-  const hex = "0020000000000001";
-  assertEquals(decode(peerWelcome, decodeHex(hex)), { have: 2n ** 53n + 1n });
-  assertEquals(decode(peerAck, decodeHex(hex)), { number: 2n ** 53n + 1n });
+Deno.test("logs and messages have ids of 16 bytes, and the kinds of logs their numbers", () => {
+  assertEquals(ID_LENGTH, 16);
+  assertEquals(LogKind, { kept: 1, live: 2 });
+  for (const length of [0, 15, 17]) {
+    const wrong = new Uint8Array(length);
+    assertThrows(() => encode(peerWelcome, { ...standing, log: wrong }), RangeError);
+    assertThrows(() => encode(peerWelcome, { ...standing, readLog: wrong }), RangeError);
+    assertThrows(() => encode(peerWelcome, { ...standing, haveId: wrong }), RangeError);
+    assertThrows(() => encode(peerMessage, { type: "end", number: 1n, id: wrong }), RangeError);
+    const text = { number: 1n, id: wrong, written: 0n, content: new Uint8Array(0) };
+    assertThrows(() => encode(peerMessage, { type: "text", ...text }), RangeError);
+  }
+});
+
+Deno.test("peerHello refuses names beyond 32 bytes and names that are not UTF-8", () => {
+  const long = "x".repeat(33);
+  assertThrows(() => encode(peerHello, { from: long, to: "bob", ...standing }), RangeError);
+  const bob = "0003626f62";
+  assertEquals(decode(peerHello, decodeHex(bob + bob + STANDING)).from, "bob");
+  assertRefuses(() => decode(peerHello, decodeHex("0021" + "78".repeat(33) + bob + STANDING)));
+  assertRefuses(() => decode(peerHello, decodeHex(bob + "0021" + "78".repeat(33) + STANDING)));
+  assertRefuses(() => decode(peerHello, decodeHex("0002c0af" + bob + STANDING)));
+  assertRefuses(() => decode(peerHello, decodeHex("0003eda080" + bob + STANDING)));
+});
+
+Deno.test("peerAck is two counters, exact above 2^53", () => {
+  const hex = "0020000000000001" + "ffffffffffffffff";
+  const value = { stored: 2n ** 53n + 1n, read: U64_MAX };
+  assertEquals(encodeHex(encode(peerAck, value)), hex);
+  assertEquals(decode(peerAck, decodeHex(hex)), value);
+  assertRefuses(() => decode(peerAck, decodeHex("0020000000000001")));
 });
 
 Deno.test("peerMessage is text, bytes or an end, each with its number", () => {
   const messages = {
-    ["01" + "0000000000000001" + "61686f6a"]: {
+    ["01" + "0000000000000001" + "06".repeat(16) + "0000019000000002" + "61686f6a"]: {
       type: "text",
       number: 1n,
+      id: new Uint8Array(16).fill(6),
+      written: 0x19000000002n,
       content: encodeUtf8("ahoj"),
     },
     ["02" + "ffffffffffffffff" + "00ff"]: {
@@ -43,7 +77,11 @@ Deno.test("peerMessage is text, bytes or an end, each with its number", () => {
       content: decodeHex("00ff"),
     },
     ["02" + "0000000000000002"]: { type: "bytes", number: 2n, content: new Uint8Array(0) },
-    ["03" + "0000000000000003"]: { type: "end", number: 3n },
+    ["03" + "0000000000000003" + "06".repeat(16)]: {
+      type: "end",
+      number: 3n,
+      id: new Uint8Array(16).fill(6),
+    },
   } as const;
   for (const [hex, message] of Object.entries(messages)) {
     assertEquals(encodeHex(encode(peerMessage, message)), hex);
@@ -51,8 +89,11 @@ Deno.test("peerMessage is text, bytes or an end, each with its number", () => {
   }
 });
 
-Deno.test("peerMessage refuses unknown types and an end with content", () => {
-  for (const hex of ["", "00", "04", "ff", "03" + "0000000000000003" + "00", "0100000000000000"]) {
+Deno.test("peerMessage refuses unknown types, a text cut before its content, an end with content", () => {
+  const number = "0000000000000003", id = "06".repeat(16);
+  const bad = ["", "00", "04", "ff", "03" + number, "03" + number + id + "00"];
+  bad.push("01" + number.slice(2), "01" + number, "01" + number + id + "00".repeat(7));
+  for (const hex of bad) {
     assertRefuses(() => decode(peerMessage, decodeHex(hex)), "bad_frame", hex);
   }
 });

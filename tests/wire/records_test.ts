@@ -42,6 +42,7 @@ Deno.test("item numbers are those of the document", () => {
     close: 7,
     request: 8,
     response: 9,
+    relay: 10,
   });
 });
 

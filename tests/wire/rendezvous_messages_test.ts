@@ -3,6 +3,7 @@ import { concat } from "@std/bytes/concat";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import {
+  Capability,
   decodeServerRequest,
   decodeServerResponse,
   encodeServerRequest,
@@ -30,7 +31,7 @@ Deno.test("encodeServerRequest() writes a registration as the document has it", 
     advertised: ["10.0.0.7"],
   });
   const expected = "01" + "0005" + encodeHex(encodeUtf8("alice")) + "0003" +
-    encodeHex(encodeUtf8("bob")) + "9cb0" + "ffff" + "00000000" + "ffffffffffffffff" +
+    encodeHex(encodeUtf8("bob")) + "9cb0" + "ffff" + "00000005" + "ffffffffffffffff" +
     "01" + "040a000007";
   assertEquals(encodeHex(wire), expected);
 });
@@ -92,8 +93,53 @@ Deno.test("decodeServerResponse() refuses a seventh address to dial", () => {
   const seven = { ...introduction, addresses: many(7) };
   assertThrows(() => encodeServerResponse({ type: "introduction", ...seven }), RangeError);
   const none = encodeServerResponse({ type: "introduction", ...introduction, addresses: [] });
-  const wire = concat([none.subarray(0, -1), decodeHex("07" + "040a000001".repeat(7))]);
+  // Behind the addresses stand the endpoint to punch to and the relay's byte.
+  const tail = 1 + "04cb007109".length / 2 + 2 + 1;
+  const [head, end] = [none.subarray(0, -tail - 1), none.subarray(-tail)];
+  const taken = concat([head, decodeHex("06" + "040a000001".repeat(6)), end]);
+  assertEquals(decodeServerResponse(taken).type, "introduction");
+  const wire = concat([head, decodeHex("07" + "040a000001".repeat(7)), end]);
   assertRefuses(() => decodeServerResponse(wire));
+});
+
+Deno.test("encodeServerResponse() writes an introduction as the document has it", () => {
+  const wire = encodeServerResponse({
+    type: "introduction",
+    ...introduction,
+    bundle: decodeHex("aabb"),
+    addresses: ["203.0.113.9"],
+  });
+  const expected = "03" + "0003" + encodeHex(encodeUtf8("bob")) + "01".repeat(16) +
+    "02".repeat(32) + "ffffffff" + "0002aabb" + "9cb1" + "9cb2" + "01" + "04cb007109" +
+    "01" + "04cb007109" + "9cb2" + "01";
+  assertEquals(encodeHex(wire), expected);
+});
+
+Deno.test("decodeServerResponse() takes one endpoint to punch to at the most", () => {
+  const one = { host: "203.0.113.9", port: 40114 };
+  for (const punch of [[], [one]]) {
+    const response = { type: "introduction", ...introduction, punch } as const;
+    assertEquals(decodeServerResponse(encodeServerResponse(response)), response);
+  }
+  const two = { ...introduction, punch: [one, one] };
+  assertThrows(() => encodeServerResponse({ type: "introduction", ...two }), RangeError);
+  const none = encodeServerResponse({ type: "introduction", ...introduction, punch: [] });
+  const endpoint = "04cb0071099cb2";
+  const punched = (hex: string) => concat([none.subarray(0, -2), decodeHex(hex + "01")]);
+  assertEquals(
+    decodeServerResponse(punched("01" + endpoint)),
+    { type: "introduction", ...introduction },
+  );
+  assertRefuses(() => decodeServerResponse(punched("02" + endpoint + endpoint)));
+  assertRefuses(() => decodeServerResponse(punched("01" + endpoint.slice(2))));
+});
+
+Deno.test("capabilities have the bits of the document, and unknown ones are kept", () => {
+  assertEquals(Capability, { relay: 1, hidden: 2, punch: 4 });
+  for (const capabilities of [0, 7, 8, 0x80000000, 0xffffffff]) {
+    const wire = encodeServerRequest({ type: "register", ...registration, capabilities });
+    assertEquals(decodeServerRequest(wire).capabilities, capabilities);
+  }
 });
 
 Deno.test("decodeServerResponse() bounds the bundle and the reason", () => {

@@ -3,9 +3,18 @@ import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { handshakeLayouts, invitePreface, peerPreface } from "../../lib/wire/handshake_messages.ts";
 import { decode, encode, type Layout } from "../../lib/wire/layout.ts";
-import { peerAck, peerHello, peerMessage, peerWelcome } from "../../lib/wire/peer_messages.ts";
-import { closeLayout, decodeItems, encodeItems, ItemType } from "../../lib/wire/records.ts";
 import {
+  LogKind,
+  peerAck,
+  peerHello,
+  peerMessage,
+  peerWelcome,
+  type Standing,
+} from "../../lib/wire/peer_messages.ts";
+import { closeLayout, decodeItems, encodeItems, ItemType } from "../../lib/wire/records.ts";
+import { relayItem } from "../../lib/wire/relay_messages.ts";
+import {
+  Capability,
   decodeServerRequest,
   decodeServerResponse,
   encodeServerRequest,
@@ -23,8 +32,8 @@ export interface Sample {
   readonly valid: readonly Bytes[];
   /** Decodes and encodes again; throws `bad_frame`. */
   roundTrip(message: Bytes): Bytes;
-  /** Whether a cut or an extended message may be another valid one: it ends with an open field. */
-  readonly openEnd: boolean;
+  /** For messages that end with an open field, its offset: cut from there on, they are valid as well. */
+  readonly openEnd: number | undefined;
 }
 
 export const registration: Registration = {
@@ -32,7 +41,7 @@ export const registration: Registration = {
   wanted: "bob",
   receivePort: 40112,
   sendPort: 65535,
-  capabilities: 0,
+  capabilities: Capability.relay | Capability.punch,
   registrationSequence: U64_MAX,
   advertised: ["192.168.1.7", "2001:db8::7"],
 };
@@ -46,13 +55,24 @@ export const introduction: Introduction = {
   receivePort: 40113,
   sendPort: 40114,
   addresses: ["203.0.113.9", "10.0.0.9", "::1"],
+  punch: [{ host: "203.0.113.9", port: 40114 }],
+  relay: 1,
+};
+
+export const standing: Standing = {
+  log: new Uint8Array(16).fill(4),
+  kind: LogKind.kept,
+  first: 2n ** 53n + 1n,
+  readLog: new Uint8Array(16).fill(5),
+  have: U64_MAX,
+  haveId: new Uint8Array(16).fill(7),
 };
 
 function ofLayout<T>(
   name: string,
   layout: Layout<T>,
   values: readonly T[],
-  openEnd = false,
+  openEnd?: number,
 ): Sample {
   return {
     name,
@@ -66,7 +86,7 @@ function ofLayout<T>(
 function ofLength<T>(name: string, layout: Layout<T>, length: number): Sample {
   const valid = [Uint8Array.from({ length }, (_, i) => i & 0xff)];
   const roundTrip = (message: Bytes) => encode(layout, decode(layout, message));
-  return { name, valid, roundTrip, openEnd: false };
+  return { name, valid, roundTrip, openEnd: undefined };
 }
 
 /** Every decoder of the wire floor. */
@@ -79,7 +99,7 @@ export async function allSamples(): Promise<Sample[]> {
         encodeServerRequest({ type: "register", ...registration, advertised: [] }),
       ],
       roundTrip: (message) => encodeServerRequest(decodeServerRequest(message)),
-      openEnd: false,
+      openEnd: undefined,
     },
     {
       name: "server response",
@@ -98,6 +118,13 @@ export async function allSamples(): Promise<Sample[]> {
         }),
         encodeServerResponse({ type: "introduction", ...introduction }),
         encodeServerResponse({
+          type: "introduction",
+          ...introduction,
+          addresses: [],
+          punch: [],
+          relay: 0,
+        }),
+        encodeServerResponse({
           type: "suiteMismatch",
           peerName: "bob",
           peerSuite: 2,
@@ -105,7 +132,7 @@ export async function allSamples(): Promise<Sample[]> {
         }),
       ],
       roundTrip: (message) => encodeServerResponse(decodeServerResponse(message)),
-      openEnd: false,
+      openEnd: undefined,
     },
     {
       name: "record items",
@@ -113,22 +140,51 @@ export async function allSamples(): Promise<Sample[]> {
         encodeItems([{ type: ItemType.ping, body: new Uint8Array(0) }]),
         encodeItems([
           { type: ItemType.message, body: encodeUtf8("hello") },
-          { type: ItemType.ack, body: new Uint8Array(8) },
+          { type: ItemType.ack, body: new Uint8Array(16) },
         ]),
         encodeItems([{ type: ItemType.message, body: new Uint8Array(60).fill(7) }]),
       ],
       roundTrip: (inner) => encodeItems(decodeItems(inner)),
-      openEnd: false,
+      openEnd: undefined,
     },
     ofLayout("close", closeLayout, [{ code: 0, lastSent: 7n, lastStored: U64_MAX }]),
-    ofLayout("peer hello", peerHello, [{ from: "alice", to: "bob", have: U64_MAX }]),
-    ofLayout("peer welcome", peerWelcome, [{ have: 0n }]),
-    ofLayout("peer ack", peerAck, [{ number: 2n ** 53n + 1n }]),
-    ofLayout("peer end", peerMessage, [{ type: "end", number: 3n }]),
-    ofLayout("peer message", peerMessage, [
-      { type: "text", number: U64_MAX, content: encodeUtf8("ahoj") },
+    ofLayout("peer hello", peerHello, [{ from: "alice", to: "bob", ...standing }]),
+    ofLayout("peer welcome", peerWelcome, [
+      standing,
+      {
+        ...standing,
+        kind: LogKind.live,
+        first: 1n,
+        readLog: new Uint8Array(16),
+        have: 0n,
+        haveId: new Uint8Array(16),
+      },
+    ]),
+    ofLayout("peer ack", peerAck, [{ stored: 2n ** 53n + 1n, read: U64_MAX }]),
+    ofLayout("peer end", peerMessage, [{
+      type: "end",
+      number: 3n,
+      id: new Uint8Array(16).fill(6),
+    }]),
+    ofLayout("peer text", peerMessage, [{
+      type: "text",
+      number: U64_MAX,
+      id: new Uint8Array(16).fill(6),
+      written: 2n ** 53n + 1n,
+      content: encodeUtf8("ahoj"),
+    }], 33),
+    ofLayout("peer bytes", peerMessage, [
       { type: "bytes", number: 1n, content: new Uint8Array(0) },
-    ], true),
+      { type: "bytes", number: 2n, content: encodeUtf8("ahoj") },
+    ], 9),
+    ofLayout("relay credit and close", relayItem, [
+      { type: "credit", stream: 0xffffffff, count: 0x80000000 },
+      { type: "close", stream: 1 },
+    ]),
+    ofLayout("relay data", relayItem, [
+      { type: "data", stream: 7, content: encodeUtf8("ahoj") },
+      { type: "data", stream: 7, content: new Uint8Array(0) },
+    ], 5),
     ofLayout("peer preface", peerPreface, [{
       rendezvousId: new Uint8Array(16).fill(1),
       generation: 7,

@@ -1,0 +1,165 @@
+/** `cifra history`: what was said, from the disk; also while `connect` is running. */
+import { encodeUtf8 } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import { isName, requireName, SERVER_NAME } from "../services/names.ts";
+import type { HistoryEntry } from "../store/message_store.ts";
+import { readHistory } from "../store/sqlite_messages.ts";
+import { defaultStateFolder } from "../store/state_folder.ts";
+import { parseOptions } from "./args.ts";
+import { sanitize } from "./sanitize.ts";
+import type { Terminal } from "./terminal.ts";
+
+export const HISTORY_HELP = `cifra history: what was said, as it is kept on this machine
+
+Usage: cifra history [options]
+
+  --with NAME           only what was said with this person (default: with everybody)
+  --name NAME           whose history; needed when there are several profiles
+  --search TEXT         only messages with this text in them; upper and lower case are the same
+  --state DIR           where keys and messages are (default: the state folder of this user)
+  --json                one JSON object per line on stdout
+
+Times are those of whoever wrote the message. What the other side does not have yet is marked (queued).
+
+Example:
+  cifra history --with bob --search dinner
+`;
+
+interface HistoryOptions {
+  readonly peer: string | undefined;
+  readonly name: string | undefined;
+  readonly search: string | undefined;
+  readonly state: string | undefined;
+}
+
+/** Results are written in pieces of about this many bytes. */
+const PIECE = 64 * 1024;
+
+/** Reads the arguments of `history`; throws `usage` and `bad_name`. */
+export function parseHistory(args: readonly string[]): HistoryOptions {
+  const given = parseOptions(args, {
+    flags: ["json", "help"],
+    values: ["with", "name", "search", "state"],
+  });
+  const peer = given.value("with"), name = given.value("name");
+  if (peer !== undefined && peer !== SERVER_NAME) requireName(peer);
+  if (name !== undefined) requireName(name);
+  return { peer, name, search: given.value("search"), state: given.value("state") };
+}
+
+/** Prints the history; returns the exit code, which is 0 also when there is none. */
+export async function history(args: readonly string[], terminal: Terminal): Promise<number> {
+  const options = parseHistory(args);
+  const environment = (name: string) => Deno.env.get(name);
+  const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
+  const name = await chooseProfile(`${state}/profiles`, options.name);
+  const entries = readHistory(`${state}/profiles/${name}`, options);
+  const lines = terminal.json ? jsonLines(entries) : textLines(entries, name, options.peer);
+  const found = await print(lines, terminal);
+  // With --json no line is answer enough.
+  if (!found) terminal.say(nothing(name, options));
+  return 0;
+}
+
+/** The profile called `name`, or the only one there is; throws `local` and `usage`. */
+async function chooseProfile(folder: string, name: string | undefined): Promise<string> {
+  const names: string[] = [];
+  try {
+    for await (const entry of Deno.readDir(folder)) {
+      if (entry.isDirectory && isName(entry.name)) names.push(entry.name);
+    }
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) {
+      throw new CifraError("local", `Cannot read the folder ${folder}`, { cause });
+    }
+  }
+  const known = names.length === 0 ? "there are none" : `there are ${names.sort().join(", ")}`;
+  if (name !== undefined) {
+    if (names.includes(name)) return name;
+    throw new CifraError("local", `There is no profile ${name} in ${folder}; ${known}`, {
+      hint: "choose another one with --name, or another folder with --state",
+    });
+  }
+  if (names.length === 1) return names[0]!;
+  if (names.length === 0) {
+    throw new CifraError("local", `There is no profile in ${folder}`, {
+      hint: "choose another folder with --state, or make a profile with cifra connect",
+    });
+  }
+  throw new CifraError("usage", `There are several profiles: ${names.join(", ")}`, {
+    hint: `say which: cifra history --name ${names[0]}`,
+  });
+}
+
+/** One line for a person, or several: those that go on are indented, so that none can pass for another's. */
+function* textLines(
+  entries: Iterable<HistoryEntry>,
+  name: string,
+  onlyPeer: string | undefined,
+): Iterable<string> {
+  for (const { peer, direction, written, text, state } of entries) {
+    const other = sanitize(peer);
+    const to = onlyPeer === undefined ? ` to ${other}` : "";
+    const who = direction === "received" ? other : `${name}${to}`;
+    const mark = state === "queued" ? " (queued)" : "";
+    yield `${localTime(written)} ${who}${mark}: ${sanitize(text).replaceAll("\n", "\n    ")}`;
+  }
+}
+
+function* jsonLines(entries: Iterable<HistoryEntry>): Iterable<string> {
+  for (const { peer, direction, number, written, text, state } of entries) {
+    const time = new Date(written).toISOString();
+    yield JSON.stringify({
+      event: "history",
+      peer,
+      direction,
+      number: Number(number),
+      time,
+      text,
+      state,
+    });
+  }
+}
+
+/** Such as `2026-11-21 10:03`, by the clock on the wall here. */
+function localTime(written: number): string {
+  const date = new Date(written);
+  const two = (part: number) => String(part).padStart(2, "0");
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
+/** Prints until the end, or until the reader of our stdout has had enough. Whether there was anything. */
+async function print(lines: Iterable<string>, terminal: Terminal): Promise<boolean> {
+  let piece = "";
+  let found = false;
+  try {
+    for (const line of linesOrNone(lines)) {
+      found = true;
+      piece += `${line}\n`;
+      if (piece.length < PIECE) continue;
+      await terminal.write(encodeUtf8(piece));
+      piece = "";
+    }
+    await terminal.write(encodeUtf8(piece));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+  return found;
+}
+
+/** A profile that has never talked has no file of messages yet. */
+function* linesOrNone(lines: Iterable<string>): Iterable<string> {
+  try {
+    yield* lines;
+  } catch (error) {
+    const missing = error instanceof CifraError && error.cause instanceof Deno.errors.NotFound;
+    if (!missing) throw error;
+  }
+}
+
+function nothing(name: string, { peer, search }: HistoryOptions): string {
+  const withPeer = peer === undefined ? "" : ` with ${peer}`;
+  const about = search === undefined ? "" : `, with "${sanitize(search)}" in it`;
+  return `nothing is kept of what ${name} said${withPeer}${about}`;
+}

@@ -1,0 +1,154 @@
+/** A program that talks in lines: each line of stdin is a message, each line of stdout an event. */
+import type { PeerEvent } from "../client/incoming.ts";
+import type { Delivery } from "../client/peer_link.ts";
+import type { Status } from "../client/conversation.ts";
+import type { Bytes } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import { TEXT_LIMIT } from "../limits.ts";
+import { CloseCode } from "../wire/records.ts";
+import { aborted } from "./signals.ts";
+import { readStdin } from "./stdin.ts";
+import type { Outcome, Talk, Talker } from "./talk.ts";
+
+/** A conversation as JSON lines. */
+export class JsonLines implements Talker {
+  readonly #talk: Talk;
+  readonly #decoder = new TextDecoder();
+  /** One for the whole stream: a character may begin in one piece and end in the next. */
+  readonly #peerDecoder = new TextDecoder();
+  #partial = "";
+  #skipping = false;
+  #told: Delivery;
+  /** Resolved when the other side has nothing more to say, or has left. */
+  #peerDone = Promise.withResolvers<void>();
+
+  constructor(talk: Talk) {
+    this.#talk = talk;
+    this.#told = talk.link.delivery;
+  }
+
+  onStatus(status: Status): void {
+    if (status.type === "left") this.#peerDone.resolve();
+    if (status.type === "connected" && status.again) this.#peerDone = Promise.withResolvers();
+  }
+
+  onDelivery(delivery: Delivery): void {
+    const { terminal } = this.#talk;
+    for (let number = this.#told.queued; number < delivery.queued;) {
+      terminal.emit({ event: "queued", number: Number(++number) });
+    }
+    for (const state of ["sent", "stored", "read"] as const) {
+      if (delivery[state] <= this.#told[state]) continue;
+      terminal.emit({ event: state, number: Number(delivery[state]) });
+    }
+    this.#told = delivery;
+  }
+
+  abandon(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async run(): Promise<Outcome> {
+    const { link, interrupted, leave } = this.#talk;
+    const input = readStdin((piece) => this.#sendLines(piece), () => this.#endLines());
+    const listening = this.#listen();
+    const said = input.done.then(() => link.settled()).then(() => this.#awaitPeer());
+    said.catch(() => {});
+    try {
+      const outcome = await Promise.race([
+        said.then(() => "finished" as const),
+        aborted(interrupted).then(() => "interrupted" as const),
+        input.failed,
+      ]);
+      await leave();
+      await listening;
+      return outcome;
+    } catch (error) {
+      await leave(CloseCode.failed);
+      throw error;
+    } finally {
+      input.stop();
+    }
+  }
+
+  async #awaitPeer(): Promise<void> {
+    // The promise may be replaced while it is awaited, when the other side comes back.
+    let seen: PromiseWithResolvers<void>;
+    do {
+      seen = this.#peerDone;
+      await seen.promise;
+    } while (seen !== this.#peerDone);
+  }
+
+  async #listen(): Promise<void> {
+    const { link } = this.#talk;
+    for await (const event of link.events()) {
+      this.#show(event);
+      link.taken(event);
+    }
+  }
+
+  #show(event: PeerEvent): void {
+    const { terminal, peerName } = this.#talk;
+    switch (event.type) {
+      case "text": {
+        const { number, text, written, recovered } = event;
+        return terminal.emit({
+          event: "message",
+          from: peerName,
+          number: Number(number),
+          text,
+          ...(written > 0 && { written: new Date(written).toISOString() }),
+          ...(recovered && { recovered }),
+        });
+      }
+      case "bytes": {
+        const text = this.#peerDecoder.decode(event.bytes, { stream: true });
+        const number = Number(event.number);
+        return terminal.emit({ event: "message", from: peerName, number, text });
+      }
+      case "end":
+        this.#peerDone.resolve();
+        return terminal.emit({ event: "peer-ended" });
+      case "gap":
+        return terminal.emit({ event: "gap", from: Number(event.from), to: Number(event.to) });
+      case "restarted":
+        return terminal.emit({ event: "peer-restarted" });
+    }
+  }
+
+  async #sendLines(piece: Bytes): Promise<void> {
+    const lines = (this.#partial + this.#decoder.decode(piece, { stream: true })).split("\n");
+    this.#partial = lines.pop()!;
+    const sending: Promise<void>[] = [];
+    for (const line of lines) {
+      if (!this.#skipping) sending.push(this.#send(line));
+      this.#skipping = false;
+    }
+    if (this.#partial.length > TEXT_LIMIT) {
+      // Too long already, and it may never end: told once, and not kept.
+      if (!this.#skipping) sending.push(this.#send(this.#partial));
+      this.#skipping = true;
+      this.#partial = "";
+    }
+    // Together: what comes in one piece shares a commit.
+    await Promise.all(sending);
+  }
+
+  async #endLines(): Promise<void> {
+    if (this.#partial !== "" && !this.#skipping) await this.#send(this.#partial);
+    await this.#talk.link.sendEnd();
+  }
+
+  /** A line that cannot be sent is told and left out; those after it still go. */
+  async #send(line: string): Promise<void> {
+    const { link, terminal, hurry } = this.#talk;
+    try {
+      await link.sendText(line);
+      if (!link.isAttached) hurry();
+    } catch (error) {
+      if (!(error instanceof CifraError)) throw error;
+      terminal.fail(error);
+    }
+  }
+}

@@ -1,0 +1,123 @@
+/** What happens to a connection, in words for people and as events for programs. */
+import { encodeHex } from "@std/encoding/hex";
+import type { Status } from "../client/conversation.ts";
+import type { Path } from "../client/meeting_point.ts";
+import { formatFingerprint } from "../crypto/identity.ts";
+import { SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
+import { formatEndpoint } from "../wire/address.ts";
+import { sanitize } from "./sanitize.ts";
+import type { JsonEvent } from "./terminal.ts";
+
+/** `direct 10.0.0.7:40112, dialled by us`, `relay through the server`. */
+export function describePath(path: Path, peerName: string): string {
+  switch (path.type) {
+    case "direct":
+      return `direct ${formatEndpoint(path.remote)}, dialled by ${
+        path.dialledBy === "us" ? "us" : peerName
+      }`;
+    case "punched":
+      return `direct ${formatEndpoint(path.remote)}, punched through from both sides`;
+    case "relay":
+      return "relay through the server, which cannot read it";
+  }
+}
+
+function pathJson(path: Path): Readonly<Record<string, unknown>> {
+  return {
+    path: path.type,
+    ...("remote" in path && { remote: formatEndpoint(path.remote) }),
+    ...("dialledBy" in path && { dialledBy: path.dialledBy }),
+  };
+}
+
+/** One status for people, and for programs. */
+export function describeStatus(
+  status: Status,
+  peerName: string,
+  suite: SuiteName,
+): readonly [string, JsonEvent] {
+  switch (status.type) {
+    case "registered": {
+      const { title, observed, ports } = status;
+      const server = formatEndpoint(status.server);
+      const ours = ports
+        ? `receive port ${ports.receivePort}, send port ${ports.sendPort}`
+        : "no ports of our own";
+      return [
+        `connected to "${title}" at ${server}; ${ours}`,
+        { event: "registered", server, title, observed: formatEndpoint(observed), ...ports },
+      ];
+    }
+    case "waiting":
+      return [`waiting for ${peerName}`, { event: "waiting", for: peerName }];
+    case "suite-mismatch": {
+      const [theirs, ours] = [suiteOf(status.peerSuite), suiteOf(status.yourSuite)];
+      return [
+        `${peerName} is here with the suite ${theirs} and you with ${ours}: ` +
+        "one of you has to change --suite; still waiting",
+        { event: "suite-mismatch", peer: peerName, theirSuite: theirs, yourSuite: ours },
+      ];
+    }
+    case "connected": {
+      const { path, again, fingerprint, sessionId } = status;
+      return [
+        `connected to ${peerName}${again ? " again" : ""}: ${
+          describePath(path, peerName)
+        }, ${suite}`,
+        {
+          event: "connected",
+          to: peerName,
+          again,
+          ...pathJson(path),
+          suite,
+          fingerprint: formatFingerprint(fingerprint),
+          session: encodeHex(sessionId),
+        },
+      ];
+    }
+    case "moved":
+      return [
+        `now connected: ${describePath(status.path, peerName)}`,
+        { event: "moved", ...pathJson(status.path) },
+      ];
+    case "lost": {
+      const { code, message } = status.error;
+      return [
+        `the connection to ${peerName} is lost (${lowerFirst(sanitize(message))}); ` +
+        "connecting again, nothing is lost meanwhile",
+        { event: "lost", code, message },
+      ];
+    }
+    case "left":
+      return [
+        status.failed ? `${peerName}'s program has failed` : `${peerName} left`,
+        { event: "peer-left", failed: status.failed },
+      ];
+    case "server-lost": {
+      const { error: { code, message }, retryIn } = status;
+      const seconds = Math.max(1, Math.round(retryIn / 1000));
+      return [
+        `no connection to the server (${lowerFirst(sanitize(message))}); next try in ${seconds} s`,
+        { event: "server-lost", code, message, retryIn: Math.round(retryIn) },
+      ];
+    }
+    case "no-way": {
+      const failures = status.failures.map((line) => sanitize(line));
+      const tried = failures.map((line) => `\n   ${line}`).join("");
+      return [
+        `no way to ${peerName} works yet; trying on${tried || ", by the relay alone"}\n` +
+        "   one of the two machines must accept connections on its receive port, " +
+        "or both must allow the relay",
+        { event: "no-way", failures },
+      ];
+    }
+  }
+}
+
+function suiteOf(id: number): string {
+  return SUITE_NAMES[id - 1] ?? `number ${id}`;
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}

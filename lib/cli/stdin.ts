@@ -1,0 +1,54 @@
+/** Reading standard input to its end, piece by piece, no faster than it is taken. */
+import type { Bytes } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+
+const BUFFER = 256 * 1024;
+
+/** A reading of stdin. */
+export interface Reading {
+  /** Resolves when stdin has ended and all of it is taken. */
+  readonly done: Promise<void>;
+  /** Rejects when stdin cannot be read, or what was read cannot be taken; never resolves. */
+  readonly failed: Promise<never>;
+  /** Whether something was read that is not taken yet. */
+  readonly isTaking: () => boolean;
+  readonly stop: () => void;
+}
+
+/** Hands each piece to `onPiece`, and waits for it; the piece is valid until then. */
+export function readStdin(
+  onPiece: (piece: Bytes) => Promise<void>,
+  onEnd: () => Promise<unknown>,
+): Reading {
+  let stopped = false;
+  let taking = false;
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
+  const done = (async () => {
+    const buffer = new Uint8Array(BUFFER);
+    try {
+      for (;;) {
+        const count = await Deno.stdin.read(buffer).catch((cause) => {
+          throw new CifraError("local", "Cannot read standard input", { cause });
+        });
+        if (stopped) return;
+        if (count === null) break;
+        taking = true;
+        await onPiece(buffer.subarray(0, count));
+        taking = false;
+      }
+      await onEnd();
+    } catch (error) {
+      if (!stopped) failed.reject(error);
+      throw error;
+    }
+  })();
+  // Whoever waits for it also waits for `failed`.
+  done.catch(() => {});
+  return {
+    done,
+    failed: failed.promise,
+    isTaking: () => taking,
+    stop: () => void (stopped = true),
+  };
+}

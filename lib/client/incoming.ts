@@ -1,0 +1,336 @@
+/**
+ * The messages that the other side writes: stored before they are acknowledged, shown once, in order,
+ * and never missing without a word. Those of a byte stream are not stored but held until they are taken.
+ */
+import { type Bytes, decodeUtf8 } from "../bytes.ts";
+import { timingSafeEqual } from "../crypto/platform.ts";
+import { CifraError } from "../errors.ts";
+import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../limits.ts";
+import type {
+  ConversationKey,
+  KeptMessage,
+  MessageStore,
+  Unshown,
+} from "../store/message_store.ts";
+import { badFrame } from "../wire/layout.ts";
+import { ID_LENGTH, LogKind, type PeerMessage, type Standing } from "../wire/peer_messages.ts";
+
+const NO_LOG = new Uint8Array(ID_LENGTH);
+const NO_ID = new Uint8Array(ID_LENGTH);
+const NOTHING = new Uint8Array(0);
+/** Tag and number in front of every message on the wire. */
+const MESSAGE_HEADER_LENGTH = 9;
+/** Stored messages read from disk at a time. */
+const PAGE = 256;
+
+/** What the other side does, in order. Each is to be followed by `taken`. */
+export type PeerEvent =
+  | {
+    readonly type: "text";
+    readonly number: bigint;
+    readonly text: string;
+    /** Milliseconds since 1970, by the writer's clock; 0 when it did not say. */
+    readonly written: number;
+    /**
+     * It was stored by a program that ended before it could say that it showed the message. It may have
+     * been seen, and is shown once more rather than not at all.
+     */
+    readonly recovered: boolean;
+  }
+  | { readonly type: "bytes"; readonly number: bigint; readonly bytes: Bytes }
+  /** Its program has nothing more to say, for now. */
+  | { readonly type: "end"; readonly number: bigint }
+  /** Messages that were stored here once, or on a lost copy of this profile, and are no longer there. */
+  | { readonly type: "gap"; readonly from: bigint; readonly to: bigint }
+  /** Its program has begun anew; the rest of an unfinished byte stream will not come. */
+  | { readonly type: "restarted" };
+
+/** The log that is being read. */
+interface Reading {
+  readonly log: Bytes;
+  readonly kind: LogKind;
+  /** The last message that has come, and for a kept log is on disk. */
+  have: bigint;
+  /** Its id; zeros when it has none, or is not known. */
+  haveId: Bytes;
+  /** The last message that was shown or, of a byte stream, handed on. */
+  read: bigint;
+  /** Whether something of an unfinished stream has come. */
+  underWay: boolean;
+}
+
+/** An event of a live log, with what it weighs, or word that the store has something to show. */
+type Queued =
+  | { readonly event: PeerEvent; readonly reading: Reading | undefined; readonly size: number }
+  /** Up to this place; what was stored later may stand behind other events. */
+  | { readonly storedUpTo: number };
+
+/** Where an event that was given out came from. */
+interface Origin {
+  readonly reading: Reading | undefined;
+  readonly size: number;
+  /** For a stored one: the log it stands in. */
+  readonly log: Bytes | undefined;
+}
+
+/** All that comes from one person. */
+export class Incoming {
+  readonly #store: MessageStore | undefined;
+  readonly #key: ConversationKey;
+  readonly #queue: Queued[] = [];
+  readonly #origins = new WeakMap<PeerEvent, Origin>();
+  readonly #recoveredUpTo: number;
+  #page: Unshown[] = [];
+  #place = 0;
+  #reading: Reading | undefined;
+  #bytesHeld = 0;
+  #closed = false;
+  #news: PromiseWithResolvers<void> | undefined;
+
+  /** Without a store nothing is kept, as when one talks to a server. */
+  constructor(store: MessageStore | undefined, key: ConversationKey) {
+    this.#store = store;
+    this.#key = key;
+    this.#recoveredUpTo = store?.lastPlace() ?? 0;
+    if (store) this.#queue.push({ storedUpTo: this.#recoveredUpTo });
+  }
+
+  /** Everything up to here is safe here. */
+  get stored(): bigint {
+    const { kind, have, read } = this.#reading ?? { kind: LogKind.kept, have: 0n, read: 0n };
+    return kind === LogKind.kept ? have : read;
+  }
+
+  /** Everything up to here was shown, or handed on. */
+  get read(): bigint {
+    return this.#reading?.read ?? 0n;
+  }
+
+  /** The last message that has come. */
+  get have(): bigint {
+    return this.#reading?.have ?? 0n;
+  }
+
+  /** For our hello: how far we have read, in `theirLog` if it is known, otherwise in the log read last. */
+  standing(theirLog?: Bytes): Pick<Standing, "readLog" | "have" | "haveId"> {
+    const reading = this.#reading;
+    if (reading && (!theirLog || timingSafeEqual(reading.log, theirLog))) {
+      return { readLog: reading.log, have: reading.have, haveId: reading.haveId };
+    }
+    const kept = this.#store?.incoming(this.#key, theirLog);
+    if (!kept) return { readLog: NO_LOG, have: 0n, haveId: NO_ID };
+    return { readLog: kept.log, have: kept.have, haveId: kept.haveId ?? NO_ID };
+  }
+
+  /** The other side has said which log it goes on with. Throws `bad_frame`, `local`. */
+  async begin({ log, kind, first }: Pick<Standing, "log" | "kind" | "first">): Promise<void> {
+    if (kind !== LogKind.kept && kind !== LogKind.live) throw badFrame(`unknown log ${kind}`);
+    if (first < 1n) throw badFrame("messages are numbered from 1");
+    const previous = this.#reading;
+    if (!previous || previous.kind !== kind || !timingSafeEqual(previous.log, log)) {
+      if (previous?.underWay) this.#tell({ type: "restarted" });
+      const kept = kind === LogKind.kept ? this.#store?.incoming(this.#key, log) : undefined;
+      const { have, haveId = NO_ID, shown: read } = kept ?? { have: 0n, shown: 0n };
+      this.#reading = { log, kind, have, haveId, read, underWay: false };
+    }
+    const reading = this.#reading!;
+    if (first <= reading.have + 1n) return;
+    // The other side keeps only what we have not stored: this much we had, and lost.
+    if (kind === LogKind.kept) await this.#store?.skip(this.#key, log, first);
+    // Told when it is on disk, so once; another channel may have come as far in the meantime.
+    if (first <= reading.have + 1n) return;
+    this.#tell({ type: "gap", from: reading.have + 1n, to: first - 1n });
+    reading.have = first - 1n;
+    reading.haveId = NO_ID;
+    if (kind === LogKind.live) this.#tell({ type: "restarted" });
+  }
+
+  /**
+   * Takes messages as they come, and resolves when they are safe: on disk, or in memory those of a
+   * stream; to whether any was new. What is here already is passed over. Throws `bad_state` on a gap,
+   * `bad_frame` on what is no text, `limit` on a flood, `local` when they cannot be stored: then they must
+   * not be acknowledged.
+   */
+  async take(messages: readonly PeerMessage[]): Promise<boolean> {
+    const reading = this.#reading;
+    if (!reading) throw outOfTurn();
+    const fresh = messages.filter(({ number }) => number > reading.have);
+    if (fresh.length === 0) return false;
+    fresh.forEach(({ number }, i) => {
+      if (number !== reading.have + 1n + BigInt(i)) throw outOfTurn();
+    });
+    if (reading.kind === LogKind.kept && this.#store) await this.#keep(this.#store, reading, fresh);
+    else this.#hold(reading, fresh);
+    this.#wake();
+    return true;
+  }
+
+  async #keep(
+    store: MessageStore,
+    reading: Reading,
+    messages: readonly PeerMessage[],
+  ): Promise<void> {
+    const kept = messages.map(toKept);
+    await store.receive(this.#key, reading.log, kept);
+    const last = kept.at(-1)!;
+    if (last.number > reading.have) {
+      reading.have = last.number;
+      reading.haveId = last.id;
+    }
+    const newest = this.#queue.at(-1);
+    if (newest && "storedUpTo" in newest) this.#queue.pop();
+    this.#queue.push({ storedUpTo: store.lastPlace() });
+  }
+
+  #hold(reading: Reading, messages: readonly PeerMessage[]): void {
+    for (const message of messages) {
+      const event = toEvent(message, false);
+      const size = wireLength(message);
+      // An honest sender stops at the window; what it sent before our acknowledgement may be on the way.
+      if (this.#bytesHeld + size > 2 * CONVERSATION_WINDOW) {
+        throw new CifraError("limit", "The other side sends more than was asked for");
+      }
+      this.#bytesHeld += size;
+      reading.have = message.number;
+      reading.haveId = "id" in message ? message.id : NO_ID;
+      reading.underWay = message.type !== "end";
+      this.#queue.push({ event, reading, size });
+    }
+  }
+
+  /** The next event; undefined when there is none and `close` was called. */
+  async next(): Promise<PeerEvent | undefined> {
+    for (;;) {
+      const event = this.#shift();
+      if (event || this.#closed) return event;
+      this.#news ??= Promise.withResolvers();
+      await this.#news.promise;
+    }
+  }
+
+  #shift(): PeerEvent | undefined {
+    for (;;) {
+      const head = this.#queue[0];
+      if (head === undefined) return undefined;
+      if ("event" in head) {
+        this.#queue.shift();
+        this.#origins.set(head.event, { ...head, log: undefined });
+        return head.event;
+      }
+      if (this.#page.length === 0) {
+        this.#page = [...this.#store!.unshown(this.#key, this.#place, PAGE)];
+      }
+      const [stored] = this.#page;
+      if (!stored || stored.place > head.storedUpTo) {
+        this.#queue.shift();
+        continue;
+      }
+      this.#page.shift();
+      this.#place = stored.place;
+      const { log, message } = stored;
+      const event = toEvent(toPeerMessage(message), stored.place <= this.#recoveredUpTo);
+      this.#origins.set(event, { reading: undefined, size: 0, log });
+      return event;
+    }
+  }
+
+  /** The program is done with this event, and with all before it. */
+  taken(event: PeerEvent): void {
+    const origin = this.#origins.get(event);
+    if (!origin || !("number" in event)) return;
+    this.#bytesHeld -= origin.size;
+    const { log } = origin;
+    if (log) this.#store!.shown(this.#key, log, event.number);
+    const reading = log && this.#reading && timingSafeEqual(log, this.#reading.log)
+      ? this.#reading
+      : origin.reading;
+    if (reading && event.number > reading.read) reading.read = event.number;
+  }
+
+  /** Nothing more will come: `next` gives what is there, and then undefined. */
+  close(): void {
+    this.#closed = true;
+    this.#wake();
+  }
+
+  #tell(event: PeerEvent): void {
+    this.#queue.push({ event, reading: undefined, size: 0 });
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#news?.resolve();
+    this.#news = undefined;
+  }
+}
+
+/** Checked before it is stored: what does not decode must not be acknowledged. */
+function toKept(message: PeerMessage): KeptMessage {
+  const { type, number } = message;
+  switch (type) {
+    case "text": {
+      const { id, content } = message;
+      requireText(content);
+      return { type, number, id, written: displayTime(message.written), content };
+    }
+    case "end":
+      return { type, number, id: message.id, written: 0, content: NOTHING };
+    case "bytes":
+      throw badFrame("a byte stream is not kept");
+  }
+}
+
+function toPeerMessage({ type, number, id, written, content }: KeptMessage): PeerMessage {
+  return type === "end"
+    ? { type, number, id }
+    : { type, number, id, written: BigInt(written), content };
+}
+
+function toEvent(message: PeerMessage, recovered: boolean): PeerEvent {
+  const { type, number } = message;
+  switch (type) {
+    case "text": {
+      const written = displayTime(message.written);
+      return { type, number, text: requireText(message.content), written, recovered };
+    }
+    case "bytes":
+      return { type, number, bytes: compact(message.content) };
+    case "end":
+      return { type, number };
+  }
+}
+
+/** What a message weighs, as its sender counts it; else messages without content would weigh nothing. */
+function wireLength(message: PeerMessage): number {
+  switch (message.type) {
+    case "text":
+      return MESSAGE_HEADER_LENGTH + ID_LENGTH + 8 + message.content.length;
+    case "bytes":
+      return MESSAGE_HEADER_LENGTH + message.content.length;
+    case "end":
+      return MESSAGE_HEADER_LENGTH + ID_LENGTH;
+  }
+}
+
+/** A view of a record keeps all of the record in memory: a small one is worth a copy. */
+function compact(content: Bytes): Bytes {
+  return 2 * content.length < content.buffer.byteLength ? content.slice() : content;
+}
+
+/** A clock that is far off is still a clock; a number that no date has is none. */
+function displayTime(written: bigint): number {
+  return written > 8_640_000_000_000_000n ? 0 : Number(written);
+}
+
+function requireText(content: Bytes): string {
+  if (content.length > TEXT_LIMIT) throw badFrame("a text is too long");
+  try {
+    return decodeUtf8(content);
+  } catch {
+    throw badFrame("a text is not UTF-8");
+  }
+}
+
+function outOfTurn(): CifraError {
+  return new CifraError("bad_state", "The other side said something out of turn");
+}

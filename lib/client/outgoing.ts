@@ -1,0 +1,196 @@
+/**
+ * The messages that this side writes, numbered from 1, until the other side has stored them. A chat keeps
+ * them on disk, so that they outlive the program; a byte stream holds a window of them in memory.
+ */
+import type { Bytes } from "../bytes.ts";
+import { type Random, timingSafeEqual } from "../crypto/platform.ts";
+import type {
+  ConversationKey,
+  KeptMessage,
+  MessageStore,
+  NewMessage,
+  OutgoingState,
+} from "../store/message_store.ts";
+import { encode } from "../wire/layout.ts";
+import { ID_LENGTH, LogKind, peerMessage } from "../wire/peer_messages.ts";
+
+/** A message ready for the wire. */
+export interface OutgoingMessage {
+  readonly number: bigint;
+  /** The body of its item. */
+  readonly body: Bytes;
+}
+
+/** What a conversation needs to know of either kind of log. */
+export interface Outgoing {
+  /** 16 bytes that name the log. */
+  readonly log: Bytes;
+  readonly kind: LogKind;
+  /** The last message; 0 when there is none. */
+  readonly last: bigint;
+  /** Everything up to here is safe over there. */
+  readonly stored: bigint;
+  /** Everything up to here was shown over there. */
+  readonly read: bigint;
+  /** Messages from `from` on, in order, at least one if there is one, until `byteLimit` is reached. */
+  messages(from: bigint, byteLimit: number): readonly OutgoingMessage[];
+  /** The other side has stored and read this much; less than before changes nothing. */
+  acknowledge(stored: bigint, read: bigint): void;
+  /**
+   * Whether the other side can have the message of this number and this id from us. False when it is none
+   * of ours: then the other side has another log of this name. A live log, of which there is one copy,
+   * goes by the number alone.
+   */
+  has(number: bigint, id: Bytes): boolean;
+  /**
+   * The other side has another idea of this log than we: begins a new one with what is not stored over
+   * there. False where that is not possible.
+   */
+  restart(): Promise<boolean>;
+}
+
+/** A log on disk. */
+export class KeptLog implements Outgoing {
+  readonly kind = LogKind.kept;
+  readonly #store: MessageStore;
+  readonly #key: ConversationKey;
+  #state: OutgoingState;
+
+  private constructor(store: MessageStore, key: ConversationKey, state: OutgoingState) {
+    this.#store = store;
+    this.#key = key;
+    this.#state = state;
+  }
+
+  /** Opens the log of a conversation; throws `local` when it cannot be read. */
+  static async open(store: MessageStore, key: ConversationKey): Promise<KeptLog> {
+    return new KeptLog(store, key, await store.outgoing(key));
+  }
+
+  get log(): Bytes {
+    return this.#state.log;
+  }
+
+  get last(): bigint {
+    return this.#state.last;
+  }
+
+  get stored(): bigint {
+    return this.#state.stored;
+  }
+
+  get read(): bigint {
+    return this.#state.read;
+  }
+
+  /** Resolves to the message's number when it is on disk; throws `local` when it cannot be kept. */
+  async append(message: NewMessage): Promise<bigint> {
+    const number = await this.#store.append(this.#key, [message]);
+    if (number > this.last) this.#state = { ...this.#state, last: number };
+    return number;
+  }
+
+  messages(from: bigint, byteLimit: number): readonly OutgoingMessage[] {
+    return this.#store.read(this.#key, from, byteLimit).map(encodeKept);
+  }
+
+  acknowledge(stored: bigint, read: bigint): void {
+    if (stored <= this.stored && read <= this.read) return;
+    this.#store.acknowledge(this.#key, stored, read);
+    this.#state = {
+      ...this.#state,
+      stored: larger(stored, this.stored),
+      read: larger(read, this.read),
+    };
+  }
+
+  has(number: bigint, id: Bytes): boolean {
+    // What it said that it stored it had from us, whatever became of it since; and it may be gone here.
+    if (number <= this.stored) return true;
+    const [message] = this.#store.read(this.#key, number, 1);
+    return message !== undefined && timingSafeEqual(message.id, id);
+  }
+
+  async restart(): Promise<boolean> {
+    this.#state = await this.#store.restart(this.#key);
+    return true;
+  }
+}
+
+function encodeKept({ type, number, id, written, content }: KeptMessage): OutgoingMessage {
+  const body = type === "end"
+    ? encode(peerMessage, { type, number, id })
+    : encode(peerMessage, { type, number, id, written: BigInt(written), content });
+  return { number, body };
+}
+
+/** A log in memory; whoever appends waits for room, so that it stays small. */
+export class LiveLog implements Outgoing {
+  readonly kind = LogKind.live;
+  readonly log: Bytes;
+  /** The messages after `stored`. */
+  #messages: OutgoingMessage[] = [];
+  #bytesHeld = 0;
+  #stored = 0n;
+  #read = 0n;
+
+  constructor(random: Random) {
+    this.log = random(ID_LENGTH);
+  }
+
+  get last(): bigint {
+    return this.#stored + BigInt(this.#messages.length);
+  }
+
+  get stored(): bigint {
+    return this.#stored;
+  }
+
+  get read(): bigint {
+    return this.#read;
+  }
+
+  /** Bytes of the messages that the other side has not taken. */
+  get bytesHeld(): number {
+    return this.#bytesHeld;
+  }
+
+  /** Appends a message that `encodeBody` makes of its number. */
+  append(encodeBody: (number: bigint) => Bytes): bigint {
+    const number = this.last + 1n;
+    const body = encodeBody(number);
+    this.#messages.push({ number, body });
+    this.#bytesHeld += body.length;
+    return number;
+  }
+
+  messages(from: bigint, byteLimit: number): readonly OutgoingMessage[] {
+    const start = Number(from - this.#stored - 1n);
+    let end = start;
+    for (let bytes = 0; end < this.#messages.length && bytes < byteLimit; end++) {
+      bytes += this.#messages[end]!.body.length;
+    }
+    return this.#messages.slice(start, end);
+  }
+
+  acknowledge(stored: bigint, read: bigint): void {
+    if (stored > this.#stored) {
+      const gone = this.#messages.splice(0, Number(stored - this.#stored));
+      for (const { body } of gone) this.#bytesHeld -= body.length;
+      this.#stored = stored;
+    }
+    this.#read = larger(read, this.#read);
+  }
+
+  has(number: bigint): boolean {
+    return number <= this.last;
+  }
+
+  restart(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}

@@ -1,0 +1,407 @@
+/** Messages that live and die with their process: conversations that keep nothing, and simulations. */
+import { encodeHex } from "@std/encoding/hex";
+import type { Bytes } from "../bytes.ts";
+import { type Random, systemRandom } from "../crypto/platform.ts";
+import { MESSAGES_LAZY_COUNT } from "../limits.ts";
+import {
+  advanced,
+  contains,
+  following,
+  historyEntry,
+  ownCopy,
+  type Progress,
+  requireNumber,
+  within,
+} from "./message_rules.ts";
+import type {
+  ConversationKey,
+  HistoryEntry,
+  IncomingState,
+  KeptMessage,
+  MessageStore,
+  NewMessage,
+  OutgoingState,
+  Unshown,
+} from "./message_store.ts";
+
+const LOG_ID_LENGTH = 16;
+
+type Direction = HistoryEntry["direction"];
+
+interface Log {
+  readonly name: Bytes;
+  progress: Progress;
+  /** Of a log that is read: the id of its last message, if that ever came here. */
+  lastId: Bytes | undefined;
+  /** By number. Empty places are left out. */
+  kept: Kept[];
+}
+
+interface Kept {
+  readonly place: number;
+  readonly side: Side;
+  log: Log;
+  message: KeptMessage;
+}
+
+/** One direction of a conversation. */
+interface Side {
+  readonly peer: string;
+  readonly direction: Direction;
+  /** By their names in hexadecimal. */
+  readonly logs: Map<string, Log>;
+  /** The log that is written, or was read last. */
+  current: Log | undefined;
+  /** Of the messages that are kept, in hexadecimal. */
+  readonly ids: Set<string>;
+}
+
+/** What is durable. Data alone, so that it can be copied whole. */
+interface Disk {
+  readonly sides: Map<string, Side>;
+  /** In the order in which they came here. */
+  readonly kept: Set<Kept>;
+  lastPlace: number;
+}
+
+/** What was durable at one moment; for the constructor, any number of times. */
+export interface MessagesSnapshot {
+  readonly disk: Readonly<Disk>;
+}
+
+/**
+ * Makes changes durable: calls `work` once when they are, and resolves when whoever asked for them may
+ * know. It may take its time or never come to that (the process has died before or after), and may reject:
+ * before `work` nothing has changed and the store goes on; after it the store is in doubt and refuses.
+ */
+export type Commit = (work: () => void) => Promise<void>;
+
+/** How a store in memory differs from the usual. */
+export interface MemoryMessagesOptions {
+  /** Whether messages stay after they have been stored over there or shown here; default true. */
+  readonly keepHistory?: boolean;
+  /** Chooses the names of logs. */
+  readonly random?: Random;
+  /** The disk; without one changes are durable a microtask after they were asked for. */
+  readonly commit?: Commit;
+  /** What is on the disk at the beginning. */
+  readonly snapshot?: MessagesSnapshot;
+}
+
+interface Change {
+  /** Makes the change; returns what tells of it. */
+  readonly run: () => () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A message store in memory, with a disk of its own kind: what was not committed is not in a snapshot. */
+export class MemoryMessages implements MessageStore {
+  readonly #keepHistory: boolean;
+  readonly #random: Random;
+  readonly #commit: Commit;
+  readonly #disk: Disk;
+  /** What is known and not yet durable. */
+  readonly #later = new Map<Log, { readonly direction: Direction; readonly progress: Progress }>();
+  #laterCount = 0;
+  #queue: Change[] = [];
+  #committing = false;
+  #failure: { readonly error: unknown } | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: MemoryMessagesOptions = {}) {
+    this.#keepHistory = options.keepHistory ?? true;
+    this.#random = options.random ?? systemRandom;
+    this.#commit = options.commit ?? ((work) => Promise.resolve().then(work));
+    this.#disk = structuredClone(options.snapshot?.disk) ??
+      { sides: new Map(), kept: new Set(), lastPlace: 0 };
+  }
+
+  /** What is durable at this moment: all that a process started after a crash would find. */
+  snapshot(): MessagesSnapshot {
+    return { disk: structuredClone(this.#disk) };
+  }
+
+  outgoing(key: ConversationKey): Promise<OutgoingState> {
+    return this.#change(() => this.#outgoingState(this.#outgoingLog(key)));
+  }
+
+  append(key: ConversationKey, messages: readonly NewMessage[]): Promise<bigint> {
+    const copies = messages.map(ownCopy);
+    return this.#change(() => {
+      const log = this.#outgoingLog(key);
+      const side = this.#side(key, "sent");
+      for (const message of copies) {
+        const number = log.progress.last + 1n;
+        if (this.#keep(side, log, { ...message, number })) {
+          log.progress = { ...log.progress, last: number };
+        }
+      }
+      return log.progress.last;
+    });
+  }
+
+  read(key: ConversationKey, from: bigint, byteLimit: number): readonly KeptMessage[] {
+    const log = this.#find(key, "sent")?.current;
+    const oldest = log?.kept[0]?.message.number;
+    if (!log || oldest === undefined) return [];
+    const { stored } = this.#progress(log);
+    const first = from > stored ? from : stored + 1n;
+    const index = first > oldest ? Number(first - oldest) : 0;
+    return within(messagesFrom(log.kept, index), byteLimit);
+  }
+
+  acknowledge(key: ConversationKey, stored: bigint, read: bigint): void {
+    const log = this.#find(key, "sent")?.current;
+    if (log) this.#note("sent", log, stored, read);
+  }
+
+  restart(key: ConversationKey): Promise<OutgoingState> {
+    return this.#change(() => {
+      const side = this.#side(key, "sent");
+      const old = side.current;
+      const log = this.#beginLog(side, this.#random(LOG_ID_LENGTH));
+      if (!old) return this.#outgoingState(log);
+      const { last, stored } = old.progress;
+      log.kept = old.kept.filter(({ message }) => message.number > stored);
+      old.kept = old.kept.filter(({ message }) => message.number <= stored);
+      old.progress = { ...old.progress, last: stored };
+      log.progress = { last: last - stored, stored: 0n, shown: 0n };
+      for (const kept of log.kept) {
+        kept.log = log;
+        kept.message = { ...kept.message, number: kept.message.number - stored };
+      }
+      return this.#outgoingState(log);
+    });
+  }
+
+  incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined {
+    const side = this.#find(key, "received");
+    const found = log ? side?.logs.get(encodeHex(log)) : side?.current;
+    if (!found) return undefined;
+    const { last, shown } = this.#progress(found);
+    return { log: found.name.slice(), have: last, haveId: found.lastId?.slice(), shown };
+  }
+
+  receive(
+    key: ConversationKey,
+    log: Bytes,
+    messages: readonly KeptMessage[],
+  ): Promise<readonly KeptMessage[]> {
+    const copies = messages.map(ownCopy);
+    const name = log.slice();
+    return this.#change(() => {
+      for (const { number } of copies) requireNumber(number);
+      const side = this.#side(key, "received");
+      const fresh = following(side.logs.get(encodeHex(name))?.progress.last ?? 0n, copies);
+      const read = this.#incomingLog(side, name);
+      return fresh.filter((message) => {
+        const { number, id } = message;
+        read.progress = { ...read.progress, last: number, stored: number };
+        read.lastId = id;
+        return this.#keep(side, read, message);
+      });
+    });
+  }
+
+  skip(key: ConversationKey, log: Bytes, before: bigint): Promise<void> {
+    const name = log.slice();
+    return this.#change(() => {
+      requireNumber(before);
+      const read = this.#incomingLog(this.#side(key, "received"), name);
+      if (before <= read.progress.last + 1n) return;
+      read.progress = { ...read.progress, last: before - 1n, stored: before - 1n };
+      read.lastId = undefined;
+    });
+  }
+
+  shown(key: ConversationKey, log: Bytes, number: bigint): void {
+    const found = this.#find(key, "received")?.logs.get(encodeHex(log));
+    if (found) this.#note("received", found, found.progress.stored, number);
+  }
+
+  unshown(key: ConversationKey, after: number, limit: number): readonly Unshown[] {
+    const logs = [...this.#find(key, "received")?.logs.values() ?? []];
+    return logs
+      .flatMap((log) => this.#waiting(log))
+      .filter(({ place }) => place > after)
+      .toSorted((a, b) => a.place - b.place)
+      .slice(0, limit)
+      .map(({ place, log, message }) => ({
+        place,
+        log: log.name.slice(),
+        message: ownCopy(message),
+      }));
+  }
+
+  lastPlace(): number {
+    this.#requireUsable();
+    return this.#disk.lastPlace;
+  }
+
+  *history(
+    filter: { readonly peer?: string; readonly search?: string },
+  ): Iterable<HistoryEntry> {
+    this.#requireUsable();
+    const found = contains(filter.search);
+    for (const { side, log, message } of this.#disk.kept) {
+      if (message.type !== "text" || (filter.peer ?? side.peer) !== side.peer) continue;
+      const entry = historyEntry(side, message, this.#progress(log));
+      if (found(entry.text)) yield entry;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#closed ??= this.#change(() => {});
+  }
+
+  #requireUsable(): void {
+    if (this.#failure) throw this.#failure.error;
+    if (this.#closed) throw new Error("The message store is closed");
+  }
+
+  /** Queues a change, which throws before it changes anything or not at all. */
+  async #change<T>(work: () => T): Promise<T> {
+    this.#requireUsable();
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const run = () => {
+      try {
+        const result = work();
+        return () => resolve(result);
+      } catch (error) {
+        return () => reject(error);
+      }
+    };
+    this.#queue.push({ run, reject });
+    this.#flush();
+    return await promise;
+  }
+
+  /** One commit at a time; what is asked for until its work begins is part of it. */
+  async #flush(): Promise<void> {
+    if (this.#committing) return;
+    this.#committing = true;
+    let batch: Change[] | undefined;
+    let told: (() => void)[] = [];
+    try {
+      await this.#commit(() => {
+        if (batch) throw new Error("A commit does its work once");
+        batch = this.#queue;
+        this.#queue = [];
+        this.#write();
+        told = batch.map(({ run }) => run());
+      });
+      for (const tell of told) tell();
+    } catch (error) {
+      if (batch) this.#failure = { error };
+      const refused = [...batch ?? [], ...this.#queue];
+      this.#queue = [];
+      for (const { reject } of refused) reject(error);
+    }
+    this.#committing = false;
+    if (this.#queue.length > 0) this.#flush();
+  }
+
+  /** Writes what was only noted. */
+  #write(): void {
+    for (const [log, { direction, progress: { stored, shown } }] of this.#later) {
+      const upTo = direction === "sent" ? stored : shown;
+      const before = direction === "sent" ? log.progress.stored : log.progress.shown;
+      log.progress = advanced(log.progress, stored, shown);
+      if (!this.#keepHistory) this.#forget(log, before, upTo);
+    }
+    this.#later.clear();
+    this.#laterCount = 0;
+  }
+
+  #forget(log: Log, after: bigint, upTo: bigint): void {
+    const gone = ({ message }: Kept) => message.number > after && message.number <= upTo;
+    for (const kept of log.kept) {
+      if (!gone(kept)) continue;
+      this.#disk.kept.delete(kept);
+      kept.side.ids.delete(encodeHex(kept.message.id));
+    }
+    log.kept = log.kept.filter((kept) => !gone(kept));
+  }
+
+  #note(direction: Direction, log: Log, stored: bigint, shown: bigint): void {
+    this.#requireUsable();
+    const now = this.#progress(log);
+    const progress = advanced(now, stored, shown);
+    if (progress.stored === now.stored && progress.shown === now.shown) return;
+    this.#later.set(log, { direction, progress });
+    this.#laterCount++;
+    // Nobody waits for it, and whoever asks next is told when it fails.
+    if (this.#laterCount === MESSAGES_LAZY_COUNT) this.#change(() => {}).catch(() => {});
+  }
+
+  /** How far a log has come, with what was only noted. */
+  #progress(log: Log): Progress {
+    const later = this.#later.get(log)?.progress;
+    return later ? advanced(log.progress, later.stored, later.shown) : log.progress;
+  }
+
+  /** The messages of a log that were not shown, last first. */
+  #waiting(log: Log): Kept[] {
+    const { shown } = this.#progress(log);
+    const waiting: Kept[] = [];
+    for (let i = log.kept.length - 1; i >= 0 && log.kept[i]!.message.number > shown; i--) {
+      waiting.push(log.kept[i]!);
+    }
+    return waiting;
+  }
+
+  #find(key: ConversationKey, direction: Direction): Side | undefined {
+    this.#requireUsable();
+    return this.#disk.sides.get(nameOf(key, direction));
+  }
+
+  #side(key: ConversationKey, direction: Direction): Side {
+    const name = nameOf(key, direction);
+    let side = this.#disk.sides.get(name);
+    if (!side) {
+      side = { peer: key.peer, direction, logs: new Map(), current: undefined, ids: new Set() };
+      this.#disk.sides.set(name, side);
+    }
+    return side;
+  }
+
+  #outgoingLog(key: ConversationKey): Log {
+    const side = this.#side(key, "sent");
+    return side.current ?? this.#beginLog(side, this.#random(LOG_ID_LENGTH));
+  }
+
+  #incomingLog(side: Side, name: Bytes): Log {
+    return side.current = side.logs.get(encodeHex(name)) ?? this.#beginLog(side, name);
+  }
+
+  #beginLog(side: Side, name: Bytes): Log {
+    const progress = { last: 0n, stored: 0n, shown: 0n };
+    const log: Log = { name, progress, lastId: undefined, kept: [] };
+    side.logs.set(encodeHex(name), log);
+    return side.current = log;
+  }
+
+  #outgoingState(log: Log): OutgoingState {
+    const { last, stored, shown } = this.#progress(log);
+    return { log: log.name.slice(), last, stored, read: shown };
+  }
+
+  /** Whether the message is new: one whose id is kept already is passed over. */
+  #keep(side: Side, log: Log, message: KeptMessage): boolean {
+    const id = encodeHex(message.id);
+    if (side.ids.has(id)) return false;
+    side.ids.add(id);
+    const kept = { place: ++this.#disk.lastPlace, side, log, message };
+    log.kept.push(kept);
+    this.#disk.kept.add(kept);
+    return true;
+  }
+}
+
+function nameOf({ peer, suite }: ConversationKey, direction: Direction): string {
+  return `${direction} ${suite} ${peer}`;
+}
+
+function* messagesFrom(kept: readonly Kept[], index: number): Iterable<KeptMessage> {
+  for (let i = index; i < kept.length; i++) yield ownCopy(kept[i]!.message);
+}

@@ -1,0 +1,94 @@
+/** What every message store does alike, wherever it keeps its messages. */
+import type { Bytes } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import type { HistoryEntry, KeptMessage, NewMessage } from "./message_store.ts";
+
+/** Largest number of a message: what a database holds. The wire can say twice as much. */
+const LARGEST_NUMBER = 2n ** 63n - 1n;
+/** Last moment that a date can name, in milliseconds since 1970. */
+const LAST_MOMENT = 8.64e15;
+
+/** Texts are shown whatever they are made of; who receives them has refused what is not UTF-8. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** How far the messages of a log have come; a received one is stored as soon as it is here. */
+export interface Progress {
+  readonly last: bigint;
+  /** Everything up to here is stored by its reader. */
+  readonly stored: bigint;
+  /** Everything up to here was shown to its reader. */
+  readonly shown: bigint;
+}
+
+/** Throws `limit` for a number that no message can have. */
+export function requireNumber(number: bigint): void {
+  if (number > LARGEST_NUMBER) {
+    throw new CifraError("limit", `A message cannot have the number ${number}: it is too large`);
+  }
+}
+
+/**
+ * A copy that is the store's own: who gave the message may use its bytes again. What claims to be written
+ * after the end of time gets its last moment.
+ */
+export function ownCopy<M extends NewMessage>(message: M): M {
+  const written = Math.max(0, Math.min(LAST_MOMENT, Math.floor(message.written)));
+  return { ...message, id: message.id.slice(), content: message.content.slice(), written };
+}
+
+/** The messages after `have`; throws when there is a gap, which is the caller's mistake. */
+export function following<M extends KeptMessage>(have: bigint, messages: readonly M[]): M[] {
+  const after = messages.filter(({ number }) => number > have);
+  after.forEach(({ number }, i) => {
+    const expected = have + BigInt(i) + 1n;
+    if (number !== expected) {
+      throw new Error(`A gap in what was received: wanted ${expected}, got ${number}`);
+    }
+  });
+  return after;
+}
+
+/** `now` moved forward as the reader of a log says; never back, and never beyond the last message. */
+export function advanced<P extends Progress>(now: P, stored: bigint, shown: bigint): P {
+  const newStored = larger(now.stored, smaller(stored, now.last));
+  return { ...now, stored: newStored, shown: larger(now.shown, smaller(shown, newStored)) };
+}
+
+/** The messages whose contents fit in `byteLimit`, but at least one. */
+export function within(messages: Iterable<KeptMessage>, byteLimit: number): KeptMessage[] {
+  const fitting: KeptMessage[] = [];
+  let length = 0;
+  for (const message of messages) {
+    length += message.content.length;
+    if (fitting.length > 0 && length > byteLimit) break;
+    fitting.push(message);
+  }
+  return fitting;
+}
+
+/** A message as a line of the history. */
+export function historyEntry(
+  side: { readonly peer: string; readonly direction: HistoryEntry["direction"] },
+  message: { readonly number: bigint; readonly written: number; readonly content: Bytes },
+  progress: Progress,
+): HistoryEntry {
+  const { number, written, content } = message;
+  const { peer, direction } = side;
+  return { peer, direction, number, written, text: decoder.decode(content), state: state() };
+
+  function state(): HistoryEntry["state"] {
+    if (direction === "received") return "received";
+    if (number <= progress.shown) return "read";
+    return number <= progress.stored ? "stored" : "queued";
+  }
+}
+
+/** Whether a text holds what is looked for, upper and lower case being the same. */
+export function contains(search: string | undefined): (text: string) => boolean {
+  if (search === undefined) return () => true;
+  const wanted = search.toLowerCase();
+  return (text) => text.toLowerCase().includes(wanted);
+}
+
+const larger = (a: bigint, b: bigint): bigint => a > b ? a : b;
+const smaller = (a: bigint, b: bigint): bigint => a < b ? a : b;

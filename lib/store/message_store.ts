@@ -1,0 +1,130 @@
+/**
+ * What a profile keeps of its conversations, behind one narrow interface: what we wrote and the other
+ * side may not have yet, what it wrote and we may not have shown yet, and the history of both. A
+ * conversation is named by the other person's name and the suite: nothing written for one suite is ever
+ * sent in another.
+ */
+import type { Bytes } from "../bytes.ts";
+import type { SuiteName } from "../crypto/suite.ts";
+
+/** Whose conversation it is. */
+export interface ConversationKey {
+  /** The other person's name. */
+  readonly peer: string;
+  readonly suite: SuiteName;
+}
+
+/** A message of ours as it is submitted. `end` says that this run of the program has nothing more to say. */
+export interface NewMessage {
+  readonly type: "text" | "end";
+  /** 16 random bytes, chosen once. */
+  readonly id: Bytes;
+  /** Milliseconds since 1970. */
+  readonly written: number;
+  /** UTF-8; empty for `end`. */
+  readonly content: Bytes;
+}
+
+/** A message with its place in its log; numbers begin with 1. */
+export interface KeptMessage extends NewMessage {
+  readonly number: bigint;
+}
+
+/** Where our log to one person stands. */
+export interface OutgoingState {
+  /** 16 random bytes that name the log. */
+  readonly log: Bytes;
+  /** The last message; 0 when there is none. */
+  readonly last: bigint;
+  /** Everything up to here is stored over there; what follows is kept here until it is. */
+  readonly stored: bigint;
+  /** Everything up to here was shown over there. */
+  readonly read: bigint;
+}
+
+/** Where one log of the other person stands. */
+export interface IncomingState {
+  readonly log: Bytes;
+  /** Everything up to here is stored here. */
+  readonly have: bigint;
+  /** The id of message `have`, also when it is not kept any more; undefined when it never was here. */
+  readonly haveId: Bytes | undefined;
+  /** Everything up to here was shown. */
+  readonly shown: bigint;
+}
+
+/** A received message that waits to be shown. */
+export interface Unshown {
+  /** Grows in the order in which messages were stored; means nothing else. */
+  readonly place: number;
+  readonly log: Bytes;
+  readonly message: KeptMessage;
+}
+
+/** One line of the history. */
+export interface HistoryEntry {
+  readonly peer: string;
+  readonly direction: "sent" | "received";
+  readonly number: bigint;
+  /** Milliseconds since 1970, by the clock of who wrote it. */
+  readonly written: number;
+  readonly text: string;
+  /** Of what we sent: how far it came. */
+  readonly state: "queued" | "stored" | "read" | "received";
+}
+
+/**
+ * Each method that changes something is one transaction; the promise resolves when it is on disk, and
+ * rejects, with nothing changed, with `local` when it cannot be. Changes asked for in one turn of the event loop
+ * share a commit and keep their order. After a failure that leaves the state in doubt every call rejects.
+ */
+export interface MessageStore {
+  /** Where our log stands; begins one, with an id of `random`, when there is none. */
+  outgoing(key: ConversationKey): Promise<OutgoingState>;
+  /** Appends to our log; resolves to the number of the last message. */
+  append(key: ConversationKey, messages: readonly NewMessage[]): Promise<bigint>;
+  /** Messages of ours from number `from` on, in order, at least one if there is one, until `byteLimit` is reached. */
+  read(key: ConversationKey, from: bigint, byteLimit: number): readonly KeptMessage[];
+  /**
+   * The other side has stored and shown this much. Never goes back. On disk some time later: when it is
+   * lost, the other side says it again.
+   */
+  acknowledge(key: ConversationKey, stored: bigint, read: bigint): void;
+  /**
+   * Begins a new log with what is not stored over there, numbered from 1, the ids unchanged: for when
+   * the other side has another log of this name than we do, because ours came back from an old copy.
+   */
+  restart(key: ConversationKey): Promise<OutgoingState>;
+
+  /** Where the given log of the other person stands, or without `log` the one read last. */
+  incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined;
+  /**
+   * Stores messages of a log, in one transaction: those up to `have` are passed over, and so is the
+   * content of one whose id is stored already. Resolves to those that are new, in order. The caller
+   * has made sure that there is no gap.
+   */
+  receive(
+    key: ConversationKey,
+    log: Bytes,
+    messages: readonly KeptMessage[],
+  ): Promise<readonly KeptMessage[]>;
+  /** The other side cannot give messages up to `before - 1` any more: go on from there. */
+  skip(key: ConversationKey, log: Bytes, before: bigint): Promise<void>;
+  /** Everything up to `number` of this log was shown. On disk some time later. */
+  shown(key: ConversationKey, log: Bytes, number: bigint): void;
+  /**
+   * At most `limit` messages that are stored and not known to be shown, in the order in which they were
+   * stored, beginning after the place `after`; 0 begins with the first.
+   */
+  unshown(key: ConversationKey, after: number, limit: number): readonly Unshown[];
+  /** The place of the message stored last, in any conversation; 0 when there is none. */
+  lastPlace(): number;
+
+  /** What was said, oldest first; texts alone. */
+  history(
+    filter: { readonly peer?: string; readonly search?: string },
+  ): Iterable<HistoryEntry>;
+
+  /** Puts on disk what is not there yet, and closes. Nothing may be called afterwards. */
+  close(): Promise<void>;
+}

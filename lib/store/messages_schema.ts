@@ -1,0 +1,47 @@
+/** How messages lie in their database. SQLite keeps the comments: whoever opens the file reads them there. */
+
+/** Goes into `user_version`; a later one comes with the statements that lead to it. */
+export const SCHEMA_VERSION = 1;
+
+/** Makes an empty database one of messages. */
+export const SCHEMA = `
+CREATE TABLE side (
+  -- One direction of the conversation with one person in one suite.
+  id        INTEGER PRIMARY KEY,
+  peer      TEXT NOT NULL,  -- the other person's name
+  suite     TEXT NOT NULL,  -- nothing written for one suite is sent in another
+  direction TEXT NOT NULL CHECK (direction IN ('sent', 'received')),
+  log       INTEGER REFERENCES log (id),  -- the one that is written, or was read last
+  UNIQUE (peer, suite, direction)
+) STRICT;
+
+CREATE TABLE log (
+  -- Messages numbered from 1. Its writer begins another one when its copy of this one is too old.
+  id     INTEGER PRIMARY KEY,
+  side   INTEGER NOT NULL REFERENCES side (id),
+  name   BLOB NOT NULL CHECK (length(name) = 16),  -- chosen at random by its writer
+  last   INTEGER NOT NULL,  -- number of the last message that is known here
+  stored INTEGER NOT NULL,  -- everything up to here is stored by its reader
+  shown  INTEGER NOT NULL,  -- everything up to here was shown to its reader
+  -- Of a log that is read: the id of its last message, which stays when the message goes; NULL when that
+  -- never came here.
+  last_id BLOB CHECK (length(last_id) = 16),
+  CHECK (0 <= shown AND shown <= stored AND stored <= last),
+  UNIQUE (side, name)
+) STRICT;
+
+CREATE TABLE message (
+  place   INTEGER PRIMARY KEY AUTOINCREMENT,  -- in the order in which they came; never used again
+  side    INTEGER NOT NULL REFERENCES side (id),
+  log     INTEGER NOT NULL REFERENCES log (id),
+  number  INTEGER NOT NULL CHECK (number > 0),
+  id      BLOB NOT NULL CHECK (length(id) = 16),  -- chosen at random by its writer
+  type    TEXT NOT NULL CHECK (type IN ('text', 'end')),
+  written INTEGER NOT NULL,  -- milliseconds since 1970 by the clock of its writer
+  content BLOB NOT NULL,  -- UTF-8
+  UNIQUE (side, id),  -- the same message never counts twice
+  UNIQUE (log, number)
+) STRICT;
+
+PRAGMA user_version = ${SCHEMA_VERSION};
+`;

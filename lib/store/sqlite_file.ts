@@ -1,0 +1,345 @@
+/** A private SQLite database: made whole, looked through when it is opened, its failures as sentences. */
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { CifraError } from "../errors.ts";
+
+/** How long to wait for another program's lock; the whole program waits with it. */
+const BUSY_TIMEOUT = 200;
+/** What belongs to a database beside its file. */
+const COMPANIONS = ["-wal", "-shm", "-journal"] as const;
+
+/** SQLite's primary result codes that tell something about the disk or the file. */
+const BUSY = 5,
+  LOCKED = 6,
+  READONLY = 8,
+  CORRUPT = 11,
+  FULL = 13,
+  CANNOT_OPEN = 14,
+  CONSTRAINT = 19,
+  NOT_A_DATABASE = 26;
+/** Extended: the index of the write-ahead log cannot grow, which is how a full disk shows itself first. */
+const INDEX_CANNOT_GROW = 4874;
+
+const SETTINGS = `
+PRAGMA synchronous = FULL;
+PRAGMA secure_delete = ON;
+PRAGMA foreign_keys = ON;
+PRAGMA trusted_schema = OFF;
+`;
+
+/** What kind of database a file must be. */
+export interface FileKind {
+  /** The statements that make an empty database one of these, `user_version` among them. */
+  readonly schema: string;
+  readonly version: number;
+}
+
+/** An open database. After a failure that leaves its state in doubt every use throws that failure. */
+export class SqliteFile {
+  readonly path: string;
+  readonly #database: DatabaseSync;
+  readonly #readOnly: boolean;
+  // Statements, since the failures of `exec` come without SQLite's code.
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
+  readonly #rollback: StatementSync;
+  #failure: CifraError | undefined;
+
+  private constructor(path: string, database: DatabaseSync, readOnly: boolean) {
+    this.path = path;
+    this.#database = database;
+    this.#readOnly = readOnly;
+    this.#begin = database.prepare("BEGIN IMMEDIATE");
+    this.#commit = database.prepare("COMMIT");
+    this.#rollback = database.prepare("ROLLBACK");
+  }
+
+  /** Opens the database to read and write, making it if there is none; throws `local`. */
+  static async open(folder: string, name: string, kind: FileKind): Promise<SqliteFile> {
+    const path = `${folder}/${name}`;
+    if (!lookAt(path)) await make(folder, path, kind);
+    return SqliteFile.#open(path, kind, false);
+  }
+
+  /** Opens a database that there is, to read it alone; another program may be writing. Throws `local`. */
+  static openToRead(path: string, kind: FileKind): SqliteFile {
+    if (!lookAt(path)) {
+      throw new CifraError("local", `Cannot read ${path}: there is no such file`, {
+        cause: new Deno.errors.NotFound(path),
+      });
+    }
+    return SqliteFile.#open(path, kind, true);
+  }
+
+  static #open(path: string, kind: FileKind, readOnly: boolean): SqliteFile {
+    for (const companion of COMPANIONS) lookAt(path + companion);
+    const database = explained(path, () => openDatabase(path, readOnly));
+    const file = new SqliteFile(path, database, readOnly);
+    try {
+      file.use(() => {
+        checkKind(path, database, kind);
+        if (readOnly) return;
+        checkPages(path, database);
+        database.exec(SETTINGS);
+        // Tells now, and not when the first message is written, that nothing can be.
+        file.transaction(() => database.prepare(`PRAGMA user_version = ${kind.version}`).run());
+      });
+      file.#emptyLog();
+      return file;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** A statement whose integers are bigints; a column past 2^53 loses nothing. */
+  prepare(sql: string): StatementSync {
+    const statement = this.#database.prepare(sql);
+    statement.setReadBigInts(true);
+    return statement;
+  }
+
+  /** Runs `action` on the database; throws `local` when the database fails. */
+  use<T>(action: () => T): T {
+    if (this.#failure) throw this.#failure;
+    try {
+      return action();
+    } catch (cause) {
+      const error = explanation(this.path, cause);
+      if (error instanceof Failure && error.fatal) this.#failure = error;
+      throw error;
+    }
+  }
+
+  /** Runs `work` as one transaction, which is on disk when this returns, or has left no trace when it throws. */
+  transaction<T>(work: () => T): T {
+    return this.use(() => {
+      this.#begin.run();
+      try {
+        const result = work();
+        this.#commit.run();
+        return result;
+      } catch (error) {
+        // After some failures SQLite has rolled back by itself.
+        if (this.#database.isTransaction) this.#rollback.run();
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * The same without waiting for the disk: it outlives the program, and a power cut may undo it, but
+   * nothing that was there before it.
+   */
+  unsyncedTransaction<T>(work: () => T): T {
+    return this.use(() => {
+      this.#database.exec("PRAGMA synchronous = NORMAL");
+      try {
+        return this.transaction(work);
+      } finally {
+        this.#database.exec("PRAGMA synchronous = FULL");
+      }
+    });
+  }
+
+  /** Closes the database; statements and uses after it are mistakes. */
+  close(): void {
+    if (!this.#failure) this.#emptyLog();
+    this.#database.close();
+  }
+
+  /** Moves the write-ahead log into the file and cuts it, since what was deleted may still be in it. */
+  #emptyLog(): void {
+    if (this.#readOnly) return;
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // The disk is full or a reader is in the way: all is safe where it is, and the next one tries again.
+    }
+  }
+}
+
+/** Written aside and renamed, so that a file of this name is always a whole database. */
+async function make(folder: string, path: string, kind: FileKind): Promise<void> {
+  // SQLite would play an old log into a new file. An empty one is what a reader leaves.
+  if ((lookAt(`${path}-wal`)?.size ?? 0) > 0) {
+    throw new CifraError("local", `Cannot use ${path}: it is missing, but ${path}-wal is there`, {
+      hint: "bring the missing file back, or move the other one away as well",
+    });
+  }
+  const aside = `${path}.new`;
+  try {
+    for (const left of [aside, ...COMPANIONS.map((companion) => aside + companion)]) {
+      await Deno.remove(left).catch(ignoreMissing);
+    }
+    // SQLite gives all its files the mode of the first.
+    (await Deno.open(aside, { write: true, createNew: true, mode: 0o600 })).close();
+    const database = openDatabase(aside, false);
+    try {
+      database.exec(`PRAGMA journal_mode = WAL; BEGIN; ${kind.schema} COMMIT;`);
+    } finally {
+      database.close();
+    }
+    await Deno.rename(aside, path);
+    await syncFolder(folder);
+  } catch (error) {
+    throw localError(path, error);
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  if (Deno.build.os === "windows") return;
+  const folder = await Deno.open(path);
+  try {
+    await folder.sync();
+  } finally {
+    folder.close();
+  }
+}
+
+function openDatabase(path: string, readOnly: boolean): DatabaseSync {
+  return new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT });
+}
+
+/** Throws `local` unless the database is one of this kind that this program understands. */
+function checkKind(path: string, database: DatabaseSync, { version }: FileKind): void {
+  const found = Number(database.prepare("PRAGMA user_version").get()?.user_version);
+  if (found > version) {
+    throw new CifraError(
+      "local",
+      `Cannot use ${path}: a newer cifra made it (version ${found}); it was left as it is`,
+      { hint: `use that cifra, or ${MOVE_AWAY}` },
+    );
+  }
+  if (found === 0) throw foreign(path);
+}
+
+function checkPages(path: string, database: DatabaseSync): void {
+  const [first] = database.prepare("PRAGMA quick_check(1)").all();
+  if (first?.quick_check !== "ok") throw damaged(path, undefined);
+}
+
+/** Looks at a file; undefined when there is none. Throws `local` when it is not a private file of ours. */
+function lookAt(path: string): Deno.FileInfo | undefined {
+  return explained(path, () => {
+    let info: Deno.FileInfo;
+    try {
+      // Looked at before it is opened: opening would follow a link.
+      info = Deno.lstatSync(path);
+    } catch (error) {
+      ignoreMissing(error);
+      return undefined;
+    }
+    if (!info.isFile) {
+      throw new CifraError(
+        "local",
+        `Cannot use ${path}: must be a file, not a link or anything else`,
+      );
+    }
+    if (Deno.build.os === "windows") return info;
+    if ((info.mode! & 0o077) !== 0) {
+      const mode = (info.mode! & 0o777).toString(8);
+      throw new CifraError("local", `Cannot use ${path}: others can read it (mode ${mode})`, {
+        hint: `make it private: chmod 600 '${path}'`,
+      });
+    }
+    if (info.uid !== Deno.uid()) {
+      throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
+        hint: "choose a folder of your own with --state",
+      });
+    }
+    return info;
+  });
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
+/** A failure of the file or its disk. */
+class Failure extends CifraError {
+  /** Whether nobody knows any more what is on the disk. */
+  readonly fatal: boolean;
+
+  constructor(
+    message: string,
+    options: { readonly cause: unknown; readonly hint: string; readonly fatal: boolean },
+  ) {
+    super("local", message, options);
+    this.fatal = options.fatal;
+  }
+}
+
+const MOVE_AWAY = "move it away, with the -wal beside it, to begin a new one; " +
+  "messages in it that were not delivered stay in it";
+
+function damaged(path: string, cause: unknown): Failure {
+  return new Failure(`Cannot use ${path}: it is damaged; it was left as it is`, {
+    cause,
+    hint: `bring it back from a copy, or ${MOVE_AWAY}`,
+    fatal: true,
+  });
+}
+
+function foreign(path: string, cause?: unknown): Failure {
+  return new Failure(
+    `Cannot use ${path}: it is not a file of cifra's messages; it was left as it is`,
+    {
+      cause,
+      hint: `bring it back from a copy, or ${MOVE_AWAY}`,
+      fatal: true,
+    },
+  );
+}
+
+/** SQLite's failure as a sentence; what is no failure of the file (a mistake of ours) is given back as it is. */
+function explanation(path: string, cause: unknown): unknown {
+  if (!(cause instanceof Error) || !("code" in cause) || cause.code !== "ERR_SQLITE_ERROR") {
+    return cause;
+  }
+  const extended = "errcode" in cause ? Number(cause.errcode) : 0;
+  const failure = (what: string, hint: string, fatal = false) =>
+    new Failure(`Cannot use ${path}: ${what}`, { cause, hint, fatal });
+  switch (extended === INDEX_CANNOT_GROW ? FULL : extended & 0xff) {
+    case FULL:
+      return failure("the disk is full", "make room on it, and try again");
+    case READONLY:
+      return failure("it can only be read", "allow writing, or choose another folder with --state");
+    case CANNOT_OPEN:
+      return failure(
+        "it, or what belongs beside it, cannot be opened",
+        "allow writing in its folder, which reading takes as well",
+        true,
+      );
+    case BUSY:
+    case LOCKED:
+      return failure("another program is writing to it", "try again when that one has ended");
+    case CONSTRAINT:
+      return cause;
+    case CORRUPT:
+      return damaged(path, cause);
+    case NOT_A_DATABASE:
+      return foreign(path, cause);
+    default:
+      return failure(
+        cause.message,
+        "look after the disk, and start again: what was confirmed is in the file",
+        true,
+      );
+  }
+}
+
+/** Runs `action` on `path`, turning all that the platform throws into sentences. */
+function explained<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw localError(path, error);
+  }
+}
+
+function localError(path: string, cause: unknown): CifraError {
+  const error = explanation(path, cause);
+  if (error instanceof CifraError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new CifraError("local", `Cannot use ${path}: ${message}`, { cause });
+}

@@ -1,0 +1,484 @@
+/** The messages of a profile on disk: a MessageStore in one SQLite database, and its history for others. */
+import type { Bytes } from "../bytes.ts";
+import { type Random, systemRandom } from "../crypto/platform.ts";
+import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
+import { GroupCommit } from "./group_commit.ts";
+import {
+  advanced,
+  contains,
+  following,
+  historyEntry,
+  ownCopy,
+  type Progress,
+  requireNumber,
+  within,
+} from "./message_rules.ts";
+import { SCHEMA, SCHEMA_VERSION } from "./messages_schema.ts";
+import type {
+  ConversationKey,
+  HistoryEntry,
+  IncomingState,
+  KeptMessage,
+  MessageStore,
+  NewMessage,
+  OutgoingState,
+  Unshown,
+} from "./message_store.ts";
+import type { PrivateFolder } from "./private_files.ts";
+import { SqliteFile } from "./sqlite_file.ts";
+
+const FILE_NAME = "messages.db";
+const KIND = { schema: SCHEMA, version: SCHEMA_VERSION };
+const LOG_ID_LENGTH = 16;
+/** Lines of the history read at once: a reader that takes its time holds no transaction open. */
+const PAGE = 100;
+
+/** How messages are kept. */
+export interface SqliteMessagesOptions {
+  /**
+   * Whether messages stay after they have been stored over there or shown here. Without, they are deleted
+   * then, and their ids with them; what was kept before stays.
+   */
+  readonly keepHistory: boolean;
+  /** Chooses the names of logs. */
+  readonly random?: Random;
+  /** Calls `action` once after `milliseconds`, unless the returned function is called before. */
+  readonly after?: (milliseconds: number, action: () => void) => () => void;
+}
+
+type Direction = HistoryEntry["direction"];
+
+interface LogRow extends Progress {
+  readonly id: bigint;
+  readonly side: bigint;
+  readonly name: Bytes;
+  readonly lastId: Bytes | null;
+}
+
+interface MessageRow {
+  readonly number: bigint;
+  readonly id: Bytes;
+  readonly type: NewMessage["type"];
+  readonly written: bigint;
+  readonly content: Bytes;
+}
+
+interface UnshownRow extends MessageRow {
+  readonly place: bigint;
+  readonly log: bigint;
+  readonly name: Bytes;
+}
+
+interface HistoryRow extends Progress {
+  readonly place: bigint;
+  readonly peer: string;
+  readonly direction: Direction;
+  readonly log: bigint;
+  readonly number: bigint;
+  readonly written: bigint;
+  readonly content: Bytes;
+}
+
+/** What is known of a log and not on disk yet. */
+interface Later {
+  readonly direction: Direction;
+  readonly progress: Progress;
+}
+
+/** An open file of messages. One program at a time may have it; others read with `readHistory`. */
+export class SqliteMessages implements MessageStore {
+  readonly #file: SqliteFile;
+  readonly #keepHistory: boolean;
+  readonly #random: Random;
+  readonly #after: (milliseconds: number, action: () => void) => () => void;
+  readonly #statements: Statements;
+  readonly #commits: GroupCommit;
+  /** By the ids of their logs. */
+  readonly #later = new Map<bigint, Later>();
+  #laterCount = 0;
+  #stopTimer: (() => void) | undefined;
+  #closed: Promise<void> | undefined;
+
+  private constructor(file: SqliteFile, options: SqliteMessagesOptions) {
+    this.#file = file;
+    this.#keepHistory = options.keepHistory;
+    this.#random = options.random ?? systemRandom;
+    this.#after = options.after ?? afterTimeout;
+    this.#statements = prepareStatements(file);
+    this.#commits = new GroupCommit(file, () => this.#writeLater());
+  }
+
+  /**
+   * Opens the messages of a profile, whose lock the caller holds. Throws `local` when the file cannot be
+   * used; it is left as it is then, and none is begun in its place.
+   */
+  static async open(
+    folder: PrivateFolder,
+    options: SqliteMessagesOptions,
+  ): Promise<SqliteMessages> {
+    return new SqliteMessages(await SqliteFile.open(folder.path, FILE_NAME, KIND), options);
+  }
+
+  async outgoing(key: ConversationKey): Promise<OutgoingState> {
+    this.#requireOpen();
+    // Read where it can be: a full disk is no reason not to know where a log stands.
+    const log = this.#commits.idle ? this.#current(key, "sent") : undefined;
+    if (log) return outgoingState(log);
+    return await this.#change(() => outgoingState(this.#outgoingLog(key)));
+  }
+
+  /** A message whose id is in the log already is passed over: what was asked for twice is said once. */
+  async append(key: ConversationKey, messages: readonly NewMessage[]): Promise<bigint> {
+    const copies = messages.map(ownCopy);
+    return await this.#change(() => {
+      const log = this.#outgoingLog(key);
+      let last = log.last;
+      for (const message of copies) {
+        if (this.#insert(log, { ...message, number: last + 1n })) last++;
+      }
+      this.#statements.setLast.run(last, log.id);
+      return last;
+    });
+  }
+
+  read(key: ConversationKey, from: bigint, byteLimit: number): readonly KeptMessage[] {
+    this.#requireOpen();
+    const log = this.#current(key, "sent");
+    if (!log) return [];
+    const first = from > log.stored ? from : log.stored + 1n;
+    if (first > log.last) return [];
+    return this.#file.use(() => {
+      const rows = this.#statements.messagesFrom.iterate(log.id, first);
+      return within(keptMessages(rows as Iterable<MessageRow>), byteLimit);
+    });
+  }
+
+  acknowledge(key: ConversationKey, stored: bigint, read: bigint): void {
+    this.#requireOpen();
+    const log = this.#current(key, "sent");
+    if (log) this.#note("sent", log, advanced(log, stored, read));
+  }
+
+  async restart(key: ConversationKey): Promise<OutgoingState> {
+    return await this.#change(() => {
+      const old = this.#current(key, "sent");
+      if (!old) return outgoingState(this.#outgoingLog(key));
+      const log = this.#beginLog(old.side, this.#random(LOG_ID_LENGTH));
+      this.#statements.moveMessages.run(log.id, old.stored, old.id);
+      this.#statements.setLast.run(old.stored, old.id);
+      this.#statements.setLast.run(old.last - old.stored, log.id);
+      return outgoingState({ ...log, last: old.last - old.stored });
+    });
+  }
+
+  incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined {
+    this.#requireOpen();
+    const row = log ? this.#named(key, log) : this.#current(key, "received");
+    if (!row) return undefined;
+    const { name, last, lastId, shown } = row;
+    return { log: name, have: last, haveId: lastId ?? undefined, shown };
+  }
+
+  async receive(
+    key: ConversationKey,
+    log: Bytes,
+    messages: readonly KeptMessage[],
+  ): Promise<readonly KeptMessage[]> {
+    const copies = messages.map(ownCopy);
+    const name = log.slice();
+    for (const { number } of copies) requireNumber(number);
+    return await this.#change(() => {
+      const row = this.#incomingLog(key, name);
+      const fresh = following(row.last, copies);
+      const kept = fresh.filter((message) => this.#insert(row, message));
+      const last = fresh.at(-1);
+      if (last) this.#statements.setHave.run(last.number, last.id, row.id);
+      return kept;
+    });
+  }
+
+  async skip(key: ConversationKey, log: Bytes, before: bigint): Promise<void> {
+    const name = log.slice();
+    requireNumber(before);
+    await this.#change(() => {
+      const row = this.#incomingLog(key, name);
+      if (before > row.last + 1n) this.#statements.setHave.run(before - 1n, null, row.id);
+    });
+  }
+
+  shown(key: ConversationKey, log: Bytes, number: bigint): void {
+    this.#requireOpen();
+    const row = this.#named(key, log);
+    if (row) this.#note("received", row, advanced(row, row.stored, number));
+  }
+
+  unshown(key: ConversationKey, after: number, limit: number): readonly Unshown[] {
+    this.#requireOpen();
+    const { peer, suite } = key;
+    return this.#file.use(() => {
+      const found: Unshown[] = [];
+      if (limit < 1) return found;
+      const rows = this.#statements.unshown.iterate({ peer, suite, after });
+      for (const row of rows as Iterable<UnshownRow>) {
+        if (row.number <= (this.#later.get(row.log)?.progress.shown ?? 0n)) continue;
+        found.push({ place: Number(row.place), log: row.name, message: keptMessage(row) });
+        if (found.length === limit) break;
+      }
+      return found;
+    });
+  }
+
+  lastPlace(): number {
+    this.#requireOpen();
+    const row = this.#file.use(() => this.#statements.lastPlace.get()) as
+      | { readonly seq: bigint }
+      | undefined;
+    return Number(row?.seq ?? 0n);
+  }
+
+  history(
+    filter: { readonly peer?: string; readonly search?: string },
+  ): Iterable<HistoryEntry> {
+    this.#requireOpen();
+    return entries(this.#file, filter, (log, progress) => this.#withLater(log, progress));
+  }
+
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  // deno-lint-ignore require-await -- a failure is the promise's
+  async #close(): Promise<void> {
+    this.#stopTimer?.();
+    try {
+      this.#commits.flush();
+      // Fails here if the flush did: it has nobody to tell.
+      this.#file.transaction(() => this.#writeLater())();
+    } finally {
+      this.#file.close();
+    }
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw new Error("The message store is closed");
+  }
+
+  // deno-lint-ignore require-await -- a mistake is the promise's as well
+  async #change<T>(work: () => T): Promise<T> {
+    this.#requireOpen();
+    return this.#file.use(() => this.#commits.change(work));
+  }
+
+  /** Remembers how far a log has come until the next transaction, which is not far away. */
+  #note(direction: Direction, now: LogRow, progress: Progress): void {
+    if (progress.stored === now.stored && progress.shown === now.shown) return;
+    this.#later.set(now.id, { direction, progress });
+    this.#laterCount++;
+    if (this.#laterCount >= MESSAGES_LAZY_COUNT) return this.#commits.schedule();
+    this.#stopTimer ??= this.#after(MESSAGES_LAZY_AFTER, () => {
+      this.#stopTimer = undefined;
+      this.#writeWhatWaits();
+    });
+  }
+
+  /** What was noted, by itself: not worth a wait for the disk, and with others it shares theirs. */
+  #writeWhatWaits(): void {
+    if (!this.#commits.idle) return;
+    try {
+      this.#file.unsyncedTransaction(() => this.#writeLater())();
+    } catch {
+      // It is still noted, and goes with the next transaction; whoever asks for that is told.
+    }
+  }
+
+  /** The beginning of every transaction; what it returns follows the commit. */
+  #writeLater(): () => void {
+    const { deleteStored, deleteShown, setProgress } = this.#statements;
+    for (const [id, { direction, progress: { stored, shown } }] of this.#later) {
+      if (!this.#keepHistory) {
+        if (direction === "sent") deleteStored.run({ log: id, stored });
+        else deleteShown.run({ log: id, shown });
+      }
+      setProgress.run(stored, shown, id);
+    }
+    return () => {
+      this.#stopTimer?.();
+      this.#stopTimer = undefined;
+      this.#later.clear();
+      this.#laterCount = 0;
+    };
+  }
+
+  #withLater<P extends Progress>(log: bigint, progress: P): P {
+    const later = this.#later.get(log)?.progress;
+    return later ? advanced(progress, later.stored, later.shown) : progress;
+  }
+
+  /** The log that is written, or was read last. */
+  #current({ peer, suite }: ConversationKey, direction: Direction): LogRow | undefined {
+    return this.#log(() => this.#statements.current.get(peer, suite, direction));
+  }
+
+  #named({ peer, suite }: ConversationKey, name: Bytes): LogRow | undefined {
+    return this.#log(() => this.#statements.named.get(peer, suite, name));
+  }
+
+  #log(find: () => unknown): LogRow | undefined {
+    const row = this.#file.use(find) as LogRow | undefined;
+    return row && this.#withLater(row.id, row);
+  }
+
+  #outgoingLog(key: ConversationKey): LogRow {
+    return this.#current(key, "sent") ??
+      this.#beginLog(this.#side(key, "sent"), this.#random(LOG_ID_LENGTH));
+  }
+
+  /** The log of this name, which is the one read last from now on. */
+  #incomingLog(key: ConversationKey, name: Bytes): LogRow {
+    const row = this.#named(key, name);
+    if (!row) return this.#beginLog(this.#side(key, "received"), name);
+    this.#statements.setCurrent.run(row.id, row.side);
+    return row;
+  }
+
+  #side({ peer, suite }: ConversationKey, direction: Direction): bigint {
+    this.#statements.insertSide.run(peer, suite, direction);
+    const row = this.#statements.side.get(peer, suite, direction) as { readonly id: bigint };
+    return row.id;
+  }
+
+  #beginLog(side: bigint, name: Bytes): LogRow {
+    const id = BigInt(this.#statements.insertLog.run(side, name).lastInsertRowid);
+    this.#statements.setCurrent.run(id, side);
+    return { id, side, name, lastId: null, last: 0n, stored: 0n, shown: 0n };
+  }
+
+  /** Whether the message is new: one whose id is kept already is passed over. */
+  #insert(log: LogRow, { number, id, type, written, content }: KeptMessage): boolean {
+    const { changes } = this.#statements.insertMessage
+      .run(log.side, log.id, number, id, type, BigInt(written), content);
+    return Number(changes) === 1;
+  }
+}
+
+/**
+ * What was said in the profile in `folder`, oldest first, while another program may be saying more. The
+ * file is opened when the first line is asked for. Throws `local`; its cause is NotFound when there is none.
+ */
+export function* readHistory(
+  folder: string,
+  filter: { readonly peer?: string; readonly search?: string },
+): Iterable<HistoryEntry> {
+  const file = SqliteFile.openToRead(`${folder}/${FILE_NAME}`, KIND);
+  try {
+    yield* entries(file, filter, (_, progress) => progress);
+  } finally {
+    file.close();
+  }
+}
+
+/** The history in `file`; `progressOf` knows more about a log than its row does. */
+function* entries(
+  file: SqliteFile,
+  { peer, search }: { readonly peer?: string; readonly search?: string },
+  progressOf: (log: bigint, progress: Progress) => Progress,
+): Iterable<HistoryEntry> {
+  const page = file.use(() => file.prepare(HISTORY_PAGE));
+  const found = contains(search);
+  let place = 0n;
+  for (;;) {
+    const rows = file.use(() =>
+      page.all({ place, peer: peer ?? null, page: PAGE }) as unknown[] as HistoryRow[]
+    );
+    for (const row of rows) {
+      place = row.place;
+      const message = { ...row, written: Number(row.written) };
+      const entry = historyEntry(row, message, progressOf(row.log, row));
+      if (found(entry.text)) yield entry;
+    }
+    if (rows.length < PAGE) return;
+  }
+}
+
+const HISTORY_PAGE = `
+  SELECT message.place, side.peer, side.direction, message.log, message.number, message.written,
+    message.content, log.last, log.stored, log.shown
+  FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
+  WHERE message.place > :place AND message.type = 'text' AND (:peer IS NULL OR side.peer = :peer)
+  ORDER BY message.place LIMIT :page`;
+
+type Statements = ReturnType<typeof prepareStatements>;
+
+function prepareStatements(file: SqliteFile) {
+  const log = "log.id, log.side, log.name, log.last, log.last_id AS lastId, log.stored, log.shown";
+  const message = "message.number, message.id, message.type, message.written, message.content";
+  const prepare = (sql: string) => file.use(() => file.prepare(sql));
+  return {
+    side: prepare("SELECT id FROM side WHERE peer = ? AND suite = ? AND direction = ?"),
+    insertSide: prepare(
+      "INSERT INTO side (peer, suite, direction) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    ),
+    setCurrent: prepare("UPDATE side SET log = ?1 WHERE id = ?2 AND log IS NOT ?1"),
+    current: prepare(`
+      SELECT ${log} FROM side JOIN log ON log.id = side.log
+      WHERE side.peer = ? AND side.suite = ? AND side.direction = ?`),
+    named: prepare(`
+      SELECT ${log} FROM side JOIN log ON log.side = side.id
+      WHERE side.peer = ? AND side.suite = ? AND side.direction = 'received' AND log.name = ?`),
+    insertLog: prepare(
+      "INSERT INTO log (side, name, last, stored, shown) VALUES (?, ?, 0, 0, 0)",
+    ),
+    setLast: prepare("UPDATE log SET last = ? WHERE id = ?"),
+    setHave: prepare("UPDATE log SET last = ?1, stored = ?1, last_id = ?2 WHERE id = ?3"),
+    setProgress: prepare("UPDATE log SET stored = ?, shown = ? WHERE id = ?"),
+    insertMessage: prepare(`
+      INSERT INTO message (side, log, number, id, type, written, content)
+      VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (side, id) DO NOTHING`),
+    messagesFrom: prepare(`
+      SELECT ${message} FROM message WHERE log = ? AND number >= ? ORDER BY number`),
+    moveMessages: prepare(`
+      UPDATE message SET log = ?1, number = number - ?2 WHERE log = ?3 AND number > ?2`),
+    deleteStored: prepare(`
+      DELETE FROM message WHERE log = :log AND number <= :stored
+      AND number > (SELECT stored FROM log WHERE id = :log)`),
+    deleteShown: prepare(`
+      DELETE FROM message WHERE log = :log AND number <= :shown
+      AND number > (SELECT shown FROM log WHERE id = :log)`),
+    // Along the places, from the first that can be one: a page costs no more for a long history, or for
+    // much that waits after it. The unary + keeps the planner from sorting instead.
+    unshown: prepare(`
+      WITH read_log AS (
+        SELECT log.id, log.shown FROM side JOIN log ON log.side = side.id
+        WHERE side.peer = :peer AND side.suite = :suite AND side.direction = 'received'
+      )
+      SELECT message.place, message.log, log.name, ${message}
+      FROM message CROSS JOIN log ON log.id = +message.log
+      WHERE message.place > :after AND message.number > log.shown
+        AND +message.log IN (SELECT id FROM read_log)
+        AND message.place >= (
+          SELECT min((
+            SELECT place FROM message WHERE log = read_log.id AND number > read_log.shown
+            ORDER BY number LIMIT 1
+          )) FROM read_log
+        )
+      ORDER BY message.place`),
+    lastPlace: prepare("SELECT seq FROM sqlite_sequence WHERE name = 'message'"),
+  };
+}
+
+function outgoingState({ name, last, stored, shown }: LogRow): OutgoingState {
+  return { log: name, last, stored, read: shown };
+}
+
+function keptMessage({ number, id, type, written, content }: MessageRow): KeptMessage {
+  return { number, id, type, written: Number(written), content };
+}
+
+function* keptMessages(rows: Iterable<MessageRow>): Iterable<KeptMessage> {
+  for (const row of rows) yield keptMessage(row);
+}
+
+function afterTimeout(milliseconds: number, action: () => void): () => void {
+  const timer = setTimeout(action, milliseconds);
+  return () => clearTimeout(timer);
+}

@@ -1,0 +1,22 @@
+/**
+ * What is said about connections that go through the server (PROTOCOL.md 3.9): the server forwards these
+ * items unchanged between the two of a pair, and keeps count of them.
+ */
+import { rest, struct, tagged, u32 } from "./layout.ts";
+import type { Of } from "./layout.ts";
+
+/** The generation of the introduction names the stream. */
+const stream = u32;
+
+export const relayItem = tagged(
+  { data: 1, credit: 2, close: 3 },
+  {
+    /** A piece of the byte stream; at most as many bytes as the other side has given credit for. */
+    data: struct({ stream, content: rest }),
+    /** So many bytes were taken off, and as many more may come. */
+    credit: struct({ stream, count: u32 }),
+    /** Nothing more either way. */
+    close: struct({ stream }),
+  },
+);
+export type RelayItem = Of<typeof relayItem>;

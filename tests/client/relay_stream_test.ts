@@ -1,0 +1,275 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { concat } from "@std/bytes/concat";
+import type { Bytes } from "../../lib/bytes.ts";
+import { RelayStream } from "../../lib/client/relay_stream.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { ITEM_BODY_LIMIT, RELAY_WINDOW } from "../../lib/limits.ts";
+import type { Channel } from "../../lib/session/channel.ts";
+import { decode } from "../../lib/wire/layout.ts";
+import { CloseCode, ItemType } from "../../lib/wire/records.ts";
+import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
+import { openChannels, test } from "../testkit/adversary.ts";
+import { turn } from "../testkit/pipe.ts";
+
+const STREAM = 9;
+const PIECE_LIMIT = ITEM_BODY_LIMIT - 5;
+
+/** A stream over a channel, and what the server hears of it. */
+class Scene implements Disposable {
+  readonly stream: RelayStream;
+  readonly channel: Channel;
+  readonly #server: Channel;
+  #heard: RelayItem[] = [];
+  /** How often the stream said that it is over. */
+  endings = 0;
+
+  constructor(channel: Channel, server: Channel) {
+    this.channel = channel;
+    this.#server = server;
+    this.stream = new RelayStream(channel, STREAM, () => this.endings++);
+  }
+
+  static async open(): Promise<Scene> {
+    const { alice, bob } = await openChannels();
+    return new Scene(alice, bob);
+  }
+
+  /** The server passes on a piece of so many bytes, or these. */
+  data(content: Bytes | number): void {
+    const bytes = typeof content === "number" ? new Uint8Array(content) : content;
+    this.stream.take({ type: "data", stream: STREAM, content: bytes });
+  }
+
+  credit(count: number): void {
+    this.stream.take({ type: "credit", stream: STREAM, count });
+  }
+
+  /** The next thing the server hears of the stream; undefined when the channel is over. */
+  async heard(): Promise<RelayItem | undefined> {
+    if (this.#heard.length === 0) {
+      const items = await this.#server.receive();
+      if (!items) return undefined;
+      for (const { type, body } of items) {
+        assertEquals(type, ItemType.relay);
+        this.#heard.push(decode(relayItem, body));
+      }
+    }
+    const item = this.#heard.shift()!;
+    assertEquals(item.stream, STREAM);
+    return item;
+  }
+
+  /** All that the server still hears until the channel ends, which it does now. */
+  async rest(): Promise<RelayItem[]> {
+    if (this.channel.isOpen) await this.channel.close(CloseCode.done);
+    const items: RelayItem[] = [];
+    for (let item = await this.heard(); item; item = await this.heard()) items.push(item);
+    return items;
+  }
+
+  /** Reads so many bytes, at most `step` at a time. */
+  async read(length: number, step = length): Promise<Bytes> {
+    const pieces: Bytes[] = [];
+    for (let left = length; left > 0;) {
+      const buffer = new Uint8Array(Math.min(step, left));
+      const count = await this.stream.read(buffer);
+      assert(count !== null && count > 0, `${left} of ${length} bytes are missing`);
+      pieces.push(buffer.slice(0, count));
+      left -= count;
+    }
+    return concat(pieces);
+  }
+
+  [Symbol.dispose](): void {
+    this.channel.destroy();
+    this.#server.destroy();
+  }
+}
+
+function count(items: readonly RelayItem[], type: "credit" | "data"): number {
+  return items.reduce((sum, item) => {
+    if (item.type !== type) return sum;
+    return sum +
+      (item.type === "credit" ? item.count : (item as { content: Bytes }).content.length);
+  }, 0);
+}
+
+/** Bytes of which no two places nearby are equal. */
+function pattern(length: number): Bytes {
+  return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
+}
+
+test("write() sends pieces that fit a record, and says how much it took", async () => {
+  using scene = await Scene.open();
+  const bytes = pattern(PIECE_LIMIT + 10);
+  assertEquals(await scene.stream.write(bytes.subarray(0, 3)), 3);
+  assertEquals(await scene.stream.write(bytes), PIECE_LIMIT);
+  assertEquals(await scene.stream.write(bytes.subarray(PIECE_LIMIT)), 10);
+  const sent = (await scene.rest()).map((item) => item.type === "data" && item.content);
+  assertEquals(sent, [
+    bytes.subarray(0, 3),
+    bytes.subarray(0, PIECE_LIMIT),
+    bytes.subarray(PIECE_LIMIT),
+  ]);
+});
+
+test("write() takes as much as there is credit for, and waits for more", async () => {
+  using scene = await Scene.open();
+  const bytes = new Uint8Array(2 * RELAY_WINDOW);
+  let written = 0;
+  while (written < RELAY_WINDOW) written += await scene.stream.write(bytes.subarray(written));
+  assertEquals(written, RELAY_WINDOW);
+  let more: number | undefined;
+  const waiting = scene.stream.write(bytes).then((taken) => more = taken);
+  for (let turns = 0; turns < 10; turns++) await turn();
+  assertEquals(more, undefined);
+  scene.credit(0);
+  for (let turns = 0; turns < 10; turns++) await turn();
+  assertEquals(more, undefined);
+  scene.credit(5);
+  assertEquals(await waiting, 5);
+  scene.credit(PIECE_LIMIT + 1);
+  assertEquals(await scene.stream.write(bytes), PIECE_LIMIT);
+  assertEquals(await scene.stream.write(bytes), 1);
+  assertEquals(count(await scene.rest(), "data"), RELAY_WINDOW + 5 + PIECE_LIMIT + 1);
+});
+
+test("read() gives what has come in order, in pieces of any size", async () => {
+  for (const step of [1, 7, 1000, 5000]) {
+    using scene = await Scene.open();
+    const bytes = pattern(4096);
+    scene.data(bytes.subarray(0, 1));
+    scene.data(bytes.subarray(1, 1000));
+    scene.data(bytes.subarray(1000));
+    assertEquals(await scene.read(bytes.length, step), bytes);
+  }
+});
+
+test("read() waits for what comes", async () => {
+  using scene = await Scene.open();
+  const reading = scene.read(3);
+  await turn();
+  scene.credit(1);
+  scene.data(pattern(3));
+  assertEquals(await reading, pattern(3));
+});
+
+test("read() gives credit in strides, and never more than it took off", async () => {
+  using scene = await Scene.open();
+  const stride = RELAY_WINDOW / 4;
+  scene.data(RELAY_WINDOW);
+  await scene.read(stride - 1, 100);
+  await scene.read(1);
+  assertEquals(await scene.heard(), { type: "credit", stream: STREAM, count: stride });
+  // So much may come again, and not a byte more.
+  scene.data(stride);
+  assertThrows(() => scene.data(1), CifraError);
+  await scene.read(RELAY_WINDOW - 10, 5000);
+  const credits = count(await scene.rest(), "credit");
+  assert(credits <= RELAY_WINDOW - 10 && credits > RELAY_WINDOW - 10 - stride, `${credits}`);
+});
+
+test("take() refuses more than there was credit for", async () => {
+  for (const taken of [0, 1000]) {
+    using scene = await Scene.open();
+    scene.data(RELAY_WINDOW - 1);
+    // What was taken off and not credited may not come again.
+    if (taken > 0) await scene.read(taken);
+    scene.data(1);
+    const error = assertThrows(() => scene.data(1), CifraError);
+    assertEquals(error.code, "limit");
+  }
+});
+
+test("take() refuses pieces of no length, of which any number would fit the credit", async () => {
+  using scene = await Scene.open();
+  assertEquals(assertThrows(() => scene.data(0), CifraError).code, "bad_frame");
+  scene.stream.end();
+  assertEquals(await scene.stream.read(new Uint8Array(1)), null);
+});
+
+test("after the other side's end, what has come may still be read", async () => {
+  using scene = await Scene.open();
+  const bytes = pattern(RELAY_WINDOW / 2);
+  scene.data(bytes);
+  scene.stream.take({ type: "close", stream: STREAM });
+  assertEquals(scene.endings, 1);
+  scene.data(1);
+  assertEquals(await scene.read(bytes.length, 10_000), bytes);
+  for (let n = 0; n < 3; n++) assertEquals(await scene.stream.read(new Uint8Array(9)), null);
+  // Nobody wants credit any more, nor to hear that it is over.
+  scene.stream.close();
+  assertEquals(scene.endings, 1);
+  assertEquals(await scene.rest(), []);
+});
+
+test("an end wakes whoever reads and whoever waits for credit", async () => {
+  for (const end of ["close", "end", "take"] as const) {
+    using scene = await Scene.open();
+    const reading = scene.stream.read(new Uint8Array(1));
+    for (let left = RELAY_WINDOW; left > 0;) {
+      left -= await scene.stream.write(new Uint8Array(left));
+    }
+    const writing = assertRejects(() => scene.stream.write(new Uint8Array(1)), CifraError);
+    await turn();
+    if (end === "take") scene.stream.take({ type: "close", stream: STREAM });
+    else scene.stream[end]();
+    assertEquals(await reading, null);
+    assertEquals((await writing).code, "cut");
+    assertEquals(scene.endings, 1);
+  }
+});
+
+test("close() tells the other side once, and forgets what was not read", async () => {
+  using scene = await Scene.open();
+  await scene.stream.write(new Uint8Array(5));
+  scene.data(100);
+  // There is no half of a stream to end.
+  await scene.stream.closeWrite();
+  await scene.stream.write(new Uint8Array(1));
+  scene.stream.close();
+  scene.stream.close();
+  assertEquals(scene.endings, 1);
+  assertEquals(await scene.stream.read(new Uint8Array(9)), null);
+  const error = await assertRejects(() => scene.stream.write(new Uint8Array(1)), CifraError);
+  assertEquals(error.code, "cut");
+  const said = (await scene.rest()).map(({ type }) => type);
+  assertEquals(said, ["data", "data", "close"]);
+});
+
+test("a stream over a channel that has gone says nothing and can be read to its end", async () => {
+  for (const how of ["close", "destroy", "fail"] as const) {
+    using scene = await Scene.open();
+    scene.data(RELAY_WINDOW);
+    if (how === "close") await scene.channel.close(CloseCode.done);
+    else if (how === "destroy") scene.channel.destroy();
+    else scene.channel.fail(new CifraError("limit", "Enough"));
+    const error = await assertRejects(() => scene.stream.write(new Uint8Array(1)), CifraError);
+    assertEquals(error.code, "cut");
+    // No credit can be given.
+    await scene.read(RELAY_WINDOW);
+    scene.stream.close();
+    assertEquals(await scene.rest(), []);
+  }
+});
+
+test("a channel that takes no more lets nobody write, and wakes them when it fails", async () => {
+  const { alice, bob, pipe } = await openChannels("modern", { capacity: 1 });
+  pipe.toRight.stall();
+  const stream = new RelayStream(alice, STREAM, () => {});
+  // Three windows fit under the mark up to which a channel takes what is sent.
+  stream.take({ type: "credit", stream: STREAM, count: 100 * RELAY_WINDOW });
+  let written = 0, failed: unknown;
+  const writing = (async () => {
+    for (;;) written += await stream.write(new Uint8Array(PIECE_LIMIT));
+  })().catch((error) => failed = error);
+  for (let turns = 0; turns < 50; turns++) await turn();
+  const stopped = written;
+  for (let turns = 0; turns < 50; turns++) await turn();
+  assertEquals(written, stopped);
+  assert(written < 5 * RELAY_WINDOW, `${written}`);
+  alice.destroy();
+  bob.destroy();
+  await writing;
+  assert(failed instanceof CifraError && failed.code === "cut");
+});

@@ -1,0 +1,507 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import type { Bytes } from "../../lib/bytes.ts";
+import { type ServerDialOptions, ServerLink } from "../../lib/client/server_link.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { HANDSHAKE_DEADLINE, RELAY_WINDOW, SILENCE_DEADLINE } from "../../lib/limits.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
+import { Ticker } from "../../lib/net/ticker.ts";
+import type { Transport } from "../../lib/session/transport.ts";
+import type { Endpoint } from "../../lib/wire/address.ts";
+import { CloseCode, ItemType } from "../../lib/wire/records.ts";
+import {
+  Capability,
+  REFUSAL_CODES,
+  type Registration,
+} from "../../lib/wire/rendezvous_messages.ts";
+import { test } from "../testkit/adversary.ts";
+import { envelopeKeys, person } from "../testkit/ladder.ts";
+import { until } from "../testkit/links.ts";
+import {
+  introductionOf,
+  type PuppetChannel,
+  PuppetServer,
+  REGISTERED,
+} from "../testkit/puppet_server.ts";
+import { registrationOf } from "../testkit/server.ts";
+import { codeOf, FlowingTime, talk } from "../testkit/talkers.ts";
+import { TestNetwork } from "../testkit/test_network.ts";
+
+const HOST = "127.0.0.1";
+const NEVER = new AbortController().signal;
+const RELAY = { capabilities: Capability.relay };
+/** An address of no machine; tests say where it leads. */
+const ELSEWHERE = "192.0.2.1";
+
+type Change = Partial<ServerDialOptions>;
+
+/** How somebody dials a server at this port of this machine. */
+async function dialling(port: number, name = "alice", change: Change = {}) {
+  const { suite, identity } = await person("modern", name);
+  const address = { host: HOST, port, fingerprint: undefined, inviteSecret: undefined };
+  const envelopeKey = envelopeKeys(suite, name);
+  const ticker = new Ticker(systemEnvironment.time);
+  return {
+    environment: systemEnvironment,
+    address,
+    suite,
+    identity,
+    envelopeKey,
+    ticker,
+    ...change,
+  };
+}
+
+async function open(port: number, name?: string, change?: Change): Promise<ServerLink> {
+  return await ServerLink.open(await dialling(port, name, change));
+}
+
+/** A link to a server that the test plays, registered. */
+async function played(
+  scene: (link: ServerLink, server: PuppetChannel) => Promise<void>,
+): Promise<void> {
+  await using server = await PuppetServer.open();
+  const [link, channel] = await Promise.all([open(server.port), server.accept()]);
+  try {
+    const registering = link.register(registrationOf("alice", "bob", RELAY));
+    await channel.register();
+    await registering;
+    await scene(link, channel);
+  } finally {
+    // As a server does when it is left.
+    channel.end().then(() => channel.channel.close(CloseCode.done));
+    await link.close();
+  }
+}
+
+async function fails(promise: Promise<unknown>): Promise<string> {
+  return codeOf(await promise.then(() => undefined, (error) => error));
+}
+
+/** The introduction that comes next. */
+async function introduced(link: ServerLink) {
+  const news = await link.nextNews(NEVER);
+  assert(news?.type === "introduction", `got ${news?.type}`);
+  return news.introduction;
+}
+
+/** Two that were introduced by a real server. */
+async function pair(port: number, change: Partial<Registration> = RELAY) {
+  const alice = await open(port, "alice"), bob = await open(port, "bob");
+  await alice.register(registrationOf("alice", "bob", change));
+  await bob.register(registrationOf("bob", "alice", change));
+  return { alice, bob, toAlice: await introduced(alice), toBob: await introduced(bob) };
+}
+
+async function writeAll(stream: Transport, bytes: Bytes): Promise<void> {
+  for (let sent = 0; sent < bytes.length;) sent += await stream.write(bytes.subarray(sent));
+}
+
+async function readAll(stream: Transport, length: number): Promise<Bytes> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const count = await stream.read(bytes.subarray(done));
+    assert(count, `the stream ended after ${done} bytes`);
+    done += count;
+  }
+  return bytes;
+}
+
+test("open() climbs to the server, register() says what it sees of us", () =>
+  talk(async ({ server }) => {
+    const link = await open(server.port);
+    assertEquals(
+      link.identity.fingerprint,
+      (await person("modern", "server")).identity.fingerprint,
+    );
+    assertEquals(link.remote, { host: HOST, port: server.port });
+    assertEquals(await link.register(registrationOf("alice", "bob")), link.local);
+    assert(link.isOpen);
+    await link.close();
+    assert(!link.isOpen);
+  }));
+
+test("register() throws what the server refuses it with", () =>
+  talk(async ({ server }) => {
+    const first = await open(server.port, "alice");
+    await first.register(registrationOf("alice", "bob"));
+    const refusals: [string, string, string, Partial<Registration>][] = [
+      ["bob", "Bob!", "alice", {}],
+      ["bob", "alice", "bob", {}],
+      ["bob", "bob", "alice", { receivePort: 22 }],
+      ["alice", "alice", "bob", { registrationSequence: 0n }],
+    ];
+    const codes: string[] = [];
+    for (const [who, name, wanted, change] of refusals) {
+      const link = await open(server.port, who);
+      codes.push(await fails(link.register(registrationOf(name, wanted, change))));
+      await link.close();
+    }
+    assertEquals(codes, ["bad_name", "name_taken", "bad_address", "stale_registration"]);
+    await first.close();
+  }));
+
+test("a refusal says when to come again, if the server does", () =>
+  played(async (link, server) => {
+    const code = REFUSAL_CODES.limit;
+    server.respond({ type: "refused", code, retryAfter: 30, reason: "Too many" });
+    const error = await assertRejects(() => link.nextNews(NEVER), CifraError);
+    assertEquals([error.code, error.hint], ["limit", "try again in 30 s"]);
+    assertStringIncludes(error.message, "Too many");
+  }));
+
+test("two who want each other are introduced, and those who cannot be relayed are let go", () =>
+  talk(async ({ server }) => {
+    const { alice, bob, toAlice, toBob } = await pair(server.port, {});
+    assertEquals([toAlice.peerName, toBob.peerName], ["bob", "alice"]);
+    assertEquals(toAlice.rendezvousKey, toBob.rendezvousKey);
+    assertEquals([toAlice.generation, toAlice.relay], [toBob.generation, 0]);
+    assertEquals(await fails(alice.nextNews(NEVER)), "cut");
+    assert(!alice.isOpen);
+    await alice.close();
+    await bob.close();
+  }));
+
+test("register() may be called again after an introduction, on the same link", () =>
+  talk(async ({ server }) => {
+    const { alice, bob, toAlice } = await pair(server.port);
+    const oldStream = bob.relay(toAlice.generation);
+    await alice.register(registrationOf("alice", "bob", RELAY));
+    // Whoever asks for somebody has nobody at present.
+    assertEquals(await oldStream.read(new Uint8Array(1)), null);
+    await bob.register(registrationOf("bob", "alice", RELAY));
+    const [again] = [await introduced(alice), await introduced(bob)];
+    assert(again.generation > toAlice.generation);
+    const [left, right] = [alice.relay(again.generation), bob.relay(again.generation)];
+    await writeAll(left, new Uint8Array([1, 2, 3]));
+    assertEquals(await readAll(right, 3), new Uint8Array([1, 2, 3]));
+    await alice.close();
+    await bob.close();
+  }));
+
+test("a relayed stream carries any number of bytes both ways at once", () =>
+  talk(async ({ server }) => {
+    const { alice, bob, toAlice } = await pair(server.port);
+    const [left, right] = [alice.relay(toAlice.generation), bob.relay(toAlice.generation)];
+    const [there, back] = [4 * RELAY_WINDOW + 7, 3 * RELAY_WINDOW + 1].map((length) =>
+      Uint8Array.from({ length }, (_, i) => (i ^ (i >> 8)) & 0xff)
+    );
+    const [heard, answered] = await Promise.all([
+      readAll(right, there!.length),
+      readAll(left, back!.length),
+      writeAll(left, there!),
+      writeAll(right, back!),
+    ]);
+    assertEquals([heard, answered], [there, back]);
+    left.close();
+    assertEquals(await right.read(new Uint8Array(1)), null);
+    assert(alice.isOpen && bob.isOpen);
+    await alice.close();
+    await bob.close();
+  }));
+
+test("what the other side sends before we ask for the stream is there when we do", () =>
+  talk(async ({ server }) => {
+    const { alice, bob, toAlice } = await pair(server.port);
+    await writeAll(alice.relay(toAlice.generation), new Uint8Array([7]));
+    assertEquals(await bob.relay(toAlice.generation).read(new Uint8Array(1)), 1);
+    assert(bob.relay(toAlice.generation) === bob.relay(toAlice.generation));
+    await alice.close();
+    assertEquals(await bob.relay(toAlice.generation).read(new Uint8Array(1)), null);
+    await bob.close();
+  }));
+
+test("relayed data right behind the introduction finds its stream", () =>
+  played(async (link, server) => {
+    const { identity } = await person("modern", "bob");
+    server.respond({ type: "introduction", ...introductionOf(5, identity) });
+    server.relay({ type: "data", stream: 5, content: new Uint8Array([1, 2]) });
+    server.relay({ type: "data", stream: 6, content: new Uint8Array([3]) });
+    await server.channel.flush();
+    assertEquals((await introduced(link)).generation, 5);
+    assertEquals(await readAll(link.relay(5), 2), new Uint8Array([1, 2]));
+    // What is for a stream that nobody has is passed over.
+    assert(link.isOpen);
+  }));
+
+test("a server that relays more than was asked for is left", () =>
+  played(async (link, server) => {
+    const { identity } = await person("modern", "bob");
+    server.respond({ type: "introduction", ...introductionOf(5, identity) });
+    const stream = link.relay((await introduced(link)).generation);
+    for (let n = 0; n < 9; n++) {
+      const content = new Uint8Array(RELAY_WINDOW / 8);
+      server.relay({ type: "data", stream: 5, content });
+    }
+    assertEquals(await fails(link.nextNews(NEVER)), "limit");
+    assert(!link.isOpen);
+    await readAll(stream, RELAY_WINDOW);
+    assertEquals(await stream.read(new Uint8Array(1)), null);
+    assertEquals(await server.end(), "limit");
+  }));
+
+test("nextNews() ends with its signal, and what comes later is not lost", () =>
+  played(async (link, server) => {
+    for (let n = 0; n < 3; n++) {
+      const stop = new AbortController();
+      const waiting = link.nextNews(stop.signal);
+      stop.abort();
+      assertEquals(await waiting, undefined);
+    }
+    assertEquals(await link.nextNews(AbortSignal.abort()), undefined);
+    server.respond({ type: "suiteMismatch", peerName: "bob", peerSuite: 3, yourSuite: 1 });
+    assertEquals(await link.nextNews(NEVER), {
+      type: "suite-mismatch",
+      peerName: "bob",
+      peerSuite: 3,
+      yourSuite: 1,
+    });
+  }));
+
+test("a server that speaks out of turn is left", async () => {
+  const { identity } = await person("modern", "bob");
+  const wrong: ((server: PuppetChannel) => void)[] = [
+    (server) => server.channel.send(ItemType.request, new Uint8Array(0)),
+    (server) => server.channel.send(ItemType.message, new Uint8Array(20)),
+    (server) => server.respond(REGISTERED),
+    (server) => server.channel.send(ItemType.relay, new Uint8Array([9])),
+    (server) => server.channel.send(ItemType.response, new Uint8Array([9])),
+    (server) => server.relay({ type: "data", stream: 1, content: new Uint8Array(0) }),
+  ];
+  const codes: string[] = [];
+  for (const say of wrong) {
+    await played(async (link, server) => {
+      server.respond({ type: "introduction", ...introductionOf(1, identity) });
+      await introduced(link);
+      say(server);
+      codes.push(await fails(link.nextNews(NEVER)));
+    });
+  }
+  const state = "bad_state", frame = "bad_frame";
+  assertEquals(codes, [state, state, state, frame, frame, frame]);
+});
+
+test("a server that says more than anybody asks for is left", () =>
+  played(async (link, server) => {
+    await link.nextNews(AbortSignal.abort());
+    const news = { type: "suiteMismatch", peerName: "bob", peerSuite: 3, yourSuite: 1 } as const;
+    server.respond(...Array<typeof news>(17).fill(news));
+    assertEquals(await server.end(), "bad_state");
+    for (let n = 0; n < 16; n++) assertEquals((await link.nextNews(NEVER))?.type, "suite-mismatch");
+    assertEquals(await fails(link.nextNews(NEVER)), "bad_state");
+  }));
+
+test("a server that is silent for a minute is given up", async () => {
+  await using server = await PuppetServer.open();
+  const time = new FlowingTime();
+  const environment = { time, network: new TestNetwork(), random: systemRandom };
+  const ticker = new Ticker(time);
+  const opening = open(server.port, "alice", { environment, ticker });
+  const [link, channel] = await Promise.all([opening, server.accept()]);
+  const registering = link.register(registrationOf("alice", "bob"));
+  await channel.register();
+  await registering;
+  const waiting = fails(link.nextNews(NEVER));
+  time.advance(SILENCE_DEADLINE - 1000);
+  assert(link.isOpen);
+  time.advance(2000);
+  assertEquals(await waiting, "timeout");
+  await link.close();
+  assertEquals(time.pending, 0);
+});
+
+test("a server that does not answer a registration is given up sooner", async () => {
+  await using server = await PuppetServer.open();
+  const time = new FlowingTime();
+  const environment = { time, network: new TestNetwork(), random: systemRandom };
+  const ticker = new Ticker(time);
+  const opening = open(server.port, "alice", { environment, ticker });
+  const [link] = await Promise.all([opening, server.accept()]);
+  const registering = fails(link.register(registrationOf("alice", "bob")));
+  time.advance(HANDSHAKE_DEADLINE);
+  assert(link.isOpen);
+  time.advance(3000);
+  assertEquals(await registering, "timeout");
+  await link.close();
+  assertEquals(time.pending, 0);
+});
+
+test("a server that introduces instead of registering is not believed", async () => {
+  await using server = await PuppetServer.open();
+  const { identity } = await person("modern", "bob");
+  const [link, channel] = await Promise.all([open(server.port), server.accept()]);
+  const registering = link.register(registrationOf("alice", "bob"));
+  channel.respond({ type: "introduction", ...introductionOf(1, identity) });
+  assertEquals(await fails(registering), "bad_state");
+  channel.end().then(() => channel.channel.close(CloseCode.done));
+  await link.close();
+});
+
+test("a server that shuts down says so, and every stream ends", () =>
+  talk(async ({ server }) => {
+    const { alice, bob, toAlice } = await pair(server.port);
+    const stream = alice.relay(toAlice.generation);
+    const [waiting, reading] = [fails(alice.nextNews(NEVER)), stream.read(new Uint8Array(1))];
+    const stopped = server.stop();
+    assertEquals([await waiting, await reading], ["shutdown", null]);
+    assertEquals(await fails(bob.nextNews(NEVER)), "shutdown");
+    // One that is asked for late is over as well.
+    assertEquals(await alice.relay(99).read(new Uint8Array(1)), null);
+    await alice.close();
+    await bob.close();
+    await stopped;
+  }));
+
+test("a server that goes without a word is a cut, whatever is asked of it", () =>
+  played(async (link, server) => {
+    const waiting = fails(link.nextNews(NEVER));
+    server.transport.close();
+    assertEquals(await waiting, "cut");
+    assertEquals(await fails(link.nextNews(NEVER)), "cut");
+    assertEquals(await fails(link.register(registrationOf("alice", "bob"))), "cut");
+    assertEquals(await link.leave(), undefined);
+  }));
+
+test("leave() gives the introduction that was under way, and the server is done with us", () =>
+  played(async (link, server) => {
+    const { identity } = await person("modern", "bob");
+    const stop = new AbortController();
+    const waiting = link.nextNews(stop.signal);
+    stop.abort();
+    assertEquals(await waiting, undefined);
+    const leaving = link.leave();
+    server.respond({ type: "introduction", ...introductionOf(5, identity) });
+    assertEquals(await server.end(), "goodbye");
+    await server.channel.close(CloseCode.done);
+    assertEquals((await leaving)?.generation, 5);
+    assert(!link.isOpen);
+  }));
+
+test("leave() gives nothing when nothing was under way", () =>
+  talk(async ({ server }) => {
+    const link = await open(server.port);
+    await link.register(registrationOf("alice", "bob"));
+    assertEquals(await link.leave(), undefined);
+    await link.close();
+    await until(() => server.connections === 0, "the server has seen us go");
+  }));
+
+test("a server that takes too long for the ladder is given up, and nothing is left", async () => {
+  await using server = await PuppetServer.open();
+  const time = new FlowingTime(), network = new TestNetwork();
+  const ticker = new Ticker(time);
+  const environment = { time, network, random: systemRandom };
+  const opening = fails(open(server.port, "alice", { environment, ticker }));
+  await until(() => network.open === 1 && time.pending === 1, "the ladder has begun");
+  time.advance(HANDSHAKE_DEADLINE - 1000);
+  assertEquals(network.open, 1);
+  time.advance(2000);
+  assertEquals(await opening, "timeout");
+  assertEquals([network.open, time.pending], [0, 0]);
+});
+
+test("a server that hangs up in the ladder is a cut, with what to try", async () => {
+  await using server = await PuppetServer.open();
+  for (const invited of [false, true]) {
+    const options = await dialling(server.port);
+    const inviteSecret = invited ? systemRandom(32) : undefined;
+    const opening = ServerLink.open({ ...options, address: { ...options.address, inviteSecret } });
+    const arrival = server.arrival().then((transport) => transport.close());
+    const error = await assertRejects(() => opening, CifraError);
+    await arrival;
+    assertEquals(error.code, "cut");
+    assertStringIncludes(error.hint!, invited ? "--invite" : "try again in a minute");
+  }
+});
+
+test("a suite that the server does not have is refused by name", () =>
+  talk(async ({ server }) => {
+    const { suite, identity } = await person("classic", "alice");
+    const envelopeKey = envelopeKeys(suite, "alice");
+    const opening = open(server.port, "alice", { suite, identity, envelopeKey });
+    const error = await assertRejects(() => opening, CifraError);
+    assertEquals(error.code, "suite_refused");
+    assertStringIncludes(error.message, "classic");
+    assertStringIncludes(error.hint!, "--allow-classic");
+  }));
+
+test("a server that is not to be trusted does not learn who we are", async () => {
+  await using server = await PuppetServer.open();
+  const checkServer = () => {
+    throw new CifraError("identity_unknown", "Not this one");
+  };
+  const accepting = server.accept().then(() => undefined, (error) => error);
+  assertEquals(await fails(open(server.port, "alice", { checkServer })), "identity_unknown");
+  assert(await accepting, "the ladder came to its end");
+});
+
+/** A network on which one address leads to this machine, and a record of how it was dialled. */
+function leading(dialFrom: (from: number, to: Endpoint) => Promise<void>) {
+  const network = new TestNetwork({
+    ...systemEnvironment.network,
+    dial: (host, port) => {
+      assertEquals(host, ELSEWHERE);
+      return systemEnvironment.network.dial(HOST, port);
+    },
+    dialFrom: async (from, to, signal) => {
+      await dialFrom(from, to);
+      return await systemEnvironment.network.dialFrom(from, { ...to, host: HOST }, signal);
+    },
+  });
+  return { network, environment: { ...systemEnvironment, network } };
+}
+
+test("a server elsewhere is dialled from the send port", () =>
+  talk(async ({ server }) => {
+    const { network, environment } = leading(() => Promise.resolve());
+    const sendPort = systemEnvironment.network.findFreePort(HOST);
+    const options = await dialling(server.port, "alice", { environment, sendPort });
+    const address = { ...options.address, host: ELSEWHERE };
+    const link = await ServerLink.open({ ...options, address });
+    assertEquals(network.dials, [{ from: sendPort, to: { host: ELSEWHERE, port: server.port } }]);
+    assertEquals(link.local.port, sendPort);
+    assertEquals((await link.register(registrationOf("alice", "bob"))).port, sendPort);
+    await link.close();
+  }));
+
+test("a server elsewhere is dialled from any port while the send port is in use", () =>
+  talk(async ({ server }) => {
+    for (const code of ["EADDRINUSE", "EADDRNOTAVAIL", "EINVAL"]) {
+      const cause = new Error(`connect ${code}`);
+      const { network, environment } = leading(() =>
+        Promise.reject(new CifraError("unreachable", "Cannot reach it", { cause }))
+      );
+      const options = await dialling(server.port, "alice", { environment, sendPort: 4000 });
+      const address = { ...options.address, host: ELSEWHERE };
+      const link = await ServerLink.open({ ...options, address });
+      assertEquals(network.dials.map(({ from }) => from), [4000, undefined]);
+      assert(link.local.port !== 4000);
+      await link.close();
+    }
+  }));
+
+test("a server elsewhere that cannot be reached is not dialled twice", async () => {
+  const cause = new Error("connect ECONNREFUSED");
+  const { network, environment } = leading(() =>
+    Promise.reject(new CifraError("unreachable", "Cannot reach it", { cause }))
+  );
+  const options = await dialling(9, "alice", { environment, sendPort: 4000 });
+  const address = { ...options.address, host: ELSEWHERE };
+  assertEquals(await fails(ServerLink.open({ ...options, address })), "unreachable");
+  assertEquals(network.dials.length, 1);
+});
+
+test("a server here, or one by name, is dialled from any port", () =>
+  talk(async ({ server }) => {
+    for (const host of [HOST, "localhost", "chat.example"]) {
+      const network = new TestNetwork({
+        ...systemEnvironment.network,
+        dial: (_, port) => systemEnvironment.network.dial(HOST, port),
+      });
+      const environment = { ...systemEnvironment, network };
+      const options = await dialling(server.port, "alice", { environment, sendPort: 4000 });
+      const link = await ServerLink.open({ ...options, address: { ...options.address, host } });
+      assertEquals(network.dials, [{ from: undefined, to: { host, port: server.port } }]);
+      await link.close();
+    }
+  }));

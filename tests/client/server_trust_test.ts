@@ -1,0 +1,274 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { KnownIdentities } from "../../lib/client/known_identities.ts";
+import { openServer, type TrustOptions } from "../../lib/client/server_trust.ts";
+import { formatFingerprint, type PublicIdentity } from "../../lib/crypto/identity.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
+import { Ticker } from "../../lib/net/ticker.ts";
+import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { test } from "../testkit/adversary.ts";
+import { envelopeKeys, type Person, person } from "../testkit/ladder.ts";
+import { PuppetServer } from "../testkit/puppet_server.ts";
+import { withFolder } from "../testkit/server.ts";
+import { TestNetwork } from "../testkit/test_network.ts";
+
+const HOST = "127.0.0.1";
+/** An address of no machine; on the network of these tests it leads to this one. */
+const ELSEWHERE = "192.0.2.1";
+const PORT = 7411;
+const SUBJECT = `${ELSEWHERE}:${PORT}`;
+const FILE = "known_servers";
+
+type Change = Omit<Partial<TrustOptions>, "address"> & Partial<TrustOptions["address"]>;
+
+/** Somebody who wants to reach the server at one address, behind which any server may be. */
+class Scene {
+  readonly folder: PrivateFolder;
+  readonly alice: Person;
+  readonly server: PuppetServer;
+  readonly impostor: PuppetServer;
+  readonly network: TestNetwork;
+  /** Who answers at the address, dial by dial; the last one for all that follow. */
+  behind: PuppetServer[];
+  readonly pinned: string[] = [];
+
+  constructor(
+    folder: PrivateFolder,
+    alice: Person,
+    server: PuppetServer,
+    impostor: PuppetServer,
+  ) {
+    this.folder = folder;
+    this.alice = alice;
+    this.server = server;
+    this.impostor = impostor;
+    this.behind = [server];
+    this.network = new TestNetwork({
+      ...systemEnvironment.network,
+      dial: () => {
+        const next = this.behind.length > 1 ? this.behind.shift()! : this.behind[0]!;
+        return systemEnvironment.network.dial(HOST, next.port);
+      },
+    });
+  }
+
+  known(): Promise<KnownIdentities> {
+    return KnownIdentities.open(this.folder, FILE);
+  }
+
+  /** Pins somebody for the address, as if they had been there before. */
+  async pin({ identity, suite }: Person | PuppetServer["who"]): Promise<void> {
+    const known = await this.known();
+    await known.pin(SUBJECT, suite.name, identity as PublicIdentity, new Date(0));
+  }
+
+  /** The fingerprint pinned for a subject, in modern. */
+  async pinOf(subject = SUBJECT): Promise<string | undefined> {
+    const found = await (await this.known()).find(subject, "modern");
+    return found && formatFingerprint(found.fingerprint);
+  }
+
+  /** Connects and leaves again; resolves to the server's fingerprint, or to the error. */
+  async open({ host, port, fingerprint, ...change }: Change = {}): Promise<string | CifraError> {
+    const { suite, identity } = this.alice;
+    try {
+      const link = await openServer({
+        environment: { ...systemEnvironment, network: this.network },
+        address: {
+          host: host ?? ELSEWHERE,
+          port: port ?? PORT,
+          fingerprint,
+          inviteSecret: undefined,
+        },
+        suite,
+        identity,
+        envelopeKey: envelopeKeys(suite, "alice"),
+        ticker: new Ticker(systemEnvironment.time),
+        servers: await this.known(),
+        acceptNew: false,
+        onPinned: (subject, pinned) => this.pinned.push(`${subject} ${pinned}`),
+        ...change,
+      });
+      const shown = formatFingerprint(link.identity.fingerprint);
+      link.channel.destroy();
+      await link.close();
+      return shown;
+    } catch (error) {
+      if (error instanceof CifraError) return error;
+      throw error;
+    }
+  }
+
+  /** How often a server saw who Alice is. */
+  sightings({ seen }: PuppetServer): number {
+    const ours = formatFingerprint(this.alice.identity.fingerprint);
+    return seen.filter((fingerprint) => formatFingerprint(fingerprint) === ours).length;
+  }
+}
+
+function play(name: string, scene: (scene: Scene) => Promise<void>): void {
+  test(name, () =>
+    withFolder(async (path) => {
+      await using server = await PuppetServer.open("server");
+      await using impostor = await PuppetServer.open("impostor");
+      server.takeAll();
+      impostor.takeAll();
+      const folder = await PrivateFolder.open(path);
+      const alice = await person("modern", "alice");
+      const staged = new Scene(folder, alice, server, impostor);
+      await scene(staged);
+      assertEquals(staged.network.open, 0);
+    }));
+}
+
+function codeOf(outcome: string | CifraError): string {
+  return outcome instanceof CifraError ? outcome.code : `connected to ${outcome}`;
+}
+
+function printOf({ identity }: PuppetServer): string {
+  return formatFingerprint(identity.fingerprint);
+}
+
+play(
+  "a server on this machine is trusted at first sight, and known from then on",
+  async (scene) => {
+    const { server, impostor } = scene;
+    for (const host of [HOST, "localhost"]) {
+      scene.behind = [server];
+      const subject = `${host}:${PORT}`;
+      assertEquals(await scene.open({ host }), printOf(server));
+      assertEquals(await scene.pinOf(subject), printOf(server));
+      assertEquals(await scene.open({ host }), printOf(server));
+      scene.behind = [impostor];
+      assertEquals(codeOf(await scene.open({ host })), "identity_changed");
+    }
+    assertEquals(
+      scene.pinned,
+      [HOST, "localhost"].map((host) => `${host}:${PORT} ${printOf(server)}`),
+    );
+    assertEquals([scene.sightings(server), scene.sightings(impostor)], [4, 0]);
+  },
+);
+
+play("a server elsewhere is not trusted where nobody can be asked", async (scene) => {
+  const outcome = await scene.open();
+  assertEquals(codeOf(outcome), "identity_unknown");
+  assertStringIncludes((outcome as CifraError).message, printOf(scene.server));
+  assertStringIncludes((outcome as CifraError).message, SUBJECT);
+  assertEquals([await scene.pinOf(), scene.pinned], [undefined, []]);
+  // It has seen somebody, but not us.
+  assertEquals([scene.server.seen.length, scene.sightings(scene.server)], [1, 0]);
+});
+
+play("a server that the person does not trust never learns who asked", async (scene) => {
+  const asked: string[] = [];
+  const ask = (fingerprint: string) => {
+    asked.push(fingerprint);
+    return Promise.resolve(false);
+  };
+  assertEquals(codeOf(await scene.open({ ask })), "identity_unknown");
+  assertEquals(asked, [printOf(scene.server)]);
+  assertEquals([await scene.pinOf(), scene.sightings(scene.server)], [undefined, 0]);
+});
+
+play("a server that the person trusts is pinned, and not asked about again", async (scene) => {
+  let asked = 0;
+  const ask = () => Promise.resolve(++asked > 0);
+  assertEquals(await scene.open({ ask }), printOf(scene.server));
+  assertEquals(await scene.open({ ask }), printOf(scene.server));
+  assertEquals([asked, await scene.pinOf()], [1, printOf(scene.server)]);
+  assertEquals(scene.pinned, [`${SUBJECT} ${printOf(scene.server)}`]);
+  assertEquals(scene.sightings(scene.server), 2);
+});
+
+play(
+  "one that takes the server's place after the question does not learn who asked",
+  async (scene) => {
+    const { server, impostor } = scene;
+    scene.behind = [server, impostor];
+    const outcome = await scene.open({ ask: () => Promise.resolve(true) });
+    assertEquals(codeOf(outcome), "identity_changed");
+    assertEquals([scene.sightings(server), scene.sightings(impostor)], [0, 0]);
+  },
+);
+
+play("without a question a new server is accepted if that is wanted, in one go", async (scene) => {
+  assertEquals(await scene.open({ acceptNew: true }), printOf(scene.server));
+  assertEquals(await scene.pinOf(), printOf(scene.server));
+  assertEquals([scene.network.given, scene.server.seen.length], [1, 1]);
+});
+
+play(
+  "a known server with another key is told by both, and does not learn who asked",
+  async (scene) => {
+    const { server, impostor } = scene;
+    await scene.pin(server.who);
+    scene.behind = [impostor];
+    for (const change of [{}, { acceptNew: true }, { ask: () => Promise.resolve(true) }]) {
+      const outcome = await scene.open(change);
+      assertEquals(codeOf(outcome), "identity_changed");
+      const { message } = outcome as CifraError;
+      assertStringIncludes(message, `expected:  ${printOf(server)}`);
+      assertStringIncludes(message, `presented: ${printOf(impostor)}`);
+    }
+    assertEquals([await scene.pinOf(), scene.pinned], [printOf(server), []]);
+    assertEquals(scene.sightings(impostor), 0);
+  },
+);
+
+play("a fingerprint that the person names is enough, and is what is pinned", async (scene) => {
+  const { fingerprint } = scene.server.identity;
+  assertEquals(await scene.open({ fingerprint }), printOf(scene.server));
+  assertEquals(await scene.pinOf(), printOf(scene.server));
+  assertEquals(scene.network.given, 1);
+});
+
+play("a server that has not the fingerprint named is refused, and not pinned", async (scene) => {
+  const { fingerprint } = scene.server.identity;
+  scene.behind = [scene.impostor];
+  assertEquals(codeOf(await scene.open({ fingerprint, acceptNew: true })), "identity_changed");
+  assertEquals([await scene.pinOf(), scene.pinned], [undefined, []]);
+});
+
+play("a fingerprint that the person names replaces the pin, once it was proved", async (scene) => {
+  const { server, impostor } = scene;
+  await scene.pin(impostor.who);
+  const { fingerprint } = server.identity;
+  scene.behind = [impostor, server];
+  assertEquals(codeOf(await scene.open({ fingerprint })), "identity_changed");
+  assertEquals(await scene.pinOf(), printOf(impostor));
+  assertEquals(await scene.open({ fingerprint }), printOf(server));
+  assertEquals(await scene.pinOf(), printOf(server));
+});
+
+play("a server known in another suite is not met anew without being told to", async (scene) => {
+  await scene.pin(await person("rsa", "server"));
+  const ask = () => Promise.reject(new Error("Nobody is to be asked"));
+  const outcome = await scene.open({ ask });
+  assertEquals(codeOf(outcome), "suite_downgrade");
+  assertEquals(scene.network.given, 0);
+  assertEquals(await scene.open({ acceptNew: true, ask }), printOf(scene.server));
+});
+
+play("with a damaged file nobody new is trusted, however it is asked for", async (scene) => {
+  await scene.pin(scene.server.who);
+  const text = await scene.folder.read(FILE);
+  await scene.folder.write(FILE, text! + "damaged\n");
+  // Who is known is known.
+  assertEquals(await scene.open(), printOf(scene.server));
+  const other = { port: PORT + 1 };
+  const ask = () => Promise.resolve(true);
+  for (const change of [other, { ...other, acceptNew: true }, { ...other, ask }, { host: HOST }]) {
+    assertEquals(codeOf(await scene.open(change)), "local");
+  }
+  assertEquals(scene.network.given, 1);
+});
+
+play("a server that cannot be reached is not pinned", async (scene) => {
+  scene.network.refuses = () => true;
+  const { fingerprint } = scene.server.identity;
+  for (const change of [{}, { acceptNew: true }, { fingerprint }, { host: HOST }]) {
+    assertEquals(codeOf(await scene.open(change)), "unreachable");
+  }
+  assertEquals([await scene.pinOf(), await scene.pinOf(`${HOST}:${PORT}`)], [undefined, undefined]);
+});

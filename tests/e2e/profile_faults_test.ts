@@ -1,0 +1,227 @@
+/** Profiles on full, damaged and read-only disks, used twice, and brought back from copies. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type CastOptions, Program, Scene, sourceCommand } from "../testkit/program.ts";
+import { hasPty, onTerminal, screen, shows } from "../testkit/pty.ts";
+import { fillDisk, hasTmpfs, makeReadOnly, withTmpfs } from "../testkit/tmpfs.ts";
+
+const MIB = 2 ** 20;
+const ON_TERMINAL: CastOptions = {
+  start: (task, folder) => onTerminal(sourceCommand(task, folder)),
+  env: { TERM: "xterm-256color" },
+};
+
+/** Alice or bob with their state in a folder that need not be the scene's. */
+function connectFrom(
+  scene: Scene,
+  name: "alice" | "bob",
+  folder: string,
+  { args = ["--json"], start = sourceCommand, env }: {
+    readonly args?: readonly string[];
+    readonly start?: NonNullable<CastOptions["start"]>;
+    readonly env?: CastOptions["env"];
+  } = {},
+): Program {
+  const to = name === "alice" ? "bob" : "alice";
+  const where = ["--server", `127.0.0.1:${scene.port}`, "--state", folder];
+  const command = [...start("connect", folder), "--name", name, "--to", to, ...where, ...args];
+  return scene.add(new Program({ name, command, ...(env && { env }) }));
+}
+
+/** What `cifra history` has of the only profile in a folder. */
+async function history(scene: Scene, folder: string): Promise<unknown[]> {
+  const command = [...sourceCommand("history", folder), "--state", folder, "--json"];
+  const program = scene.add(new Program({ name: "history", command }));
+  await program.exits(0);
+  return program.events.map(({ direction, text }) => `${direction} ${text}`);
+}
+
+async function copyFolder(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to, { mode: 0o700 });
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copyFolder(`${from}/${name}`, `${to}/${name}`);
+    else await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+  }
+}
+
+function messages(program: Program): unknown[] {
+  return program.events.filter(({ event }) => event === "message").map(({ text }) => text);
+}
+
+/** Ends a program that waits or talks, as a person does. */
+async function interrupt(program: Program): Promise<void> {
+  program.kill("SIGINT");
+  await program.exits(130);
+}
+
+/** Starts both on lines of JSON and waits until they are connected. */
+async function start(scene: Scene): Promise<readonly [Program, Program]> {
+  const alice = scene.connect("alice", "bob", ["--json"]);
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  await Promise.all([alice.event("connected"), bob.event("connected")]);
+  return [alice, bob];
+}
+
+Deno.test({
+  name: "a full disk: what cannot be kept is NOT SENT and said so, and later all goes on",
+  ignore: !hasTmpfs || !hasPty,
+  fn: () =>
+    withTmpfs(2 * MIB, async (folder) => {
+      await using scene = await Scene.withServer();
+      const alice = connectFrom(scene, "alice", folder, { ...ON_TERMINAL, args: [] });
+      const bob = scene.connect("bob", "alice", ["--json"]);
+      await Promise.all([shows(alice, "-- connected to bob"), bob.event("connected")]);
+      const makeRoom = await fillDisk(folder);
+      // Some still fits in what the file has reserved.
+      const sent: string[] = [];
+      for (let isFull = false; !isFull;) {
+        const text = `${sent.length} ${"x".repeat(12_000)}`;
+        await alice.write(`${text}\r`);
+        isFull = await Promise.race([
+          shows(alice, "-- NOT SENT: "),
+          bob.event("message", { text }).then(() => false),
+        ]);
+        if (!isFull) sent.push(text);
+        assert(sent.length < 100, "the disk is not full");
+      }
+      assertStringIncludes(screen(alice).replaceAll("\n", ""), "the disk is full");
+      // What comes is not taken either, and not lost for that.
+      await bob.write("for you\n");
+      await shows(alice, "-- the connection to bob is lost (cannot use ");
+      await makeRoom();
+      await shows(alice, "\nbob: for you\n");
+      await bob.event("read", { number: 1 });
+      await alice.write("there is room\r");
+      await bob.event("message", { text: "there is room" });
+      assertEquals(messages(bob), [...sent, "there is room"]);
+      assertEquals(screen(alice).split("\nbob: for you\n").length, 2);
+    }),
+});
+
+Deno.test({
+  name: "a disk that is full from the start, or can only be read, is refused in words",
+  ignore: !hasTmpfs,
+  fn: () =>
+    withTmpfs(2 * MIB, async (folder) => {
+      await using scene = await Scene.withServer();
+      const before = connectFrom(scene, "alice", folder);
+      await before.write("kept\n");
+      await before.event("queued", { number: 1 });
+      await before.event("waiting");
+      await interrupt(before);
+      const makeRoom = await fillDisk(folder);
+      const full = connectFrom(scene, "alice", folder, { args: [] });
+      const { stderr } = await full.exits(1);
+      assertStringIncludes(stderr, "messages.db: the disk is full\nhint: make room on it");
+      await makeRoom();
+      await makeReadOnly(folder);
+      const unable = connectFrom(scene, "alice", folder);
+      await unable.exits(1);
+      const { message } = await unable.event("error", { code: "local" });
+      assertStringIncludes(String(message), `Cannot use ${folder}/profiles/alice/`);
+      assertStringIncludes(String(message), "ead-only");
+      assertEquals(await history(scene, folder), ["sent kept"]);
+    }),
+});
+
+for (
+  const [what, damage] of [
+    ["is cut short", (bytes: Uint8Array) => bytes.slice(0, bytes.length / 2)],
+    ["is something else", () => new TextEncoder().encode("dear diary,\n".repeat(500))],
+  ] as const
+) {
+  Deno.test(`a messages.db that ${what} is refused, left as it is, and can be moved away`, async () => {
+    await using scene = await Scene.withServer();
+    const [alice, bob] = await start(scene);
+    await bob.write("before\n");
+    await bob.event("read", { number: 1 });
+    await Promise.all([alice.endInput(), bob.endInput()]);
+    await Promise.all([alice.exits(0), bob.exits(0)]);
+    const file = `${scene.stateOf("alice")}/profiles/alice/messages.db`;
+    await Deno.writeFile(file, damage(await Deno.readFile(file)));
+    const damaged = await Deno.readFile(file);
+    for (const args of [["--json"], []]) {
+      const refused = scene.connect("alice", "bob", args);
+      const { stdout, stderr } = await refused.exits(1);
+      const said = stdout + stderr;
+      assertStringIncludes(said, `Cannot use ${file}: `);
+      assertStringIncludes(said, "left as it is");
+      assertStringIncludes(said, "move it away");
+    }
+    assertEquals(await Deno.readFile(file), damaged);
+    await Deno.rename(file, `${file}.damaged`);
+    const [again, bobAgain] = await start(scene);
+    await bobAgain.write("after\n");
+    await again.event("message", { text: "after" });
+    await again.write("good\n");
+    await bobAgain.event("message", { text: "good" });
+  });
+}
+
+Deno.test("one program has a profile; the history can be read meanwhile", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await start(scene);
+  await alice.write("hello\n");
+  await alice.event("read", { number: 1 });
+  const second = scene.connect("alice", "carol");
+  const { stderr } = await second.exits(1);
+  assertStringIncludes(stderr, "profiles/alice: another cifra is using it\nhint: ");
+  assertEquals(await history(scene, scene.stateOf("alice")), ["sent hello"]);
+  // The one that has it did not notice.
+  await bob.write("still there?\n");
+  await alice.event("message", { text: "still there?" });
+  assertEquals(alice.events.filter(({ event }) => event === "lost"), []);
+});
+
+Deno.test("a copy of a profile that connects elsewhere takes the place of the one that waits", async () => {
+  await using scene = await Scene.withServer();
+  const first = scene.connect("alice", "bob", ["--json"]);
+  await first.event("waiting");
+  await interrupt(first);
+  await copyFolder(scene.stateOf("alice"), scene.stateOf("copy"));
+  const here = scene.connect("alice", "bob", ["--json"]);
+  await here.event("waiting");
+  const elsewhere = scene.connect("alice", "bob", ["--json"], { state: "copy" });
+  await elsewhere.event("waiting");
+  await here.event("error", { code: "replaced" });
+  await here.exits(1);
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  await Promise.all([elsewhere.event("connected"), bob.event("connected")]);
+});
+
+Deno.test("the profile of a reader that comes back from an old copy tells what is gone", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await start(scene);
+  await alice.write("one\ntwo\n");
+  await alice.event("read", { number: 2 });
+  await interrupt(bob);
+  await copyFolder(scene.stateOf("bob"), scene.stateOf("copy"));
+  const later = scene.connect("bob", "alice", ["--json"]);
+  await later.event("connected");
+  await alice.write("three\nfour\n");
+  await alice.event("read", { number: 4 });
+  await interrupt(later);
+  await alice.write("five\n");
+  const old = scene.connect("bob", "alice", ["--json"], { state: "copy" });
+  await old.event("gap", { from: 3, to: 4 });
+  await old.event("message", { number: 5, text: "five" });
+  assertEquals(messages(old), ["five"]);
+});
+
+Deno.test("the profile of a writer that comes back from an old copy loses none of what is new", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await start(scene);
+  await alice.write("one\ntwo\n");
+  await alice.event("read", { number: 2 });
+  await interrupt(alice);
+  await copyFolder(scene.stateOf("alice"), scene.stateOf("copy"));
+  const later = scene.connect("alice", "bob", ["--json"]);
+  await later.write("three\nfour\n");
+  await later.event("read", { number: 4 });
+  await interrupt(later);
+  const old = scene.connect("alice", "bob", ["--json"], { state: "copy" });
+  await old.write("five\n");
+  await bob.event("message", { text: "five" });
+  await old.write("six\n");
+  await bob.event("message", { text: "six" });
+  assertEquals(messages(bob), ["one", "two", "three", "four", "five", "six"]);
+});

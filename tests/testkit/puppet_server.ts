@@ -1,0 +1,162 @@
+/** A server at a real port that climbs the ladder with whoever comes, and then says what the test wants. */
+import type { Bytes } from "../../lib/bytes.ts";
+import type { Identity, PublicIdentity } from "../../lib/crypto/identity.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
+import { startResponder } from "../../lib/handshake/responder.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
+import type { TcpTransport } from "../../lib/net/tcp.ts";
+import { Channel } from "../../lib/session/channel.ts";
+import { climb } from "../../lib/session/climb.ts";
+import { Connection } from "../../lib/session/connection.ts";
+import { encode } from "../../lib/wire/layout.ts";
+import { type Item, ItemType } from "../../lib/wire/records.ts";
+import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
+import {
+  encodeServerResponse,
+  type Introduction,
+  type ServerResponse,
+} from "../../lib/wire/rendezvous_messages.ts";
+import { anyResponder } from "./adversary.ts";
+import { envelopeKeys, type Person, person } from "./ladder.ts";
+
+/** What `registered` says when nobody asks. */
+export const REGISTERED: ServerResponse = {
+  type: "registered",
+  observed: { host: "127.0.0.1", port: 5000 },
+  frameLimit: 65_536,
+  silenceDeadline: 60,
+};
+
+/** An introduction of this generation, to somebody called bob. */
+export function introductionOf(generation: number, bob: PublicIdentity, relay = 1): Introduction {
+  return {
+    peerName: "bob",
+    rendezvousId: systemRandom(16),
+    rendezvousKey: systemRandom(32),
+    generation,
+    bundle: bob.bundle,
+    receivePort: 4000,
+    sendPort: 4001,
+    addresses: ["127.0.0.1"],
+    punch: [],
+    relay,
+  };
+}
+
+/** The server's end of one connection. */
+export class PuppetChannel {
+  readonly channel: Channel;
+  readonly transport: TcpTransport;
+  readonly #items: Item[] = [];
+
+  constructor(channel: Channel, transport: TcpTransport) {
+    this.channel = channel;
+    this.transport = transport;
+  }
+
+  respond(...responses: readonly ServerResponse[]): void {
+    for (const response of responses) {
+      this.channel.send(ItemType.response, encodeServerResponse(response));
+    }
+  }
+
+  relay(item: RelayItem): void {
+    this.channel.send(ItemType.relay, encode(relayItem, item));
+  }
+
+  /** The next item; undefined when the channel is over. */
+  async next(): Promise<Item | undefined> {
+    if (this.#items.length === 0) this.#items.push(...await this.channel.receive() ?? []);
+    return this.#items.shift();
+  }
+
+  /** Waits for a registration and says yes. */
+  async register(): Promise<void> {
+    const item = await this.next();
+    if (item?.type !== ItemType.request) throw new Error("Not a registration");
+    this.respond(REGISTERED);
+  }
+
+  /** Everything until the channel is over; resolves to how it ended. */
+  async end(): Promise<"goodbye" | string> {
+    while (await this.next());
+    return this.channel.goodbye ? "goodbye" : this.channel.failure!.code;
+  }
+}
+
+/** One that takes connections, one after the other. */
+export class PuppetServer implements AsyncDisposable {
+  readonly who: Person;
+  /** The fingerprints of those who have shown who they are, whether they came in afterwards or not. */
+  readonly seen: Bytes[] = [];
+  readonly #listener = systemEnvironment.network.listen(["127.0.0.1"], 0);
+  readonly #arrived: TcpTransport[] = [];
+  readonly #channels: Channel[] = [];
+  readonly #connections: TcpTransport[] = [];
+  #change = Promise.withResolvers<void>();
+
+  private constructor(who: Person) {
+    this.who = who;
+    this.#listener.acceptAll((transport) => {
+      this.#connections.push(transport);
+      this.#arrived.push(transport);
+      this.#change.resolve();
+      this.#change = Promise.withResolvers();
+    });
+  }
+
+  static async open(name = "server"): Promise<PuppetServer> {
+    return new PuppetServer(await person("modern", name));
+  }
+
+  get identity(): Identity {
+    return this.who.identity;
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** The next connection, before a byte has been read from it. */
+  async arrival(): Promise<TcpTransport> {
+    while (this.#arrived.length === 0) await this.#change.promise;
+    return this.#arrived.shift()!;
+  }
+
+  /** The next connection, after the ladder. Throws what ended that. */
+  async accept(): Promise<PuppetChannel> {
+    const transport = await this.arrival();
+    const now = () => performance.now();
+    const connection = new Connection(transport, now);
+    const { mode, context, psk, random } = anyResponder(this.who, "server");
+    const { suite, identity } = this.who;
+    const ours = { suite, identity, envelopeKey: envelopeKeys(suite, "server") };
+    const established = await climb(
+      connection,
+      startResponder({
+        mode,
+        context,
+        psk,
+        random,
+        ours: (id) => id === suite.id ? ours : undefined,
+        displayName: "puppet",
+        checkInitiator: ({ fingerprint }) => void this.seen.push(fingerprint),
+      }),
+    );
+    const channel = await Channel.open(connection, established, now);
+    this.#channels.push(channel);
+    return new PuppetChannel(channel, transport);
+  }
+
+  /** Takes everybody from now on; those whose ladder does not end are passed over. */
+  async takeAll(): Promise<void> {
+    for (;;) await this.accept().catch(() => {});
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    for (const channel of this.#channels) channel.destroy();
+    for (const transport of this.#connections) transport.close();
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,362 @@
+/** A server and people who talk, in this process and over its sockets, in a time that the test lets run. */
+import { Conversation, type RelayChoice, type Status } from "../../lib/client/conversation.ts";
+import { PeerLink } from "../../lib/client/peer_link.ts";
+import { ServerLink } from "../../lib/client/server_link.ts";
+import type { PublicIdentity } from "../../lib/crypto/identity.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
+import type { SuiteName } from "../../lib/crypto/suite.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { type Environment, systemEnvironment, type Time } from "../../lib/net/environment.ts";
+import { Ticker } from "../../lib/net/ticker.ts";
+import type { ServerEvent } from "../../lib/server/events.ts";
+import { Server } from "../../lib/server/server.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
+import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import type { MessageStore } from "../../lib/store/message_store.ts";
+import { LogKind } from "../../lib/wire/peer_messages.ts";
+import type { CloseCode } from "../../lib/wire/records.ts";
+import { ManualTime } from "../server/world.ts";
+import { envelopeKeys, person } from "./ladder.ts";
+import { Ear } from "./links.ts";
+import { turn } from "./pipe.ts";
+import { NO_RATE, TestServer } from "./server.ts";
+import { TestNetwork } from "./test_network.ts";
+
+const LOCALHOST = "127.0.0.1";
+/** Milliseconds that pass in a turn of the event loop while somebody waits. */
+const STEP = 10;
+const PATIENCE = 8_000;
+
+/** Time that passes while the test waits for something, and not otherwise. */
+export class FlowingTime implements Time {
+  readonly #manual = new ManualTime();
+  #slept = 0;
+
+  /** Alarms that have not gone off. */
+  get pending(): number {
+    return this.#manual.pending;
+  }
+
+  readonly now = (): number => this.#manual.now() + this.#slept;
+  readonly date = (): number => this.#manual.date() + this.#slept;
+  readonly after = (milliseconds: number, action: () => void): () => void =>
+    this.#manual.after(milliseconds, action);
+
+  /** Goes on at once; each alarm on the way goes off at its moment. */
+  advance(milliseconds: number): void {
+    this.#manual.advance(milliseconds);
+  }
+
+  /** Lets so much time pass, and everybody do in it what is to be done. */
+  async pass(milliseconds: number): Promise<void> {
+    const end = this.now() + milliseconds;
+    while (this.now() < end) {
+      this.advance(1000);
+      for (let turns = 0; turns < 10; turns++) await turn();
+    }
+  }
+
+  /** The machine sleeps: nothing goes off, and what was set goes off so much later. */
+  sleep(milliseconds: number): void {
+    this.#slept += milliseconds;
+  }
+
+  /** Lets time pass until the condition holds; in longer steps where nothing else is under way. */
+  async until(condition: () => boolean, what: string, step = STEP): Promise<void> {
+    for (let turns = 0; !condition(); turns++) {
+      if (turns === PATIENCE) throw new Error(`It never came to this: ${what}`);
+      this.advance(step);
+      await turn();
+    }
+  }
+
+  /** Lets time pass until the promise is settled. */
+  async during<T>(promise: Promise<T>, what: string): Promise<T> {
+    let settled = false;
+    const settle = () => settled = true;
+    promise.then(settle, settle);
+    await this.until(() => settled, what);
+    return await promise;
+  }
+}
+
+/** A server that can go and come back, always the same one at the same port. */
+export class ServerHouse {
+  readonly #suites: readonly SuiteName[];
+  readonly #told: ServerEvent[] = [];
+  readonly #waiting = new Set<() => void>();
+  #port = 0;
+  #present: Server | undefined;
+
+  private constructor(suites: readonly SuiteName[]) {
+    this.#suites = suites;
+  }
+
+  static async open(suites: readonly SuiteName[] = ["modern"]): Promise<ServerHouse> {
+    const house = new ServerHouse(suites);
+    await house.start();
+    return house;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Clients connected, strangers included; none while the server is away. */
+  get connections(): number {
+    return this.#present?.connections ?? 0;
+  }
+
+  /** What it told, over all its lives. */
+  get log(): TestServer {
+    return new TestServer(this.#present!, this.#told, this.#waiting);
+  }
+
+  async start(): Promise<void> {
+    const sides = new Map();
+    for (const name of this.#suites) {
+      const { suite, identity } = await person(name, "server");
+      sides.set(suite.id, { suite, identity, envelopeKey: envelopeKeys(suite, "server") });
+    }
+    this.#present = new Server({
+      environment: systemEnvironment,
+      hosts: [LOCALHOST],
+      port: this.#port,
+      store: new MemoryStore(),
+      displayName: "test server",
+      inviteOnly: false,
+      limits: NO_RATE,
+      gateWidth: 4,
+      logAddresses: false,
+      trace: false,
+      onEvent: (event) => {
+        this.#told.push(event);
+        for (const check of [...this.#waiting]) check();
+      },
+    }, { sides, stocks: [], inviteSecret: systemRandom(32) });
+    this.#port = this.#present.endpoints[0]!.port;
+  }
+
+  async stop(): Promise<void> {
+    await this.#present?.stop();
+    this.#present = undefined;
+  }
+}
+
+/** How somebody differs from the usual. */
+export interface TalkerOptions {
+  readonly time: FlowingTime;
+  readonly relay?: RelayChoice;
+  readonly suite?: SuiteName;
+  readonly kind?: LogKind;
+  /** What another run of the same program has kept. */
+  readonly store?: MessageStore;
+  /** Whether the introduced person is the right one, and what pins them. */
+  readonly checkPeer?: (peer: PublicIdentity) => Promise<() => Promise<void>>;
+  readonly beforeServer?: () => Promise<void>;
+}
+
+let registrations = 0n;
+
+/** Somebody's program, from its start to its end. */
+export class Talker {
+  readonly name: string;
+  readonly time: FlowingTime;
+  readonly network = new TestNetwork();
+  readonly statuses: Status[] = [];
+  readonly link: PeerLink;
+  readonly ear: Ear;
+  readonly conversation: Conversation;
+  readonly ticker: Ticker;
+  /** Why the conversation ended; undefined when it was left. */
+  readonly ended: Promise<unknown>;
+  /** How often the server was asked for. */
+  asked = 0;
+
+  private constructor(
+    name: string,
+    link: PeerLink,
+    conversationOf: (talker: Talker) => Conversation,
+    time: FlowingTime,
+  ) {
+    this.name = name;
+    this.time = time;
+    this.link = link;
+    this.ticker = new Ticker(time);
+    this.ear = new Ear(link);
+    this.conversation = conversationOf(this);
+    this.ended = this.conversation.run().then(() => undefined, (error) => error);
+  }
+
+  /** Starts the program of somebody who wants to talk to `peerName`. */
+  static async start(
+    name: string,
+    peerName: string,
+    server: { readonly port: number },
+    options: TalkerOptions,
+  ): Promise<Talker> {
+    const { time, relay = "allowed", suite: suiteName = "modern", beforeServer } = options;
+    const { suite, identity } = await person(suiteName, name);
+    const envelopeKey = envelopeKeys(suite, name);
+    const link = await PeerLink.open({
+      store: options.store ?? new MemoryMessages(),
+      key: { peer: peerName, suite: suiteName },
+      kind: options.kind ?? LogKind.kept,
+      random: systemRandom,
+      time,
+    });
+    return new Talker(name, link, (talker) => {
+      const environment: Environment = { time, network: talker.network, random: systemRandom };
+      const address = { fingerprint: undefined, inviteSecret: undefined };
+      return new Conversation({
+        environment,
+        ticker: talker.ticker,
+        ourName: name,
+        peerName,
+        suite,
+        identity,
+        envelopeKey,
+        link,
+        openServer: async (sendPort) => {
+          talker.asked++;
+          await beforeServer?.();
+          return await ServerLink.open({
+            environment,
+            address: { host: LOCALHOST, port: server.port, ...address },
+            suite,
+            identity,
+            envelopeKey,
+            ticker: talker.ticker,
+            sendPort,
+          });
+        },
+        registrationSequence: () => Promise.resolve(++registrations),
+        checkPeer: options.checkPeer ?? (() => Promise.resolve(() => Promise.resolve())),
+        receivePort: 0,
+        sendPort: undefined,
+        advertised: [],
+        relay,
+        onStatus: (status) => void talker.statuses.push(status),
+      });
+    }, time);
+  }
+
+  /** The statuses so far by their names. */
+  get news(): string[] {
+    return this.statuses.map(({ type }) => type);
+  }
+
+  /** The statuses of one type so far. */
+  all<T extends Status["type"]>(type: T): Extract<Status, { readonly type: T }>[] {
+    return this.statuses.filter((status): status is Extract<Status, { readonly type: T }> =>
+      status.type === type
+    );
+  }
+
+  /** Lets time pass until there were so many statuses of this type; gives the last of them. */
+  async told<T extends Status["type"]>(
+    type: T,
+    count = 1,
+    step = STEP,
+  ): Promise<Extract<Status, { readonly type: T }>> {
+    const what = `${count} of ${type} for ${this.name}`;
+    await this.time.until(() => this.all(type).length >= count, what, step);
+    return this.all(type)[count - 1]!;
+  }
+
+  /** Lets time pass until these texts were heard, and no others. */
+  async hears(...texts: readonly string[]): Promise<void> {
+    const what = () => `${this.name} hears ${texts} and not ${this.ear.words}`;
+    await this.time.until(() => this.ear.words.length >= texts.length, what());
+    const words = this.ear.words;
+    if (words.join("\n") !== texts.join("\n")) throw new Error(what());
+  }
+
+  say(text: string): Promise<bigint> {
+    return this.link.sendText(text);
+  }
+
+  /** Ends the program in order; returns why the conversation had ended, if that was not the reason. */
+  async leave(code?: CloseCode): Promise<unknown> {
+    await this.time.during(this.conversation.leave(code), `${this.name} leaves`);
+    const error = await this.time.during(this.ended, `the conversation of ${this.name} ends`);
+    // As the program does when it did not leave by itself.
+    await this.time.during(this.link.leave(code), `${this.name} leaves the other one`);
+    await this.time.during(this.ear.ended, `${this.name} has heard everything`);
+    return error;
+  }
+
+  /** The program dies: nobody hears of it but by the loss of its connections. */
+  async die(): Promise<void> {
+    this.network.cut();
+    this.network.refuses = () => true;
+    await this.leave();
+  }
+}
+
+/** Runs a scene with a server and the people it starts, and ends all of them. */
+export async function talk(
+  scene: (stage: Stage) => Promise<void>,
+  suites?: readonly SuiteName[],
+): Promise<void> {
+  const server = await ServerHouse.open(suites);
+  const stage = new Stage(server);
+  try {
+    await scene(stage);
+  } finally {
+    await stage.end();
+  }
+}
+
+/** Where a scene is played. */
+export class Stage {
+  readonly server: ServerHouse;
+  readonly time = new FlowingTime();
+  readonly #talkers: Talker[] = [];
+
+  constructor(server: ServerHouse) {
+    this.server = server;
+  }
+
+  async start(
+    name: string,
+    peerName: string,
+    options: Omit<TalkerOptions, "time"> = {},
+  ): Promise<Talker> {
+    const talker = await Talker.start(name, peerName, this.server, { ...options, time: this.time });
+    this.#talkers.push(talker);
+    return talker;
+  }
+
+  /** Alice and Bob, connected. */
+  async pair(options: Omit<TalkerOptions, "time"> = {}): Promise<readonly [Talker, Talker]> {
+    const alice = await this.start("alice", "bob", options);
+    const bob = await this.start("bob", "alice", options);
+    await alice.told("connected");
+    await bob.told("connected");
+    return [alice, bob];
+  }
+
+  /** Lets time pass until nobody is at the server. */
+  async leftServer(): Promise<void> {
+    await this.time.until(() => this.server.connections === 0, "all have left the server");
+  }
+
+  async end(): Promise<void> {
+    for (const talker of this.#talkers) await talker.leave();
+    await this.server.stop();
+    for (const { network, name } of this.#talkers) {
+      const what = `${name} has closed everything`;
+      await this.time.until(() => network.open === 0 && network.listening === 0, what);
+    }
+    if (this.time.pending > 0) throw new Error(`${this.time.pending} alarms are left`);
+    const bugs = this.server.log.all("bug");
+    if (bugs.length > 0) throw new Error(JSON.stringify(bugs));
+  }
+}
+
+/** Throws unless `error` is a CifraError; gives its code. */
+export function codeOf(error: unknown): string {
+  if (error instanceof CifraError) return error.code;
+  throw error ?? new Error("No error");
+}
