@@ -1,0 +1,318 @@
+/** The programs of a simulated world: a server, and people who talk, each as the real one is put together. */
+import type { Bytes } from "../../lib/bytes.ts";
+import { Conversation, type RelayChoice, type Status } from "../../lib/client/conversation.ts";
+import type { PeerEvent } from "../../lib/client/incoming.ts";
+import { type Delivery, PeerLink } from "../../lib/client/peer_link.ts";
+import { ServerLink } from "../../lib/client/server_link.ts";
+import type { Identity } from "../../lib/crypto/identity.ts";
+import { timingSafeEqual } from "../../lib/crypto/platform.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { STRANGERS_TOTAL } from "../../lib/limits.ts";
+import type { Environment } from "../../lib/net/environment.ts";
+import { Ticker } from "../../lib/net/ticker.ts";
+import { Server } from "../../lib/server/server.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
+import { MemoryMessages, type MessagesSnapshot } from "../../lib/store/memory_messages.ts";
+import { LogKind } from "../../lib/wire/peer_messages.ts";
+import { simulatedSuite } from "./crypto.ts";
+import type { Internet } from "./network.ts";
+import type { Oracle } from "./oracle.ts";
+import { Process, type World } from "./world.ts";
+
+const SERVER_PORT = 7411;
+
+/** What everybody in a world shares. */
+export interface Scenery {
+  readonly world: World;
+  readonly internet: Internet;
+  readonly oracle: Oracle;
+}
+
+function environmentOf({ world, internet }: Scenery, process: Process, host: string): Environment {
+  return {
+    time: process.time,
+    network: internet.network(process, host),
+    random: (length) => world.dice.bytes(length),
+  };
+}
+
+/** The meeting place. What it knows dies with its process. */
+export class ServerHost {
+  readonly host: string;
+  readonly #scenery: Scenery;
+  readonly #identity: Identity;
+  process: Process | undefined;
+
+  constructor(scenery: Scenery, host: string, identity: Identity) {
+    this.#scenery = scenery;
+    this.host = host;
+    this.#identity = identity;
+  }
+
+  get isUp(): boolean {
+    return this.process?.alive === true;
+  }
+
+  start(): void {
+    const { world } = this.#scenery;
+    world.trace("the server starts");
+    const process = new Process(world, "server", 0);
+    this.process = process;
+    const suite = simulatedSuite(world.dice);
+    const side = {
+      suite,
+      identity: this.#identity,
+      envelopeKey: () => suite.kem.generate(),
+    };
+    const server = new Server({
+      environment: environmentOf(this.#scenery, process, this.host),
+      hosts: [this.host],
+      port: SERVER_PORT,
+      store: new MemoryStore(),
+      displayName: "simulated",
+      inviteOnly: false,
+      limits: {
+        connections: 100,
+        strangers: STRANGERS_TOTAL,
+        strangersPerSource: STRANGERS_TOTAL,
+        handshakesPerMinute: 0,
+        relayedPairs: 10,
+        relayRate: 0,
+      },
+      gateWidth: 2,
+      logAddresses: false,
+      trace: false,
+      onEvent: (event) => {
+        if (event.event !== "bug") return;
+        if (process.alive) throw new Error(`a bug in the server: ${event.reason}`);
+      },
+    }, { sides: new Map([[suite.id, side]]), stocks: [], inviteSecret: world.dice.bytes(32) });
+    void server;
+  }
+}
+
+/** Who somebody is, and how they want to be connected. */
+export interface PersonOptions {
+  readonly name: string;
+  readonly host: string;
+  readonly identity: Identity;
+  readonly relay: RelayChoice;
+  readonly keepHistory: boolean;
+  /** Milliseconds by which their clock is wrong. */
+  readonly clockSkew: number;
+}
+
+/** Somebody who talks to one other person, in as many runs of the program as it takes. */
+export class Person {
+  readonly options: PersonOptions;
+  readonly #scenery: Scenery;
+  readonly #server: ServerHost;
+  readonly #serverIdentity: Identity;
+  peer!: Person;
+  process: Process | undefined;
+  /** Since when there is a channel, in the present run. */
+  connectedSince: number | undefined;
+  /** Ways in which they were connected. */
+  readonly paths = new Set<string>();
+  #link: PeerLink | undefined;
+  #conversation: Conversation | undefined;
+  #store: MemoryMessages | undefined;
+  #disk: MessagesSnapshot | undefined;
+  #registration = 0n;
+  #log: Bytes | undefined;
+  #listening: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(
+    scenery: Scenery,
+    options: PersonOptions,
+    server: ServerHost,
+    serverIdentity: Identity,
+  ) {
+    this.#scenery = scenery;
+    this.options = options;
+    this.#server = server;
+    this.#serverIdentity = serverIdentity;
+  }
+
+  get isUp(): boolean {
+    return this.process?.alive === true;
+  }
+
+  /** How much of a log of ours is on this person's disk. */
+  have(log: Bytes | undefined): bigint {
+    const peer = this.peer.options.name;
+    // What a closed store does not tell any more, a copy of its disk does.
+    const store = this.#isClosed
+      ? new MemoryMessages({ snapshot: this.#store!.snapshot() })
+      : this.#store;
+    return store?.incoming({ peer, suite: "modern" }, log)?.have ?? 0n;
+  }
+
+  /** The program starts, with what is on the disk. */
+  async start(): Promise<void> {
+    const { world, oracle } = this.#scenery;
+    const { name, host, identity, relay, keepHistory, clockSkew } = this.options;
+    const peerName = this.peer.options.name;
+    this.#disk = this.#store?.snapshot();
+    this.#isClosed = false;
+    world.trace(`${name} starts`);
+    const process = new Process(world, name, clockSkew);
+    this.process = process;
+    this.connectedSince = undefined;
+    process.onDeath(() => this.connectedSince = undefined);
+    oracle.runs(name, peerName);
+    const environment = environmentOf(this.#scenery, process, host);
+    const suite = simulatedSuite(world.dice);
+    this.#store = new MemoryMessages({
+      keepHistory,
+      random: environment.random,
+      snapshot: this.#disk,
+      commit: (work) => commit(world, process, work),
+    });
+    const link = await PeerLink.open({
+      store: this.#store,
+      key: { peer: peerName, suite: "modern" },
+      kind: LogKind.kept,
+      random: environment.random,
+      time: process.time,
+      onDelivery: (delivery) => process.does(() => this.#delivered(delivery)),
+    });
+    this.#link = link;
+    this.#log = link.standing().log;
+    const ticker = new Ticker(process.time);
+    const conversation = new Conversation({
+      environment,
+      ticker,
+      ourName: name,
+      peerName,
+      suite,
+      identity,
+      envelopeKey: () => suite.kem.generate(),
+      link,
+      openServer: (sendPort) =>
+        ServerLink.open({
+          environment,
+          address: {
+            host: this.#server.host,
+            port: SERVER_PORT,
+            fingerprint: undefined,
+            inviteSecret: undefined,
+          },
+          suite,
+          identity,
+          envelopeKey: () => suite.kem.generate(),
+          ticker,
+          sendPort,
+          pinned: this.#serverIdentity,
+        }),
+      registrationSequence: () => Promise.resolve(++this.#registration),
+      checkPeer: (peer) => {
+        const known = timingSafeEqual(peer.fingerprint, this.peer.options.identity.fingerprint);
+        if (!known) throw new Error(`${name} was introduced to a stranger`);
+        return Promise.resolve(() => Promise.resolve());
+      },
+      receivePort: 0,
+      sendPort: undefined,
+      advertised: [],
+      relay,
+      onStatus: (status) => process.does(() => this.#happened(status)),
+    });
+    this.#conversation = conversation;
+    this.#listening = this.#listen(link, process);
+    try {
+      await conversation.run();
+    } catch (error) {
+      // Before the first registration a server that is not there ends the program; somebody starts it again.
+      if (!(error instanceof CifraError)) throw error;
+      world.trace(`${name} gives up: ${error.code} ${error.message}`);
+      process.kill();
+    }
+  }
+
+  /** Types a line, if the program runs. */
+  async say(text: string): Promise<void> {
+    const { oracle } = this.#scenery;
+    const process = this.process, link = this.#link;
+    if (!process?.alive || !link) return;
+    const { name } = this.options, peer = this.peer.options.name;
+    oracle.submitted(name, peer, text);
+    if (!link.isAttached) this.#conversation?.hurry();
+    try {
+      await link.sendText(text);
+    } catch (error) {
+      if (error instanceof CifraError) return;
+      throw error;
+    }
+    process.does(() => oracle.accept(name, peer, text));
+  }
+
+  /** Says goodbye, after everything sent, and ends the program. */
+  async leave(): Promise<void> {
+    const process = this.process, conversation = this.#conversation, store = this.#store;
+    if (!process?.alive || !conversation || !store) return;
+    this.#scenery.world.trace(`${this.options.name} leaves`);
+    // Nobody types any more.
+    this.#link = undefined;
+    await conversation.leave();
+    await this.#listening;
+    this.#isClosed = true;
+    await store.close();
+    if (!process.alive) return;
+    this.#scenery.oracle.ends(this.options.name, this.peer.options.name);
+    process.kill();
+  }
+
+  async #listen(link: PeerLink, process: Process): Promise<void> {
+    for await (const event of link.events()) {
+      process.does(() => this.#show(event));
+      if (process.alive) link.taken(event);
+    }
+  }
+
+  #show(event: PeerEvent): void {
+    const { oracle, world } = this.#scenery;
+    const from = this.peer.options.name, to = this.options.name;
+    if (event.type === "gap") oracle.gap(from, to);
+    if (event.type !== "text") return;
+    world.trace(`${to} is shown ${event.text.slice(0, 12)}${event.recovered ? " again" : ""}`);
+    oracle.show(from, to, event.text, event.recovered);
+  }
+
+  #delivered({ stored }: Delivery): void {
+    if (stored === 0n) return;
+    const { name } = this.options;
+    this.#scenery.oracle.stored(name, this.peer.options.name, stored, this.peer.have(this.#log));
+  }
+
+  #happened(status: Status): void {
+    const { world } = this.#scenery;
+    const { name } = this.options;
+    switch (status.type) {
+      case "connected":
+      case "moved":
+        if (status.type === "connected") this.connectedSince = world.now;
+        this.paths.add(status.path.type);
+        world.trace(`${name} ${status.type}: ${status.path.type}`);
+        return;
+      case "lost":
+      case "left":
+        this.connectedSince = undefined;
+        world.trace(`${name} ${status.type}`);
+        return;
+      default:
+        world.trace(`${name} ${status.type}`);
+    }
+  }
+}
+
+/** A disk: takes its time, and may lose power before, or after, or between the doing and the telling. */
+function commit(world: World, process: Process, work: () => void): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  world.after(world.dice.between(0.05, 3), () => {
+    // A disk goes on while the lid closes.
+    process.does(work);
+    process.wake(resolve);
+  });
+  return promise;
+}
