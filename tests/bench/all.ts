@@ -1,5 +1,5 @@
 /** All measurements, one after the other; each is a program of its own that can be run alone. */
-const MEASUREMENTS = ["registrations", "channel", "idle", "first_message"];
+const MEASUREMENTS = ["registrations", "channel", "idle", "first_message", "messages_store"];
 
 const model = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo").catch(() => ""))
   ?.[1];
