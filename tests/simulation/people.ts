@@ -156,6 +156,9 @@ export class Person {
     const peerName = this.peer.options.name;
     this.#disk = this.#store?.snapshot();
     this.#isClosed = false;
+    // Those of an earlier run are not this one's.
+    this.#link = undefined;
+    this.#conversation = undefined;
     world.trace(`${name} starts`);
     const process = new Process(world, name, clockSkew);
     this.process = process;
