@@ -327,7 +327,7 @@ async function dialServer(options: ServerDialOptions): Promise<TcpTransport> {
   const host = canonicalAddress(address.host);
   if (sendPort !== undefined && host && !isLoopback(address)) {
     try {
-      return await network.dialFrom(sendPort, { host, port: address.port }, NEVER);
+      return await network.dialFrom(sendPort, { host, port: address.port });
     } catch (error) {
       // The port of a connection that has just ended is not free at once: then from any other.
       const busy = /EADDRINUSE|EADDRNOTAVAIL|EINVAL/.test(String((error as Error).cause));
@@ -336,8 +336,6 @@ async function dialServer(options: ServerDialOptions): Promise<TcpTransport> {
   }
   return await network.dial(address.host, address.port);
 }
-
-const NEVER = new AbortController().signal;
 
 function describeAddresses({ addresses, receivePort, punch, relay }: Introduction): string {
   const places = [

@@ -23,7 +23,7 @@ export type Listening = Pick<Listener, "port" | "endpoints" | "acceptAll" | "clo
 export interface Network {
   listen(hosts: readonly string[], port: number): Listening;
   dial(host: string, port: number, deadline?: number): Promise<TcpTransport>;
-  dialFrom(localPort: number, remote: Endpoint, signal: AbortSignal): Promise<TcpTransport>;
+  dialFrom(localPort: number, remote: Endpoint, signal?: AbortSignal): Promise<TcpTransport>;
   findFreePort(host: string): number;
 }
 

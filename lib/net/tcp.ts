@@ -281,14 +281,14 @@ export async function dial(
 export async function dialFrom(
   localPort: number,
   remote: Endpoint,
-  signal: AbortSignal,
+  signal?: AbortSignal,
   deadline: number = DIAL_DEADLINE,
 ): Promise<TcpTransport> {
   const giveUp = new AbortController();
   const stop = () => giveUp.abort(new Error("given up"));
   const timer = setTimeout(() => giveUp.abort(new Error("no answer")), deadline);
-  signal.addEventListener("abort", stop);
-  if (signal.aborted) stop();
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
   try {
     requireLocalPort(localPort, remote);
     try {
@@ -303,7 +303,7 @@ export async function dialFrom(
     throw unreachable(formatEndpoint(remote), reason(error), error);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", stop);
+    signal?.removeEventListener("abort", stop);
   }
 }
 

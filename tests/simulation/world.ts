@@ -124,7 +124,8 @@ function before(a: Event, b: Event): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-const NEVER = new Promise<never>(() => {});
+/** A new one each time: what waits for it must be forgotten with whoever waits. */
+const never = () => new Promise<never>(() => {});
 
 /**
  * A running program. It can be killed between any two things it does to the world, before one or after: what
@@ -172,7 +173,7 @@ export class Process {
 
   /** The same for what takes its time; never settles for a program that was killed. */
   doesLater<T>(action: () => Promise<T>): Promise<T> {
-    return this.does(action) ?? NEVER;
+    return this.does(action) ?? never();
   }
 
   onDeath(action: () => void): void {

@@ -57,7 +57,7 @@ export class TestNetwork implements Network {
     return this.count(await this.#network.dial(host, port, deadline));
   }
 
-  async dialFrom(from: number, to: Endpoint, signal: AbortSignal): Promise<TcpTransport> {
+  async dialFrom(from: number, to: Endpoint, signal?: AbortSignal): Promise<TcpTransport> {
     this.#attempt({ from, to });
     return this.count(await this.#network.dialFrom(from, to, signal));
   }
