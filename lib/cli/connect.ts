@@ -32,7 +32,7 @@ import { Chat } from "./chat.ts";
 import { JsonLines } from "./json_lines.ts";
 import { Pipe } from "./pipe.ts";
 import { aborted, exitCodeOfSignal, listenForSignals } from "./signals.ts";
-import { describePath, describeStatus } from "./status.ts";
+import { describeStatus, describeWay } from "./status.ts";
 import type { Outcome, Talk, Talker } from "./talk.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
@@ -328,11 +328,7 @@ class Connect {
       link,
       leave: (code) => conversation.leave(code),
       hurry: () => conversation.hurry(),
-      path: () => {
-        if (conversation.path) return describePath(conversation.path, to);
-        const { failures } = conversation;
-        return `not connected${failures.map((line) => `\n   ${line}`).join("")}`;
-      },
+      path: () => describeWay(conversation.path, conversation.failures, to),
     });
     return await this.#both(talker, conversation.run(), link);
   }

@@ -9,7 +9,7 @@ import { sanitize } from "./sanitize.ts";
 import type { JsonEvent } from "./terminal.ts";
 
 /** `direct 10.0.0.7:40112, dialled by us`, `relay through the server`. */
-export function describePath(path: Path, peerName: string): string {
+function describePath(path: Path, peerName: string): string {
   switch (path.type) {
     case "direct":
       return `direct ${formatEndpoint(path.remote)}, dialled by ${
@@ -20,6 +20,17 @@ export function describePath(path: Path, peerName: string): string {
     case "relay":
       return "relay through the server, which cannot read it";
   }
+}
+
+/** The answer to `/path`; `failures` are the ways that were tried in vain. */
+export function describeWay(
+  path: Path | undefined,
+  failures: readonly string[],
+  peerName: string,
+): string {
+  const way = path ? describePath(path, peerName) : "not connected";
+  const isDirect = path !== undefined && path.type !== "relay";
+  return [way, ...(isDirect ? [] : failures)].join("\n   ");
 }
 
 function pathJson(path: Path): Readonly<Record<string, unknown>> {

@@ -365,6 +365,7 @@ export class Conversation {
     });
     this.#point = point;
     if (!this.#live) point.seek({ relay: stream !== undefined, after: 0 });
+    else if (this.#live.path.type === "relay") point.seek({ relay: false, after: UPGRADE_PAUSE });
   }
 
   /** A channel is there: the conversation goes on over it. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { couple, Program, Scene, sourceCommand } from "../testkit/program.ts";
+import { cifraCommand, couple, Program, Scene } from "../testkit/program.ts";
 
 function count(program: Program, name: string): number {
   return program.events.filter(({ event }) => event === name).length;
@@ -7,8 +7,8 @@ function count(program: Program, name: string): number {
 
 /** Runs `main.ts` with these arguments to its end, with no state to use. */
 async function run(...args: readonly string[]): Promise<Program> {
-  const [deno, ...flags] = sourceCommand("connect", "/nonexistent").slice(0, -1);
-  const program = new Program({ name: args.join(" "), command: [deno!, ...flags, ...args] });
+  const cifra = cifraCommand("connect", "/nonexistent").slice(0, -1);
+  const program = new Program({ name: args.join(" "), command: [...cifra, ...args] });
   await program.endInput();
   await program.exit();
   return program;

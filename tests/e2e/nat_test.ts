@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { isClean } from "../soak/checker.ts";
 import { finish, Person, verdicts } from "../soak/person.ts";
 import { networkTest, sameLan, type Topology, twoNats } from "../testkit/namespaces.ts";
-import { Scene, sourceCommand } from "../testkit/program.ts";
+import { cifraCommand, Scene } from "../testkit/program.ts";
 
 /** A scene whose programs run on the hosts of a topology. */
 class Stage {
@@ -23,7 +23,7 @@ class Stage {
     const scene = stack.use(await Scene.open());
     const on = (host: "server" | "alice" | "bob") => ({
       start: (task: "serve" | "connect", folder: string) =>
-        topology.run(topology[host], sourceCommand(task, folder)),
+        topology.run(topology[host], cifraCommand(task, folder)),
     });
     await scene.serve(["--host", "0.0.0.0"], on("server"));
     const server = `${topology.server.address}:${scene.port}`;

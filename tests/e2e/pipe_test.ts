@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { createHash } from "node:crypto";
-import { couple, type Program, Scene, sourceCommand } from "../testkit/program.ts";
+import { cifraCommand, couple, type Program, Scene } from "../testkit/program.ts";
 
 const MIB = 2 ** 20;
 
@@ -216,7 +216,7 @@ Deno.test("a reader that goes away ends the pipe with an error on both sides", a
   const alice = scene.connect("alice", "bob");
   // A shell, so that the reader of bob's stdout can end while bob runs.
   const bob = scene.connect("bob", "alice", [], {
-    start: (task, folder) => ["sh", "-c", '"$@" | head -c 5', "sh", ...sourceCommand(task, folder)],
+    start: (task, folder) => ["sh", "-c", '"$@" | head -c 5', "sh", ...cifraCommand(task, folder)],
   });
   await alice.says("connected to bob");
   const flood = (async () => {

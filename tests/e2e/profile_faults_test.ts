@@ -1,12 +1,12 @@
 /** Profiles on full, damaged and read-only disks, used twice, and brought back from copies. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { type CastOptions, Program, Scene, sourceCommand } from "../testkit/program.ts";
+import { type CastOptions, cifraCommand, Program, Scene } from "../testkit/program.ts";
 import { hasPty, onTerminal, screen, shows } from "../testkit/pty.ts";
 import { fillDisk, hasTmpfs, makeReadOnly, withTmpfs } from "../testkit/tmpfs.ts";
 
 const MIB = 2 ** 20;
 const ON_TERMINAL: CastOptions = {
-  start: (task, folder) => onTerminal(sourceCommand(task, folder)),
+  start: (task, folder) => onTerminal(cifraCommand(task, folder)),
   env: { TERM: "xterm-256color" },
 };
 
@@ -15,7 +15,7 @@ function connectFrom(
   scene: Scene,
   name: "alice" | "bob",
   folder: string,
-  { args = ["--json"], start = sourceCommand, env }: {
+  { args = ["--json"], start = cifraCommand, env }: {
     readonly args?: readonly string[];
     readonly start?: NonNullable<CastOptions["start"]>;
     readonly env?: CastOptions["env"];
@@ -29,7 +29,7 @@ function connectFrom(
 
 /** What `cifra history` has of the only profile in a folder. */
 async function history(scene: Scene, folder: string): Promise<unknown[]> {
-  const command = [...sourceCommand("history", folder), "--state", folder, "--json"];
+  const command = [...cifraCommand("history", folder), "--state", folder, "--json"];
   const program = scene.add(new Program({ name: "history", command }));
   await program.exits(0);
   return program.events.map(({ direction, text }) => `${direction} ${text}`);

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { isClean, type Verdict } from "../soak/checker.ts";
 import { finish, Person, verdicts } from "../soak/person.ts";
-import { couple, type JsonEvent, Program, Scene, sourceCommand } from "../testkit/program.ts";
+import { cifraCommand, couple, type JsonEvent, Program, Scene } from "../testkit/program.ts";
 
 const BURST = 500;
 
@@ -38,8 +38,8 @@ function assertClean(verdict: Verdict): void {
 /** What `cifra history` has of the messages that came to this person, or that the person wrote. */
 async function history(scene: Scene, name: string, direction: string): Promise<JsonEvent[]> {
   const folder = scene.stateOf(name);
-  const [deno, ...flags] = sourceCommand("connect", folder).slice(0, -1);
-  const command = [deno!, ...flags, "history", "--name", name, "--state", folder, "--json"];
+  const about = ["--name", name, "--state", folder, "--json"];
+  const command = [...cifraCommand("history", folder), ...about];
   const program = scene.add(new Program({ name: `history of ${name}`, command }));
   await program.endInput();
   await program.exits(0);

@@ -1,12 +1,12 @@
 /** What a person at a terminal sees while connections, messages and programs come and go. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Between, hasLoopbackNet } from "../testkit/between.ts";
-import { type CastOptions, type Program, Scene, sourceCommand } from "../testkit/program.ts";
+import { type CastOptions, cifraCommand, type Program, Scene } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
 
 const TERM = { TERM: "xterm-256color" };
 const ON_TERMINAL: CastOptions = {
-  start: (task, folder) => onTerminal(sourceCommand(task, folder)),
+  start: (task, folder) => onTerminal(cifraCommand(task, folder)),
   env: TERM,
 };
 

@@ -227,6 +227,17 @@ function taskFlags(task: Task): string[] {
     .map((match) => match[1]!);
 }
 
+/** An executable that is to be tested in place of the source. */
+const EXECUTABLE = Deno.env.get("CIFRA_EXECUTABLE");
+
+/**
+ * What starts cifra, with `folder` for its state: from its source, allowed what the task is allowed, unless
+ * the environment names an executable.
+ */
+export function cifraCommand(task: Task, folder: string): string[] {
+  return EXECUTABLE === undefined ? sourceCommand(task, folder) : [EXECUTABLE, task];
+}
+
 /** What starts cifra from its source, allowed what the task is allowed, with `folder` for its state. */
 export function sourceCommand(task: Task, folder: string): string[] {
   const access = [`--allow-read=${folder}`, `--allow-write=${folder}`];
@@ -247,7 +258,7 @@ export function sourceCommand(task: Task, folder: string): string[] {
 export interface CastOptions {
   /** State folder, below the scene's; the default is the name of the program. */
   readonly state?: string;
-  /** Starts the program; what `sourceCommand` gives is the default. */
+  /** Starts the program; what `cifraCommand` gives is the default. */
   readonly start?: (task: "serve" | "connect", folder: string) => string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly onStdout?: ProgramOptions["onStdout"];
@@ -309,7 +320,7 @@ export class Scene {
     args: readonly string[],
     options: CastOptions = {},
   ): Program {
-    const { state = name, start = sourceCommand, env, onStdout } = options;
+    const { state = name, start = cifraCommand, env, onStdout } = options;
     const folder = this.stateOf(state);
     const command = [...start(task, folder), ...args, "--state", folder];
     return this.add(
