@@ -1,4 +1,4 @@
-/** cifra: an encrypted messenger for machines that share a network. One program: `serve`, `connect`, `history`. */
+/** cifra: an encrypted messenger for machines that share a network. One program: `serve`, `connect`, `users`, `history`, `keys`. */
 import { CifraError } from "./lib/errors.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { VERSION } from "./lib/version.ts";
@@ -8,12 +8,15 @@ const HELP = `cifra ${VERSION}: talk, encrypted end to end, over a meeting place
 Usage: cifra COMMAND [options]
 
   serve      run the meeting place
-  connect    find a person and talk
+  connect    find people and talk
+  users      who is there
   history    what was said
+  keys       your keys, and those of the people you know
 
 Every command has --help. In two terminals, after cifra serve in a third:
   cifra connect --name alice --to bob
   cifra connect --name bob --to alice
+or both without --to, for the lobby, where one can talk to several.
 `;
 
 async function main(args: readonly string[]): Promise<number> {
@@ -31,11 +34,19 @@ async function main(args: readonly string[]): Promise<number> {
           ? help(terminal, CONNECT_HELP)
           : await connect(rest, terminal);
       }
+      case "users": {
+        const { users, USERS_HELP } = await import("./lib/cli/users.ts");
+        return rest.includes("--help") ? help(terminal, USERS_HELP) : await users(rest, terminal);
+      }
       case "history": {
         const { history, HISTORY_HELP } = await import("./lib/cli/history.ts");
         return rest.includes("--help")
           ? help(terminal, HISTORY_HELP)
           : await history(rest, terminal);
+      }
+      case "keys": {
+        const { keys, KEYS_HELP } = await import("./lib/cli/keys.ts");
+        return rest.includes("--help") ? help(terminal, KEYS_HELP) : await keys(rest, terminal);
       }
       case "--help":
       case "help":

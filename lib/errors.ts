@@ -7,6 +7,7 @@ export type ErrorCode =
   | "usage"
   | "local"
   | "locked"
+  | "interrupted"
   // transport: try again
   | "unreachable"
   | "timeout"
@@ -28,6 +29,10 @@ export type ErrorCode =
   | "stale_registration"
   | "replaced"
   | "invite_required"
+  | "account_required"
+  | "wrong_password"
+  | "banned"
+  | "kicked"
   | "shutdown"
   // whom we are talking to is not whom we know
   | "identity_unknown"
@@ -42,12 +47,19 @@ export class CifraError extends Error {
   readonly code: ErrorCode;
   /** The next thing to try, as a sentence without full stop. */
   readonly hint: string | undefined;
+  /** Seconds after which it may work, where that is known. */
+  readonly retryAfter: number | undefined;
 
   /** `message` is a sentence without full stop that names what was wanted and what was found. */
-  constructor(code: ErrorCode, message: string, options: ErrorOptions & { hint?: string } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: ErrorOptions & { readonly hint?: string; readonly retryAfter?: number } = {},
+  ) {
     super(message, options);
     this.code = code;
     this.hint = options.hint;
+    this.retryAfter = options.retryAfter;
   }
 }
 

@@ -110,6 +110,59 @@ export const RELAY_RATE = 16 * 1024 * KIB;
 /** Introductions a client may get in an hour. */
 export const INTRODUCTIONS_PER_HOUR = 30;
 
+/** A statement that a name is somebody's holds so long (milliseconds), and is renewed when less is left. */
+export const STATEMENT_LIFETIME = 400 * 24 * 3600 * SECOND;
+export const STATEMENT_RENEWAL = 200 * 24 * 3600 * SECOND;
+/** A name whose owner has not come for so long is free again. */
+export const NAME_EXPIRY = 180 * 24 * 3600 * SECOND;
+/** Default of `--new-names-per-day`, from one address or /64: a class behind one router takes them in a lesson. */
+export const NEW_NAMES_PER_DAY = 40;
+
+// --- The lobby ---
+
+/** People named in one message of the server. */
+export const PRESENCE_LIMIT = 250;
+/** Those who come and go are announced together, this often at most. */
+export const PRESENCE_PAUSE = SECOND / 2;
+/** Changes remembered for those who are slow to read; whoever is further behind is told everything anew. */
+export const PRESENCE_LOG = 8192;
+/** People who ask for somebody in the lobby, of whom it is told. */
+export const OFFERS_LIMIT = 64;
+/** People whom one may wait for at once. */
+export const WAITS_LIMIT = 16;
+/** People in a lobby whom a client remembers: no server makes it remember more. */
+export const LOBBY_PEOPLE = 65_536;
+/**
+ * What a server may have said before anybody asks for it: of a full lobby, who is there and who asks for us
+ * come in one go.
+ */
+export const RESPONSES_LIMIT = Math.ceil(LOBBY_PEOPLE / PRESENCE_LIMIT) + OFFERS_LIMIT + 16;
+/** Conversations at once: the place in the lobby counts as one who is waited for. */
+export const CONVERSATIONS_LIMIT = WAITS_LIMIT - 1;
+
+// --- Passwords (PROTOCOL.md 3.10) ---
+
+/** Lengths in bytes: a salt, the nonce of each side, a proof and what a server keeps. */
+export const SALT_LENGTH = 16;
+export const NONCE_LENGTH = 24;
+export const PROOF_LENGTH = 64;
+/** A password, in bytes of UTF-8. */
+export const PASSWORD_LIMIT = 1024;
+/** What a try costs: KiB of memory and passes of Argon2id, for sign-in and for a file of keys. */
+export const PASSWORD_MEMORY = 19 * 1024;
+export const PASSWORD_PASSES = 2;
+export const KEY_FILE_MEMORY = 64 * 1024;
+export const KEY_FILE_PASSES = 3;
+/** What somebody else may ask for: less would betray the password, more would be an attack on us. */
+export const PASSWORD_MEMORY_MINIMUM = 19 * 1024;
+export const PASSWORD_MEMORY_MAXIMUM = 256 * 1024;
+export const PASSWORD_PASSES_MAXIMUM = 10;
+/** Wrong passwords in a quarter of an hour, for one name and from one source. */
+export const PASSWORD_TRIES = 5;
+export const PASSWORD_TRIES_PERIOD = 15 * 60 * SECOND;
+/** Keys sealed under a password, in bytes. */
+export const BACKUP_LIMIT = 16 * KIB;
+
 // --- Peers (PROTOCOL.md 3.8) ---
 
 /** Addresses dialled for one introduction. */
@@ -146,6 +199,17 @@ export const PORT_MINIMUM = 1024;
 /** What can be lost without harm (acknowledgements) waits so long, or until it is so much. */
 export const MESSAGES_LAZY_AFTER = 10;
 export const MESSAGES_LAZY_COUNT = 1000;
+
+// --- The server's memory ---
+
+/** Default of `--budget`: bytes on disk for names, accounts and invites. */
+export const STORE_BUDGET = 1024 * 1024 * KIB;
+/** When somebody was here last is put on disk so much later. */
+export const STORE_LAZY_AFTER = 1 * SECOND;
+
+/** A log file and how many of them. */
+export const LOG_FILE_LIMIT = 10 * 1024 * KIB;
+export const LOG_FILES = 3;
 
 // --- Text ---
 

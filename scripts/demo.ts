@@ -65,8 +65,9 @@ class Actor {
       args: [
         "run",
         "--no-prompt",
-        // Choosing the port that one dials from counts as a use of 0.0.0.0.
-        `--allow-net=127.0.0.1,[::1]${name === "server" ? "" : ",0.0.0.0"}`,
+        `--allow-net=127.0.0.1,[::1],${
+          // A server has a console; choosing the port that one dials from counts as a use of 0.0.0.0.
+          name === "server" ? `unix:${state}/server/console.sock` : "0.0.0.0"}`,
         "--allow-sys=uid",
         `--allow-env=${ENVIRONMENT.join(",")}`,
         `--allow-read=${state}`,

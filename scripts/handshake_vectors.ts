@@ -27,7 +27,11 @@ import { peerContext } from "../lib/wire/handshake_messages.ts";
 import { encode } from "../lib/wire/layout.ts";
 import { LogKind, peerHello, peerWelcome } from "../lib/wire/peer_messages.ts";
 import { encodeItems, ItemType } from "../lib/wire/records.ts";
-import { encodeServerRequest, encodeServerResponse } from "../lib/wire/rendezvous_messages.ts";
+import {
+  encodeServerRequest,
+  encodeServerResponse,
+  type Ownership,
+} from "../lib/wire/rendezvous_messages.ts";
 import {
   climbByTheBook,
   openFirstRecord,
@@ -156,6 +160,13 @@ export const STANDING = {
   },
 } as const;
 
+/** A word of the owner with the right shape: the ladder does not look at it. */
+const STATEMENT: Ownership = {
+  notAfter: BigInt(Date.UTC(2031, 1, 5)),
+  signature: fixed("signature of alice", 64),
+  vouchers: [],
+};
+
 /** The bodies of m7 and m8. */
 function firstWords(mode: 1 | 2): readonly [Bytes, Bytes] {
   if (mode === 2) {
@@ -174,6 +185,7 @@ function firstWords(mode: 1 | 2): readonly [Bytes, Bytes] {
       capabilities: 0,
       registrationSequence: 1n,
       advertised: ["192.168.1.7"],
+      statement: STATEMENT,
     }),
     encodeServerResponse({
       type: "registered",

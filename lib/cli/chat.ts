@@ -1,16 +1,18 @@
 /** Two people at their terminals. */
 import type { PeerEvent } from "../client/incoming.ts";
-import type { Delivery } from "../client/peer_link.ts";
+import { type Delivery, lastArrived } from "../client/peer_link.ts";
 import type { Status } from "../client/conversation.ts";
 import { CifraError } from "../errors.ts";
-import { sanitize, StreamSanitizer } from "./sanitize.ts";
+import { deliveryMark, describeEvent, describeUndelivered } from "./lines.ts";
+import { StreamSanitizer } from "./sanitize.ts";
 import type { Outcome, Talk, Talker } from "./talk.ts";
 
 const HELP = `/quit    leave       /verify  words to compare with the other side
-/path    how we are connected     /help    this
+/path    how we are connected     /verified  they are the same: mark this key as verified
+/help    this
 A line that ends with \\ goes on in the next; pasted lines are one message; // sends a line that starts with /
 Before your name stands how far your last message came: queued (kept here), sent, stored (kept there), read`;
-const COMMANDS = ["/quit", "/verify", "/path", "/help"];
+const COMMANDS = ["/quit", "/verify", "/verified", "/path", "/help"];
 /** The prompt follows a message on its way, but not every step of it. */
 const PROMPT_PAUSE = 40;
 
@@ -28,8 +30,7 @@ export class Chat implements Talker {
 
   constructor(talk: Talk) {
     this.#talk = talk;
-    const { queued, stored } = talk.link.delivery;
-    this.#before = stored === queued ? queued : undefined;
+    this.#before = lastArrived(talk.link.delivery);
   }
 
   onStatus(status: Status): void {
@@ -93,17 +94,7 @@ export class Chat implements Talker {
   /** Our name, and before it how far the last message came. */
   #prompt(): string {
     const { link: { delivery }, ourName } = this.#talk;
-    const { queued, sent, stored, read } = delivery;
-    const waiting = queued - sent;
-    if (waiting > 1n) return `(${waiting} queued) ${ourName}> `;
-    const state = waiting > 0n
-      ? "queued"
-      : stored < queued
-      ? "sent"
-      : read < queued
-      ? "stored"
-      : "read";
-    return queued === this.#before ? `${ourName}> ` : `(${state}) ${ourName}> `;
+    return `${deliveryMark(delivery, this.#before)}${ourName}> `;
   }
 
   #take(text: string): void {
@@ -119,13 +110,14 @@ export class Chat implements Talker {
   }
 
   #command(text: string): void {
-    const { terminal, verify, path } = this.#talk;
+    const { terminal, verify, markVerified, path } = this.#talk;
     switch (text) {
       case "/quit":
         return this.#leave("finished");
       case "/verify":
-        verify().then((words) => terminal.say(words));
-        return;
+        return this.#answer(verify());
+      case "/verified":
+        return this.#answer(markVerified());
       case "/path":
         return terminal.say(path());
       case "/help":
@@ -137,6 +129,14 @@ export class Chat implements Talker {
     }
   }
 
+  #answer(answering: Promise<string>): void {
+    const { terminal } = this.#talk;
+    answering.then((text) => terminal.say(text), (error) => {
+      if (!(error instanceof CifraError)) throw error;
+      terminal.say(error.message);
+    });
+  }
+
   #leave(how: Outcome): void {
     this.#finished ??= how;
     this.#registered.resolve();
@@ -144,42 +144,14 @@ export class Chat implements Talker {
   }
 
   #sayWhatIsKept(): void {
-    const { link: { delivery: { queued, stored } }, terminal, peerName } = this.#talk;
-    const left = queued - stored;
-    if (left === 0n) return;
-    const messages = left === 1n ? "1 message is" : `${left} messages are`;
-    terminal.say(
-      `${messages} not delivered yet; kept here until you and ${peerName} are connected again`,
-    );
+    const { link: { delivery }, terminal, peerName } = this.#talk;
+    const kept = describeUndelivered(delivery, peerName);
+    if (kept !== undefined) terminal.say(kept);
   }
 
   #describe(event: PeerEvent): string | undefined {
-    const { peerName } = this.#talk;
-    switch (event.type) {
-      case "text": {
-        const text = attribute(peerName, sanitize(event.text));
-        return event.recovered ? `${text}\n-- (it came when this program last ended)` : text;
-      }
-      case "bytes": {
-        const text = this.#shown.push(event.bytes).replace(/\n$/, "");
-        return text === "" ? undefined : attribute(peerName, text);
-      }
-      case "end":
-        return `-- ${peerName} has nothing more to send`;
-      case "gap":
-        return `-- ${describeGap(event)} of ${peerName} are not on this machine any more`;
-      case "restarted":
-        return `-- ${peerName} began anew; the rest of what was being sent does not come`;
-    }
+    const text = describeEvent(event, this.#talk.label(), this.#shown);
+    const recovered = event.type === "text" && event.recovered;
+    return recovered ? `${text}\n-- (it came when this program last ended)` : text;
   }
-}
-
-/** Which messages are missing. */
-export function describeGap({ from, to }: { readonly from: bigint; readonly to: bigint }): string {
-  return from === to ? `message ${from}` : `messages ${from} to ${to}`;
-}
-
-/** A name before the first line, and the others indented: no line can pretend to be another's. */
-function attribute(name: string, text: string): string {
-  return `${name}: ${text.replaceAll("\n", `\n${" ".repeat(name.length + 2)}`)}`;
 }

@@ -2,22 +2,11 @@
 import { Conversation, type RelayChoice, type Status } from "../client/conversation.ts";
 import { PeerLink } from "../client/peer_link.ts";
 import { Profile } from "../client/profile.ts";
-import {
-  DEFAULT_PORT,
-  parseInviteLine,
-  parseServerAddress,
-  type ServerAddress,
-  serverSubject,
-} from "../client/server_address.ts";
-import { NO_PORTS, type ServerLink } from "../client/server_link.ts";
-import { openServer } from "../client/server_trust.ts";
-import type { TraceEvent } from "../client/trace.ts";
+import { DEFAULT_PORT, type ServerAddress } from "../client/server_address.ts";
+import { NO_PORTS } from "../client/server_link.ts";
+import type { Tracer } from "../client/trace.ts";
 import type { Bytes } from "../bytes.ts";
-import { formatFingerprint, parseFingerprint, type PublicIdentity } from "../crypto/identity.ts";
-import type { KemKeyPair } from "../crypto/kem.ts";
-import { safetyWords } from "../crypto/safety_words.ts";
-import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
-import { timingSafeEqual } from "../crypto/platform.ts";
+import { parseFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { ADVERTISED_ADDRESSES, PORT_MINIMUM } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
@@ -27,11 +16,19 @@ import { defaultStateFolder } from "../store/state_folder.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
-import { parseOptions } from "./args.ts";
+import { fetchKeys, makeAccount } from "./account.ts";
+import { Acquaintances } from "./acquaintances.ts";
+import { type GivenOptions, parseOptions } from "./args.ts";
 import { Chat } from "./chat.ts";
+import { greet } from "./greeting.ts";
 import { JsonLines } from "./json_lines.ts";
+import { stayInLobby } from "./lobby.ts";
+import { type Acceptance, isAcceptance } from "./lobby_offers.ts";
 import { Pipe } from "./pipe.ts";
-import { aborted, exitCodeOfSignal, listenForSignals } from "./signals.ts";
+import { DESCRIPTOR_MAXIMUM, Secrets } from "./secrets.ts";
+import { ServerAccess } from "./server_access.ts";
+import { connectCommand, parseServerOptions, type ServerOptions } from "./server_options.ts";
+import { aborted, exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
 import { describeStatus, describeWay } from "./status.ts";
 import type { Outcome, Talk, Talker } from "./talk.ts";
 import type { Terminal } from "./terminal.ts";
@@ -39,19 +36,30 @@ import { formatTrace, traceJson } from "./trace.ts";
 
 /** Seconds without a connection after which a pipe ends. */
 const PIPE_PATIENCE = 300;
+/** Options about one person, and those about many. */
+const FOR_ONE_PERSON = ["peer-key", "receive-port", "send-port", "give-up"];
+const FOR_THE_LOBBY = ["hidden", "accept"];
 
 export const CONNECT_HELP = `cifra connect: find a person and talk, encrypted end to end
 
-Usage: cifra connect --name NAME --to NAME [options]
+Usage: cifra connect --name NAME [--to NAME] [options]
 
   --name NAME           who you are; your identity is made on first use
-  --to NAME             whom you want; "server" talks to the server itself
+  --to NAME             whom you want; "server" talks to the server itself; without it you are in
+                        the lobby, where you see who is there and talk to several people
+  --hidden              in the lobby: the others are not told that you are there
+  --accept WHOM         in the lobby, whose calls are answered by themselves: known (default), all, none
   --server HOST[:PORT]  the meeting place (default 127.0.0.1:${DEFAULT_PORT})
   --server-key KEY      the fingerprint that the server must have
   --invite              ask for the server's invite line; once is enough
   --invite-file FILE    read the invite line from a file
   --peer-key KEY        the fingerprint that the other person must have
   --accept-new          trust a server seen for the first time without asking
+  --sign-up             leave your keys with the server under a password, or change that password
+  --sign-in             fetch your keys from the server to this machine, with that password
+  --password-fd N       read the password from this descriptor: 0 is the first line of standard
+                        input, others must be pipes; without it you are asked
+  --passphrase-fd N     the same for the passphrase of your keys (see cifra keys)
   --suite SUITE         modern (default), rsa, or classic, which is for study
   --receive-port PORT   listen for the other person there (default: any free port)
   --send-port PORT      dial from there (default: any free port)
@@ -64,21 +72,18 @@ Usage: cifra connect --name NAME --to NAME [options]
   --trace               show every protocol message; never a secret
   --json                one JSON object per line on stdout; lines on stdin are messages
 
-On a terminal you chat; what you write is kept until the other person has it, also over restarts.
+In the lobby /help lists what can be done. On a terminal you chat; what you write is kept until the other person has it, also over restarts.
 With a pipe on stdin or stdout it is an encrypted pipe:
   tar c . | cifra connect --name alice --to bob
   cifra connect --name bob --to alice | tar x
 `;
 
-interface ConnectOptions {
-  readonly name: string;
-  readonly to: string;
-  readonly server: ServerAddress;
-  readonly inviteFile: string | undefined;
-  readonly askInvite: boolean;
+interface ConnectOptions extends ServerOptions {
+  /** Undefined in the lobby. */
+  readonly to: string | undefined;
+  readonly hidden: boolean;
+  readonly accept: Acceptance;
   readonly peerKey: Bytes | undefined;
-  readonly acceptNew: boolean;
-  readonly suite: SuiteName;
   readonly receivePort: number | undefined;
   readonly sendPort: number | undefined;
   readonly advertised: readonly string[];
@@ -86,8 +91,10 @@ interface ConnectOptions {
   readonly keepHistory: boolean;
   /** Milliseconds. */
   readonly giveUpAfter: number;
-  readonly state: string | undefined;
   readonly trace: boolean;
+  readonly signUp: boolean;
+  readonly signIn: boolean;
+  readonly passwordFd: number | undefined;
 }
 
 /** Reads the arguments of `connect`; throws `usage` and `bad_name`. */
@@ -99,6 +106,9 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
       "relay-only",
       "no-relay",
       "no-history",
+      "hidden",
+      "sign-up",
+      "sign-in",
       "trace",
       "json",
       "help",
@@ -114,30 +124,24 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
       "receive-port",
       "send-port",
       "give-up",
+      "accept",
       "state",
+      "password-fd",
+      "passphrase-fd",
     ],
     lists: ["advertise"],
   });
-  const name = given.value("name"), to = given.value("to");
-  if (name === undefined || to === undefined) {
-    const missing = name === undefined ? "--name" : "--to";
-    throw new CifraError("usage", `${missing} is missing`, {
-      hint: "for example: cifra connect --name alice --to bob",
-    });
+  const options = parseServerOptions(given);
+  const to = given.value("to");
+  if (to === undefined) refuseTogether(given, FOR_ONE_PERSON, "only makes sense with --to");
+  else refuseTogether(given, FOR_THE_LOBBY, "only makes sense without --to");
+  const accept = given.value("accept") ?? "known";
+  if (!isAcceptance(accept)) {
+    throw new CifraError("usage", `--accept must be known, all or none, got "${accept}"`);
   }
-  requireName(name);
-  if (to !== SERVER_NAME) requireName(to);
-  if (name === to) throw new CifraError("usage", "--name and --to must be two different names");
-  const suite = given.value("suite") ?? "modern";
-  if (!isSuiteName(suite)) {
-    throw new CifraError("usage", `--suite must be ${SUITE_NAMES.join(", ")}, got "${suite}"`);
-  }
-  const invited = given.flag("invite") || given.value("invite-file") !== undefined;
-  if (invited && (given.value("server") !== undefined || given.value("server-key") !== undefined)) {
-    throw new CifraError(
-      "usage",
-      "An invite names the server and its key: leave --server and --server-key out",
-    );
+  if (to !== undefined && to !== SERVER_NAME) requireName(to);
+  if (options.name === to) {
+    throw new CifraError("usage", "--name and --to must be two different names");
   }
   const receivePort = given.integer("receive-port", PORT_MINIMUM, 65_535);
   const sendPort = given.integer("send-port", PORT_MINIMUM, 65_535);
@@ -147,30 +151,40 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
   if (given.flag("relay-only") && given.flag("no-relay")) {
     throw new CifraError("usage", "--relay-only and --no-relay leave no way to go");
   }
+  const signUp = given.flag("sign-up"), signIn = given.flag("sign-in");
+  if (signUp && signIn) {
+    throw new CifraError("usage", "--sign-up makes an account and --sign-in uses it: one of them");
+  }
+  const passwordFd = given.integer("password-fd", 0, DESCRIPTOR_MAXIMUM);
+  if (passwordFd !== undefined && !signUp && !signIn) {
+    throw new CifraError("usage", "--password-fd only makes sense with --sign-up or --sign-in");
+  }
   const giveUp = given.integer("give-up", 1, 1_000_000) ?? PIPE_PATIENCE;
-  const serverKey = given.value("server-key");
   const peerKey = given.value("peer-key");
-  const server = parseServerAddress(given.value("server") ?? "127.0.0.1");
   return {
-    name,
+    ...options,
     to,
-    server: serverKey === undefined
-      ? server
-      : { ...server, fingerprint: parseFingerprint(serverKey) },
-    inviteFile: given.value("invite-file"),
-    askInvite: given.flag("invite"),
+    hidden: given.flag("hidden"),
+    accept,
     peerKey: peerKey === undefined ? undefined : parseFingerprint(peerKey),
-    acceptNew: given.flag("accept-new"),
-    suite,
     receivePort,
     sendPort,
     advertised: advertisedAddresses(given.list("advertise")),
     relay: given.flag("relay-only") ? "only" : given.flag("no-relay") ? "never" : "allowed",
     keepHistory: !given.flag("no-history"),
     giveUpAfter: giveUp * 1000,
-    state: given.value("state"),
     trace: given.flag("trace"),
+    signUp,
+    signIn,
+    passwordFd,
   };
+}
+
+function refuseTogether(given: GivenOptions, options: readonly string[], why: string): void {
+  const found = options.find((option) =>
+    option === "hidden" ? given.flag(option) : given.value(option) !== undefined
+  );
+  if (found !== undefined) throw new CifraError("usage", `--${found} ${why}`);
 }
 
 function advertisedAddresses(texts: readonly string[]): readonly string[] {
@@ -191,23 +205,48 @@ function advertisedAddresses(texts: readonly string[]): readonly string[] {
 
 /** Connects and talks; returns the exit code. */
 export async function connect(args: readonly string[], terminal: Terminal): Promise<number> {
-  const options = parseConnect(args);
+  let options = parseConnect(args);
   const environment = (name: string) => Deno.env.get(name);
   const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
-  const profile = await Profile.open(state, options.name, options.suite);
+  if (options.to === undefined && !terminal.interactive && !terminal.json) {
+    throw new CifraError("usage", "The lobby needs a terminal, and there is none", {
+      hint: "say with --to who the pipe is for, or use --json",
+    });
+  }
   const signals = listenForSignals();
   const ticker = new Ticker(systemEnvironment.time);
+  const secrets = new Secrets(signals);
+  let profile: Profile | undefined;
   try {
-    const connecting = new Connect(options, profile, terminal, ticker, signals.interrupted);
+    if (options.signIn) {
+      const trace = tracer(options, terminal);
+      const server = await fetchKeys(options, state, { secrets, terminal, ticker, trace });
+      // The invite was asked for and is remembered.
+      options = { ...options, server, askInvite: false, inviteFile: undefined };
+    }
+    const passphrase = secrets.passphrase(options.name, options.passphraseFd);
+    profile = await Profile.open(state, options.name, options.suite, passphrase);
+    const connecting = new Connect(
+      options,
+      profile,
+      terminal,
+      ticker,
+      signals.interrupted,
+      secrets,
+    );
     const outcome = await connecting.run();
     if (outcome === "interrupted") return exitCodeOfSignal(signals.interrupted);
     if (typeof outcome === "object") return terminal.fail(outcome.error);
     if (outcome === "finished") terminal.say("done", { event: "done" });
     return 0;
+  } catch (error) {
+    const code = exitCodeOfInterruption(error, signals.interrupted);
+    if (code === undefined) throw error;
+    return code;
   } finally {
     ticker.stop();
     signals.stop();
-    await profile.close();
+    await profile?.close();
   }
 }
 
@@ -218,8 +257,10 @@ class Connect {
   readonly #terminal: Terminal;
   readonly #ticker: Ticker;
   readonly #interrupted: AbortSignal;
-  readonly #envelopeKey: () => Promise<KemKeyPair>;
-  #theirFingerprint: Bytes | undefined;
+  readonly #access: ServerAccess;
+  readonly #acquaintances: Acquaintances;
+  readonly #secrets: Secrets;
+  #address: ServerAddress;
   #lastPlace = "";
   #lastNews = "";
 
@@ -229,68 +270,52 @@ class Connect {
     terminal: Terminal,
     ticker: Ticker,
     interrupted: AbortSignal,
+    secrets: Secrets,
   ) {
     this.#options = options;
     this.#profile = profile;
     this.#terminal = terminal;
     this.#ticker = ticker;
     this.#interrupted = interrupted;
-    this.#envelopeKey = keyAhead(() => profile.suite.kem.generate());
-  }
-
-  async run(): Promise<Outcome> {
-    this.#greet();
-    const address = await this.#serverAddress();
-    return this.#options.to === SERVER_NAME
-      ? await this.#talkToServer(address)
-      : await this.#talkToPeer(address);
-  }
-
-  #greet(): void {
-    const { name, suite } = this.#options;
-    const fingerprint = formatFingerprint(this.#profile.identity.fingerprint);
-    if (suite === "classic") {
-      this.#terminal.say(
-        "the suite classic is for study: its encryption can be broken with known means",
-        { event: "warning", suite },
-      );
-    }
-    const made = this.#profile.isNew ? ", made just now" : "";
-    this.#terminal.say(`${name}, key ${fingerprint}${made}`, {
-      event: "profile",
-      name,
-      suite,
-      fingerprint,
-      isNew: this.#profile.isNew,
+    this.#secrets = secrets;
+    this.#address = options.server;
+    this.#access = new ServerAccess(options, profile, terminal, ticker, this.#tracer());
+    this.#acquaintances = new Acquaintances(profile, terminal, {
+      ...options,
+      command: (more) => connectCommand({ ...options, server: this.#address }, more),
     });
   }
 
-  async #serverAddress(): Promise<ServerAddress> {
-    const { askInvite, inviteFile, server, suite } = this.#options;
-    if (!askInvite && inviteFile === undefined) {
-      const inviteSecret = await this.#profile.inviteSecret(serverSubject(server));
-      return { ...server, inviteSecret };
+  async run(): Promise<Outcome> {
+    greet(this.#profile, this.#terminal);
+    const address = this.#address = await this.#access.address();
+    const { to, signUp } = this.#options;
+    if (signUp) {
+      const tools = { secrets: this.#secrets, terminal: this.#terminal };
+      await makeAccount(this.#profile, this.#access, address, this.#options, tools);
     }
-    let line: string | null;
-    if (inviteFile !== undefined) {
-      line = await Deno.readTextFile(inviteFile).catch((cause) => {
-        throw new CifraError("local", `Cannot read the invite file ${inviteFile}`, { cause });
-      });
-    } else {
-      if (!this.#terminal.interactive) {
-        throw new CifraError("usage", "--invite asks on a terminal, and there is none", {
-          hint: "use --invite-file FILE",
-        });
-      }
-      line = prompt("invite line:");
-    }
-    const address = parseInviteLine(line ?? "");
-    // The line names the key of the suite modern; the others have keys of their own.
-    return suite === "modern" ? address : { ...address, fingerprint: undefined };
+    if (to === undefined) return await this.#stayInLobby(address);
+    return to === SERVER_NAME
+      ? await this.#talkToServer(address, to)
+      : await this.#talkToPeer(address, to);
   }
 
-  async #talkToPeer(address: ServerAddress): Promise<Outcome> {
-    const { name, to, receivePort, sendPort, advertised, relay } = this.#options;
+  #stayInLobby(address: ServerAddress): Promise<Outcome> {
+    return stayInLobby({
+      choice: this.#options,
+      profile: this.#profile,
+      terminal: this.#terminal,
+      ticker: this.#ticker,
+      address,
+      access: this.#access,
+      acquaintances: this.#acquaintances,
+      interrupted: this.#interrupted,
+      trace: this.#tracer(),
+    });
+  }
+
+  async #talkToPeer(address: ServerAddress, to: string): Promise<Outcome> {
+    const { name, receivePort, sendPort, advertised, relay } = this.#options;
     const profile = this.#profile;
     const kept = this.#terminal.interactive || this.#terminal.json;
     const link = await PeerLink.open({
@@ -309,22 +334,22 @@ class Connect {
       peerName: to,
       suite: profile.suite,
       identity: profile.identity,
-      envelopeKey: this.#envelopeKey,
+      envelopeKey: this.#access.envelopeKey,
       link,
-      openServer: (from) => this.#openServer(address, from),
-      registrationSequence: () => profile.nextRegistrationSequence(Date.now()),
-      checkPeer: (peer) => this.#checkPeer(peer),
+      openServer: (from) => this.#access.open(address, from),
+      register: profile.registrar(systemEnvironment.time.date),
+      checkPeer: (peer) => this.#acquaintances.check(to, peer),
       receivePort: receivePort ?? 0,
       sendPort,
       advertised,
       relay,
       onStatus: (status) => {
-        this.#sayStatus(status);
+        this.#sayStatus(status, to);
         talker.onStatus(status);
       },
       trace: this.#tracer(),
     });
-    const talker: Talker = this.#talker({
+    const talker: Talker = this.#talker(to, {
       link,
       leave: (code) => conversation.leave(code),
       hurry: () => conversation.hurry(),
@@ -333,20 +358,23 @@ class Connect {
     return await this.#both(talker, conversation.run(), link);
   }
 
-  async #talkToServer(address: ServerAddress): Promise<Outcome> {
-    const { name, to } = this.#options;
+  async #talkToServer(address: ServerAddress, to: string): Promise<Outcome> {
+    const { name } = this.#options;
     const terminal = this.#terminal;
     const interrupted = aborted(this.#interrupted).then(() => "interrupted" as const);
-    const server = await Promise.race([this.#openServer(address, undefined), interrupted]);
+    const server = await Promise.race([this.#access.open(address, undefined), interrupted]);
     if (server === "interrupted") return server;
-    const observed = await server.register({
-      name,
-      wanted: to,
-      ...NO_PORTS,
-      capabilities: 0,
-      registrationSequence: await this.#profile.nextRegistrationSequence(Date.now()),
-      advertised: [],
-    });
+    const register = this.#profile.registrar(systemEnvironment.time.date);
+    const observed = await register((word) =>
+      server.register({
+        name,
+        wanted: to,
+        ...NO_PORTS,
+        capabilities: 0,
+        advertised: [],
+        ...word,
+      })
+    );
     const { remote } = server;
     const title = server.channel.established.displayName;
     const status: Status = {
@@ -356,9 +384,9 @@ class Connect {
       observed,
       ports: undefined,
     };
-    this.#sayStatus(status);
+    this.#sayStatus(status, to);
     terminal.say("the server answers every message", { event: "connected", to });
-    this.#theirFingerprint = server.identity.fingerprint;
+    this.#acquaintances.meet(to, server.identity.fingerprint);
     const link = await PeerLink.open({
       key: { peer: to, suite: this.#profile.suite.name },
       kind: LogKind.live,
@@ -368,7 +396,7 @@ class Connect {
     });
     const untick = this.#ticker.add((now) => link.tick(now));
     let leaving = false;
-    const talker: Talker = this.#talker({
+    const talker: Talker = this.#talker(to, {
       link,
       leave: (code) => {
         leaving = true;
@@ -410,9 +438,10 @@ class Connect {
 
   /** Whoever talks here: a person, a program that reads JSON, or a pipe. */
   #talker(
+    to: string,
     { link, leave, hurry, path }: Pick<Talk, "link" | "leave" | "hurry" | "path">,
   ): Talker {
-    const { name, to, giveUpAfter } = this.#options;
+    const { name, giveUpAfter } = this.#options;
     const terminal = this.#terminal;
     const talk: Talk = {
       link,
@@ -423,92 +452,21 @@ class Connect {
       ourName: name,
       peerName: to,
       interrupted: this.#interrupted,
-      verify: () => this.#verify(),
+      label: () => this.#acquaintances.label(to),
+      verify: () => this.#acquaintances.verify(to),
+      markVerified: () => this.#acquaintances.markVerified(to),
     };
     if (terminal.interactive) return new Chat(talk);
     return terminal.json ? new JsonLines(talk) : new Pipe(talk, giveUpAfter);
   }
 
-  async #verify(): Promise<string> {
-    const { to, suite } = this.#options;
-    const theirs = this.#theirFingerprint ??
-      (await this.#profile.peers.find(to, suite))?.fingerprint;
-    if (!theirs) return `${to} is not known here yet: there is nothing to compare`;
-    const words = await safetyWords(this.#profile.identity.fingerprint, theirs);
-    return `read these words to ${to}; they must be the same there:\n` +
-      `   ${words.slice(0, 6).join(" ")}\n   ${words.slice(6).join(" ")}`;
-  }
-
-  async #openServer(address: ServerAddress, sendPort: number | undefined): Promise<ServerLink> {
-    const { suite, identity, servers } = this.#profile;
-    const terminal = this.#terminal;
-    const server = await openServer({
-      environment: systemEnvironment,
-      address,
-      suite,
-      identity,
-      servers,
-      envelopeKey: this.#envelopeKey,
-      ticker: this.#ticker,
-      sendPort,
-      acceptNew: this.#options.acceptNew,
-      ask: terminal.interactive ? askTrust : undefined,
-      onPinned: (subject, fingerprint) =>
-        terminal.say(`the server ${subject} is known from now on by its key ${fingerprint}`, {
-          event: "server-pinned",
-          server: subject,
-          fingerprint,
-        }),
-      trace: this.#tracer(),
-    });
-    const { inviteSecret } = address;
-    if (!inviteSecret) return server;
-    try {
-      // The server holds the secret too, or the two would not have come this far.
-      await this.#profile.rememberInvite(serverSubject(address), inviteSecret);
-      return server;
-    } catch (error) {
-      await server.close();
-      throw error;
-    }
-  }
-
-  /** Whether the peer is who we know; returns what pins it once it has proved its key. */
-  async #checkPeer(peer: PublicIdentity): Promise<() => Promise<void>> {
-    const { to, suite, peerKey, acceptNew } = this.#options;
-    const { peers } = this.#profile;
-    const pinned = await peers.find(to, suite);
-    const expected = peerKey ?? pinned?.fingerprint;
-    if (expected && !timingSafeEqual(expected, peer.fingerprint)) {
-      throw changedPeer(to, expected, peer.fingerprint);
-    }
-    this.#theirFingerprint = peer.fingerprint;
-    if (pinned && timingSafeEqual(pinned.fingerprint, peer.fingerprint)) {
-      return () => Promise.resolve();
-    }
-    if (!expected) {
-      peers.requireUndamaged();
-      const [other] = peers.inOtherSuites(to, suite);
-      if (other && !acceptNew) throw otherSuitePeer(to, suite, other.suite, peer.fingerprint);
-    }
-    let pinning: Promise<void> | undefined;
-    return () => pinning ??= this.#pinPeer(peer);
-  }
-
-  async #pinPeer(peer: PublicIdentity): Promise<void> {
-    const { to, suite } = this.#options;
-    await this.#profile.peers.pin(to, suite, peer, new Date());
-    const fingerprint = formatFingerprint(peer.fingerprint);
-    this.#terminal.say(
-      `first contact with ${to}, known from now on by the key ${fingerprint}; ` +
-        "compare words with /verify",
-      { event: "peer-pinned", peer: to, fingerprint },
-    );
-  }
-
   /** For people what is new, once; for programs everything. */
-  #sayStatus(status: Status): void {
-    const [text, event] = describeStatus(status, this.#options.to, this.#options.suite);
+  #sayStatus(status: Status, to: string): void {
+    const { suite } = this.#options;
+    const [text] = describeStatus(status, this.#acquaintances.label(to), suite);
+    const [, facts] = describeStatus(status, to, suite);
+    const isVerified = this.#acquaintances.isVerified(to);
+    const event = status.type === "connected" ? { ...facts, isVerified } : facts;
     // The seconds until the next try are no news.
     const news = text.replace(/; next try in .*/, "");
     const known = status.type === "registered" ? news === this.#lastPlace : news === this.#lastNews;
@@ -517,57 +475,11 @@ class Connect {
     if (!known || this.#terminal.json) this.#terminal.say(text, event);
   }
 
-  #tracer(): ((event: TraceEvent) => void) | undefined {
-    if (!this.#options.trace) return undefined;
-    return (event) => this.#terminal.trace(formatTrace(event), traceJson(event));
+  #tracer(): Tracer | undefined {
+    return tracer(this.#options, this.#terminal);
   }
 }
 
-/** Makes the next envelope key while there is time, so that a slow suite does not keep people waiting. */
-function keyAhead(generate: () => Promise<KemKeyPair>): () => Promise<KemKeyPair> {
-  const begin = () => {
-    const key = generate();
-    key.catch(() => {});
-    return key;
-  };
-  let next = begin();
-  return () => {
-    const key = next;
-    next = key.then(begin);
-    next.catch(() => {});
-    return key;
-  };
-}
-
-function askTrust(fingerprint: string): Promise<boolean> {
-  const question = `-- this server is not known here; its key is\n   ${fingerprint}\n` +
-    "-- is that what the server prints?";
-  return Promise.resolve(confirm(question));
-}
-
-function changedPeer(name: string, expected: Bytes, presented: Bytes): CifraError {
-  return new CifraError(
-    "identity_changed",
-    `${name} has another key than before\n` +
-      `  expected:  ${formatFingerprint(expected)}\n` +
-      `  presented: ${formatFingerprint(presented)}`,
-    {
-      hint: `somebody may pretend to be ${name}: ask ${name} another way; if the key was really ` +
-        "changed, pass --peer-key with the new fingerprint",
-    },
-  );
-}
-
-function otherSuitePeer(
-  name: string,
-  suite: string,
-  knownSuite: string,
-  presented: Bytes,
-): CifraError {
-  return new CifraError(
-    "suite_downgrade",
-    `${name} is known by a ${knownSuite} key, not by one for ${suite}\n` +
-      `  presented: ${formatFingerprint(presented)} (${suite})`,
-    { hint: `if you both mean to use ${suite}, pass --peer-key with the fingerprint of ${name}` },
-  );
+function tracer({ trace }: ConnectOptions, terminal: Terminal): Tracer | undefined {
+  return trace ? (event) => terminal.trace(formatTrace(event), traceJson(event)) : undefined;
 }

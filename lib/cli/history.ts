@@ -1,11 +1,12 @@
 /** `cifra history`: what was said, from the disk; also while `connect` is running. */
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { isName, requireName, SERVER_NAME } from "../services/names.ts";
+import { requireName, SERVER_NAME } from "../services/names.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
 import { readHistory } from "../store/sqlite_messages.ts";
 import { defaultStateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";
+import { chooseProfile } from "./profiles.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -52,43 +53,13 @@ export async function history(args: readonly string[], terminal: Terminal): Prom
   const options = parseHistory(args);
   const environment = (name: string) => Deno.env.get(name);
   const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
-  const name = await chooseProfile(`${state}/profiles`, options.name);
+  const name = await chooseProfile(`${state}/profiles`, options.name, "history");
   const entries = readHistory(`${state}/profiles/${name}`, options);
   const lines = terminal.json ? jsonLines(entries) : textLines(entries, name, options.peer);
   const found = await print(lines, terminal);
   // With --json no line is answer enough.
   if (!found) terminal.say(nothing(name, options));
   return 0;
-}
-
-/** The profile called `name`, or the only one there is; throws `local` and `usage`. */
-async function chooseProfile(folder: string, name: string | undefined): Promise<string> {
-  const names: string[] = [];
-  try {
-    for await (const entry of Deno.readDir(folder)) {
-      if (entry.isDirectory && isName(entry.name)) names.push(entry.name);
-    }
-  } catch (cause) {
-    if (!(cause instanceof Deno.errors.NotFound)) {
-      throw new CifraError("local", `Cannot read the folder ${folder}`, { cause });
-    }
-  }
-  const known = names.length === 0 ? "there are none" : `there are ${names.sort().join(", ")}`;
-  if (name !== undefined) {
-    if (names.includes(name)) return name;
-    throw new CifraError("local", `There is no profile ${name} in ${folder}; ${known}`, {
-      hint: "choose another one with --name, or another folder with --state",
-    });
-  }
-  if (names.length === 1) return names[0]!;
-  if (names.length === 0) {
-    throw new CifraError("local", `There is no profile in ${folder}`, {
-      hint: "choose another folder with --state, or make a profile with cifra connect",
-    });
-  }
-  throw new CifraError("usage", `There are several profiles: ${names.join(", ")}`, {
-    hint: `say which: cifra history --name ${names[0]}`,
-  });
 }
 
 /** One line for a person, or several: those that go on are indented, so that none can pass for another's. */

@@ -4,20 +4,19 @@ import type { Delivery } from "../client/peer_link.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { TEXT_LIMIT } from "../limits.ts";
 import { CloseCode } from "../wire/records.ts";
 import { aborted } from "./signals.ts";
 import { readStdin } from "./stdin.ts";
+import { StdinLines } from "./stdin_lines.ts";
 import type { Outcome, Talk, Talker } from "./talk.ts";
+import type { JsonEvent } from "./terminal.ts";
 
 /** A conversation as JSON lines. */
 export class JsonLines implements Talker {
   readonly #talk: Talk;
-  readonly #decoder = new TextDecoder();
+  readonly #lines = new StdinLines();
   /** One for the whole stream: a character may begin in one piece and end in the next. */
   readonly #peerDecoder = new TextDecoder();
-  #partial = "";
-  #skipping = false;
   #told: Delivery;
   /** Resolved when the other side has nothing more to say, or has left. */
   #peerDone = Promise.withResolvers<void>();
@@ -90,53 +89,17 @@ export class JsonLines implements Talker {
 
   #show(event: PeerEvent): void {
     const { terminal, peerName } = this.#talk;
-    switch (event.type) {
-      case "text": {
-        const { number, text, written, recovered } = event;
-        return terminal.emit({
-          event: "message",
-          from: peerName,
-          number: Number(number),
-          text,
-          ...(written > 0 && { written: new Date(written).toISOString() }),
-          ...(recovered && { recovered }),
-        });
-      }
-      case "bytes": {
-        const text = this.#peerDecoder.decode(event.bytes, { stream: true });
-        const number = Number(event.number);
-        return terminal.emit({ event: "message", from: peerName, number, text });
-      }
-      case "end":
-        this.#peerDone.resolve();
-        return terminal.emit({ event: "peer-ended" });
-      case "gap":
-        return terminal.emit({ event: "gap", from: Number(event.from), to: Number(event.to) });
-      case "restarted":
-        return terminal.emit({ event: "peer-restarted" });
-    }
+    if (event.type === "end") this.#peerDone.resolve();
+    terminal.emit(peerEventJson(event, peerName, this.#peerDecoder));
   }
 
   async #sendLines(piece: Bytes): Promise<void> {
-    const lines = (this.#partial + this.#decoder.decode(piece, { stream: true })).split("\n");
-    this.#partial = lines.pop()!;
-    const sending: Promise<void>[] = [];
-    for (const line of lines) {
-      if (!this.#skipping) sending.push(this.#send(line));
-      this.#skipping = false;
-    }
-    if (this.#partial.length > TEXT_LIMIT) {
-      // Too long already, and it may never end: told once, and not kept.
-      if (!this.#skipping) sending.push(this.#send(this.#partial));
-      this.#skipping = true;
-      this.#partial = "";
-    }
     // Together: what comes in one piece shares a commit.
-    await Promise.all(sending);
+    await Promise.all(this.#lines.push(piece).map((line) => this.#send(line)));
   }
 
   async #endLines(): Promise<void> {
-    if (this.#partial !== "" && !this.#skipping) await this.#send(this.#partial);
+    for (const line of this.#lines.end()) await this.#send(line);
     await this.#talk.link.sendEnd();
   }
 
@@ -150,5 +113,36 @@ export class JsonLines implements Talker {
       if (!(error instanceof CifraError)) throw error;
       terminal.fail(error);
     }
+  }
+}
+
+/** What the other side said, or did; `decoder` is for its byte stream alone. */
+export function peerEventJson(
+  event: PeerEvent,
+  peerName: string,
+  decoder: TextDecoder,
+): JsonEvent {
+  switch (event.type) {
+    case "text": {
+      const { number, text, written, recovered } = event;
+      return {
+        event: "message",
+        from: peerName,
+        number: Number(number),
+        text,
+        ...(written > 0 && { written: new Date(written).toISOString() }),
+        ...(recovered && { recovered }),
+      };
+    }
+    case "bytes": {
+      const text = decoder.decode(event.bytes, { stream: true });
+      return { event: "message", from: peerName, number: Number(event.number), text };
+    }
+    case "end":
+      return { event: "peer-ended" };
+    case "gap":
+      return { event: "gap", from: Number(event.from), to: Number(event.to) };
+    case "restarted":
+      return { event: "peer-restarted" };
   }
 }

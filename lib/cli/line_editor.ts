@@ -31,6 +31,8 @@ export class LineEditor {
   #lines: string[] = [];
   #flushing = false;
   #closed = false;
+  /** There is no line any more: input has come to its end, or this was closed. */
+  #over = false;
 
   constructor(prompt: string, completions: readonly string[], events: LineEditorEvents) {
     this.#prompt = prompt;
@@ -46,6 +48,7 @@ export class LineEditor {
     this.#readline.on("line", (line) => this.#takeLine(line, events));
     this.#readline.on("SIGINT", () => events.onInterrupt());
     this.#readline.on("close", () => {
+      this.#over = true;
       if (!this.#closed) events.onEnd();
     });
     this.#readline.prompt();
@@ -53,6 +56,10 @@ export class LineEditor {
 
   /** Prints above the line being typed, and draws that again as it was. */
   printAround(text: string): void {
+    if (this.#over) {
+      process.stdout.write(`${text}\n`);
+      return;
+    }
     const { rows } = this.#readline.getCursorPos();
     if (rows > 0) process.stdout.moveCursor(0, -rows);
     process.stdout.cursorTo(0);
@@ -64,7 +71,7 @@ export class LineEditor {
 
   /** From now on this stands before the line; also before the one being typed. */
   setPrompt(prompt: string): void {
-    if (prompt === this.#prompt || this.#closed) return;
+    if (prompt === this.#prompt || this.#over) return;
     this.#prompt = prompt;
     if (this.#lines.length > 0) return;
     this.#readline.setPrompt(prompt);
@@ -88,7 +95,7 @@ export class LineEditor {
     // Lines that were pasted come in one go: they are one message.
     setTimeout(() => {
       this.#flushing = false;
-      if (this.#closed) return;
+      if (this.#over) return;
       if (this.#lines.at(-1)!.endsWith("\\")) {
         this.#readline.setPrompt("... ");
         this.#readline.prompt();

@@ -4,7 +4,7 @@ import type { Status } from "../client/conversation.ts";
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { CloseCode } from "../wire/records.ts";
-import { describeGap } from "./chat.ts";
+import { describeGap } from "./lines.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 import { aborted } from "./signals.ts";
 import { readStdin } from "./stdin.ts";

@@ -1,29 +1,39 @@
 /** `cifra serve`: the meeting place. */
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import { DEFAULT_PORT, formatInviteLine } from "../client/server_address.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import {
   CONNECTIONS_TOTAL,
   DISPLAY_NAME_LIMIT,
   HANDSHAKES_PER_MINUTE,
+  LOG_FILE_LIMIT,
+  LOG_FILES,
+  NEW_NAMES_PER_DAY,
   RELAY_RATE,
   RELAYED_PAIRS,
+  STORE_BUDGET,
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
 } from "../limits.ts";
-import { DEFAULT_PORT, formatInviteLine } from "../client/server_address.ts";
-import type { ServerEvent } from "../server/events.ts";
-import { Server } from "../server/server.ts";
 import { systemEnvironment } from "../net/environment.ts";
-import { MemoryStore } from "../store/memory.ts";
-import { PrivateFolder } from "../store/private_files.ts";
-import { defaultStateFolder } from "../store/state_folder.ts";
+import { serveHttp } from "../net/http.ts";
+import { listenLocally } from "../net/local_socket.ts";
+import type { ConsoleOptions } from "../server/console.ts";
+import type { ServerEvent } from "../server/events.ts";
+import { healthPage } from "../server/health.ts";
+import { Metrics } from "../server/metrics.ts";
+import { Server } from "../server/server.ts";
+import type { PrivateFolder } from "../store/private_files.ts";
+import type { ServerStore } from "../store/server_store.ts";
+import { backUpServerStore, SqliteServerStore } from "../store/sqlite_server.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
-import { encodeUtf8 } from "../bytes.ts";
 import { type GivenOptions, parseOptions } from "./args.ts";
+import { answerOperator, openConsole, serverFolder, socketPath } from "./operate.ts";
 import { sanitize } from "./sanitize.ts";
+import { LogFile, ServerLog } from "./server_log.ts";
 import { aborted, exitCodeOfSignal, listenForSignals } from "./signals.ts";
-import type { JsonEvent, Terminal } from "./terminal.ts";
-import { formatTrace, traceJson } from "./trace.ts";
+import type { Terminal } from "./terminal.ts";
 
 const MIB = 1024 * 1024;
 
@@ -36,7 +46,10 @@ Usage: cifra serve [options]
   --port PORT                  listen there (default ${DEFAULT_PORT}; 0 takes any free port)
   --title NAME                 what clients see as the name of the server
   --state DIR                  keep keys there (default: the state folder of this user)
-  --invite-only                admit only clients that have the invite line
+  --admission MODE             who may come in: open, invite (with an invite line), or accounts
+                               (everybody may make one); default: open on this machine alone,
+                               invite on a network
+  --new-names-per-day N        new names from one address (default ${NEW_NAMES_PER_DAY}; 0 does not count)
   --allow-classic              also accept the suite classic, which is for study
   --max-connections N          at most so many clients (default ${CONNECTIONS_TOTAL})
   --max-strangers N            at most so many that have not shown who they are (default ${STRANGERS_TOTAL})
@@ -47,20 +60,40 @@ Usage: cifra serve [options]
   --relay-rate MIB             so many MiB a second for each (default ${
   RELAY_RATE / MIB
 }; 0 for no limit)
+  --budget MIB                 so much disk for names and accounts (default ${STORE_BUDGET / MIB})
+  --log FILE                   log there as well, as JSON lines; up to ${LOG_FILES} files of ${
+  LOG_FILE_LIMIT / MIB
+} MiB
+  --http PORT                  GET /healthz and /metrics there, for this machine alone (0: any port)
   --log-ip                     log addresses, not tags for them
   --trace                      log every protocol message; never a secret
   --json                       one JSON object per line
 
+While a server runs, on its machine:
+  cifra serve console          its console (the server's own terminal has it as well)
+  cifra serve invite [DAYS] [USES]   a new invite line
+  cifra serve --backup FILE    copy the database of names and accounts
+
 Example, for a classroom:
   cifra serve --host 0.0.0.0 --title "Lab 3"
 `;
+
+/** Who may come in. */
+export type AdmissionMode = "open" | "invite" | "accounts";
+const ADMISSION_MODES: readonly AdmissionMode[] = ["open", "invite", "accounts"];
 
 interface ServeOptions {
   readonly hosts: readonly string[];
   readonly port: number;
   readonly title: string;
   readonly state: string | undefined;
-  readonly inviteOnly: boolean;
+  readonly admission: AdmissionMode;
+  readonly newNamesPerDay: number;
+  /** Bytes. */
+  readonly budget: number;
+  readonly log: string | undefined;
+  readonly http: number | undefined;
+  readonly backup: string | undefined;
   readonly allowClassic: boolean;
   readonly connections: number;
   readonly strangers: number;
@@ -75,7 +108,7 @@ interface ServeOptions {
 /** Reads the arguments of `serve`; throws `usage`. */
 export function parseServe(args: readonly string[]): ServeOptions {
   const given = parseOptions(args, {
-    flags: ["invite-only", "allow-classic", "no-relay", "log-ip", "trace", "json", "help"],
+    flags: ["allow-classic", "no-relay", "log-ip", "trace", "json", "help"],
     values: [
       "port",
       "title",
@@ -86,6 +119,12 @@ export function parseServe(args: readonly string[]): ServeOptions {
       "handshakes-per-minute",
       "max-relayed",
       "relay-rate",
+      "admission",
+      "new-names-per-day",
+      "budget",
+      "log",
+      "http",
+      "backup",
     ],
     lists: ["host"],
   });
@@ -93,12 +132,27 @@ export function parseServe(args: readonly string[]): ServeOptions {
   if (encodeUtf8(title).length > DISPLAY_NAME_LIMIT) {
     throw new CifraError("usage", `--title must be at most ${DISPLAY_NAME_LIMIT} bytes`);
   }
+  const hosts = hostsOf(given);
+  const isHere = hosts.every((host) => addressScope(host) === "loopback");
+  const mode = given.value("admission") ?? (isHere ? "open" : "invite");
+  const admission = ADMISSION_MODES.find((known) => known === mode);
+  if (!admission) {
+    throw new CifraError(
+      "usage",
+      `--admission must be ${ADMISSION_MODES.join(", ")}, got "${mode}"`,
+    );
+  }
   return {
-    hosts: hostsOf(given),
+    hosts,
     port: given.integer("port", 0, 65_535) ?? DEFAULT_PORT,
     title,
     state: given.value("state"),
-    inviteOnly: given.flag("invite-only"),
+    admission,
+    newNamesPerDay: given.integer("new-names-per-day", 0, 1_000_000) ?? NEW_NAMES_PER_DAY,
+    budget: (given.integer("budget", 1, 1_000_000) ?? STORE_BUDGET / MIB) * MIB,
+    log: given.value("log"),
+    http: given.integer("http", 0, 65_535),
+    backup: given.value("backup"),
     allowClassic: given.flag("allow-classic"),
     connections: given.integer("max-connections", 1, 1_000_000) ?? CONNECTIONS_TOTAL,
     strangers: given.integer("max-strangers", 1, 1_000_000) ?? STRANGERS_TOTAL,
@@ -124,45 +178,113 @@ function hostsOf(given: GivenOptions): readonly string[] {
   return hosts.length > 0 ? hosts : ["127.0.0.1", "::1"];
 }
 
-/** Runs the server until a signal ends it; returns the exit code. */
+/** Runs the server until a signal or its operator ends it; returns the exit code. */
 export async function serve(args: readonly string[], terminal: Terminal): Promise<number> {
+  if (args[0] === "console" || args[0] === "invite") {
+    const { operate } = await import("./operate.ts");
+    return await operate(args, terminal);
+  }
   const options = parseServe(args);
-  const environment = (name: string) => Deno.env.get(name);
-  const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
-  const folder = await (await PrivateFolder.open(state)).folder("server");
+  const folder = await serverFolder(options.state);
+  if (options.backup !== undefined) {
+    await backUpServerStore(folder, options.backup);
+    terminal.say(`copied the database to ${options.backup}`, { event: "backup" });
+    return 0;
+  }
   const unlock = await folder.lock();
-  const signals = listenForSignals();
+  const signals = listenForSignals({ hangUp: terminal.interactive });
   try {
-    const server = await Server.start({
-      environment: systemEnvironment,
-      hosts: options.hosts,
-      port: options.port,
-      folder,
-      store: new MemoryStore(),
-      displayName: options.title,
-      allowClassic: options.allowClassic,
-      inviteOnly: options.inviteOnly,
-      limits: options,
-      gateWidth: 2 * navigator.hardwareConcurrency,
-      logAddresses: options.logAddresses,
-      trace: options.trace,
-      onEvent: (event) => log(terminal, event),
-    });
-    // Whatever goes wrong from here on, the others are served.
-    addEventListener("unhandledrejection", (event) => {
-      event.preventDefault();
-      log(terminal, { event: "bug", reason: String(event.reason?.name) });
-    });
-    introduce(terminal, server, options, publicHost(options.hosts));
-    await dropPermissions();
-    await aborted(signals.interrupted);
-    terminal.say("closing", { event: "closing" });
-    await server.stop();
-    return exitCodeOfSignal(signals.interrupted);
+    const store = await SqliteServerStore.open(folder, { budget: options.budget });
+    try {
+      return await run(options, terminal, folder, store, signals.interrupted);
+    } finally {
+      store.close();
+    }
   } finally {
     signals.stop();
     unlock();
   }
+}
+
+async function run(
+  options: ServeOptions,
+  terminal: Terminal,
+  folder: PrivateFolder,
+  store: ServerStore,
+  interrupted: AbortSignal,
+): Promise<number> {
+  const log = new ServerLog(terminal, options.log ? LogFile.open(options.log) : undefined);
+  const metrics = new Metrics();
+  const tell = (event: ServerEvent) => {
+    metrics.count(event);
+    log.tell(event);
+  };
+  const server = await Server.start({
+    environment: systemEnvironment,
+    hosts: options.hosts,
+    port: options.port,
+    folder,
+    store,
+    displayName: options.title,
+    allowClassic: options.allowClassic,
+    inviteOnly: options.admission === "invite",
+    rules: {
+      accountsOnly: options.admission === "accounts",
+      newNamesPerDay: options.newNamesPerDay,
+    },
+    limits: options,
+    gateWidth: 2 * navigator.hardwareConcurrency,
+    logAddresses: options.logAddresses,
+    trace: options.trace,
+    onEvent: tell,
+  });
+  const endings: (() => void | Promise<void>)[] = [() => server.stop()];
+  try {
+    endings.push(outlive((error) => tell({ event: "bug", reason: String(error?.name) })));
+    const host = publicHost(options.hosts);
+    const asked = Promise.withResolvers<void>();
+    const console: ConsoleOptions = {
+      server,
+      store,
+      date: systemEnvironment.time.date,
+      inviteLine: (secret) => inviteLine(server, host, secret),
+      quit: asked.resolve,
+    };
+    endings.push(listenLocally(socketPath(options.state), (connection) => {
+      answerOperator(connection, console).catch(() => {});
+    }));
+    const http = options.http === undefined
+      ? undefined
+      : serveHttp(options.http, (path) => healthPage(path, { metrics, server, store }));
+    if (http) endings.push(http.close);
+    introduce(terminal, server, options, host, http?.port);
+    if (terminal.interactive) endings.push(await openConsole(terminal, console));
+    await dropPermissions();
+    await Promise.race([aborted(interrupted), asked.promise]);
+    terminal.say("closing", { event: "closing" });
+    return interrupted.aborted ? exitCodeOfSignal(interrupted) : 0;
+  } finally {
+    for (const end of endings) await end();
+    log.close();
+  }
+}
+
+/** Whatever goes wrong unnoticed, the others are served; until the returned function is called. */
+function outlive(tell: (error: Error | undefined) => void): () => void {
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    tell(event.reason);
+  };
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    tell(event.error);
+  };
+  addEventListener("unhandledrejection", onRejection);
+  addEventListener("error", onError);
+  return () => {
+    removeEventListener("unhandledrejection", onRejection);
+    removeEventListener("error", onError);
+  };
 }
 
 /** From here on the process accepts connections and talks on those it has; it can do nothing else. */
@@ -177,25 +299,32 @@ function introduce(
   server: Server,
   options: ServeOptions,
   host: string,
+  http: number | undefined,
 ): void {
   const endpoints = server.endpoints.map(formatEndpoint);
   const { port } = server.endpoints[0]!;
-  const fingerprint = server.fingerprints.get("modern")!;
-  const invite = formatInviteLine(host, port, fingerprint, server.inviteSecret);
+  const invite = inviteLine(server, host, server.inviteSecret);
   const fingerprints = [...server.fingerprints].map(([suite, key]) =>
     [suite, formatFingerprint(key)] as const
   );
   if (terminal.json) {
     const keys = Object.fromEntries(fingerprints);
-    terminal.emit({ event: "listening", endpoints, port, fingerprints: keys, invite });
+    const more = http === undefined ? {} : { http };
+    terminal.emit({ event: "listening", endpoints, port, fingerprints: keys, invite, ...more });
     return;
   }
   terminal.print(`"${sanitize(options.title)}" listens on ${endpoints.join(" and ")}`);
   for (const [suite, key] of fingerprints) terminal.print(`key ${suite.padEnd(8)} ${key}`);
   terminal.print(`invite       ${invite}`);
+  if (http !== undefined) terminal.print(`http         127.0.0.1:${http}`);
   if (options.allowClassic) {
     terminal.say("the suite classic is for study: its encryption can be broken with known means");
   }
+}
+
+function inviteLine(server: Server, host: string, secret: Bytes): string {
+  const { port } = server.endpoints[0]!;
+  return formatInviteLine(host, port, server.fingerprints.get("modern")!, secret);
 }
 
 /** An address under which others can reach us, for the invite line. */
@@ -211,68 +340,5 @@ function publicHost(hosts: readonly string[]): string {
       addresses.find(reachable) ?? "127.0.0.1";
   } catch {
     return "127.0.0.1";
-  }
-}
-
-/** The same event lines at most once a second; what was left out is counted. */
-const lastLogged = new Map<string, { at: number; suppressed: number }>();
-const LOG_REPEAT_INTERVAL = 1000;
-const NOISY: ReadonlySet<ServerEvent["event"]> = new Set([
-  "refused-connection",
-  "handshake-failed",
-  "registration-refused",
-  "accept-trouble",
-  "bug",
-]);
-
-function log(terminal: Terminal, event: ServerEvent): void {
-  let more = 0;
-  if (NOISY.has(event.event)) {
-    const now = performance.now();
-    const previous = lastLogged.get(event.event);
-    if (previous && now - previous.at < LOG_REPEAT_INTERVAL) {
-      previous.suppressed++;
-      return;
-    }
-    more = previous?.suppressed ?? 0;
-    lastLogged.set(event.event, { at: now, suppressed: 0 });
-  }
-  if (event.event === "trace") {
-    const step = { with: event.source, ...event.step };
-    return terminal.trace(formatTrace(step), traceJson(step));
-  }
-  const time = new Date().toISOString();
-  const json: JsonEvent = { time, ...event, ...(more > 0 && { suppressed: more }) };
-  const text = describe(event) + (more > 0 ? ` (and ${more} more like it)` : "");
-  terminal.say(`${time.slice(11, 19)} ${text}`, json);
-}
-
-function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
-  switch (event.event) {
-    case "registered":
-      return `${event.name} waits for ${event.wanted} (${event.suite}, key ${event.client}, ` +
-        `from ${event.source})`;
-    case "registration-refused":
-      return `refused a registration: ${event.code} (key ${event.client}, from ${event.source})`;
-    case "replaced":
-      return `${event.name} connected again`;
-    case "introduced":
-      return `introduced ${event.names.join(" and ")}`;
-    case "relaying":
-      return `relaying between ${event.names.join(" and ")}`;
-    case "relayed":
-      return `relayed ${event.bytes} bytes between ${event.names.join(" and ")}`;
-    case "suite-mismatch":
-      return `${event.names.join(" and ")} use different suites`;
-    case "left":
-      return `${event.name} left${event.code === "goodbye" ? "" : `: ${event.code}`}`;
-    case "handshake-failed":
-      return `handshake failed: ${event.code} (from ${event.source})`;
-    case "refused-connection":
-      return `refused a connection: ${event.reason} (from ${event.source})`;
-    case "accept-trouble":
-      return `cannot accept connections at the moment: ${event.reason}`;
-    case "bug":
-      return `a bug in cifra: ${event.reason}; please report it`;
   }
 }

@@ -1,17 +1,27 @@
-/** Ctrl-C and its relatives as a value: the signal is aborted with its name. */
+/** Ctrl-C and its relatives, as a value. */
+import { CifraError } from "../errors.ts";
+
+/** The signal is aborted with its name. */
 export interface Signals {
   readonly interrupted: AbortSignal;
+  /** As if Ctrl-C had come: for a terminal that gives it as a letter. */
+  readonly interrupt: () => void;
   readonly stop: () => void;
 }
 
-/** Listens for SIGINT and SIGTERM (SIGINT alone on Windows) until `stop` is called. */
-export function listenForSignals(): Signals {
+/**
+ * Listens for SIGINT and SIGTERM (SIGINT alone on Windows) until `stop` is called. `hangUp`: for SIGHUP as
+ * well, which comes when a terminal is closed; not for a program that nohup has made deaf to it.
+ */
+export function listenForSignals({ hangUp = false } = {}): Signals {
   const controller = new AbortController();
   const names: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  if (hangUp && Deno.build.os !== "windows") names.push("SIGHUP");
   const handlers = names.map((name) => [name, () => controller.abort(name)] as const);
   for (const [name, handler] of handlers) Deno.addSignalListener(name, handler);
   return {
     interrupted: controller.signal,
+    interrupt: () => controller.abort("SIGINT"),
     stop: () => {
       for (const [name, handler] of handlers) Deno.removeSignalListener(name, handler);
     },
@@ -20,7 +30,13 @@ export function listenForSignals(): Signals {
 
 /** The exit code after a signal: 130 for Ctrl-C, 0 for an orderly end that was asked for. */
 export function exitCodeOfSignal(signal: AbortSignal): number {
-  return signal.reason === "SIGTERM" ? 0 : 130;
+  return signal.reason === "SIGTERM" || signal.reason === "SIGHUP" ? 0 : 130;
+}
+
+/** The exit code when `error` is but the news of a signal; undefined when it is a failure. */
+export function exitCodeOfInterruption(error: unknown, signal: AbortSignal): number | undefined {
+  const isNews = error instanceof CifraError && error.code === "interrupted";
+  return isNews ? exitCodeOfSignal(signal) : undefined;
 }
 
 /** Resolves when the signal is aborted. */

@@ -9,7 +9,7 @@ import { sanitize } from "./sanitize.ts";
 import type { JsonEvent } from "./terminal.ts";
 
 /** `direct 10.0.0.7:40112, dialled by us`, `relay through the server`. */
-function describePath(path: Path, peerName: string): string {
+export function describePath(path: Path, peerName: string): string {
   switch (path.type) {
     case "direct":
       return `direct ${formatEndpoint(path.remote)}, dialled by ${
@@ -30,7 +30,7 @@ export function describeWay(
 ): string {
   const way = path ? describePath(path, peerName) : "not connected";
   const isDirect = path !== undefined && path.type !== "relay";
-  return [way, ...(isDirect ? [] : failures)].join("\n   ");
+  return [way, ...(isDirect ? [] : failures.map(sanitize))].join("\n   ");
 }
 
 function pathJson(path: Path): Readonly<Record<string, unknown>> {
@@ -69,6 +69,11 @@ export function describeStatus(
         { event: "suite-mismatch", peer: peerName, theirSuite: theirs, yourSuite: ours },
       ];
     }
+    case "declined":
+      return [
+        `${peerName} has been told that you ask, and does not want to talk now; still waiting`,
+        { event: "declined", peer: peerName },
+      ];
     case "connected": {
       const { path, again, fingerprint, sessionId } = status;
       return [
@@ -125,10 +130,12 @@ export function describeStatus(
   }
 }
 
-function suiteOf(id: number): string {
+/** The name of a suite, whether we have it or not. */
+export function suiteOf(id: number): string {
   return SUITE_NAMES[id - 1] ?? `number ${id}`;
 }
 
-function lowerFirst(text: string): string {
+/** A sentence as it stands inside another. */
+export function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }

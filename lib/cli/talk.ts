@@ -17,8 +17,12 @@ export interface Talk {
   readonly leave: (code?: CloseCode) => Promise<void>;
   /** Somebody waits: try at once to connect. */
   readonly hurry: () => void;
+  /** The other one's name as it is shown: marked, when their key was verified. */
+  readonly label: () => string;
   /** What `/verify` and `/path` print. */
   readonly verify: () => Promise<string>;
+  /** What `/verified` does, and prints. */
+  readonly markVerified: () => Promise<string>;
   readonly path: () => string;
 }
 

@@ -89,7 +89,8 @@ function writeAllSync(to: { writeSync(data: Uint8Array): number }, text: string)
   try {
     for (let offset = 0; offset < bytes.length;) offset += to.writeSync(bytes.subarray(offset));
   } catch (error) {
-    // Whoever read our talk has gone; that is no reason to end the conversation.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    // Whoever read our talk has gone, or their terminal; that is no reason to end the conversation.
+    const isHungUp = error instanceof Error && "code" in error && error.code === "EIO";
+    if (!isHungUp && !(error instanceof Deno.errors.BrokenPipe)) throw error;
   }
 }

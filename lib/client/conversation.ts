@@ -4,12 +4,14 @@
  */
 import type { Bytes } from "../bytes.ts";
 import {
+  formatFingerprint,
   type Identity,
   identityClassOf,
   type PublicIdentity,
   readIdentity,
 } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
+import type { Random } from "../crypto/platform.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../errors.ts";
 import { MEETING_BACKOFF_MAXIMUM, MEETING_DEADLINE, MEETING_PATIENCE } from "../limits.ts";
@@ -17,16 +19,21 @@ import { delay } from "../net/delay.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { Ticker } from "../net/ticker.ts";
 import { addressScope, type Endpoint } from "../wire/address.ts";
-import type { CloseCode } from "../wire/records.ts";
+import { ID_LENGTH, LogKind, type Standing } from "../wire/peer_messages.ts";
+import { CloseCode } from "../wire/records.ts";
 import { Capability, type Introduction } from "../wire/rendezvous_messages.ts";
 import { Backoff } from "./backoff.ts";
 import { type Meeting, MeetingPoint, type Path } from "./meeting_point.ts";
 import type { Ending, PeerLink } from "./peer_link.ts";
+import { type Registrar, requireOwnership } from "./ownership.ts";
 import { NO_PORTS, type Ports, type ServerLink, type ServerNews } from "./server_link.ts";
 import type { Tracer } from "./trace.ts";
 
 /** On the relay, a direct connection is looked for after this pause. */
 const UPGRADE_PAUSE = 2000;
+/** Somebody who is not who they were is waited for so long, to be told, and so long to have heard it. */
+const REFUSAL_PATIENCE = 3000;
+const REFUSAL_ECHO = 1000;
 /** The beat of the ticker has stopped for longer than this: the machine was asleep. */
 const SLEEP_GAP = 10_000;
 
@@ -58,6 +65,8 @@ export type Status =
   /** The conversation goes on over another path, without a break. */
   | { readonly type: "moved"; readonly path: Path }
   | { readonly type: "lost"; readonly error: CifraError }
+  /** The other person has been told that we ask, and does not want to talk now; we go on waiting. */
+  | { readonly type: "declined" }
   /** The other person's program said goodbye; `failed` when something went wrong there. */
   | { readonly type: "left"; readonly failed: boolean }
   /** `retryIn` milliseconds until the next try. */
@@ -80,8 +89,8 @@ export interface ConversationOptions {
   readonly link: PeerLink;
   /** Connects to the server; throws when it cannot be reached or trusted. */
   readonly openServer: (sendPort: number | undefined) => Promise<ServerLink>;
-  /** A number higher than in every earlier registration of this identity. */
-  readonly registrationSequence: () => Promise<bigint>;
+  /** Registers under our name: one at a time, each with a higher number than all before. */
+  readonly register: Registrar;
   /**
    * Whether the introduced identity is the person we know; throws `identity_changed` when not. Returns
    * what pins it once it has proved its key.
@@ -93,6 +102,8 @@ export interface ConversationOptions {
   readonly sendPort: number | undefined;
   readonly advertised: readonly string[];
   readonly relay: RelayChoice;
+  /** The server has taken us before: whatever passes is waited out from the beginning. */
+  readonly patient?: boolean | undefined;
   readonly onStatus: (status: Status) => void;
   readonly trace?: Tracer | undefined;
 }
@@ -125,6 +136,8 @@ export class Conversation {
   #pausing = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   #isLeaving = false;
+  /** Somebody who is not who they were is still to be told. */
+  #cancelRefusal: (() => void) | undefined;
   #lastBeat: number;
 
   constructor(options: ConversationOptions) {
@@ -132,6 +145,7 @@ export class Conversation {
     this.#backoff = new Backoff(options.environment.random);
     this.#meetings = new Backoff(options.environment.random, MEETING_BACKOFF_MAXIMUM);
     this.#lastBeat = options.environment.time.now();
+    this.#registered = options.patient ?? false;
   }
 
   /** The way the conversation goes at the moment; undefined while there is none. */
@@ -146,8 +160,8 @@ export class Conversation {
 
   /**
    * Looks for the other person and keeps the conversation up until `leave`. Throws what makes it impossible:
-   * before the first registration everything that goes wrong with the server, afterwards only what
-   * no waiting helps against.
+   * before the first registration everything that goes wrong with the server (unless it is patient),
+   * afterwards only what no waiting helps against.
    */
   async run(): Promise<void> {
     const untick = this.#options.ticker.add((now) => this.#tick(now));
@@ -157,6 +171,7 @@ export class Conversation {
       await Promise.race([searching, this.#over.promise]);
     } finally {
       this.#end();
+      this.#cancelRefusal?.();
       untick();
       this.#point?.close();
       this.#place?.listener?.close();
@@ -215,7 +230,7 @@ export class Conversation {
       try {
         await this.#askServer();
       } catch (error) {
-        if (!(error instanceof CifraError) || this.#isFinal(error.code)) throw error;
+        if (!(error instanceof CifraError) || isFinal(error.code, this.#registered)) throw error;
         failure = error;
         await this.#dropServer();
       }
@@ -225,10 +240,6 @@ export class Conversation {
       await delay(this.#options.environment.time, pause, this.#pausing.signal);
       this.#pausing = new AbortController();
     }
-  }
-
-  #isFinal(code: ErrorCode): boolean {
-    return !this.#registered || FINAL.has(code);
   }
 
   /** Registers and waits for an introduction, until there is a channel or the meeting came to nothing. */
@@ -248,6 +259,11 @@ export class Conversation {
         this.#tell(mismatch(news));
         continue;
       }
+      if (news.type === "declined") {
+        this.#tell({ type: "declined" });
+        continue;
+      }
+      if (news.type !== "introduction") continue;
       await this.#introduce(server, news.introduction);
       return await this.#awaitMeeting(signal);
     }
@@ -307,20 +323,22 @@ export class Conversation {
   }
 
   async #register(server: ServerLink): Promise<void> {
-    const { ourName, peerName, relay, advertised, registrationSequence } = this.#options;
+    const { ourName, peerName, relay, advertised } = this.#options;
     const { receivePort, sendPort } = this.#place!;
     const fromSendPort = !isHere(server) && server.local.port === sendPort;
     const capabilities = (relay === "never" ? 0 : Capability.relay) |
       (relay === "only" ? Capability.hidden : 0) | (fromSendPort ? Capability.punch : 0);
-    const observed = await server.register({
-      name: ourName,
-      wanted: peerName,
-      receivePort,
-      sendPort,
-      capabilities,
-      registrationSequence: await registrationSequence(),
-      advertised,
-    });
+    const observed = await this.#options.register((word) =>
+      server.register({
+        name: ourName,
+        wanted: peerName,
+        receivePort,
+        sendPort,
+        capabilities,
+        advertised,
+        ...word,
+      })
+    );
     this.#registered = true;
     this.#backoff.reset();
     const { displayName: title } = server.channel.established;
@@ -338,7 +356,19 @@ export class Conversation {
       ? server.relay(introduction.generation)
       : undefined;
     const peer = await readIdentity(introduction.bundle, identityClassOf(suite.signature));
-    const pin = await this.#options.checkPeer(peer);
+    await requireOwnership(introduction, peer);
+    let pin: () => Promise<void>;
+    let stranger = false;
+    try {
+      pin = await this.#options.checkPeer(peer);
+    } catch (error) {
+      // Whatever it is that keeps us from knowing who that is, no waiting helps against it.
+      if (!(error instanceof CifraError) || !CHANGED.has(error.code)) return this.#fail(error);
+      stranger = true;
+      pin = () => Promise.reject(error);
+      // They are told as well, once they have shown that they have that key.
+      this.#cancelRefusal ??= environment.time.after(REFUSAL_PATIENCE, () => this.#fail(error));
+    }
     this.#point?.close();
     const point = new MeetingPoint({
       environment,
@@ -352,20 +382,38 @@ export class Conversation {
       sendPort: relay === "only" ? undefined : this.#place!.sendPort,
       allowLoopback: isHere(server),
       relay: stream,
-      standing: (theirLog) => this.#options.link.standing(theirLog),
+      // What was said before is not the business of a stranger.
+      standing: (theirLog) =>
+        stranger ? nowhere(environment.random) : this.#options.link.standing(theirLog),
       live: () => this.#live,
       onMeeting: (meeting) => {
         // Who is not pinned is not heard.
-        pin().then(() => this.#goOn(point, meeting)).catch((error) => {
-          meeting.channel.destroy();
-          this.#fail(error);
-        });
+        pin().then(
+          () => this.#goOn(point, meeting),
+          (error) => this.#turnAway(meeting, error),
+        ).catch((error) => this.#fail(error));
       },
       trace: this.#options.trace,
     });
     this.#point = point;
     if (!this.#live) point.seek({ relay: stream !== undefined, after: 0 });
     else if (this.#live.path.type === "relay") point.seek({ relay: false, after: UPGRADE_PAUSE });
+  }
+
+  /** Says goodbye to somebody who is not who we know, or cannot be written down. */
+  async #turnAway({ channel }: Meeting, error: unknown): Promise<void> {
+    const { time } = this.#options.environment;
+    const isStranger = error instanceof CifraError && CHANGED.has(error.code);
+    await channel.close(isStranger ? CloseCode.stranger : CloseCode.failed);
+    // Until they have gone: a connection that is torn down may take our word with it.
+    const deaf = (async () => {
+      while (await channel.receive());
+    })();
+    const echo = new AbortController();
+    await Promise.race([deaf, delay(time, REFUSAL_ECHO, echo.signal)]);
+    echo.abort();
+    channel.destroy();
+    this.#fail(error);
   }
 
   /** A channel is there: the conversation goes on over it. */
@@ -396,6 +444,9 @@ export class Conversation {
     const { broken } = this.#options.link;
     if (broken) return this.#fail(broken);
     if (this.#isLeaving || ending.type === "done") return;
+    if (ending.type === "unwelcome") {
+      return this.#fail(this.#unwelcome(live.meeting.channel.established.theirs));
+    }
     if (ending.type === "cut") {
       this.#tell({ type: "lost", error: ending.error });
       // Perhaps only the connection is gone: the other side listens where it did.
@@ -406,6 +457,21 @@ export class Conversation {
       this.#tell({ type: "left", failed: ending.type === "failed" });
     }
     this.#pausing.abort();
+  }
+
+  /** What we are told when the other side knows us by another key. */
+  #unwelcome(theirs: PublicIdentity): CifraError {
+    const { peerName, identity } = this.#options;
+    return new CifraError(
+      "identity_changed",
+      `${peerName} refuses to talk: this is not the key by which ${peerName} knows you\n` +
+        `  yours:  ${formatFingerprint(identity.fingerprint)}\n` +
+        `  theirs: ${formatFingerprint(theirs.fingerprint)}`,
+      {
+        hint: `if you have your old keys, bring them with cifra keys import; otherwise tell ` +
+          `${peerName} another way that the key has changed, and what it is`,
+      },
+    );
   }
 
   async #dropServer(): Promise<void> {
@@ -419,6 +485,21 @@ export class Conversation {
   }
 }
 
+/** Somebody is not who they were. */
+const CHANGED: ReadonlySet<ErrorCode> = new Set(["identity_changed", "suite_downgrade"]);
+
+/** What somebody is told who is not to know what was said before. */
+function nowhere(random: Random): Standing {
+  return {
+    log: random(ID_LENGTH),
+    kind: LogKind.kept,
+    first: 1n,
+    readLog: new Uint8Array(ID_LENGTH),
+    have: 0n,
+    haveId: new Uint8Array(ID_LENGTH),
+  };
+}
+
 /** Errors that waiting does not help against, also in the middle of a conversation. */
 const FINAL: ReadonlySet<ErrorCode> = new Set([
   "usage",
@@ -427,10 +508,22 @@ const FINAL: ReadonlySet<ErrorCode> = new Set([
   "suite_refused",
   "replaced",
   "invite_required",
+  "account_required",
+  "banned",
+  "kicked",
+  "name_taken",
   "identity_unknown",
   "identity_changed",
   "suite_downgrade",
 ]);
+
+/**
+ * Whether waiting does not help. Who has not been registered yet is told at once of everything but of
+ * numbers that another machine of theirs has used: the next one will do.
+ */
+export function isFinal(code: ErrorCode, wasRegistered: boolean): boolean {
+  return wasRegistered ? FINAL.has(code) : code !== "stale_registration";
+}
 
 /** Judged by the connection and not by the name: any name may mean this machine. */
 function isHere({ remote }: ServerLink): boolean {

@@ -84,6 +84,7 @@ export class Incoming {
   #place = 0;
   #reading: Reading | undefined;
   #bytesHeld = 0;
+  #unread: number;
   #closed = false;
   #news: PromiseWithResolvers<void> | undefined;
 
@@ -92,6 +93,7 @@ export class Incoming {
     this.#store = store;
     this.#key = key;
     this.#recoveredUpTo = store?.lastPlace() ?? 0;
+    this.#unread = store?.unread(key) ?? 0;
     if (store) this.#queue.push({ storedUpTo: this.#recoveredUpTo });
   }
 
@@ -104,6 +106,11 @@ export class Incoming {
   /** Everything up to here was shown, or handed on. */
   get read(): bigint {
     return this.#reading?.read ?? 0n;
+  }
+
+  /** Messages that have come and are not `taken`: texts, and pieces of a stream. */
+  get unread(): number {
+    return this.#unread;
   }
 
   /** The last message that has come. */
@@ -171,7 +178,8 @@ export class Incoming {
     messages: readonly PeerMessage[],
   ): Promise<void> {
     const kept = messages.map(toKept);
-    await store.receive(this.#key, reading.log, kept);
+    const stored = await store.receive(this.#key, reading.log, kept);
+    this.#unread += stored.filter(({ type }) => type === "text").length;
     const last = kept.at(-1)!;
     if (last.number > reading.have) {
       reading.have = last.number;
@@ -191,6 +199,7 @@ export class Incoming {
         throw new CifraError("limit", "The other side sends more than was asked for");
       }
       this.#bytesHeld += size;
+      if (message.type !== "end") this.#unread++;
       reading.have = message.number;
       reading.haveId = "id" in message ? message.id : NO_ID;
       reading.underWay = message.type !== "end";
@@ -239,6 +248,7 @@ export class Incoming {
     const origin = this.#origins.get(event);
     if (!origin || !("number" in event)) return;
     this.#bytesHeld -= origin.size;
+    if (event.type === "text" || event.type === "bytes") this.#unread--;
     const { log } = origin;
     if (log) this.#store!.shown(this.#key, log, event.number);
     const reading = log && this.#reading && timingSafeEqual(log, this.#reading.log)

@@ -1,6 +1,7 @@
 /**
- * Whom we know: one line for each server or person, `subject suite fingerprint bundle first-seen`. A line
- * that cannot be read is never skipped silently: it may have been the pin that protects us.
+ * Whom we know: one line for each server or person, `subject suite fingerprint bundle first-seen`, and
+ * `verified` after those whose words were compared. A line that cannot be read is never skipped silently: it
+ * may have been the pin that protects us.
  */
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import {
@@ -16,6 +17,7 @@ import { CifraError } from "../errors.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 
 const LONGEST_LINE = 1024;
+const VERIFIED = "verified";
 
 /** A pinned identity. */
 export interface Known {
@@ -25,6 +27,8 @@ export interface Known {
   readonly fingerprint: Bytes;
   readonly bundle: Bytes;
   readonly firstSeen: string;
+  /** A person has compared words with them, by another way than through us. */
+  readonly isVerified: boolean;
 }
 
 /** One file of pinned identities. */
@@ -33,6 +37,7 @@ export class KnownIdentities {
   readonly #file: string;
   #known: readonly Known[];
   #damagedLines: readonly number[];
+  #writing: Promise<unknown> = Promise.resolve();
 
   private constructor(folder: PrivateFolder, file: string, text: string) {
     this.#folder = folder;
@@ -56,6 +61,18 @@ export class KnownIdentities {
     return identity;
   }
 
+  /** Everybody who is pinned, in the order of the file. */
+  get everybody(): readonly Known[] {
+    return this.#known;
+  }
+
+  /** Whether `fingerprint` is pinned for `subject` in `suite`, and marked as verified. */
+  isVerified(subject: string, suite: SuiteName, fingerprint: Bytes): boolean {
+    return this.#known.some((known) =>
+      known.isVerified && isFor(known, subject, suite, fingerprint)
+    );
+  }
+
   /** What is pinned for `subject` in other suites. */
   inOtherSuites(subject: string, suite: SuiteName): readonly Known[] {
     return this.#known.filter((known) => known.subject === subject && known.suite !== suite);
@@ -68,16 +85,53 @@ export class KnownIdentities {
     }
   }
 
-  /** Pins `identity` for `subject`, replacing what was pinned in this suite. */
+  /** Pins `identity` for `subject`, replacing what was pinned in this suite, and its mark. */
   async pin(subject: string, suite: SuiteName, identity: PublicIdentity, now: Date): Promise<void> {
     this.requireUndamaged();
     const { fingerprint, bundle } = identity;
-    const entry = { subject, suite, fingerprint, bundle, firstSeen: now.toISOString() };
-    const others = this.#known.filter((known) =>
-      known.subject !== subject || known.suite !== suite
+    const firstSeen = now.toISOString();
+    const entry = { subject, suite, fingerprint, bundle, firstSeen, isVerified: false };
+    await this.#change((known) => [
+      ...known.filter((one) => one.subject !== subject || one.suite !== suite),
+      entry,
+    ]);
+  }
+
+  /**
+   * Marks the identity pinned for `subject` as verified. Throws `usage` when it has another fingerprint, or is
+   * of the suite classic, whose keys prove nothing.
+   */
+  async verify(subject: string, suite: SuiteName, fingerprint: Bytes): Promise<void> {
+    if (suite === "classic") {
+      throw new CifraError("usage", `Cannot mark ${subject}: the suite classic is for study`);
+    }
+    const isMeant = (known: Known) => isFor(known, subject, suite, fingerprint);
+    if (!this.#known.some(isMeant)) {
+      throw new CifraError("usage", `Cannot mark ${subject}, who is not known by this key`);
+    }
+    this.requireUndamaged();
+    await this.#change((known) =>
+      known.map((one) => isMeant(one) ? { ...one, isVerified: true } : one)
     );
-    this.#known = [...others, entry];
-    await this.#folder.write(this.#file, this.#known.map(formatKnown).join(""));
+  }
+
+  /** Forgets `subject` in all suites; returns whom it forgot. Whoever comes next is new. */
+  async unpin(subject: string): Promise<readonly Known[]> {
+    this.requireUndamaged();
+    const gone = this.#known.filter((known) => known.subject === subject);
+    if (gone.length > 0) await this.#change((all) => all.filter((one) => one.subject !== subject));
+    return gone;
+  }
+
+  /** One change after the other, each known here when it is on disk. */
+  #change(alter: (known: readonly Known[]) => readonly Known[]): Promise<void> {
+    const changed = this.#writing.then(async () => {
+      const known = alter(this.#known);
+      await this.#folder.write(this.#file, known.map(formatKnown).join(""));
+      this.#known = known;
+    });
+    this.#writing = changed.catch(() => {});
+    return changed;
   }
 
   #damaged(what: string): CifraError {
@@ -88,13 +142,20 @@ export class KnownIdentities {
   }
 }
 
-function formatKnown({ subject, suite, fingerprint, bundle, firstSeen }: Known): string {
+function isFor(known: Known, subject: string, suite: SuiteName, fingerprint: Bytes): boolean {
+  return known.subject === subject && known.suite === suite &&
+    timingSafeEqual(known.fingerprint, fingerprint);
+}
+
+function formatKnown(known: Known): string {
+  const { subject, suite, fingerprint, bundle, firstSeen, isVerified } = known;
   const fields = [
     subject,
     suite,
     formatFingerprint(fingerprint),
     encodeBase64Url(bundle),
     firstSeen,
+    ...(isVerified ? [VERIFIED] : []),
   ];
   return fields.join(" ") + "\n";
 }
@@ -120,10 +181,12 @@ export function parseKnown(text: string): { known: Known[]; damagedLines: number
 
 function parseLine(line: string): Known | undefined {
   if (line.length > LONGEST_LINE) return undefined;
-  const [subject, suite, fingerprint, bundle, firstSeen, ...more] = line.split(" ");
+  const [subject, suite, fingerprint, bundle, firstSeen, mark, ...more] = line.split(" ");
   if (!subject || !suite || !fingerprint || !bundle || !firstSeen || more.length > 0) {
     return undefined;
   }
+  const isVerified = mark === VERIFIED;
+  if (mark !== undefined && (!isVerified || suite === "classic")) return undefined;
   if (!isSuiteName(suite) || !/^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(firstSeen)) return undefined;
   try {
     return {
@@ -132,6 +195,7 @@ function parseLine(line: string): Known | undefined {
       fingerprint: parseFingerprint(fingerprint),
       bundle: decodeBase64Url(bundle),
       firstSeen,
+      isVerified,
     };
   } catch {
     return undefined;

@@ -44,6 +44,8 @@ export type Ending =
   /** Its program ended itself over something that went wrong there. */
   | { readonly type: "failed" }
   | { readonly type: "cut"; readonly error: CifraError }
+  /** Our key is not the one by which the other side knows us. */
+  | { readonly type: "unwelcome" }
   /** Another channel took its place, or we left. */
   | { readonly type: "done" };
 
@@ -53,6 +55,11 @@ export interface Delivery {
   readonly sent: bigint;
   readonly stored: bigint;
   readonly read: bigint;
+}
+
+/** Our last message, if it has arrived before this run: its state is no news. */
+export function lastArrived({ queued, stored }: Delivery): bigint | undefined {
+  return stored === queued ? queued : undefined;
 }
 
 /** What a conversation is made of. */
@@ -66,6 +73,8 @@ export interface PeerLinkOptions {
   readonly time: Pick<Time, "now" | "date">;
   /** Told when `delivery` has changed. */
   readonly onDelivery?: ((delivery: Delivery) => void) | undefined;
+  /** Told when `unread` has changed. */
+  readonly onUnread?: (() => void) | undefined;
 }
 
 /** A channel while it carries the conversation. */
@@ -127,6 +136,11 @@ export class PeerLink {
   /** Why the conversation cannot go on, over any channel. */
   get broken(): CifraError | undefined {
     return this.#broken;
+  }
+
+  /** How many messages of the other side have come and are not `taken`. */
+  get unread(): number {
+    return this.#incoming.unread;
   }
 
   /** Whether a channel is attached. */
@@ -234,6 +248,7 @@ export class PeerLink {
   /** The program is done with this event, and with all before it. */
   taken(event: PeerEvent): void {
     this.#incoming.taken(event);
+    this.#options.onUnread?.();
     if (event.type === "bytes") this.#takenSinceAck += event.bytes.length;
     const attachment = this.#attachment;
     if (!attachment) return;
@@ -415,6 +430,7 @@ export class PeerLink {
       }
       if (messages.length === 0) continue;
       const fresh = await this.#incoming.take(messages);
+      if (fresh) this.#options.onUnread?.();
       // What was stored is told at once; one who sends what is here already is told once more.
       this.#acknowledge(attachment, !fresh);
     }
@@ -477,9 +493,10 @@ export class PeerLink {
       if (this.#left) return { type: "done" };
       return { type: "cut", error: failure ?? new CifraError("cut", "The connection was cut") };
     }
-    const { lastSent, lastStored } = goodbye;
+    const { code, lastSent, lastStored } = goodbye;
+    if (code === CloseCode.stranger) return { type: "unwelcome" };
     if (lastStored <= this.#lastSent) this.#settle(lastStored, this.#outgoing.read);
-    if (goodbye.code === CloseCode.failed) return { type: "failed" };
+    if (code === CloseCode.failed) return { type: "failed" };
     if (lastSent !== this.#incoming.have || lastStored > this.#lastSent) {
       const message = "The other side left, and some of its messages are missing";
       return { type: "cut", error: new CifraError("cut", message) };

@@ -1,15 +1,24 @@
 /** A person on this machine: identity keys, pinned servers and people, all in one private folder. */
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import type { Bytes } from "../bytes.ts";
-import type { Identity } from "../crypto/identity.ts";
-import { loadSuite, type Suite, type SuiteName } from "../crypto/suite.ts";
+import {
+  generateIdentity,
+  type Identity,
+  identityClassOf,
+  openIdentity,
+} from "../crypto/identity.ts";
+import { loadSuite, type Suite, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
+import { CifraError } from "../errors.ts";
 import { requireName } from "../services/names.ts";
-import { loadIdentity } from "../store/identity_file.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { SqliteMessages } from "../store/sqlite_messages.ts";
+import { type AskPassphrase, KeyRing } from "./key_ring.ts";
 import { KnownIdentities } from "./known_identities.ts";
+import { type OwnersWord, type Registrar, stateOwnership } from "./ownership.ts";
 
+/** The file of pinned people in a profile's folder. */
+export const PEERS_FILE = "known-peers";
 const SEQUENCE_FILE = "registration-sequence";
 const INVITES_FILE = "invites";
 
@@ -22,8 +31,12 @@ export class Profile {
   readonly isNew: boolean;
   readonly servers: KnownIdentities;
   readonly peers: KnownIdentities;
+  /** The keys for all suites. */
+  readonly keys: KeyRing;
   readonly #folder: PrivateFolder;
   readonly #unlock: () => void;
+  #others: Promise<readonly Identity[]> | undefined;
+  #registering: Promise<unknown> = Promise.resolve();
   #messages: Promise<MessageStore> | undefined;
 
   private constructor(
@@ -32,6 +45,7 @@ export class Profile {
     loaded: { readonly identity: Identity; readonly made: boolean },
     servers: KnownIdentities,
     peers: KnownIdentities,
+    keys: KeyRing,
     folder: PrivateFolder,
     unlock: () => void,
   ) {
@@ -41,24 +55,60 @@ export class Profile {
     this.isNew = loaded.made;
     this.servers = servers;
     this.peers = peers;
+    this.keys = keys;
     this.#folder = folder;
     this.#unlock = unlock;
   }
 
-  /** Opens the profile of `name` below `stateFolder`, making it on first use. Throws `locked`, `local`. */
-  static async open(stateFolder: string, name: string, suiteName: SuiteName): Promise<Profile> {
+  /**
+   * Opens the profile of `name` below `stateFolder`, making it on first use. `ask` is called when its keys
+   * are sealed. Throws `locked`, `local`, `wrong_password`.
+   */
+  static open(
+    stateFolder: string,
+    name: string,
+    suiteName: SuiteName,
+    ask?: AskPassphrase,
+  ): Promise<Profile> {
+    return Profile.#open(stateFolder, name, suiteName, ask, (keys, suite) => keys.load(suite));
+  }
+
+  /**
+   * Opens the profile of `name` under an identity made for the occasion, which is kept nowhere: for fetching
+   * the keys that belong there. Throws like `open`.
+   */
+  static openAsGuest(
+    stateFolder: string,
+    name: string,
+    suiteName: SuiteName,
+    ask?: AskPassphrase,
+  ): Promise<Profile> {
+    return Profile.#open(stateFolder, name, suiteName, ask, async (_keys, suite) => {
+      const { identity } = await generateIdentity(identityClassOf(suite.signature));
+      return { identity, made: true };
+    });
+  }
+
+  static async #open(
+    stateFolder: string,
+    name: string,
+    suiteName: SuiteName,
+    ask: AskPassphrase | undefined,
+    load: (keys: KeyRing, suite: Suite) => ReturnType<KeyRing["load"]>,
+  ): Promise<Profile> {
     requireName(name);
     const profiles = await (await PrivateFolder.open(stateFolder)).folder("profiles");
     const folder = await profiles.folder(name);
     const unlock = await folder.lock();
     try {
       const suite = await loadSuite(suiteName);
+      const keys = new KeyRing(folder, name, ask);
       const [loaded, servers, peers] = await Promise.all([
-        loadIdentity(folder, suite),
+        load(keys, suite),
         KnownIdentities.open(folder, "known-servers"),
-        KnownIdentities.open(folder, "known-peers"),
+        KnownIdentities.open(folder, PEERS_FILE),
       ]);
-      return new Profile(name, suite, loaded, servers, peers, folder, unlock);
+      return new Profile(name, suite, loaded, servers, peers, keys, folder, unlock);
     } catch (error) {
       unlock();
       throw error;
@@ -75,12 +125,66 @@ export class Profile {
    * back since (PROTOCOL.md 3.7).
    */
   async nextRegistrationSequence(now: number): Promise<bigint> {
-    const text = await this.#folder.read(SEQUENCE_FILE);
-    const last = /^\d{1,20}$/.test(text?.trim() ?? "") ? BigInt(text!.trim()) : 0n;
+    const last = await this.#lastSequence();
     const clock = BigInt(Math.max(0, Math.floor(now)));
     const next = clock > last ? clock : last + 1n;
     await this.#folder.write(SEQUENCE_FILE, `${next}\n`);
     return next;
+  }
+
+  /** Where the profile's files are. */
+  get folder(): PrivateFolder {
+    return this.#folder;
+  }
+
+  /**
+   * Registers under this name, one registration after the other: a server refuses those that come in
+   * another order. `date` gives milliseconds since 1970.
+   */
+  registrar(date: () => number): Registrar {
+    return (job) => {
+      const registered = this.#registering.then(async () => {
+        try {
+          return await job(await this.#ownersWord(date()));
+        } catch (error) {
+          await this.#catchUp(error);
+          throw error;
+        }
+      });
+      this.#registering = registered.catch(() => {});
+      return registered;
+    };
+  }
+
+  /** Another machine of ours, whose clock is ahead, has used higher numbers: the next one is above them. */
+  async #catchUp(error: unknown): Promise<void> {
+    if (!(error instanceof CifraError) || error.code !== "stale_registration") return;
+    const last = await this.#lastSequence();
+    const behind = BigInt(error.retryAfter ?? 0) * 1000n;
+    await this.#folder.write(SEQUENCE_FILE, `${last + behind}\n`);
+  }
+
+  async #lastSequence(): Promise<bigint> {
+    const text = await this.#folder.read(SEQUENCE_FILE);
+    return /^\d{1,19}$/.test(text?.trim() ?? "") ? BigInt(text!.trim()) : 0n;
+  }
+
+  async #ownersWord(now: number): Promise<OwnersWord> {
+    this.#others ??= this.#openOthers();
+    const ours = { identity: this.identity, others: await this.#others };
+    const registrationSequence = await this.nextRegistrationSequence(now);
+    const statement = await stateOwnership(this.name, ours, registrationSequence, now);
+    return { registrationSequence, statement };
+  }
+
+  /** The keys for other suites, as far as there are any. */
+  async #openOthers(): Promise<readonly Identity[]> {
+    const others: Identity[] = [];
+    for (const suite of SUITE_NAMES.filter((name) => name !== this.suite.name)) {
+      const stored = await this.keys.find(suite);
+      if (stored) others.push(await openIdentity(stored));
+    }
+    return others;
   }
 
   /** The secret of the invite with which this server was entered before. */
@@ -122,6 +226,7 @@ export class Profile {
     try {
       await (await this.#messages)?.close();
     } finally {
+      this.keys.drop();
       this.#unlock();
     }
   }

@@ -1,10 +1,13 @@
 /** The client's connection to its server: the ladder, the registration, the wait, and what is relayed. */
+import type { Bytes } from "../bytes.ts";
 import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
+import type { SaltedPassword } from "../crypto/password.ts";
+import type { PasswordCost } from "../crypto/scram.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { startInitiator } from "../handshake/initiator.ts";
-import { HANDSHAKE_DEADLINE, PORT_MINIMUM } from "../limits.ts";
+import { HANDSHAKE_DEADLINE, PORT_MINIMUM, RESPONSES_LIMIT } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { TcpTransport } from "../net/tcp.ts";
 import type { Ticker } from "../net/ticker.ts";
@@ -21,9 +24,13 @@ import {
   decodeServerResponse,
   encodeServerRequest,
   type Introduction,
+  PersonState,
+  type RefusalCode,
   refusalOf,
   type Registration,
+  type ServerRequest,
   type ServerResponse,
+  type SignUp,
 } from "../wire/rendezvous_messages.ts";
 import { RelayStream } from "./relay_stream.ts";
 import { isLoopback, type ServerAddress } from "./server_address.ts";
@@ -31,8 +38,6 @@ import type { Tracer } from "./trace.ts";
 
 const NO_CONTEXT = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
-/** What a server may have said before anybody asks for it. */
-const RESPONSES_LIMIT = 16;
 
 /** The port to listen on and the port to dial from. */
 export interface Ports {
@@ -68,7 +73,24 @@ export type ServerNews =
     readonly peerName: string;
     readonly peerSuite: number;
     readonly yourSuite: number;
-  };
+  }
+  /** Somebody asks for us, who are in the lobby. */
+  | {
+    readonly type: "offer";
+    readonly peerName: string;
+    readonly suite: number;
+    readonly bundle: Bytes;
+  }
+  /** Somebody does not want to talk to us now. */
+  | { readonly type: "declined"; readonly peerName: string }
+  /** Who came and went; `complete` when whoever is not named is not here. */
+  | { readonly type: "presence"; readonly complete: boolean; readonly people: readonly Person[] };
+
+/** Somebody in the lobby. */
+export interface Person {
+  readonly name: string;
+  readonly state: "here" | "away" | "gone";
+}
 
 /** An open channel to the server. */
 export class ServerLink {
@@ -193,8 +215,23 @@ export class ServerLink {
       signal.removeEventListener("abort", wake)
     );
     if (!response) return undefined;
-    if (response.type === "suiteMismatch") return { ...response, type: "suite-mismatch" };
-    if (response.type !== "introduction") throw unexpected();
+    switch (response.type) {
+      case "suiteMismatch":
+        return { ...response, type: "suite-mismatch" };
+      case "offer":
+      case "declined":
+        return response;
+      case "presence":
+        return {
+          type: "presence",
+          complete: response.complete === 1,
+          people: response.people.map(({ name, state }) => ({ name, state: stateOf(state) })),
+        };
+      case "introduction":
+        break;
+      default:
+        throw unexpected();
+    }
     const { type, ...introduction } = response;
     const length = this.channel.frameLength(introduction.bundle.length);
     this.#trace?.({
@@ -207,6 +244,55 @@ export class ServerLink {
       detail: `${introduction.peerName} at ` + describeAddresses(introduction),
     });
     return { type, introduction };
+  }
+
+  /** In the lobby: does not want to talk to somebody who has asked. */
+  decline(name: string): void {
+    this.channel.send(ItemType.request, encodeServerRequest({ type: "decline", name }));
+  }
+
+  /** In the lobby: away from the keyboard, or back. */
+  setAway(isAway: boolean): void {
+    const away = isAway ? 1 : 0;
+    this.channel.send(ItemType.request, encodeServerRequest({ type: "away", away }));
+  }
+
+  /** Makes an account, or gives it another password. Throws what the server refuses it with. */
+  async signUp(request: SignUp): Promise<void> {
+    const response = await this.#ask({ type: "signUp", ...request });
+    if (response?.type !== "signedUp") throw unexpected();
+  }
+
+  /**
+   * Proves a password, which `derive` works up, to the server and the server's knowledge of it to us.
+   * Resolves to the keys that were left with the server, sealed. Throws `wrong_password`, `limit`;
+   * `auth_failed` when the server does not know the account.
+   */
+  async signIn(
+    name: string,
+    nonce: Bytes,
+    derive: (cost: PasswordCost) => Promise<SaltedPassword>,
+  ): Promise<{ readonly backup: Bytes; readonly key: SaltedPassword }> {
+    const challenge = await this.#ask({ type: "signIn", name, nonce });
+    if (challenge?.type !== "challenge") throw unexpected();
+    const { salt, memory, passes, nonce: serverNonce } = challenge;
+    const cost = { salt, memory, passes };
+    const key = await derive(cost);
+    const { exporter } = this.channel.established;
+    const exchange = { name, clientNonce: nonce, serverNonce, cost, exporter };
+    const answer = await this.#ask({ type: "proof", proof: key.prove(exchange) });
+    if (answer?.type !== "signedIn") throw unexpected();
+    if (!key.isSigned(exchange, answer.signature)) {
+      throw new CifraError("auth_failed", "The server does not know this account", {
+        hint: "it may not be the server that you mean: compare its key",
+      });
+    }
+    return { backup: answer.backup, key };
+  }
+
+  #ask(request: ServerRequest): Promise<ServerResponse | undefined> {
+    this.channel.send(ItemType.request, encodeServerRequest(request));
+    return this.#nextResponse();
   }
 
   /** The relayed stream of an introduction that was received on this link. */
@@ -296,12 +382,18 @@ export class ServerLink {
     }
     const response = this.#responses.shift()!;
     if (response.type === "refused") {
-      const hint = response.retryAfter > 0 ? `try again in ${response.retryAfter} s` : undefined;
-      throw new CifraError(
-        refusalOf(response.code),
-        `The server refused: ${response.reason}`,
-        hint === undefined ? {} : { hint },
-      );
+      const code = refusalOf(response.code);
+      const { retryAfter, reason } = response;
+      // Numbers that are behind are caught up with, not waited for.
+      const hint = retryAfter > 0 && code !== "stale_registration"
+        ? `try again in ${
+          retryAfter < 120 ? `${retryAfter} s` : `${Math.ceil(retryAfter / 60)} minutes`
+        }`
+        : REFUSAL_HINTS[code];
+      throw new CifraError(code, `The server refused: ${reason}`, {
+        ...(hint !== undefined && { hint }),
+        retryAfter,
+      });
     }
     return response;
   }
@@ -335,6 +427,18 @@ async function dialServer(options: ServerDialOptions): Promise<TcpTransport> {
     }
   }
   return await network.dial(address.host, address.port);
+}
+
+/** What helps against a refusal that the server does not explain further. */
+const REFUSAL_HINTS: Partial<Readonly<Record<RefusalCode, string>>> = {
+  account_required: "make one with --sign-up, or fetch your keys with --sign-in if you have one",
+  name_taken: "choose another --name; if this one is yours, bring your keys with --sign-in, or " +
+    "with cifra keys export and import",
+};
+
+function stateOf(state: number): Person["state"] {
+  if (state === PersonState.here) return "here";
+  return state === PersonState.away ? "away" : "gone";
 }
 
 function describeAddresses({ addresses, receivePort, punch, relay }: Introduction): string {

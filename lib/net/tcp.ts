@@ -141,6 +141,8 @@ class SocketTransport implements TcpTransport {
   }
 }
 
+const EVERY_IPV4 = "0.0.0.0", EVERY_IPV6 = "::";
+
 /** An open listening port. */
 export class Listener {
   readonly #listeners: readonly Deno.TcpListener[];
@@ -160,8 +162,9 @@ export class Listener {
       const listeners: Deno.TcpListener[] = [];
       let chosen = port;
       try {
-        for (const hostname of hosts) {
-          const listener = tryListen(hostname, chosen, hosts.length > 1);
+        for (const hostname of inOrder(hosts)) {
+          const isCovered = hostname === EVERY_IPV4 && listeners.some(takesIpv4);
+          const listener = tryListen(hostname, chosen, hosts.length > 1, isCovered);
           if (!listener) continue;
           listeners.push(listener);
           chosen = listener.addr.port;
@@ -224,15 +227,29 @@ export class Listener {
   }
 }
 
-/** A host that is one of several may be missing, such as ::1 on a machine without IPv6. */
+/** Where there is IPv6, `::` usually takes IPv4 as well, and goes first: after the other it would fail. */
+function inOrder(hosts: readonly string[]): readonly string[] {
+  return [...hosts].sort((a, b) => Number(b === EVERY_IPV6) - Number(a === EVERY_IPV6));
+}
+
+function takesIpv4({ addr }: Deno.TcpListener): boolean {
+  return addr.hostname === EVERY_IPV6 && Deno.build.os !== "windows";
+}
+
+/**
+ * A host that is one of several may be missing, such as ::1 on a machine without IPv6; or it is covered by
+ * one before it, and then the port is in use by us.
+ */
 function tryListen(
   hostname: string,
   port: number,
   mayBeMissing: boolean,
+  isCovered: boolean,
 ): Deno.TcpListener | undefined {
   try {
     return Deno.listen({ hostname, port, transport: "tcp" });
   } catch (error) {
+    if (isCovered && error instanceof Deno.errors.AddrInUse) return undefined;
     if (error instanceof Deno.errors.AddrNotAvailable || /os error 97\b/.test(String(error))) {
       if (mayBeMissing) return undefined;
       throw new CifraError("local", `Cannot listen on ${hostname}: it is not an address of ours`, {

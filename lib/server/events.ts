@@ -20,11 +20,18 @@ export type ServerEvent =
     readonly client: string;
     readonly suite: SuiteName;
   }
+  /** A request that a client was refused. */
   | {
-    readonly event: "registration-refused";
+    readonly event: "refused";
     readonly source: string;
     readonly client: string;
+    readonly request: string;
     readonly code: ErrorCode;
+  }
+  | {
+    readonly event: "signed-up" | "signed-in";
+    readonly source: string;
+    readonly name: string;
   }
   | { readonly event: "replaced"; readonly name: string }
   | {

@@ -28,3 +28,12 @@ export function requireName(name: string): void {
     );
   }
 }
+
+/**
+ * What a name looks like at a glance: two names with one skeleton can be taken for each other, so they
+ * belong to one owner (attack A14).
+ */
+export function skeletonOf(name: string): string {
+  return name.replaceAll("_", "-").replaceAll("0", "o").replaceAll("1", "l")
+    .replaceAll("rn", "m").replaceAll("vv", "w");
+}

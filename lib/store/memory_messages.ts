@@ -2,6 +2,7 @@
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { type Random, systemRandom } from "../crypto/platform.ts";
+import type { SuiteName } from "../crypto/suite.ts";
 import { MESSAGES_LAZY_COUNT } from "../limits.ts";
 import {
   advanced,
@@ -47,6 +48,7 @@ interface Kept {
 /** One direction of a conversation. */
 interface Side {
   readonly peer: string;
+  readonly suite: SuiteName;
   readonly direction: Direction;
   /** By their names in hexadecimal. */
   readonly logs: Map<string, Log>;
@@ -233,6 +235,18 @@ export class MemoryMessages implements MessageStore {
       }));
   }
 
+  unread(key: ConversationKey): number {
+    const logs = [...this.#find(key, "received")?.logs.values() ?? []];
+    return logs.flatMap((log) => this.#waiting(log))
+      .filter(({ message }) => message.type === "text").length;
+  }
+
+  peers(suite: SuiteName): readonly string[] {
+    this.#requireUsable();
+    const sides = [...this.#disk.sides.values()];
+    return [...new Set(sides.filter((side) => side.suite === suite).map(({ peer }) => peer))];
+  }
+
   lastPlace(): number {
     this.#requireUsable();
     return this.#disk.lastPlace;
@@ -359,7 +373,8 @@ export class MemoryMessages implements MessageStore {
     const name = nameOf(key, direction);
     let side = this.#disk.sides.get(name);
     if (!side) {
-      side = { peer: key.peer, direction, logs: new Map(), current: undefined, ids: new Set() };
+      const logs = new Map(), ids = new Set<string>();
+      side = { ...key, direction, logs, current: undefined, ids };
       this.#disk.sides.set(name, side);
     }
     return side;

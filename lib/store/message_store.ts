@@ -117,6 +117,10 @@ export interface MessageStore {
    * stored, beginning after the place `after`; 0 begins with the first.
    */
   unshown(key: ConversationKey, after: number, limit: number): readonly Unshown[];
+  /** How many texts are stored and not known to be shown. */
+  unread(key: ConversationKey): number;
+  /** The names of those with whom there is, or was to be, a conversation in this suite; in no order. */
+  peers(suite: SuiteName): readonly string[];
   /** The place of the message stored last, in any conversation; 0 when there is none. */
   lastPlace(): number;
 

@@ -74,6 +74,15 @@ export class PrivateFolder {
     });
   }
 
+  /** Removes what crashes left of files that were being written. For whoever holds the lock. */
+  async removeUnfinished(): Promise<void> {
+    await explain(this.path, async () => {
+      for await (const { name } of Deno.readDir(this.path)) {
+        if (/\.[0-9a-f]{16}\.new$/.test(name)) await Deno.remove(`${this.path}/${name}`);
+      }
+    });
+  }
+
   /**
    * Takes the lock of this folder until the process ends or the result is called; throws `locked`
    * when another process holds it. Advisory: it keeps two programs apart, not an attacker out.

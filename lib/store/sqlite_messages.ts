@@ -1,6 +1,7 @@
 /** The messages of a profile on disk: a MessageStore in one SQLite database, and its history for others. */
 import type { Bytes } from "../bytes.ts";
 import { type Random, systemRandom } from "../crypto/platform.ts";
+import type { SuiteName } from "../crypto/suite.ts";
 import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
@@ -226,6 +227,26 @@ export class SqliteMessages implements MessageStore {
       }
       return found;
     });
+  }
+
+  unread({ peer, suite }: ConversationKey): number {
+    this.#requireOpen();
+    return this.#file.use(() => {
+      const logs = this.#statements.logsOf.all(peer, suite, "received") as unknown[] as LogRow[];
+      let count = 0;
+      for (const row of logs) {
+        const { id, shown } = this.#withLater(row.id, row);
+        const { texts } = this.#statements.textsAfter.get(id, shown) as { readonly texts: bigint };
+        count += Number(texts);
+      }
+      return count;
+    });
+  }
+
+  peers(suite: SuiteName): readonly string[] {
+    this.#requireOpen();
+    const rows = this.#file.use(() => this.#statements.peers.all(suite));
+    return (rows as unknown[] as { readonly peer: string }[]).map(({ peer }) => peer);
   }
 
   lastPlace(): number {
@@ -462,6 +483,12 @@ function prepareStatements(file: SqliteFile) {
           )) FROM read_log
         )
       ORDER BY message.place`),
+    logsOf: prepare(`
+      SELECT ${log} FROM side JOIN log ON log.side = side.id
+      WHERE side.peer = ? AND side.suite = ? AND side.direction = ?`),
+    textsAfter: prepare(`
+      SELECT count(*) AS texts FROM message WHERE log = ? AND number > ? AND type = 'text'`),
+    peers: prepare("SELECT DISTINCT peer FROM side WHERE suite = ?"),
     lastPlace: prepare("SELECT seq FROM sqlite_sequence WHERE name = 'message'"),
   };
 }

@@ -92,8 +92,8 @@ export function decodeItems(inner: Bytes): Item[] {
   return items;
 }
 
-/** Why a channel is closed, in `close`. */
-export const CloseCode = { done: 0, replaced: 1, shutdown: 2, failed: 3 } as const;
+/** Why a channel is closed, in `close`; `stranger`: the key of the other side is not the one that is known. */
+export const CloseCode = { done: 0, replaced: 1, shutdown: 2, failed: 3, stranger: 4 } as const;
 /** The number of a reason. */
 export type CloseCode = typeof CloseCode[keyof typeof CloseCode];
 

@@ -1,7 +1,17 @@
 /** What clients and the server say to each other after the ladder (PROTOCOL.md 3.7). */
 import type { Bytes } from "../bytes.ts";
 import { bundleLength } from "../crypto/identity.ts";
-import { ADVERTISED_ADDRESSES, DIAL_ATTEMPTS, NAME_LIMIT, REASON_LIMIT } from "../limits.ts";
+import {
+  ADVERTISED_ADDRESSES,
+  BACKUP_LIMIT,
+  DIAL_ATTEMPTS,
+  NAME_LIMIT,
+  NONCE_LENGTH,
+  PRESENCE_LIMIT,
+  PROOF_LENGTH,
+  REASON_LIMIT,
+  SALT_LENGTH,
+} from "../limits.ts";
 import { address, endpoint } from "./address.ts";
 import {
   bytes,
@@ -18,8 +28,12 @@ import {
   u8,
   variable,
 } from "./layout.ts";
+import { nameStatement, SIGNATURE_LENGTH, vouchers } from "./name_statement.ts";
 
 const name = text(NAME_LIMIT);
+
+/** The word of an owner, and of their other identities if they own the name already. */
+const ownership = struct({ notAfter: u64, signature: bytes(SIGNATURE_LENGTH), vouchers });
 
 /** Bits of `capabilities` in m7. */
 export const Capability = {
@@ -29,11 +43,16 @@ export const Capability = {
   hidden: 2,
   /** Dialled the server from its send port. */
   punch: 4,
+  /** With nobody wanted: is in the lobby, told who comes and goes and who asks for it. */
+  lobby: 8,
+  /** In the lobby, and not announced. */
+  unlisted: 16,
 } as const;
 
 /** m7: who I am, whom I want, and where I can be reached. */
 const register = struct({
   name,
+  /** Empty in the lobby. */
   wanted: name,
   /** Where we listen for the peer. */
   receivePort: u16,
@@ -45,9 +64,39 @@ const register = struct({
   registrationSequence: u64,
   /** Addresses beside the observed one (`--advertise`). */
   advertised: list(address, ADVERTISED_ADDRESSES),
+  /** That the name is theirs; its sequence is that of the registration. */
+  statement: ownership,
 });
 
-const requestLayout = tagged({ register: 1 }, { register });
+/** In the lobby: does not want to talk to somebody who has asked. */
+const decline = struct({ name });
+
+/** In the lobby: 1 when away, 0 when back. */
+const away = struct({ away: u8 });
+
+const cost = { salt: bytes(SALT_LENGTH), memory: u32, passes: u8 };
+
+/** Makes an account for a name that is theirs, or gives the account another password. */
+const signUp = struct({
+  name,
+  registrationSequence: u64,
+  statement: ownership,
+  ...cost,
+  storedKey: bytes(PROOF_LENGTH),
+  serverKey: bytes(PROOF_LENGTH),
+  backup: variable(BACKUP_LIMIT),
+});
+
+/** Wants to prove the password of a name. */
+const signIn = struct({ name, nonce: bytes(NONCE_LENGTH) });
+
+/** The answer to a challenge. */
+const proof = struct({ proof: bytes(PROOF_LENGTH) });
+
+const requestLayout = tagged(
+  { register: 1, decline: 2, away: 3, signUp: 4, signIn: 5, proof: 6 },
+  { register, decline, away, signUp, signIn, proof },
+);
 
 /** m8, the good case. */
 const registered = struct({
@@ -68,6 +117,8 @@ const introduction = struct({
   rendezvousKey: bytes(32),
   generation: u32,
   bundle: variable(bundleLength(1)),
+  /** The peer's own word that the name is theirs. */
+  statement: nameStatement,
   receivePort: u16,
   sendPort: u16,
   addresses: list(address, DIAL_ATTEMPTS),
@@ -80,12 +131,62 @@ const introduction = struct({
 /** The other one is there with another suite: nobody steps down, both are told. */
 const suiteMismatch = struct({ peerName: name, peerSuite: u8, yourSuite: u8 });
 
+/** Who came and went since the last time; later entries of one name count. */
+const presence = struct({
+  /** 1 when it begins anew: whoever is not named is not here. */
+  complete: u8,
+  people: list(struct({ name, state: u8 }), PRESENCE_LIMIT),
+});
+
+/** Somebody asks for us. */
+const offer = struct({ peerName: name, suite: u8, bundle: variable(bundleLength(1)) });
+
+/** Somebody for whom we wait does not want to talk to us now. */
+const declined = struct({ peerName: name });
+
+/** What the password of a name is to be worked up with. */
+const challenge = struct({ ...cost, nonce: bytes(NONCE_LENGTH) });
+
+/** The password was right; the server proves that it knows the account. */
+const signedIn = struct({ signature: bytes(PROOF_LENGTH), backup: variable(BACKUP_LIMIT) });
+
+/** The account is made. */
+const signedUp = struct({});
+
 const responseLayout = tagged(
-  { registered: 1, refused: 2, introduction: 3, suiteMismatch: 4 },
-  { registered, refused, introduction, suiteMismatch },
+  {
+    registered: 1,
+    refused: 2,
+    introduction: 3,
+    suiteMismatch: 4,
+    presence: 5,
+    offer: 6,
+    declined: 7,
+    challenge: 8,
+    signedIn: 9,
+    signedUp: 10,
+  },
+  {
+    registered,
+    refused,
+    introduction,
+    suiteMismatch,
+    presence,
+    offer,
+    declined,
+    challenge,
+    signedIn,
+    signedUp,
+  },
 );
 
+/** What `presence` says of somebody. */
+export const PersonState = { here: 1, away: 2, gone: 3 } as const;
+export type PersonState = typeof PersonState[keyof typeof PersonState];
+
 export type Registration = Of<typeof register>;
+export type Ownership = Of<typeof ownership>;
+export type SignUp = Of<typeof signUp>;
 export type Introduction = Of<typeof introduction>;
 export type ServerRequest = Of<typeof requestLayout>;
 export type ServerResponse = Of<typeof responseLayout>;
@@ -100,6 +201,12 @@ export const REFUSAL_CODES = {
   limit: 6,
   shutdown: 7,
   refused: 8,
+  banned: 9,
+  kicked: 10,
+  account_required: 11,
+  wrong_password: 12,
+  auth_failed: 13,
+  invite_required: 14,
 } as const;
 export type RefusalCode = keyof typeof REFUSAL_CODES;
 

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { formatFingerprint } from "../../lib/crypto/identity.ts";
 import { CifraError } from "../../lib/errors.ts";
 import {
   MEETING_DEADLINE,
@@ -535,7 +536,7 @@ test("a server that refuses us at the start ends it, with what it said", () =>
     assertEquals(alice.statuses, []);
   }));
 
-test("somebody else under a known name ends it, and is not heard", () =>
+test("somebody else under a known name ends it on both sides, and is not heard", () =>
   talk(async (stage) => {
     const bob = await stage.start("bob", "alice", {
       checkPeer: () =>
@@ -545,7 +546,28 @@ test("somebody else under a known name ends it, and is not heard", () =>
     await alice.say("hello");
     assertEquals(codeOf(await stage.time.during(bob.ended, "the end")), "identity_changed");
     assertEquals([bob.ear.words, bob.all("connected")], [[], []]);
-    assertEquals(alice.all("connected"), []);
+    const told = await stage.time.during(alice.ended, "the other end");
+    assertEquals(codeOf(told), "identity_changed");
+    for (const name of ["alice", "bob"]) {
+      const { identity: { fingerprint } } = await person("modern", name);
+      assertStringIncludes((told as Error).message, formatFingerprint(fingerprint));
+    }
+    assertEquals(alice.link.delivery.stored, 0n);
+    assertEquals(bob.link.delivery, { queued: 0n, sent: 0n, stored: 0n, read: 0n });
+  }));
+
+test("one who cannot be met is refused all the same, a little later", () =>
+  talk(async (stage) => {
+    const bob = await stage.start("bob", "alice", {
+      relay: "never",
+      checkPeer: () => Promise.reject(new CifraError("suite_downgrade", "a weaker key")),
+    });
+    const alice = await stage.start("alice", "bob", { relay: "never" });
+    for (const { network } of [alice, bob]) {
+      network.refuses = ({ port }) => port !== stage.server.port;
+    }
+    assertEquals(codeOf(await stage.time.during(bob.ended, "the end")), "suite_downgrade");
+    assertEquals([alice.all("connected"), alice.conversation.path], [[], undefined]);
   }));
 
 test("a pin that cannot be kept ends it before anything is heard", () =>
@@ -614,6 +636,6 @@ test("with different suites both are told, and go on waiting", () =>
     assertEquals([toBob.yourSuite, toBob.peerSuite], [classic, modern]);
     assertEquals(alice.news, ["registered", "waiting", "suite-mismatch"]);
     await bob.leave();
-    await stage.start("bob", "alice");
+    await stage.start("bob", "alice", { knownBy: "classic" });
     await alice.told("connected");
   }, ["modern", "classic"]));

@@ -76,6 +76,11 @@ Deno.test("a damaged line is told by its number, and nobody new is trusted past 
     "a comment": "# the server in room 3",
     "a blank too many": good.replace(" ", "  "),
     "a field too many": `${good} x`,
+    "a field too many after a mark": `${good} verified x`,
+    "a mark twice": `${good} verified verified`,
+    "a mark in another spelling": `${good} Verified`,
+    "a mark that is empty": `${good} `,
+    "a mark on a key for study": `${good.replace(" modern ", " classic ")} verified`,
     "another suite": good.replace(" modern ", " quantum "),
     "a fingerprint cut short": good.replace(fields[2]!, fields[2]!.slice(0, -1)),
     "a bundle that is no base64": good.replace(fields[3]!, "****"),
@@ -138,4 +143,89 @@ Deno.test("parseKnown() is not confused by subjects that objects have already", 
     parseKnown(`${good}\n${good.replace("__proto__", "constructor")}\n`).known.length,
     2,
   );
+});
+
+Deno.test("verify() marks one identity, also for the next program; lines without a mark stay as they are", async () => {
+  const [bob, carol] = [await person("modern", "bob"), await person("modern", "carol")];
+  const rsa = await person("rsa", "bob");
+  await withKnown(async (known, folder) => {
+    await known.pin("bob", "modern", bob.identity, NOW);
+    await known.pin("bob", "rsa", rsa.identity, NOW);
+    await known.pin("carol", "modern", carol.identity, NOW);
+    const before = (await folder.read(FILE))!.split("\n");
+    await known.verify("bob", "modern", bob.identity.fingerprint);
+    const after = (await folder.read(FILE))!.split("\n");
+    assertEquals(after, [`${before[0]} verified`, ...before.slice(1)]);
+    for (const reader of [known, await KnownIdentities.open(folder, FILE)]) {
+      reader.requireUndamaged();
+      const marks = reader.everybody.map(({ subject, suite, isVerified }) =>
+        `${subject} ${suite} ${isVerified}`
+      );
+      assertEquals(marks, ["bob modern true", "bob rsa false", "carol modern false"]);
+      assert(reader.isVerified("bob", "modern", bob.identity.fingerprint));
+      assert(!reader.isVerified("bob", "modern", carol.identity.fingerprint));
+      assert(!reader.isVerified("bob", "rsa", rsa.identity.fingerprint));
+      assertEquals((await reader.find("bob", "modern"))?.fingerprint, bob.identity.fingerprint);
+    }
+  });
+});
+
+Deno.test("verify() marks nobody who is not pinned by this key, and no key for study", async () => {
+  const [bob, other] = [await person("modern", "bob"), await person("modern", "other")];
+  const classic = await person("classic", "bob");
+  await withKnown(async (known, folder) => {
+    await known.pin("bob", "modern", bob.identity, NOW);
+    await known.pin("bob", "classic", classic.identity, NOW);
+    const before = await folder.read(FILE);
+    const wrong = [
+      () => known.verify("bob", "modern", other.identity.fingerprint),
+      () => known.verify("bob", "rsa", bob.identity.fingerprint),
+      () => known.verify("carol", "modern", bob.identity.fingerprint),
+      () => known.verify("bob", "classic", classic.identity.fingerprint),
+    ];
+    for (const marking of wrong) {
+      assertEquals((await assertRejects(marking, CifraError)).code, "usage");
+    }
+    assertEquals(await folder.read(FILE), before);
+  });
+});
+
+Deno.test("a mark does not outlive the key that it is for", async () => {
+  const [bob, other] = [await person("modern", "bob"), await person("modern", "other")];
+  await withKnown(async (known, folder) => {
+    await known.pin("bob", "modern", bob.identity, NOW);
+    await known.verify("bob", "modern", bob.identity.fingerprint);
+    await known.pin("bob", "modern", other.identity, NOW);
+    for (const reader of [known, await KnownIdentities.open(folder, FILE)]) {
+      assertEquals(reader.everybody.map(({ isVerified }) => isVerified), [false]);
+    }
+  });
+});
+
+Deno.test("unpin() forgets somebody in all suites, and nobody else", async () => {
+  const [bob, carol] = [await person("modern", "bob"), await person("modern", "carol")];
+  const rsa = await person("rsa", "bob");
+  await withKnown(async (known, folder) => {
+    await known.pin("bob", "modern", bob.identity, NOW);
+    await known.pin("carol", "modern", carol.identity, NOW);
+    await known.pin("bob", "rsa", rsa.identity, NOW);
+    assertEquals((await known.unpin("bob")).map(({ suite }) => suite), ["modern", "rsa"]);
+    for (const reader of [known, await KnownIdentities.open(folder, FILE)]) {
+      assertEquals(reader.everybody.map(({ subject }) => subject), ["carol"]);
+    }
+    assertEquals(await known.unpin("bob"), []);
+  });
+});
+
+Deno.test("those who are pinned at the same moment are all kept", async () => {
+  const names = Array.from({ length: 8 }, (_, i) => `person${i}`);
+  const { identity } = await person("modern", "bob");
+  await withKnown(async (known, folder) => {
+    const marking = known.pin("bob", "modern", identity, NOW)
+      .then(() => known.verify("bob", "modern", identity.fingerprint));
+    await Promise.all([marking, ...names.map((name) => known.pin(name, "modern", identity, NOW))]);
+    const { everybody } = await KnownIdentities.open(folder, FILE);
+    assertEquals(everybody.map(({ subject }) => subject).sort(), ["bob", ...names]);
+    assertEquals(everybody.filter(({ isVerified }) => isVerified).length, 1);
+  });
 });

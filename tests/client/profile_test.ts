@@ -84,6 +84,33 @@ Deno.test("nextRegistrationSequence() is the clock, and grows when the clock doe
   });
 });
 
+Deno.test("a number that another machine has gone past is followed by one above that", async () => {
+  await withFolder(async (state) => {
+    const profile = await Profile.open(state, "alice", "modern");
+    const register = profile.registrar(() => NOW);
+    const numbers: bigint[] = [];
+    const refused = (code: ErrorCode, retryAfter: number) =>
+      assertRejects(() =>
+        register(({ registrationSequence }) => {
+          numbers.push(registrationSequence);
+          return Promise.reject(new CifraError(code, "no", { retryAfter }));
+        })
+      );
+    await refused("limit", 60);
+    await refused("stale_registration", 300);
+    await refused("stale_registration", 0);
+    await refused("stale_registration", 65_535);
+    await profile.close();
+    const again = await Profile.open(state, "alice", "modern");
+    numbers.push(await again.nextRegistrationSequence(NOW));
+    assertEquals(
+      numbers.map((number) => Number(number - BigInt(NOW))),
+      [0, 1, 300_002, 300_003, 65_835_004],
+    );
+    await again.close();
+  });
+});
+
 Deno.test("nextRegistrationSequence() goes by the clock when its file is damaged or cut", async () => {
   await withFolder(async (state) => {
     const profile = await Profile.open(state, "alice", "modern");
@@ -182,5 +209,47 @@ Deno.test("close() lets go of the profile though its messages cannot be written"
     assertEquals((await assertRejects(() => profile.close(), CifraError)).code, "local");
     await close();
     await (await Profile.open(state, "alice", "modern")).close();
+  });
+});
+
+Deno.test("openAsGuest() has an identity for the occasion, keeps none, and has the profile's lock", async () => {
+  await withFolder(async (state) => {
+    const guest = await Profile.openAsGuest(state, "alice", "modern");
+    assertEquals(await guest.keys.list(), []);
+    await refusal(Profile.open(state, "alice", "modern"), "locked");
+    await guest.rememberInvite("10.0.0.1:7411", new Uint8Array(32));
+    await guest.close();
+    const again = await Profile.openAsGuest(state, "alice", "modern");
+    assert(again.identity.fingerprint.join() !== guest.identity.fingerprint.join());
+    // What it has learned of servers stays for whoever comes after.
+    assertEquals(await again.inviteSecret("10.0.0.1:7411"), new Uint8Array(32));
+    await again.close();
+    const owner = await Profile.open(state, "alice", "modern");
+    assertEquals(owner.isNew, true);
+    await owner.close();
+    const guestOfOwner = await Profile.openAsGuest(state, "alice", "modern");
+    assertEquals((await guestOfOwner.keys.list()).length, 1);
+    await guestOfOwner.close();
+  });
+});
+
+Deno.test("a sealed profile asks once for its passphrase, also when its other keys vouch", async () => {
+  await withFolder(async (state) => {
+    const first = await Profile.open(state, "alice", "modern");
+    await first.keys.complete();
+    await first.keys.seal("open sesame");
+    await first.close();
+    await refusal(Profile.open(state, "alice", "modern"), "usage");
+    let asked = 0;
+    const ask = () => {
+      asked++;
+      return Promise.resolve("open sesame");
+    };
+    const profile = await Profile.open(state, "alice", "modern", ask);
+    assertEquals(profile.identity.fingerprint, first.identity.fingerprint);
+    const { statement } = await profile.registrar(() => NOW)((word) => Promise.resolve(word));
+    assertEquals(statement.vouchers.length, 2);
+    assertEquals(asked, 1);
+    await profile.close();
   });
 });

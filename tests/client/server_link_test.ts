@@ -3,7 +3,12 @@ import type { Bytes } from "../../lib/bytes.ts";
 import { type ServerDialOptions, ServerLink } from "../../lib/client/server_link.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
-import { HANDSHAKE_DEADLINE, RELAY_WINDOW, SILENCE_DEADLINE } from "../../lib/limits.ts";
+import {
+  HANDSHAKE_DEADLINE,
+  RELAY_WINDOW,
+  RESPONSES_LIMIT,
+  SILENCE_DEADLINE,
+} from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/net/ticker.ts";
 import type { Transport } from "../../lib/session/transport.ts";
@@ -23,7 +28,7 @@ import {
   PuppetServer,
   REGISTERED,
 } from "../testkit/puppet_server.ts";
-import { registrationOf } from "../testkit/server.ts";
+import { registrationOf, signed, type Wish } from "../testkit/server.ts";
 import { codeOf, FlowingTime, talk } from "../testkit/talkers.ts";
 import { TestNetwork } from "../testkit/test_network.ts";
 
@@ -56,6 +61,16 @@ async function open(port: number, name?: string, change?: Change): Promise<Serve
   return await ServerLink.open(await dialling(port, name, change));
 }
 
+/** A registration with the word of its owner, or of somebody else. */
+async function registration(
+  name: string,
+  wanted: string,
+  change: Partial<Wish> = {},
+  who = name,
+): Promise<Registration> {
+  return await signed(await person("modern", who), registrationOf(name, wanted, change));
+}
+
 /** A link to a server that the test plays, registered. */
 async function played(
   scene: (link: ServerLink, server: PuppetChannel) => Promise<void>,
@@ -63,7 +78,7 @@ async function played(
   await using server = await PuppetServer.open();
   const [link, channel] = await Promise.all([open(server.port), server.accept()]);
   try {
-    const registering = link.register(registrationOf("alice", "bob", RELAY));
+    const registering = link.register(await registration("alice", "bob", RELAY));
     await channel.register();
     await registering;
     await scene(link, channel);
@@ -88,8 +103,8 @@ async function introduced(link: ServerLink) {
 /** Two that were introduced by a real server. */
 async function pair(port: number, change: Partial<Registration> = RELAY) {
   const alice = await open(port, "alice"), bob = await open(port, "bob");
-  await alice.register(registrationOf("alice", "bob", change));
-  await bob.register(registrationOf("bob", "alice", change));
+  await alice.register(await registration("alice", "bob", change));
+  await bob.register(await registration("bob", "alice", change));
   return { alice, bob, toAlice: await introduced(alice), toBob: await introduced(bob) };
 }
 
@@ -115,7 +130,7 @@ test("open() climbs to the server, register() says what it sees of us", () =>
       (await person("modern", "server")).identity.fingerprint,
     );
     assertEquals(link.remote, { host: HOST, port: server.port });
-    assertEquals(await link.register(registrationOf("alice", "bob")), link.local);
+    assertEquals(await link.register(await registration("alice", "bob")), link.local);
     assert(link.isOpen);
     await link.close();
     assert(!link.isOpen);
@@ -124,7 +139,7 @@ test("open() climbs to the server, register() says what it sees of us", () =>
 test("register() throws what the server refuses it with", () =>
   talk(async ({ server }) => {
     const first = await open(server.port, "alice");
-    await first.register(registrationOf("alice", "bob"));
+    await first.register(await registration("alice", "bob"));
     const refusals: [string, string, string, Partial<Registration>][] = [
       ["bob", "Bob!", "alice", {}],
       ["bob", "alice", "bob", {}],
@@ -134,7 +149,7 @@ test("register() throws what the server refuses it with", () =>
     const codes: string[] = [];
     for (const [who, name, wanted, change] of refusals) {
       const link = await open(server.port, who);
-      codes.push(await fails(link.register(registrationOf(name, wanted, change))));
+      codes.push(await fails(link.register(await registration(name, wanted, change, who))));
       await link.close();
     }
     assertEquals(codes, ["bad_name", "name_taken", "bad_address", "stale_registration"]);
@@ -166,10 +181,10 @@ test("register() may be called again after an introduction, on the same link", (
   talk(async ({ server }) => {
     const { alice, bob, toAlice } = await pair(server.port);
     const oldStream = bob.relay(toAlice.generation);
-    await alice.register(registrationOf("alice", "bob", RELAY));
+    await alice.register(await registration("alice", "bob", RELAY));
     // Whoever asks for somebody has nobody at present.
     assertEquals(await oldStream.read(new Uint8Array(1)), null);
-    await bob.register(registrationOf("bob", "alice", RELAY));
+    await bob.register(await registration("bob", "alice", RELAY));
     const [again] = [await introduced(alice), await introduced(bob)];
     assert(again.generation > toAlice.generation);
     const [left, right] = [alice.relay(again.generation), bob.relay(again.generation)];
@@ -285,9 +300,11 @@ test("a server that says more than anybody asks for is left", () =>
   played(async (link, server) => {
     await link.nextNews(AbortSignal.abort());
     const news = { type: "suiteMismatch", peerName: "bob", peerSuite: 3, yourSuite: 1 } as const;
-    server.respond(...Array<typeof news>(17).fill(news));
+    server.respond(...Array<typeof news>(RESPONSES_LIMIT + 1).fill(news));
     assertEquals(await server.end(), "bad_state");
-    for (let n = 0; n < 16; n++) assertEquals((await link.nextNews(NEVER))?.type, "suite-mismatch");
+    for (let n = 0; n < RESPONSES_LIMIT; n++) {
+      assertEquals((await link.nextNews(NEVER))?.type, "suite-mismatch");
+    }
     assertEquals(await fails(link.nextNews(NEVER)), "bad_state");
   }));
 
@@ -298,7 +315,7 @@ test("a server that is silent for a minute is given up", async () => {
   const ticker = new Ticker(time);
   const opening = open(server.port, "alice", { environment, ticker });
   const [link, channel] = await Promise.all([opening, server.accept()]);
-  const registering = link.register(registrationOf("alice", "bob"));
+  const registering = link.register(await registration("alice", "bob"));
   await channel.register();
   await registering;
   const waiting = fails(link.nextNews(NEVER));
@@ -317,7 +334,7 @@ test("a server that does not answer a registration is given up sooner", async ()
   const ticker = new Ticker(time);
   const opening = open(server.port, "alice", { environment, ticker });
   const [link] = await Promise.all([opening, server.accept()]);
-  const registering = fails(link.register(registrationOf("alice", "bob")));
+  const registering = fails(link.register(await registration("alice", "bob")));
   time.advance(HANDSHAKE_DEADLINE);
   assert(link.isOpen);
   time.advance(3000);
@@ -330,7 +347,7 @@ test("a server that introduces instead of registering is not believed", async ()
   await using server = await PuppetServer.open();
   const { identity } = await person("modern", "bob");
   const [link, channel] = await Promise.all([open(server.port), server.accept()]);
-  const registering = link.register(registrationOf("alice", "bob"));
+  const registering = link.register(await registration("alice", "bob"));
   channel.respond({ type: "introduction", ...introductionOf(1, identity) });
   assertEquals(await fails(registering), "bad_state");
   channel.end().then(() => channel.channel.close(CloseCode.done));
@@ -358,7 +375,7 @@ test("a server that goes without a word is a cut, whatever is asked of it", () =
     server.transport.close();
     assertEquals(await waiting, "cut");
     assertEquals(await fails(link.nextNews(NEVER)), "cut");
-    assertEquals(await fails(link.register(registrationOf("alice", "bob"))), "cut");
+    assertEquals(await fails(link.register(await registration("alice", "bob"))), "cut");
     assertEquals(await link.leave(), undefined);
   }));
 
@@ -380,7 +397,7 @@ test("leave() gives the introduction that was under way, and the server is done 
 test("leave() gives nothing when nothing was under way", () =>
   talk(async ({ server }) => {
     const link = await open(server.port);
-    await link.register(registrationOf("alice", "bob"));
+    await link.register(await registration("alice", "bob"));
     assertEquals(await link.leave(), undefined);
     await link.close();
     await until(() => server.connections === 0, "the server has seen us go");
@@ -460,7 +477,7 @@ test("a server elsewhere is dialled from the send port", () =>
     const link = await ServerLink.open({ ...options, address });
     assertEquals(network.dials, [{ from: sendPort, to: { host: ELSEWHERE, port: server.port } }]);
     assertEquals(link.local.port, sendPort);
-    assertEquals((await link.register(registrationOf("alice", "bob"))).port, sendPort);
+    assertEquals((await link.register(await registration("alice", "bob"))).port, sendPort);
     await link.close();
   }));
 

@@ -180,9 +180,9 @@ Deno.test("--trace without --json prints lines for people, on stderr", async () 
   assert(!stderr.includes("hello"));
 });
 
-Deno.test("serve --invite-only admits who has the invite line, and nobody else", async () => {
+Deno.test("serve --admission invite admits who has the invite line, and nobody else", async () => {
   await using scene = await Scene.open();
-  const server = await scene.serve(["--invite-only"]);
+  const server = await scene.serve(["--admission", "invite"]);
   const { invite } = await server.event("listening");
   const alice = scene.connect("alice", "bob", ["--json"]);
   await alice.exits(1);

@@ -18,7 +18,7 @@ const WRONG: readonly (readonly [readonly string[], string])[] = [
   [["greet"], 'error: Unknown command "greet"\nhint: cifra --help lists the commands\n'],
   [
     ["connect"],
-    "error: --name is missing\nhint: for example: cifra connect --name alice --to bob\n",
+    "error: --name is missing\nhint: it says who you are, for example: --name alice\n",
   ],
   [["connect", "--name", "alice", "--to", "alice"], "error: --name and --to must be two different"],
   [["connect", "--name", "Alice", "--to", "bob"], "error: "],
@@ -91,15 +91,19 @@ Deno.test("serve fails with 1 when its port is taken", async () => {
 });
 
 Deno.test("SIGINT while waiting exits with 130, and the name is free at once", async () => {
-  await using scene = await Scene.withServer();
-  const first = scene.connect("alice", "bob", [], { state: "one" });
+  await using scene = await Scene.open();
+  const server = await scene.serve();
+  const first = scene.connect("alice", "bob");
   await first.says("waiting for bob");
   first.kill("SIGINT");
   const { stdout } = await first.exits(130);
   assertEquals(stdout, "");
-  // Another identity under the same name: it would be refused if the first still held it.
-  const second = scene.connect("alice", "bob", [], { state: "two" });
+  const second = scene.connect("alice", "bob");
   await second.says("waiting for bob");
+  // It did not have to take the place of the first.
+  await server.until("alice once more", () => server.events.length >= 4);
+  const words = server.events.map(({ event }) => event);
+  assertEquals(words, ["listening", "registered", "left", "registered"]);
   second.kill("SIGINT");
   await second.exits(130);
 });

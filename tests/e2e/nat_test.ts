@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { isClean } from "../soak/checker.ts";
 import { finish, Person, verdicts } from "../soak/person.ts";
 import { networkTest, sameLan, type Topology, twoNats } from "../testkit/namespaces.ts";
-import { cifraCommand, Scene } from "../testkit/program.ts";
+import { cifraCommand, Scene, type Task } from "../testkit/program.ts";
 
 /** A scene whose programs run on the hosts of a topology. */
 class Stage {
@@ -22,10 +22,10 @@ class Stage {
     await using stack = new AsyncDisposableStack();
     const scene = stack.use(await Scene.open());
     const on = (host: "server" | "alice" | "bob") => ({
-      start: (task: "serve" | "connect", folder: string) =>
+      start: (task: Task, folder: string) =>
         topology.run(topology[host], cifraCommand(task, folder)),
     });
-    await scene.serve(["--host", "0.0.0.0"], on("server"));
+    await scene.serve(["--host", "0.0.0.0", "--admission", "open"], on("server"));
     const server = `${topology.server.address}:${scene.port}`;
     const [alice, bob] = ([["alice", "bob"], ["bob", "alice"]] as const).map(([name, to]) => {
       const all = ["--server", server, "--accept-new", ...args];

@@ -102,6 +102,12 @@ Deno.test("a person with another key is refused with both fingerprints, exit cod
   const { fingerprint: old } = await bob.event("profile");
   await part(alice, bob);
 
+  // Only the operator can make a name free for another key.
+  const early = scene.connect("bob", "alice", ["--json"], { state: "impostor" });
+  await early.exits(1);
+  await early.event("error", { code: "name_taken" });
+  await scene.operate("forget bob");
+
   const impostor = scene.connect("bob", "alice", ["--json"], { state: "impostor" });
   await impostor.event("waiting");
   const { fingerprint: now } = await impostor.event("profile");
@@ -109,8 +115,10 @@ Deno.test("a person with another key is refused with both fingerprints, exit cod
   await refused.exits(3);
   const error = await refused.event("error", { code: "identity_changed" });
   assertEquals(String(error.message).match(FINGERPRINT), [String(old), String(now)]);
-  impostor.kill("SIGINT");
-  await impostor.exit();
+  // The other one is told as well.
+  await impostor.exits(3);
+  const theirs = await impostor.event("error", { code: "identity_changed" });
+  assertEquals(String(theirs.message).match(FINGERPRINT)?.[0], String(now));
 
   const moved = scene.connect("bob", "alice", ["--json"], { state: "impostor" });
   const trusting = scene.connect("alice", "bob", ["--json", "--peer-key", String(now)]);
@@ -132,8 +140,8 @@ Deno.test("--peer-key refuses everybody else on first contact", async () => {
   const alice = scene.connect("alice", "bob", ["--json", "--peer-key", String(fingerprint)]);
   await alice.exits(3);
   await alice.event("error", { code: "identity_changed" });
-  bob.kill("SIGINT");
-  await bob.exit();
+  await bob.exits(3);
+  await bob.event("error", { code: "identity_changed" });
 });
 
 Deno.test("the suite classic is refused unless the server allows it", async () => {
@@ -227,7 +235,7 @@ Deno.test("pins that are damaged are not passed over", async () => {
 
 Deno.test("an invite opens a closed server, and is needed once", async () => {
   await using scene = await Scene.open();
-  const server = await scene.serve(["--host", "127.0.0.1", "--invite-only"]);
+  const server = await scene.serve(["--host", "127.0.0.1", "--admission", "invite"]);
   const { invite } = await server.event("listening");
   const uninvited = scene.connect("alice", "bob", ["--json"]);
   await uninvited.exits(1);

@@ -355,6 +355,32 @@ Deno.test("dial() gives up when its deadline has passed", async () => {
   assert(closed);
 });
 
+for (const hosts of [["0.0.0.0", "::"], ["::", "0.0.0.0"]]) {
+  Deno.test(`Listener.open() on ${hosts.join(" and ")} takes IPv4 and IPv6, each as what it is`, async () => {
+    const listener = Listener.open(hosts, 0);
+    const remotes: string[] = [];
+    const both = Promise.withResolvers<void>();
+    const accepting = listener.acceptAll((transport) => {
+      remotes.push(transport.remote.host);
+      transport.close();
+      if (remotes.length === 2) both.resolve();
+    });
+    for (const host of ["127.0.0.1", "::1"]) {
+      (await dial(host, listener.port)).close();
+    }
+    await both.promise;
+    assertEquals(remotes.sort(), ["127.0.0.1", "::1"]);
+    // Another program's port is in use for both, whichever of them it has.
+    for (const hostname of ["0.0.0.0", "::"]) {
+      using other = Deno.listen({ hostname, port: 0 });
+      const error = assertThrows(() => Listener.open(hosts, other.addr.port), CifraError);
+      assertEquals(error.code, "local");
+    }
+    listener.close();
+    await accepting;
+  });
+}
+
 Deno.test("Listener.open() listens on all its hosts on one port, and leaves out a missing one", async () => {
   const both = Listener.open([HOST, "::1"], 0);
   assert(both.endpoints.length >= 1);

@@ -9,11 +9,12 @@ import { FRAME_LIMIT_HANDSHAKE, FRAME_LIMIT_OPEN } from "../../lib/limits.ts";
 import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
-import { encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
+import { decodeServerResponse, encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, type EvilChannel, EvilPeer, test } from "../testkit/adversary.ts";
 import { flipBit, person } from "../testkit/ladder.ts";
 import {
   registrationOf,
+  signed,
   TestClient,
   type TestServer,
   type TestServerOptions,
@@ -244,8 +245,11 @@ async function assertEndsWith(channel: EvilChannel, code: ErrorCode): Promise<vo
   channel.peer.close();
 }
 
-function request(name: string, wanted: string): Bytes {
-  return encodeServerRequest({ type: "register", ...registrationOf(name, wanted) });
+/** A registration by Mallory, signed with her key. */
+async function request(name: string, wanted: string): Promise<Bytes> {
+  const who = await person("modern", "mallory");
+  const wish = await signed(who, registrationOf(name, wanted));
+  return encodeServerRequest({ type: "register", ...wish });
 }
 
 test("a server ends the channel of one who does not register first", async () => {
@@ -260,19 +264,28 @@ test("a server ends the channel of one who does not register first", async () =>
   }
 });
 
-test("a server ends the channel of one whose first record is more than a registration", async () => {
+test("a server refuses the same registration when it comes twice in one record", async () => {
   await withServer(async (server) => {
     const together = await insider(server);
-    const item = { type: ItemType.request, body: request("mallory", "bob") };
+    const item = { type: ItemType.request, body: await request("mallory", "bob") };
     await together.peer.send(await together.sealItems(item, item));
-    await assertEndsWith(together, "bad_state");
-    assertEquals(server.all("registered"), []);
+    const said: string[] = [];
+    while (said.length < 2) {
+      const items = await together.receive();
+      assert(Array.isArray(items), `got ${items}`);
+      const responses = items.filter(({ type }) => type === ItemType.response);
+      said.push(...responses.map(({ body }) => decodeServerResponse(body).type));
+    }
+    assertEquals(said, ["registered", "refused"]);
+    together.peer.close();
+    await server.told("left");
+    assertEquals(server.all("refused").map(({ code }) => code), ["stale_registration"]);
     await assertServes(server);
   });
 });
 
 test("a server ends the channel of one whose registration cannot be read (D1, F9, F10)", async () => {
-  const good = request("mallory", "bob");
+  const good = await request("mallory", "bob");
   const name = (bytes: Bytes) =>
     concat([good.slice(0, 1), new Uint8Array([0, bytes.length]), bytes, good.slice(3 + 7)]);
   const bodies: Readonly<Record<string, Bytes>> = {
@@ -306,7 +319,7 @@ test("a server ends the channel on a second m1 (H5), a bad record, and too long 
   for (const [what, bytes, code] of cases) {
     await withServer(async (server) => {
       const channel = await insider(server);
-      await channel.send(ItemType.request, request("mallory", "bob"));
+      await channel.send(ItemType.request, await request("mallory", "bob"));
       assert(Array.isArray(await channel.receive()));
       await channel.peer.send(bytes);
       await assertEndsWith(channel, code);

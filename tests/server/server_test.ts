@@ -1,5 +1,5 @@
 /** The meeting place over real sockets: who is told what, and when names are free again. */
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import { encodeHex } from "@std/encoding/hex";
 import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
@@ -9,7 +9,7 @@ import { CifraError } from "../../lib/errors.ts";
 import { FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Server } from "../../lib/server/server.ts";
-import { MemoryStore } from "../../lib/store/memory.ts";
+import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { peerAck, type PeerMessage, peerMessage } from "../../lib/wire/peer_messages.ts";
@@ -17,20 +17,27 @@ import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import {
   encodeServerRequest,
   refusalOf,
-  type Registration,
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, EvilPeer, test } from "../testkit/adversary.ts";
 import { person } from "../testkit/ladder.ts";
 import {
+  nextSequence,
   NO_RATE,
+  NO_RULES,
   registrationOf,
+  signed,
+  statementOf,
   TestClient,
   type TestServer,
+  until,
+  type Wish,
   withFolder,
   withServer,
 } from "../testkit/server.ts";
+import { ManualTime } from "./world.ts";
 
+const DAY = 24 * 3_600_000;
 const modern = (name: string) => person("modern", name);
 
 function introductionIn(response: ServerResponse) {
@@ -42,7 +49,7 @@ function introductionIn(response: ServerResponse) {
 async function refusal(
   server: TestServer,
   who: Awaited<ReturnType<typeof person>>,
-  registration: Registration,
+  registration: Wish,
 ): Promise<string> {
   const client = await TestClient.connect(server, who);
   const response = await client.register(registration);
@@ -136,7 +143,12 @@ test("two with different suites are both told, go on waiting, and meet when one 
     });
     await bob.leave();
     await server.told("left");
-    const again = await TestClient.registered(server, await modern("bob"), "bob", "alice");
+    const sequence = nextSequence(), others = [await person("rsa", "bob")];
+    const again = await TestClient.registered(server, await modern("bob"), "bob", "alice", {
+      registrationSequence: sequence,
+      // The key that came first speaks for this one.
+      statement: await statementOf(await modern("bob"), "bob", sequence, others),
+    });
     assertEquals(introductionIn(await alice.next()).peerName, "bob");
     assertEquals(introductionIn(await again.next()).peerName, "alice");
     for (const client of [alice, again]) await client.leave();
@@ -144,7 +156,7 @@ test("two with different suites are both told, go on waiting, and meet when one 
 });
 
 test("a server refuses names, ports and wishes that cannot be, and says why (D2, D6, D9)", async () => {
-  const cases: readonly [string, Registration][] = [
+  const cases: readonly [string, Wish][] = [
     ["bad_name", registrationOf("", "bob")],
     ["bad_name", registrationOf("Alice", "bob")],
     ["bad_name", registrationOf("server", "bob")],
@@ -162,7 +174,7 @@ test("a server refuses names, ports and wishes that cannot be, and says why (D2,
       assertEquals(await refusal(server, await modern("alice"), registration), code);
     }
     assertEquals(
-      server.all("registration-refused").map(({ code }) => code),
+      server.all("refused").map(({ code }) => code),
       cases.map(([code]) => code),
     );
     assertEquals(server.all("registered"), []);
@@ -221,7 +233,7 @@ test("a server takes the newer of two registrations of one identity and tells th
   });
 });
 
-test("leaving frees the name at once, with a goodbye or without", async () => {
+test("leaving ends the wait at once, with a goodbye or without, and keeps the name", async () => {
   for (const how of ["goodbye", "cut"] as const) {
     await withServer(async (server) => {
       const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
@@ -229,8 +241,11 @@ test("leaving frees the name at once, with a goodbye or without", async () => {
       else alice.channel.destroy();
       await server.told("left");
       assertEquals(server.all("left"), [{ event: "left", name: "alice", code: how }]);
-      const other = await TestClient.registered(server, await modern("other"), "alice", "bob");
-      await other.leave();
+      assertEquals([...server.server.people()], []);
+      const other = registrationOf("alice", "bob");
+      assertEquals(await refusal(server, await modern("other"), other), "name_taken");
+      const back = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+      await back.leave();
     });
   }
 });
@@ -263,28 +278,24 @@ test("one who waits and vanishes as its target registers harms nobody (D10)", as
 
 test("a registration whose connection has failed already holds no name and keeps nobody waiting", async () => {
   await withServer(async (server) => {
-    for (const [round, wanted] of ["nobody", "waiter"].entries()) {
-      const waiter = await TestClient.registered(
-        server,
-        await modern("waiter"),
-        "waiter",
-        "alice",
-      );
+    for (const wanted of ["nobody", "waiter"]) {
+      const waiter = await TestClient.registered(server, await modern("waiter"), "waiter", "evil");
       const peer = await EvilPeer.dial(server.port);
       const evil = await peer.climbAll(anyResponder(await modern("evil"), "evil"));
-      const body = encodeServerRequest({ type: "register", ...registrationOf("alice", wanted) });
+      const wish = await signed(await modern("evil"), registrationOf("evil", wanted));
+      const body = encodeServerRequest({ type: "register", ...wish });
       const m7 = await evil.sealItems({ type: ItemType.request, body });
       // In one segment: m7 is good, and what follows it ends the connection while m7 is being opened.
       await peer.send(concat([m7, new Uint8Array(5)]));
       await peer.readToEnd();
       peer.close();
-      await server.told("registered", 3 * round + 2);
-      // Whoever waited for that name is introduced, to one who is gone, or goes on waiting; and is free.
-      if (wanted === "waiter") introductionIn(await waiter.next());
-      await waiter.leave();
-      const next = await TestClient.registered(server, await modern("next"), "alice", "bob");
-      await next.leave();
-      await server.told("left", server.all("left").length);
+      await until(() => [...server.server.people()].every(({ name }) => name !== "evil"));
+      // Whoever waited is introduced to one who is gone, or to the one who comes now.
+      const next = await TestClient.registered(server, await modern("evil"), "evil", "waiter");
+      introductionIn(await waiter.next());
+      for (const client of [waiter, next]) await client.leave();
+      await until(() => server.server.connections === 0);
+      assertEquals([...server.server.people()], []);
     }
   });
 });
@@ -406,10 +417,11 @@ test("start() fails with a hint on a port that is taken, and leaves nothing open
         hosts: ["127.0.0.1"],
         port: server.port,
         folder,
-        store: new MemoryStore(),
+        store: new MemoryServerStore(),
         displayName: "",
         allowClassic: false,
         inviteOnly: false,
+        rules: NO_RULES,
         limits: NO_RATE,
         gateWidth: 1,
         logAddresses: false,
@@ -432,10 +444,11 @@ test("a server keeps its identities and its invite over a restart, and refuses a
         hosts: ["127.0.0.1"],
         port: 0,
         folder,
-        store: new MemoryStore(),
+        store: new MemoryServerStore(),
         displayName: "",
         allowClassic: true,
         inviteOnly: false,
+        rules: NO_RULES,
         limits: NO_RATE,
         gateWidth: 1,
         logAddresses: false,
@@ -474,6 +487,28 @@ test("a server tells what happened without addresses, unless it is asked to", as
       assertEquals(registered?.client.length, 14);
     }, { logAddresses });
   }
+});
+
+test("the tag of an address is another one on the next day, and after a restart", async () => {
+  const tags: string[] = [];
+  for (let run = 0; run < 2; run++) {
+    const time = new ManualTime();
+    await withServer(async (server) => {
+      const come = async () => {
+        const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
+        await alice.leave();
+        await server.told("left", server.all("registered").length);
+        return server.all("registered").at(-1)!.source;
+      };
+      const first = await come();
+      time.advance(DAY - 1);
+      assertEquals(await come(), first);
+      time.advance(2);
+      tags.push(first, await come());
+    }, { environment: { ...systemEnvironment, time } });
+  }
+  assertEquals(new Set(tags).size, 4, tags.join());
+  for (const tag of tags) assertMatch(tag, /^[0-9a-f]{8}$/);
 });
 
 test("a server that traces tells the six steps of the ladder, and no secret", async () => {

@@ -1,10 +1,14 @@
-import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
 import { SUITE_IDS, type SuiteName } from "../../lib/crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
-import { INTRODUCTIONS_PER_HOUR } from "../../lib/limits.ts";
-import { type Applicant, type Outcome, Rendezvous } from "../../lib/services/rendezvous.ts";
-import { MemoryStore } from "../../lib/store/memory.ts";
+import { INTRODUCTIONS_PER_HOUR, OFFERS_LIMIT, WAITS_LIMIT } from "../../lib/limits.ts";
+import {
+  type Applicant,
+  type Held,
+  type Outcome,
+  Rendezvous,
+} from "../../lib/services/rendezvous.ts";
 import {
   Capability,
   type Introduction,
@@ -14,18 +18,30 @@ import {
 const NOW = Date.UTC(2030, 0, 1);
 const HOUR = 3_600_000;
 
+/** Connections are numbers here. */
+type Applying = Applicant<number>;
+type Outcomes = readonly Outcome<number>[];
+
 /** The rendezvous of a server that has room for relayed pairs, unless a test says otherwise. */
 interface Service {
-  register(applicant: Applicant, now: number, mayRelay?: boolean): readonly Outcome[];
-  leave(name: string): void;
+  register(applicant: Applying, now: number, mayRelay?: boolean): Outcomes;
+  leave(holder: number): Held<number> | undefined;
+  under(name: string): readonly Held<number>[];
+  waiting(from: string, wanted: string): Held<number> | undefined;
+  readonly size: number;
 }
 
 let drawn = 0;
-function rendezvous(store = new MemoryStore()): Service {
-  const service = new Rendezvous(store, (length) => new Uint8Array(length).fill(++drawn));
+function rendezvous(): Service {
+  const service = new Rendezvous<number>((length) => new Uint8Array(length).fill(++drawn));
   return {
     register: (who, now, mayRelay = true) => service.register(who, now, mayRelay),
-    leave: (name) => service.leave(name),
+    leave: (holder) => service.leave(holder),
+    under: (name) => service.under(name),
+    waiting: (from, wanted) => service.waiting(from, wanted),
+    get size() {
+      return service.size;
+    },
   };
 }
 
@@ -34,15 +50,27 @@ interface Wish extends Partial<Registration> {
   readonly suite?: SuiteName;
   readonly from?: string;
   readonly port?: number;
+  /** The connection; a new one, unless told otherwise. */
+  readonly holder?: number;
 }
 
+let connections = 0;
+
 /** Somebody who wants to register. The key is the name, unless told otherwise. */
-function applicant(name: string, wanted: string, wish: Wish = {}): Applicant {
-  const { key = name, suite = "modern", from = "203.0.113.5", port = 55_555, ...registration } =
-    wish;
+function applicant(name: string, wanted: string, wish: Wish = {}): Applying {
+  const {
+    key = name,
+    suite = "modern",
+    from = "203.0.113.5",
+    port = 55_555,
+    holder = ++connections,
+    ...registration
+  } = wish;
   const fingerprint = new Uint8Array(32);
   new TextEncoder().encodeInto(key, fingerprint);
+  const signature = new Uint8Array(64).fill(key.length);
   return {
+    holder,
     registration: {
       name,
       wanted,
@@ -51,13 +79,20 @@ function applicant(name: string, wanted: string, wish: Wish = {}): Applicant {
       capabilities: 0,
       registrationSequence: 1n,
       advertised: [],
+      statement: { notAfter: 0n, signature, vouchers: [] },
       ...registration,
     },
-    identity: {
-      identityClass: 2,
+    key: {
+      name,
+      skeleton: name,
+      suite,
+      fingerprint: encodeHex(fingerprint),
       bundle: new TextEncoder().encode(`bundle of ${key}`),
-      signatureKey: new Uint8Array(32),
-      fingerprint,
+      sequence: 77n,
+      notAfter: NOW,
+      signature,
+      created: 0,
+      lastSeen: 0,
     },
     suite: SUITE_IDS[suite],
     observed: { host: from, port },
@@ -69,22 +104,28 @@ function refusalOf(action: () => unknown): ErrorCode {
 }
 
 /** The introductions that an outcome brings, by whom they are for. */
-function introductions(outcomes: readonly Outcome[]): Record<string, Introduction> {
+function introductions(outcomes: Outcomes): Record<string, Introduction> {
   const outcome = outcomes.find(({ type }) => type === "introduced");
   assert(outcome?.type === "introduced", JSON.stringify(outcomes.map(({ type }) => type)));
-  return Object.fromEntries(outcome.pair.map(({ to, introduction }) => [to, introduction]));
+  return Object.fromEntries(outcome.pair.map(({ to, introduction }) => [to.name, introduction]));
 }
 
-function types(outcomes: readonly Outcome[]): readonly string[] {
+function types(outcomes: Outcomes): readonly string[] {
   return outcomes.map(({ type }) => type);
+}
+
+/** That one waits, and nothing else has come of it. */
+function assertWaits(outcomes: Outcomes, name: string, wanted: string): void {
+  const [outcome] = outcomes;
+  assertEquals(types(outcomes), ["waiting"]);
+  assert(outcome?.type === "waiting");
+  assertEquals([outcome.held.name, outcome.held.wanted], [name, wanted]);
 }
 
 Deno.test("register() introduces two who ask for each other, in either order of arrival", () => {
   for (const [first, second] of [["alice", "bob"], ["bob", "alice"]] as const) {
     const service = rendezvous();
-    assertEquals(service.register(applicant(first, second), NOW), [
-      { type: "waiting", name: first, wanted: second },
-    ]);
+    assertWaits(service.register(applicant(first, second), NOW), first, second);
     const outcomes = service.register(applicant(second, first), NOW);
     assertEquals(types(outcomes), ["waiting", "introduced"]);
     const { alice, bob } = introductions(outcomes);
@@ -92,6 +133,11 @@ Deno.test("register() introduces two who ask for each other, in either order of 
     assertEquals(bob?.peerName, "alice");
     assertEquals(alice?.bundle, new TextEncoder().encode("bundle of bob"));
     assertEquals(bob?.bundle, new TextEncoder().encode("bundle of alice"));
+    // With the peer's own word for it.
+    const signature = (name: string) => new Uint8Array(64).fill(name.length);
+    const statement = { sequence: 77n, notAfter: BigInt(NOW), signature: signature("bob") };
+    assertEquals(alice?.statement, statement);
+    assertEquals(bob?.statement, { ...statement, signature: signature("alice") });
     assertEquals(alice?.rendezvousId, bob?.rendezvousId);
     assertEquals(alice?.rendezvousKey, bob?.rendezvousKey);
     assertEquals(alice?.generation, bob?.generation);
@@ -123,13 +169,14 @@ Deno.test("register() draws a new id and key for every introduction", () => {
 
 Deno.test("register() introduces nobody whose wish is not returned (A11, A12)", () => {
   const service = rendezvous();
-  const waiting = (name: string, wanted: string): readonly Outcome[] => [
-    { type: "waiting", name, wanted },
-  ];
-  assertEquals(service.register(applicant("alice", "bob"), NOW), waiting("alice", "bob"));
-  assertEquals(service.register(applicant("bob", "carol"), NOW), waiting("bob", "carol"));
-  assertEquals(service.register(applicant("mallory", "bob"), NOW), waiting("mallory", "bob"));
-  assertEquals(service.register(applicant("dave", "alice"), NOW), waiting("dave", "alice"));
+  for (
+    const [name, wanted] of [["alice", "bob"], ["bob", "carol"], ["mallory", "bob"], [
+      "dave",
+      "alice",
+    ]] as const
+  ) {
+    assertWaits(service.register(applicant(name, wanted), NOW), name, wanted);
+  }
 });
 
 Deno.test("register() answers alike whether the wanted name is known or not (D17)", () => {
@@ -140,16 +187,16 @@ Deno.test("register() answers alike whether the wanted name is known or not (D17
   assertEquals(types(known), types(unknown));
 });
 
-Deno.test("register() frees both names of an introduction at once", () => {
+Deno.test("register() lets go of both who were introduced, and of nothing else they hold", () => {
   const service = rendezvous();
-  service.register(applicant("alice", "bob"), NOW);
-  service.register(applicant("bob", "alice"), NOW);
-  const others = [
-    applicant("alice", "bob", { key: "another alice" }),
-    applicant("bob", "alice", { key: "another bob" }),
-  ];
-  assertEquals(types(service.register(others[0]!, NOW)), ["waiting"]);
-  assertEquals(types(service.register(others[1]!, NOW)), ["waiting", "introduced"]);
+  service.register(applicant("alice", "carol"), NOW);
+  service.register(applicant("alice", "bob", { registrationSequence: 2n }), NOW);
+  introductions(service.register(applicant("bob", "alice"), NOW));
+  assertEquals(service.under("alice").map(({ wanted }) => wanted), ["carol"]);
+  assertEquals(service.under("bob"), []);
+  assertEquals(service.size, 1);
+  // The numbers of what is over do not matter any more.
+  assertWaits(service.register(applicant("bob", "alice"), NOW), "bob", "alice");
 });
 
 Deno.test("register() takes `server` as the wanted name and introduces nobody for it", () => {
@@ -158,37 +205,17 @@ Deno.test("register() takes `server` as the wanted name and introduces nobody fo
   assertEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting"]);
 });
 
-Deno.test("register() refuses names that nobody can have, on either side (D1, D2)", () => {
+Deno.test("register() refuses to wait for names that nobody can have (D1, D2)", () => {
   const bad = ["", "a".repeat(33), "Alice", "a\0", "../a", "\x1b[2J", "\u202e", "admin", "root"];
   for (const name of bad) {
     const service = rendezvous();
-    assertEquals(refusalOf(() => service.register(applicant(name, "bob"), NOW)), "bad_name");
     assertEquals(refusalOf(() => service.register(applicant("bob", name), NOW)), "bad_name");
   }
-  const service = rendezvous();
-  assertEquals(refusalOf(() => service.register(applicant("server", "bob"), NOW)), "bad_name");
 });
 
 Deno.test("register() refuses to wait for oneself (D9)", () => {
   const service = rendezvous();
   assertEquals(refusalOf(() => service.register(applicant("alice", "alice"), NOW)), "bad_name");
-});
-
-Deno.test("register() refuses a name that another identity holds, and changes nothing (D3)", () => {
-  const service = rendezvous();
-  service.register(applicant("alice", "bob"), NOW);
-  const thief = applicant("alice", "bob", { key: "mallory", registrationSequence: 99n });
-  assertEquals(refusalOf(() => service.register(thief, NOW)), "name_taken");
-  assertEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting", "introduced"]);
-});
-
-Deno.test("register() refuses a second name for one identity until the first is free (D4)", () => {
-  const service = rendezvous();
-  service.register(applicant("alice", "bob", { key: "one key" }), NOW);
-  const second = applicant("alicia", "bob", { key: "one key", registrationSequence: 2n });
-  assertEquals(refusalOf(() => service.register(second, NOW)), "name_taken");
-  service.leave("alice");
-  assertEquals(types(service.register(second, NOW)), ["waiting"]);
 });
 
 Deno.test("register() takes only a higher sequence number for a name it holds (D5)", () => {
@@ -206,21 +233,111 @@ Deno.test("register() takes only a higher sequence number for a name it holds (D
   assertEquals(types(again(2n ** 53n + 2n)), ["replaced", "waiting"]);
   assertEquals(types(again(2n ** 64n - 1n)), ["replaced", "waiting"]);
   assertEquals(refusalOf(() => again(2n ** 64n - 1n)), "stale_registration");
-  service.leave("alice");
+  service.leave(connections - 1);
   assertEquals(types(again(1n)), ["waiting"]);
 });
 
-Deno.test("register() goes on with the newer registration of an identity (D11)", () => {
+Deno.test("register() counts the numbers of an identity over all it waits for", () => {
   const service = rendezvous();
-  service.register(applicant("alice", "bob", { receivePort: 5001 }), NOW);
+  const alice = (wanted: string, registrationSequence: bigint, suite: SuiteName = "modern") =>
+    service.register(applicant("alice", wanted, { registrationSequence, suite }), NOW);
+  alice("bob", 5n);
+  assertEquals(refusalOf(() => alice("carol", 5n)), "stale_registration");
+  assertWaits(alice("carol", 6n), "alice", "carol");
+  // Another key counts by itself.
+  assertWaits(alice("dave", 1n, "rsa"), "alice", "dave");
+  assertEquals(service.under("alice").map(({ wanted }) => wanted), ["bob", "carol", "dave"]);
+});
+
+Deno.test("register() goes on with the newer of two connections for one person (D11)", () => {
+  const service = rendezvous();
+  const older = applicant("alice", "bob", { receivePort: 5001 });
+  service.register(older, NOW);
   const newer = { registrationSequence: 2n, receivePort: 5005 };
-  assertEquals(service.register(applicant("alice", "carol", newer), NOW), [
-    { type: "replaced", name: "alice" },
-    { type: "waiting", name: "alice", wanted: "carol" },
-  ]);
-  assertEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting"]);
-  const { carol } = introductions(service.register(applicant("carol", "alice"), NOW));
-  assertEquals(carol?.receivePort, 5005);
+  const outcomes = service.register(applicant("alice", "bob", newer), NOW);
+  assertEquals(types(outcomes), ["replaced", "waiting"]);
+  assert(outcomes[0]?.type === "replaced");
+  assertEquals(outcomes[0].held.holder, older.holder);
+  // The older one's leaving takes nothing from the newer one.
+  assertEquals(service.leave(older.holder), undefined);
+  const { bob } = introductions(service.register(applicant("bob", "alice"), NOW));
+  assertEquals(bob?.receivePort, 5005);
+});
+
+Deno.test("register() on the same connection takes the place of what it held", () => {
+  const service = rendezvous();
+  const holder = ++connections;
+  service.register(applicant("alice", "bob", { holder }), NOW);
+  const again = applicant("alice", "carol", { holder, registrationSequence: 2n });
+  assertWaits(service.register(again, NOW), "alice", "carol");
+  assertWaits(service.register(applicant("bob", "alice"), NOW), "bob", "alice");
+  assertEquals(service.leave(holder)?.wanted, "carol");
+});
+
+Deno.test("register() lets one wait for sixteen people, and be in the lobby beside", () => {
+  const service = rendezvous();
+  let registrationSequence = 0n;
+  const wait = (wanted: string, wish: Wish = {}) => {
+    registrationSequence++;
+    return service.register(applicant("alice", wanted, { registrationSequence, ...wish }), NOW);
+  };
+  const lobby = { capabilities: Capability.lobby };
+  wait("", lobby);
+  for (let n = 0; n < WAITS_LIMIT; n++) assertWaits(wait(`peer${n}`), "alice", `peer${n}`);
+  assertEquals(refusalOf(() => wait("one-more")), "limit");
+  // What is there already may be replaced, and who moves on does not count twice.
+  assertEquals(types(wait("peer3")), ["replaced", "waiting"]);
+  const { holder } = service.waiting("alice", "peer4")!;
+  assertWaits(wait("one-more", { holder }), "alice", "one-more");
+  assertEquals(types(wait("", lobby)), ["replaced", "waiting"]);
+  assertEquals(service.under("alice").length, WAITS_LIMIT + 1);
+  assertEquals(WAITS_LIMIT, 16);
+});
+
+Deno.test("register() tells who is in the lobby who asks for them, whichever came first", () => {
+  const lobby = { capabilities: Capability.lobby };
+  const offered = (outcomes: Outcomes) =>
+    outcomes.flatMap((each) =>
+      each.type === "offer" ? [`${each.from.name} to ${each.to.name}`] : []
+    );
+  const service = rendezvous();
+  service.register(applicant("alice", "bob"), NOW);
+  service.register(applicant("carol", "bob"), NOW);
+  service.register(applicant("dave", "carol"), NOW);
+  const outcomes = service.register(applicant("bob", "", lobby), NOW);
+  assertEquals(types(outcomes), ["waiting", "offer", "offer"]);
+  assertEquals(offered(outcomes), ["alice to bob", "carol to bob"]);
+  const late = service.register(applicant("erin", "bob"), NOW);
+  assertEquals(offered(late), ["erin to bob"]);
+  // Bob's own conversations are no offers, and whoever he asks for is introduced.
+  const mutual = service.register(applicant("bob", "alice", { registrationSequence: 2n }), NOW);
+  assertEquals(types(mutual), ["waiting", "introduced"]);
+  assertEquals(service.under("bob").map(({ wanted }) => wanted), [""]);
+  // Only with the capability is an empty name the lobby.
+  assertEquals(refusalOf(() => service.register(applicant("frank", ""), NOW)), "bad_name");
+});
+
+Deno.test("register() offers no more than 64 who ask, the last of them", () => {
+  const service = rendezvous();
+  for (let n = 0; n < OFFERS_LIMIT + 5; n++) service.register(applicant(`w${n}`, "bob"), NOW);
+  const lobby = applicant("bob", "", { capabilities: Capability.lobby });
+  const offers = service.register(lobby, NOW).filter(({ type }) => type === "offer");
+  assertEquals(offers.length, OFFERS_LIMIT);
+  const names = offers.map((offer) => offer.type === "offer" && offer.from.name);
+  assertEquals([names[0], names.at(-1)], ["w5", `w${OFFERS_LIMIT + 4}`]);
+});
+
+Deno.test("the lobby costs no introductions", () => {
+  const service = rendezvous();
+  for (let n = 0n; n < INTRODUCTIONS_PER_HOUR; n++) {
+    const wish = { registrationSequence: n };
+    service.register(applicant("alice", "bob", wish), NOW);
+    introductions(service.register(applicant("bob", "alice", wish), NOW));
+  }
+  const wish = { registrationSequence: 100n };
+  assertEquals(refusalOf(() => service.register(applicant("alice", "bob", wish), NOW)), "limit");
+  const lobby = { ...wish, capabilities: Capability.lobby };
+  assertWaits(service.register(applicant("alice", "", lobby), NOW), "alice", "");
 });
 
 Deno.test("register() tells both of a suite mismatch, and both go on waiting", () => {
@@ -237,12 +354,9 @@ Deno.test("register() tells both of a suite mismatch, and both go on waiting", (
     assertEquals(types(outcomes), ["waiting", "suite-mismatch"]);
     const mismatch = outcomes[1]!;
     assert(mismatch.type === "suite-mismatch");
-    const told = Object.fromEntries(mismatch.pair.map(({ to, ...news }) => [to, news]));
-    const [a, b] = [SUITE_IDS[alices], SUITE_IDS[bobs]];
-    assertEquals(told, {
-      alice: { peerName: "bob", yourSuite: a, peerSuite: b },
-      bob: { peerName: "alice", yourSuite: b, peerSuite: a },
-    });
+    const told = Object.fromEntries(mismatch.pair.map(({ name, suite }) => [name, suite]));
+    assertEquals(told, { alice: SUITE_IDS[alices], bob: SUITE_IDS[bobs] });
+    assertEquals([...service.under("alice"), ...service.under("bob")].length, 2);
     // One of them comes back with the other's suite.
     const changed = applicant("bob", "alice", { suite: alices, registrationSequence: 2n });
     assertEquals(types(service.register(changed, NOW)), ["replaced", "waiting", "introduced"]);
@@ -269,23 +383,24 @@ Deno.test("register() refuses ports that nobody may be sent to (D6)", () => {
   }
 });
 
-Deno.test("register() forgets nothing and nobody when it refuses", () => {
-  const store = new MemoryStore();
-  const service = rendezvous(store);
-  service.register(applicant("alice", "bob"), NOW);
-  const before = store.findByName("alice");
+Deno.test("register() changes nothing when it refuses", () => {
+  const service = rendezvous();
+  const { holder } = applicant("alice", "bob");
+  service.register(applicant("alice", "bob", { holder }), NOW);
+  const before = service.under("alice");
+  const newer = { registrationSequence: 9n };
   for (
     const wrong of [
-      applicant("alice", "bob", { registrationSequence: 1n }),
-      applicant("alice", "bob", { key: "mallory", registrationSequence: 9n }),
-      applicant("alice", "bob", { registrationSequence: 9n, receivePort: 1 }),
-      applicant("alice", "alice", { registrationSequence: 9n }),
-      applicant("alice", "root", { registrationSequence: 9n }),
-      applicant("alicia", "bob", { key: "alice", registrationSequence: 9n }),
+      applicant("alice", "bob", { registrationSequence: 1n, holder }),
+      applicant("alice", "bob", { ...newer, receivePort: 1 }),
+      applicant("alice", "bob", { ...newer, receivePort: 1, holder }),
+      applicant("alice", "alice", newer),
+      applicant("alice", "root", { ...newer, holder }),
     ]
   ) {
     refusalOf(() => service.register(wrong, NOW));
-    assertEquals(store.findByName("alice"), before);
+    assertEquals(service.under("alice"), before);
+    assertEquals(service.size, 1);
   }
 });
 
@@ -423,8 +538,7 @@ Deno.test("the one who waits has no more introductions than the one who comes", 
 });
 
 Deno.test("a registration refused for its number leaves an older one of the same identity in place", () => {
-  const store = new MemoryStore();
-  const service = rendezvous(store);
+  const service = rendezvous();
   const late = NOW + HOUR;
   const alice = (registrationSequence: bigint, now: number) =>
     service.register(applicant("alice", "bob", { registrationSequence }), now);
@@ -436,10 +550,10 @@ Deno.test("a registration refused for its number leaves an older one of the same
   service.register(applicant("bob", "alice", { key: "100" }), NOW);
   assertEquals(refusalOf(() => alice(101n, NOW)), "limit");
   alice(102n, late);
-  const held = store.findByName("alice");
+  const held = service.under("alice");
   // The clock goes back, and thirty introductions are lately again.
   assertEquals(refusalOf(() => alice(103n, NOW)), "limit");
-  assertEquals(store.findByName("alice"), held);
+  assertEquals(service.under("alice"), held);
 });
 
 Deno.test("the relay is offered when both can be relayed and the server has room", () => {
@@ -550,23 +664,42 @@ Deno.test("the generation grows with every introduction, also over a restart wit
   assert(first < 2 ** 32);
 });
 
-Deno.test("leave() frees the name, and leaving again or by a stranger's name is nothing", () => {
+Deno.test("leave() gives back what was held, and leaving again or as a stranger is nothing", () => {
   const service = rendezvous();
-  service.register(applicant("alice", "bob"), NOW);
-  service.leave("alice");
-  service.leave("alice");
-  service.leave("nobody");
-  const other = applicant("alice", "bob", { key: "another" });
-  assertEquals(types(service.register(other, NOW)), ["waiting"]);
-  assertNotEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting"]);
+  const alice = applicant("alice", "bob");
+  service.register(alice, NOW);
+  const left = service.leave(alice.holder);
+  assertEquals([left?.name, left?.wanted], ["alice", "bob"]);
+  assertEquals(service.leave(alice.holder), undefined);
+  assertEquals(service.leave(-1), undefined);
+  assertEquals(service.under("alice"), []);
+  assertWaits(service.register(applicant("bob", "alice"), NOW), "bob", "alice");
+});
+
+Deno.test("names that objects have already are names like any other (D12)", () => {
+  const service = rendezvous();
+  for (const name of ["constructor", "__proto__", "tostring", "hasownproperty"]) {
+    if (name === "__proto__") {
+      assertEquals(refusalOf(() => service.register(applicant("alice", name), NOW)), "bad_name");
+      continue;
+    }
+    assertEquals(service.under(name), []);
+    assertWaits(service.register(applicant(name, "alice"), NOW), name, "alice");
+  }
 });
 
 Deno.test("10,000 who wait for absent names are held and found again (D8)", () => {
-  const store = new MemoryStore();
-  const service = rendezvous(store);
-  for (let n = 0; n < 10_000; n++) service.register(applicant(`w${n}`, `absent${n}`), NOW);
-  assertEquals(store.findByName("w9999")?.wanted, "absent9999");
+  const service = rendezvous();
+  const holders: number[] = [];
+  for (let n = 0; n < 10_000; n++) {
+    const waiter = applicant(`w${n}`, `absent${n}`);
+    service.register(waiter, NOW);
+    holders.push(waiter.holder);
+  }
+  assertEquals(service.under("w9999")[0]?.wanted, "absent9999");
   introductions(service.register(applicant("absent5000", "w5000"), NOW));
-  for (let n = 0; n < 10_000; n++) service.leave(`w${n}`);
-  assertEquals(store.findByName("w1"), undefined);
+  assertEquals(service.size, 9_999);
+  for (const holder of holders) service.leave(holder);
+  assertEquals(service.size, 0);
+  assertEquals(service.under("w1"), []);
 });

@@ -2,6 +2,7 @@
 import type { Bytes } from "../../lib/bytes.ts";
 import { Conversation, type RelayChoice, type Status } from "../../lib/client/conversation.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
+import { type Registrar, stateOwnership } from "../../lib/client/ownership.ts";
 import { type Delivery, PeerLink } from "../../lib/client/peer_link.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
@@ -11,8 +12,8 @@ import { STRANGERS_TOTAL } from "../../lib/limits.ts";
 import type { Environment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/net/ticker.ts";
 import { Server } from "../../lib/server/server.ts";
-import { MemoryStore } from "../../lib/store/memory.ts";
 import { MemoryMessages, type MessagesSnapshot } from "../../lib/store/memory_messages.ts";
+import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { simulatedSuite } from "./crypto.ts";
 import type { Internet } from "./network.ts";
@@ -36,11 +37,13 @@ function environmentOf({ world, internet }: Scenery, process: Process, host: str
   };
 }
 
-/** The meeting place. What it knows dies with its process. */
+/** The meeting place. Whose a name is outlives its process; the rest dies with it. */
 export class ServerHost {
   readonly host: string;
   readonly #scenery: Scenery;
   readonly #identity: Identity;
+  /** What is on its disk. */
+  readonly #store = new MemoryServerStore();
   process: Process | undefined;
 
   constructor(scenery: Scenery, host: string, identity: Identity) {
@@ -68,9 +71,10 @@ export class ServerHost {
       environment: environmentOf(this.#scenery, process, this.host),
       hosts: [this.host],
       port: SERVER_PORT,
-      store: new MemoryStore(),
+      store: this.#store,
       displayName: "simulated",
       inviteOnly: false,
+      rules: { accountsOnly: false, newNamesPerDay: 0 },
       limits: {
         connections: 100,
         strangers: STRANGERS_TOTAL,
@@ -209,7 +213,7 @@ export class Person {
           sendPort,
           pinned: this.#serverIdentity,
         }),
-      registrationSequence: () => Promise.resolve(++this.#registration),
+      register: this.#registrar(process),
       checkPeer: (peer) => {
         const known = timingSafeEqual(peer.fingerprint, this.peer.options.identity.fingerprint);
         if (!known) throw new Error(`${name} was introduced to a stranger`);
@@ -231,6 +235,22 @@ export class Person {
       world.trace(`${name} gives up: ${error.code} ${error.message}`);
       process.kill();
     }
+  }
+
+  /** Registrations of one run of the program: one after the other, numbered over all runs. */
+  #registrar({ time }: Process): Registrar {
+    const { name, identity } = this.options;
+    let last: Promise<unknown> = Promise.resolve();
+    return (job) => {
+      const registered = last.then(async () => {
+        const registrationSequence = ++this.#registration;
+        const ours = { identity, others: [] };
+        const statement = await stateOwnership(name, ours, registrationSequence, time.date());
+        return await job({ registrationSequence, statement });
+      });
+      last = registered.catch(() => {});
+      return registered;
+    };
   }
 
   /** Types a line, if the program runs. */

@@ -459,6 +459,35 @@ conforms("takes any time a stranger may claim", async (disk) => {
   for (const time of kept) new Date(time).toISOString();
 });
 
+conforms(
+  "counts the texts that were not shown, and names those of each conversation",
+  async (disk) => {
+    const store = await disk.open();
+    assertEquals([store.unread(BOB), store.peers("modern")], [0, []]);
+    const [first, second] = [systemRandom(16), systemRandom(16)];
+    await store.receive(BOB, first, numbered(1, text("a"), end(), text("b")));
+    await store.receive(BOB, second, numbered(1, text("c")));
+    await store.receive(BOB_RSA, first, numbered(1, text("in another suite")));
+    await store.append(CAROL, [text("ours")]);
+    assertEquals([store.unread(BOB), store.unread(BOB_RSA), store.unread(CAROL)], [3, 1, 0]);
+    // What comes again is not new.
+    await store.receive(BOB, first, numbered(1, text("a"), end(), text("b")));
+    assertEquals(store.unread(BOB), 3);
+    store.shown(BOB, first, 2n);
+    assertEquals(store.unread(BOB), 2);
+    assertEquals(store.peers("modern").toSorted(), ["bob", "carol"]);
+    assertEquals(store.peers("rsa"), ["bob"]);
+    await store.close();
+    const again = await disk.open();
+    assertEquals([again.unread(BOB), again.unread(BOB_RSA)], [2, 1]);
+    again.shown(BOB, first, 3n);
+    again.shown(BOB, second, 1n);
+    assertEquals(again.unread(BOB), 0);
+    await again.append(BOB, [text("and that is written down")]);
+    assertEquals(again.unread(BOB), 0);
+  },
+);
+
 conforms("lists what waits to be shown, oldest first, a page at a time", async (disk) => {
   const store = await disk.open();
   const [first, second] = [systemRandom(16), systemRandom(16)];

@@ -23,6 +23,7 @@ import type { Introduction } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder } from "./adversary.ts";
 import { envelopeKeys, type Person, person } from "./ladder.ts";
 import { openLink, until } from "./links.ts";
+import { NOBODYS_WORD } from "./server.ts";
 import { TestNetwork } from "./test_network.ts";
 
 const LOCALHOST = "127.0.0.1";
@@ -192,6 +193,7 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
       rendezvousKey,
       generation: GENERATION,
       bundle: who[other].identity.bundle,
+      statement: NOBODYS_WORD,
       receivePort: places[other].listener.port,
       sendPort: places[other].sendPort,
       addresses: [LOCALHOST],

@@ -217,7 +217,7 @@ async function pump(
 }
 
 /** The commands of cifra, each with a task of its own. */
-export type Task = "serve" | "connect" | "history";
+export type Task = "serve" | "connect" | "users" | "history" | "keys";
 
 /** The flags of a task in deno.json, but for the folders, which the test chooses. */
 function taskFlags(task: Task): string[] {
@@ -259,7 +259,7 @@ export interface CastOptions {
   /** State folder, below the scene's; the default is the name of the program. */
   readonly state?: string;
   /** Starts the program; what `cifraCommand` gives is the default. */
-  readonly start?: (task: "serve" | "connect", folder: string) => string[];
+  readonly start?: (task: Task, folder: string) => string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly onStdout?: ProgramOptions["onStdout"];
 }
@@ -300,6 +300,18 @@ export class Scene {
     return server;
   }
 
+  /** Runs one command of the operator of the server that was started last, as `serve console` does. */
+  async operate(command: string): Promise<void> {
+    const start: CastOptions["start"] = (
+      task,
+      folder,
+    ) => [...sourceCommand(task, folder), "console"];
+    const operator = this.start("serve", "operator", [], { state: "server", start });
+    await operator.write(`${command}\n`);
+    await operator.endInput();
+    await operator.exits(0);
+  }
+
   /** Starts `name`, who wants `to`. */
   connect(
     name: string,
@@ -313,9 +325,9 @@ export class Scene {
     return this.start("connect", name, ["--name", name, "--to", to, ...server, ...args], options);
   }
 
-  /** Starts either half with exactly these arguments, and a state folder. */
+  /** Starts a command with exactly these arguments, and a state folder. */
   start(
-    task: "serve" | "connect",
+    task: Task,
     name: string,
     args: readonly string[],
     options: CastOptions = {},

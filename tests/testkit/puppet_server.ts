@@ -18,6 +18,7 @@ import {
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder } from "./adversary.ts";
 import { envelopeKeys, type Person, person } from "./ladder.ts";
+import { NOBODYS_WORD } from "./server.ts";
 
 /** What `registered` says when nobody asks. */
 export const REGISTERED: ServerResponse = {
@@ -35,6 +36,7 @@ export function introductionOf(generation: number, bob: PublicIdentity, relay = 
     rendezvousKey: systemRandom(32),
     generation,
     bundle: bob.bundle,
+    statement: NOBODYS_WORD,
     receivePort: 4000,
     sendPort: 4001,
     addresses: ["127.0.0.1"],

@@ -1,15 +1,18 @@
 /** A real server on this machine, inside the test's own process, and honest clients for it. */
 import { assertEquals } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
+import { stateOwnership } from "../../lib/client/ownership.ts";
+import type { Identity } from "../../lib/crypto/identity.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { dial } from "../../lib/net/tcp.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
+import type { DirectoryRules } from "../../lib/services/directory.ts";
 import { Server, type ServerOptions } from "../../lib/server/server.ts";
 import { Channel } from "../../lib/session/channel.ts";
 import { climb } from "../../lib/session/climb.ts";
 import { Connection } from "../../lib/session/connection.ts";
-import { MemoryStore } from "../../lib/store/memory.ts";
+import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
@@ -17,7 +20,9 @@ import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import {
   decodeServerResponse,
   encodeServerRequest,
+  type Ownership,
   type Registration,
+  type ServerRequest,
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, cryptoIdle } from "./adversary.ts";
@@ -34,6 +39,15 @@ export async function withFolder<T>(job: (path: string) => Promise<T>): Promise<
     return await job(path);
   } finally {
     await Deno.remove(path, { recursive: true });
+  }
+}
+
+/** Resolves when `holds`; throws when that takes too long. For what no event tells. */
+export async function until(holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`Not in time: ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
 
@@ -99,10 +113,11 @@ export async function withServer(
       hosts: ["127.0.0.1"],
       port: 0,
       folder: await PrivateFolder.open(path),
-      store: new MemoryStore(),
+      store: new MemoryServerStore(),
       displayName: "test server",
       allowClassic: true,
       inviteOnly: false,
+      rules: NO_RULES,
       limits: NO_RATE,
       gateWidth: 4,
       logAddresses: false,
@@ -134,34 +149,72 @@ export const NO_RATE = {
   relayRate: 0,
 };
 
+/** Anybody may take names, as many as they like. */
+export const NO_RULES: DirectoryRules = { accountsOnly: false, newNamesPerDay: 0 };
+
+/** A registration before its owner has signed it; one that has a statement keeps it. */
+export type Wish = Omit<Registration, "statement"> & { readonly statement?: Ownership };
+
+/** Statements are signed at this time, whatever a test's clock shows: they hold in 2030 as they do now. */
+const SIGNED_AT = Date.UTC(2090, 0, 1);
+
 let lastSequence = 0n;
+
+/** A number for a registration, higher than those before. */
+export function nextSequence(): bigint {
+  return ++lastSequence;
+}
 
 /** A registration that a server takes; each has a higher sequence number than those before. */
 export function registrationOf(
   name: string,
   wanted: string,
-  changes: Partial<Registration> = {},
-): Registration {
-  lastSequence++;
+  changes: Partial<Wish> = {},
+): Wish {
   return {
     name,
     wanted,
     receivePort: 40_000,
     sendPort: 40_001,
     capabilities: 0,
-    registrationSequence: lastSequence,
+    registrationSequence: nextSequence(),
     advertised: [],
     ...changes,
   };
 }
 
+/** The owner's word that a name is theirs; `others` vouch for it. */
+export function statementOf(
+  { identity }: { readonly identity: Identity },
+  name: string,
+  sequence: bigint,
+  others: readonly { readonly identity: Identity }[] = [],
+): Promise<Ownership> {
+  const ours = { identity, others: others.map(({ identity }) => identity) };
+  return stateOwnership(name, ours, sequence, SIGNED_AT);
+}
+
+/** For introductions that nobody checks. */
+export const NOBODYS_WORD = { sequence: 1n, notAfter: 0n, signature: new Uint8Array(64) };
+
+/** A registration with the statement of its owner. */
+export async function signed(
+  who: { readonly identity: Identity },
+  wish: Wish,
+): Promise<Registration> {
+  const { name, registrationSequence, statement } = wish;
+  return { ...wish, statement: statement ?? await statementOf(who, name, registrationSequence) };
+}
+
 /** A client that keeps to the protocol. */
 export class TestClient {
   readonly channel: Channel;
+  readonly #who: Person;
   readonly #items: Item[] = [];
 
-  private constructor(channel: Channel) {
+  private constructor(channel: Channel, who: Person) {
     this.channel = channel;
+    this.#who = who;
   }
 
   /** Connects and climbs; throws what ended the ladder. */
@@ -176,7 +229,8 @@ export class TestClient {
       const config = anyResponder(who, "client");
       const start = await startInitiator(invite ? { ...config, mode: 3, psk: invite } : config);
       const established = await climb(connection, start);
-      return new TestClient(await Channel.open(connection, established, () => performance.now()));
+      const channel = await Channel.open(connection, established, () => performance.now());
+      return new TestClient(channel, who);
     } catch (error) {
       connection.close();
       throw error;
@@ -189,7 +243,7 @@ export class TestClient {
     who: Person,
     name: string,
     wanted: string,
-    changes: Partial<Registration> = {},
+    changes: Partial<Wish> = {},
   ): Promise<TestClient> {
     const client = await TestClient.connect(server, who);
     const response = await client.register(registrationOf(name, wanted, changes));
@@ -197,12 +251,19 @@ export class TestClient {
     return client;
   }
 
-  /** m7, and what the server answers. */
-  async register(registration: Registration): Promise<ServerResponse> {
-    this.channel.send(
-      ItemType.request,
-      encodeServerRequest({ type: "register", ...registration }),
-    );
+  /** m7 with the owner's statement, and what the server answers. */
+  async register(wish: Wish): Promise<ServerResponse> {
+    return await this.ask({ type: "register", ...await signed(this.#who, wish) });
+  }
+
+  /** Asks the server for something. */
+  send(request: ServerRequest): void {
+    this.channel.send(ItemType.request, encodeServerRequest(request));
+  }
+
+  /** A request, and what the server says next. */
+  async ask(request: ServerRequest): Promise<ServerResponse> {
+    this.send(request);
     return await this.next();
   }
 

@@ -10,8 +10,8 @@ import { type Environment, systemEnvironment, type Time } from "../../lib/net/en
 import { Ticker } from "../../lib/net/ticker.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
 import { Server } from "../../lib/server/server.ts";
-import { MemoryStore } from "../../lib/store/memory.ts";
 import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import type { CloseCode } from "../../lib/wire/records.ts";
@@ -19,7 +19,7 @@ import { ManualTime } from "../server/world.ts";
 import { envelopeKeys, person } from "./ladder.ts";
 import { Ear } from "./links.ts";
 import { turn } from "./pipe.ts";
-import { NO_RATE, TestServer } from "./server.ts";
+import { nextSequence, NO_RATE, NO_RULES, statementOf, TestServer } from "./server.ts";
 import { TestNetwork } from "./test_network.ts";
 
 const LOCALHOST = "127.0.0.1";
@@ -122,9 +122,10 @@ export class ServerHouse {
       environment: systemEnvironment,
       hosts: [LOCALHOST],
       port: this.#port,
-      store: new MemoryStore(),
+      store: new MemoryServerStore(),
       displayName: "test server",
       inviteOnly: false,
+      rules: NO_RULES,
       limits: NO_RATE,
       gateWidth: 4,
       logAddresses: false,
@@ -148,6 +149,8 @@ export interface TalkerOptions {
   readonly time: FlowingTime;
   readonly relay?: RelayChoice;
   readonly suite?: SuiteName;
+  /** They have another key, for this suite, by which their name is known. */
+  readonly knownBy?: SuiteName;
   readonly kind?: LogKind;
   /** What another run of the same program has kept. */
   readonly store?: MessageStore;
@@ -155,8 +158,6 @@ export interface TalkerOptions {
   readonly checkPeer?: (peer: PublicIdentity) => Promise<() => Promise<void>>;
   readonly beforeServer?: () => Promise<void>;
 }
-
-let registrations = 0n;
 
 /** Somebody's program, from its start to its end. */
 export class Talker {
@@ -197,6 +198,7 @@ export class Talker {
   ): Promise<Talker> {
     const { time, relay = "allowed", suite: suiteName = "modern", beforeServer } = options;
     const { suite, identity } = await person(suiteName, name);
+    const others = options.knownBy ? [await person(options.knownBy, name)] : [];
     const envelopeKey = envelopeKeys(suite, name);
     const link = await PeerLink.open({
       store: options.store ?? new MemoryMessages(),
@@ -230,7 +232,11 @@ export class Talker {
             sendPort,
           });
         },
-        registrationSequence: () => Promise.resolve(++registrations),
+        register: async (job) => {
+          const registrationSequence = nextSequence();
+          const statement = await statementOf({ identity }, name, registrationSequence, others);
+          return await job({ registrationSequence, statement });
+        },
         checkPeer: options.checkPeer ?? (() => Promise.resolve(() => Promise.resolve())),
         receivePort: 0,
         sendPort: undefined,

@@ -8,19 +8,36 @@ import {
   decodeServerResponse,
   encodeServerRequest,
   encodeServerResponse,
+  PersonState,
   REFUSAL_CODES,
   refusalOf,
+  type Registration,
+  type ServerRequest,
+  type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
-import { introduction, registration, U64_MAX } from "./samples.ts";
+import { account, introduction, registration, U64_MAX } from "./samples.ts";
 import { assertRefuses } from "./refusal.ts";
 
 function field(bytes: Bytes): Bytes {
   return concat([new Uint8Array([bytes.length >> 8, bytes.length & 0xff]), bytes]);
 }
 
+/** The registration in these bytes. */
+function decodeRegistration(wire: Bytes): Registration {
+  const { type, ...decoded } = decodeServerRequest(wire) as Registration & {
+    readonly type: string;
+  };
+  assertEquals(type, "register");
+  return decoded;
+}
+
+const STATEMENT = "001fffffffffffff" + "06".repeat(64);
+
 /** A registration with these bytes as its two names. */
 function registrationNamed(name: Bytes, wanted: Bytes): Bytes {
-  const tail = decodeHex("9cb0" + "9cb1" + "00000000" + "0000000000000001" + "00");
+  const tail = decodeHex(
+    "9cb0" + "9cb1" + "00000000" + "0000000000000001" + "00" + STATEMENT + "00",
+  );
   return concat([decodeHex("01"), field(name), field(wanted), tail]);
 }
 
@@ -32,17 +49,18 @@ Deno.test("encodeServerRequest() writes a registration as the document has it", 
   });
   const expected = "01" + "0005" + encodeHex(encodeUtf8("alice")) + "0003" +
     encodeHex(encodeUtf8("bob")) + "9cb0" + "ffff" + "00000005" + "ffffffffffffffff" +
-    "01" + "040a000007";
+    "01" + "040a000007" + STATEMENT + "02" + "0042" + "07".repeat(66) + "08".repeat(64) +
+    "0081" + "09".repeat(129) + "0a".repeat(64);
   assertEquals(encodeHex(wire), expected);
 });
 
 Deno.test("decodeServerRequest() keeps the largest sequence number exactly (D16)", () => {
-  const request = decodeServerRequest(encodeServerRequest({ type: "register", ...registration }));
-  assertEquals(request, { type: "register", ...registration });
+  const request = decodeRegistration(encodeServerRequest({ type: "register", ...registration }));
+  assertEquals(request, registration);
   assertEquals(request.registrationSequence, U64_MAX);
   const odd = { ...registration, registrationSequence: 2n ** 53n + 1n };
   assertEquals(
-    decodeServerRequest(encodeServerRequest({ type: "register", ...odd })).registrationSequence,
+    decodeRegistration(encodeServerRequest({ type: "register", ...odd })).registrationSequence,
     2n ** 53n + 1n,
   );
 });
@@ -51,8 +69,8 @@ Deno.test("decodeServerRequest() takes names of 0 to 32 bytes and no more (D1)",
   const bob = encodeUtf8("bob");
   for (const length of [0, 1, 32]) {
     const name = encodeUtf8("a".repeat(length));
-    assertEquals(decodeServerRequest(registrationNamed(name, bob)).name.length, length);
-    assertEquals(decodeServerRequest(registrationNamed(bob, name)).wanted.length, length);
+    assertEquals(decodeRegistration(registrationNamed(name, bob)).name.length, length);
+    assertEquals(decodeRegistration(registrationNamed(bob, name)).wanted.length, length);
   }
   for (const length of [33, 255, 65535]) {
     const name = encodeUtf8("a".repeat(length));
@@ -72,15 +90,21 @@ Deno.test("decodeServerRequest() refuses names that are not UTF-8 (D15)", () => 
 Deno.test("decodeServerRequest() refuses a fifth advertised address", () => {
   const four = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "::1"];
   const wire = encodeServerRequest({ type: "register", ...registration, advertised: four });
-  assertEquals(decodeServerRequest(wire).advertised, four);
+  assertEquals(decodeRegistration(wire).advertised, four);
   assertThrows(
     () =>
       encodeServerRequest({ type: "register", ...registration, advertised: [...four, "10.0.0.5"] }),
     RangeError,
   );
   const none = encodeServerRequest({ type: "register", ...registration, advertised: [] });
-  const five = concat([none.subarray(0, -1), decodeHex("05" + "040a000001".repeat(5))]);
-  assertRefuses(() => decodeServerRequest(five));
+  // Behind the addresses stand the statement and its two vouchers.
+  const tail = 8 + 64 + 1 + 2 + 66 + 64 + 2 + 129 + 64;
+  const head = none.subarray(0, -tail - 1), end = none.subarray(-tail);
+  const with4 = concat([head, decodeHex("04" + "040a000001".repeat(4)), end]);
+  assertEquals(decodeRegistration(with4).advertised.length, 4);
+  assertRefuses(() =>
+    decodeServerRequest(concat([head, decodeHex("05" + "040a000001".repeat(5)), end]))
+  );
 });
 
 Deno.test("decodeServerResponse() refuses a seventh address to dial", () => {
@@ -110,7 +134,8 @@ Deno.test("encodeServerResponse() writes an introduction as the document has it"
     addresses: ["203.0.113.9"],
   });
   const expected = "03" + "0003" + encodeHex(encodeUtf8("bob")) + "01".repeat(16) +
-    "02".repeat(32) + "ffffffff" + "0002aabb" + "9cb1" + "9cb2" + "01" + "04cb007109" +
+    "02".repeat(32) + "ffffffff" + "0002aabb" + "8000000000000000" +
+    "001fffffffffffff" + "0b".repeat(64) + "9cb1" + "9cb2" + "01" + "04cb007109" +
     "01" + "04cb007109" + "9cb2" + "01";
   assertEquals(encodeHex(wire), expected);
 });
@@ -135,10 +160,10 @@ Deno.test("decodeServerResponse() takes one endpoint to punch to at the most", (
 });
 
 Deno.test("capabilities have the bits of the document, and unknown ones are kept", () => {
-  assertEquals(Capability, { relay: 1, hidden: 2, punch: 4 });
-  for (const capabilities of [0, 7, 8, 0x80000000, 0xffffffff]) {
+  assertEquals(Capability, { relay: 1, hidden: 2, punch: 4, lobby: 8, unlisted: 16 });
+  for (const capabilities of [0, 31, 32, 0x80000000, 0xffffffff]) {
     const wire = encodeServerRequest({ type: "register", ...registration, capabilities });
-    assertEquals(decodeServerRequest(wire).capabilities, capabilities);
+    assertEquals(decodeRegistration(wire).capabilities, capabilities);
   }
 });
 
@@ -157,14 +182,14 @@ Deno.test("decodeServerResponse() bounds the bundle and the reason", () => {
 });
 
 Deno.test("decodeServerResponse() and decodeServerRequest() refuse unknown messages", () => {
-  for (const tag of [0, 2, 5, 255]) {
+  for (const tag of [0, 7, 255]) {
     const wire = concat([
       new Uint8Array([tag]),
       encodeServerRequest({ type: "register", ...registration }).subarray(1),
     ]);
     assertRefuses(() => decodeServerRequest(wire), "bad_frame", `request ${tag}`);
   }
-  for (const tag of [0, 5, 255]) {
+  for (const tag of [0, 11, 255]) {
     assertRefuses(() => decodeServerResponse(new Uint8Array([tag])), "bad_frame", `${tag}`);
   }
 });
@@ -179,7 +204,93 @@ Deno.test("refusal numbers are those of the document, and others mean refused", 
     limit: 6,
     shutdown: 7,
     refused: 8,
+    banned: 9,
+    kicked: 10,
+    account_required: 11,
+    wrong_password: 12,
+    auth_failed: 13,
+    invite_required: 14,
   });
   for (const [name, code] of Object.entries(REFUSAL_CODES)) assertEquals(refusalOf(code), name);
-  for (const code of [0, 9, 255]) assertEquals(refusalOf(code), "refused");
+  for (const code of [0, 15, 255]) assertEquals(refusalOf(code), "refused");
+});
+
+/** Checks that a request is written as the document has it, and read again. */
+function assertRequest(request: ServerRequest, hex: string): void {
+  assertEquals(encodeHex(encodeServerRequest(request)), hex);
+  assertEquals(decodeServerRequest(decodeHex(hex)), request);
+}
+
+function assertResponse(response: ServerResponse, hex: string): void {
+  assertEquals(encodeHex(encodeServerResponse(response)), hex);
+  assertEquals(decodeServerResponse(decodeHex(hex)), response);
+}
+
+const ALICE = "0005" + encodeHex(encodeUtf8("alice"));
+
+Deno.test("the requests and responses of the lobby are written as the document has them", () => {
+  assertRequest({ type: "decline", name: "alice" }, "02" + ALICE);
+  assertRequest({ type: "away", away: 1 }, "0301");
+  assertRequest({ type: "away", away: 0 }, "0300");
+  assertEquals(PersonState, { here: 1, away: 2, gone: 3 });
+  const people = [{ name: "alice", state: PersonState.away }, { name: "b", state: 3 }];
+  assertResponse(
+    { type: "presence", complete: 1, people },
+    "0501" + "02" + ALICE + "02000162" + "03",
+  );
+  assertResponse({ type: "presence", complete: 0, people: [] }, "0500" + "00");
+  const bundle = decodeHex("aabb");
+  assertResponse(
+    { type: "offer", peerName: "alice", suite: 3, bundle },
+    "06" + ALICE + "030002aabb",
+  );
+  assertResponse({ type: "declined", peerName: "alice" }, "07" + ALICE);
+});
+
+Deno.test("the requests and responses of accounts are written as the document has them", () => {
+  const { nonce, ...signUp } = account;
+  const { salt, memory, passes, storedKey, backup, statement } = account;
+  const cost = "0c".repeat(16) + "00004c00" + "02";
+  const { vouchers } = statement;
+  assertRequest(
+    { type: "signUp", ...signUp, statement: { ...statement, vouchers: vouchers.slice(0, 1) } },
+    "04" + ALICE + "8000000000000000" + STATEMENT + "01" + "0042" + "07".repeat(66) +
+      "08".repeat(64) + cost + "0d".repeat(64) + "0e".repeat(64) + "012c" + "0f".repeat(300),
+  );
+  assertRequest({ type: "signIn", name: "alice", nonce }, "05" + ALICE + "10".repeat(24));
+  assertRequest({ type: "proof", proof: storedKey }, "06" + "0d".repeat(64));
+  assertResponse({ type: "challenge", salt, memory, passes, nonce }, "08" + cost + "10".repeat(24));
+  assertResponse(
+    { type: "signedIn", signature: storedKey, backup },
+    "09" + "0d".repeat(64) + "012c" + "0f".repeat(300),
+  );
+  assertResponse({ type: "signedUp" }, "0a");
+});
+
+Deno.test("vouchers, people and backups have their limits", () => {
+  const voucher = registration.statement.vouchers[0]!;
+  const withVouchers = (count: number): ServerRequest => ({
+    type: "register",
+    ...registration,
+    statement: { ...registration.statement, vouchers: Array(count).fill(voucher) },
+  });
+  assertEquals(decodeServerRequest(encodeServerRequest(withVouchers(2))), withVouchers(2));
+  assertThrows(() => encodeServerRequest(withVouchers(3)), RangeError);
+  const wire = encodeServerRequest(withVouchers(0));
+  const one = decodeHex("0042" + "07".repeat(66) + "08".repeat(64));
+  const three = concat([wire.subarray(0, -1), decodeHex("03"), one, one, one]);
+  assertRefuses(() => decodeServerRequest(three));
+  const people = (count: number) =>
+    concat([decodeHex("0501"), new Uint8Array([count]), decodeHex("00016101".repeat(count))]);
+  assertEquals(decodeServerResponse(people(250)).type, "presence");
+  assertRefuses(() => decodeServerResponse(people(251)));
+  const backup = (length: number) =>
+    concat([decodeHex("09" + "0d".repeat(64)), field(new Uint8Array(length))]);
+  assertEquals(decodeServerResponse(backup(16_384)).type, "signedIn");
+  assertRefuses(() => decodeServerResponse(backup(16_385)));
+  for (
+    const short of ["05" + ALICE + "10".repeat(23), "06" + "0d".repeat(63), "03", "0300" + "00"]
+  ) {
+    assertRefuses(() => decodeServerRequest(decodeHex(short)), "bad_frame", short);
+  }
 });

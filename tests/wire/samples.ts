@@ -44,6 +44,14 @@ export const registration: Registration = {
   capabilities: Capability.relay | Capability.punch,
   registrationSequence: U64_MAX,
   advertised: ["192.168.1.7", "2001:db8::7"],
+  statement: {
+    notAfter: 2n ** 53n - 1n,
+    signature: new Uint8Array(64).fill(6),
+    vouchers: [
+      { bundle: new Uint8Array(66).fill(7), signature: new Uint8Array(64).fill(8) },
+      { bundle: new Uint8Array(129).fill(9), signature: new Uint8Array(64).fill(10) },
+    ],
+  },
 };
 
 export const introduction: Introduction = {
@@ -52,11 +60,30 @@ export const introduction: Introduction = {
   rendezvousKey: new Uint8Array(32).fill(2),
   generation: 0xffffffff,
   bundle: new Uint8Array(129).fill(3),
+  statement: {
+    sequence: 2n ** 63n,
+    notAfter: 2n ** 53n - 1n,
+    signature: new Uint8Array(64).fill(11),
+  },
   receivePort: 40113,
   sendPort: 40114,
   addresses: ["203.0.113.9", "10.0.0.9", "::1"],
   punch: [{ host: "203.0.113.9", port: 40114 }],
   relay: 1,
+};
+
+/** What belongs to an account, each part of its own length. */
+export const account = {
+  name: "alice",
+  registrationSequence: 2n ** 63n,
+  statement: registration.statement,
+  salt: new Uint8Array(16).fill(12),
+  memory: 19_456,
+  passes: 2,
+  storedKey: new Uint8Array(64).fill(13),
+  serverKey: new Uint8Array(64).fill(14),
+  backup: new Uint8Array(300).fill(15),
+  nonce: new Uint8Array(24).fill(16),
 };
 
 export const standing: Standing = {
@@ -97,6 +124,11 @@ export async function allSamples(): Promise<Sample[]> {
       valid: [
         encodeServerRequest({ type: "register", ...registration }),
         encodeServerRequest({ type: "register", ...registration, advertised: [] }),
+        encodeServerRequest({ type: "decline", name: "mallory" }),
+        encodeServerRequest({ type: "away", away: 1 }),
+        encodeServerRequest({ type: "signUp", ...account }),
+        encodeServerRequest({ type: "signIn", name: "alice", nonce: account.nonce }),
+        encodeServerRequest({ type: "proof", proof: account.storedKey }),
       ],
       roundTrip: (message) => encodeServerRequest(decodeServerRequest(message)),
       openEnd: undefined,

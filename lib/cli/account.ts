@@ -1,0 +1,89 @@
+/** `connect --sign-up` and `connect --sign-in`: a password that brings one's keys to another machine. */
+import { signIn, signUp } from "../client/account.ts";
+import { Profile } from "../client/profile.ts";
+import { type ServerAddress, serverSubject } from "../client/server_address.ts";
+import type { Tracer } from "../client/trace.ts";
+import { formatFingerprint } from "../crypto/identity.ts";
+import { systemEnvironment } from "../net/environment.ts";
+import type { Ticker } from "../net/ticker.ts";
+import type { Secrets } from "./secrets.ts";
+import { ServerAccess } from "./server_access.ts";
+import type { ServerOptions } from "./server_options.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What both need. */
+export interface AccountOptions extends ServerOptions {
+  /** The descriptor that gives the password; undefined asks a person. */
+  readonly passwordFd: number | undefined;
+}
+
+/** Asks for the keys' passphrase and for passwords, and tells how it went. */
+export interface AccountTools {
+  readonly secrets: Secrets;
+  readonly terminal: Terminal;
+  readonly ticker: Ticker;
+  readonly trace: Tracer | undefined;
+}
+
+/** Makes an account for the name of a profile, or gives it another password. Throws like `signUp`. */
+export async function makeAccount(
+  profile: Profile,
+  access: ServerAccess,
+  address: ServerAddress,
+  { passwordFd }: Pick<AccountOptions, "passwordFd">,
+  { secrets, terminal }: Pick<AccountTools, "secrets" | "terminal">,
+): Promise<void> {
+  const { name } = profile;
+  const what = `new password of ${name}`;
+  const password = await secrets.askNew({ what, option: "--password-fd", descriptor: passwordFd });
+  const server = await access.open(address, undefined);
+  try {
+    await signUp(server, profile, password, systemEnvironment);
+  } finally {
+    await server.close();
+  }
+  terminal.say(
+    `signed up: with this password --sign-in makes any machine that of ${name}`,
+    { event: "signed-up", name, server: serverSubject(address) },
+  );
+}
+
+/**
+ * Fetches the keys of a name into its profile, under an identity made for the occasion; returns where the
+ * server is. Throws like `signIn`, `Profile.openAsGuest` and `KeyRing.adopt`.
+ */
+export async function fetchKeys(
+  options: AccountOptions,
+  state: string,
+  { secrets, terminal, ticker, trace }: AccountTools,
+): Promise<ServerAddress> {
+  const { name, suite, passphraseFd, passwordFd } = options;
+  const passphrase = secrets.passphrase(name, passphraseFd);
+  const guest = await Profile.openAsGuest(state, name, suite, passphrase);
+  try {
+    const access = new ServerAccess(options, guest, terminal, ticker, trace);
+    const address = await access.address();
+    const what = `password of ${name}`;
+    const password = await secrets.ask({ what, option: "--password-fd", descriptor: passwordFd });
+    const server = await access.open(address, undefined);
+    const bundle = await signIn(server, name, password, systemEnvironment.random)
+      .finally(() => server.close());
+    const isNew = await guest.keys.adopt(bundle);
+    const keys = (await guest.keys.list()).map((entry) =>
+      [entry.suite, formatFingerprint(entry.identity.fingerprint)] as const
+    );
+    terminal.say(
+      isNew ? `signed in: this machine has the keys of ${name} now` : "the keys were here already",
+      {
+        event: "signed-in",
+        name,
+        server: serverSubject(address),
+        isNew,
+        fingerprints: Object.fromEntries(keys),
+      },
+    );
+    return address;
+  } finally {
+    await guest.close();
+  }
+}

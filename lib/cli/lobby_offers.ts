@@ -1,0 +1,193 @@
+/** Who asks for us in the lobby: who is answered by themselves, who is announced, and who is declined. */
+import { Gathering } from "../client/gathering.ts";
+import type { Offer } from "../client/lobby.ts";
+import type { Profile } from "../client/profile.ts";
+import { formatFingerprint } from "../crypto/identity.ts";
+import { timingSafeEqual } from "../crypto/platform.ts";
+import type { SuiteName } from "../crypto/suite.ts";
+import { OFFERS_LIMIT } from "../limits.ts";
+import { systemEnvironment } from "../net/environment.ts";
+import { CHANGES_PAUSE, describeCrowd } from "./lobby_words.ts";
+import { suiteOf } from "./status.ts";
+import type { JsonEvent, Terminal } from "./terminal.ts";
+
+/** So many are named one by one when they ask for us. */
+const OFFERS_SHOWN = 3;
+
+/** Who is talked to without being asked about. */
+export type Acceptance = typeof ACCEPTANCES[number];
+const ACCEPTANCES = ["known", "all", "none"] as const;
+
+/** Whether `text` is a choice of that. */
+export function isAcceptance(text: string): text is Acceptance {
+  return (ACCEPTANCES as readonly string[]).includes(text);
+}
+
+/** How somebody who asks for us stands to us: known by this very key, by another one, or not at all. */
+type Standing = "known" | "changed" | "stranger" | "other suite";
+
+/** Somebody who asks for us. */
+interface Asking extends Offer {
+  readonly standing: Standing;
+}
+
+/** What answering takes. */
+export interface OffersOptions {
+  readonly profile: Profile;
+  readonly terminal: Terminal;
+  readonly accept: Acceptance;
+  /** Whether there is a conversation with somebody, or one is being begun. */
+  readonly isOpen: (name: string) => boolean;
+  /** Begins a conversation; false when there is no room for it. */
+  readonly begin: (name: string) => Promise<boolean>;
+  readonly decline: (name: string) => void;
+}
+
+/** All who ask. */
+export class Offers {
+  readonly #options: OffersOptions;
+  /** Those who have not been answered; the oldest goes when there are too many. */
+  readonly #asking = new Map<string, Asking>();
+  /** Those of them who are still to be told of. */
+  readonly #untold = new Set<string>();
+  readonly #telling: Gathering;
+  /** Whom we do not want to talk to; undefined for those who have not asked. */
+  readonly #refused = new Map<string, Offer | undefined>();
+  /** Those with whom we have ended it: they are not answered by themselves any more. */
+  readonly #closed = new Set<string>();
+
+  constructor(options: OffersOptions) {
+    this.#options = options;
+    this.#telling = new Gathering(systemEnvironment.time, CHANGES_PAUSE, () => this.#tell());
+  }
+
+  /** Who asks and has not been answered. */
+  get names(): Iterable<string> {
+    return this.#asking.keys();
+  }
+
+  /** Whether somebody asks and has not been answered. */
+  has(name: string): boolean {
+    return this.#asking.has(name);
+  }
+
+  /** Somebody asks for us, or asks again. Throws `local`. */
+  async take(offer: Offer): Promise<void> {
+    const { terminal, isOpen, begin, decline } = this.#options;
+    const { name } = offer;
+    if (isOpen(name)) return;
+    if (this.#refused.has(name) && isSame(this.#refused.get(name), offer)) return decline(name);
+    const asking: Asking = { ...offer, standing: await this.#standingOf(offer) };
+    if (isOpen(name)) return;
+    if (this.#isWelcome(asking) && await begin(name)) {
+      if (terminal.json) terminal.emit(offerJson(asking, true));
+      return;
+    }
+    const earlier = this.#asking.get(name);
+    if (earlier && isSame(earlier, asking)) return;
+    this.#asking.set(name, asking);
+    if (this.#asking.size > OFFERS_LIMIT) this.forget(this.#asking.keys().next().value!);
+    if (terminal.json) return terminal.emit(offerJson(asking, false));
+    this.#untold.add(name);
+    this.#telling.touch();
+  }
+
+  /** Somebody does not ask any more. */
+  forget(name: string): void {
+    this.#asking.delete(name);
+    this.#untold.delete(name);
+  }
+
+  /** We want to talk to somebody, whatever was before. */
+  welcome(name: string): void {
+    this.forget(name);
+    this.#refused.delete(name);
+    this.#closed.delete(name);
+  }
+
+  /** Somebody is declined, now and whenever they ask again; returns whether they had asked. */
+  refuse(name: string): boolean {
+    const asking = this.#asking.get(name);
+    this.#refused.set(name, asking);
+    this.forget(name);
+    this.#options.decline(name);
+    return asking !== undefined;
+  }
+
+  /** Somebody is announced when they ask again, and not answered. */
+  close(name: string): void {
+    this.#closed.add(name);
+  }
+
+  /** Nobody is told of any more. */
+  stop(): void {
+    this.#telling.stop();
+  }
+
+  /** Whether they are answered by themselves. Never with a key that is not the one we know. */
+  #isWelcome({ name, standing }: Asking): boolean {
+    if (this.#closed.has(name)) return false;
+    switch (this.#options.accept) {
+      case "all":
+        return standing === "known" || standing === "stranger";
+      case "known":
+        return standing === "known";
+      case "none":
+        return false;
+    }
+  }
+
+  async #standingOf({ name, identity }: Offer): Promise<Standing> {
+    if (!identity) return "other suite";
+    const { peers, suite } = this.#options.profile;
+    const pinned = await peers.find(name, suite.name);
+    if (!pinned) return "stranger";
+    return timingSafeEqual(pinned.fingerprint, identity.fingerprint) ? "known" : "changed";
+  }
+
+  #tell(): void {
+    const { terminal, profile } = this.#options;
+    const offers = [...this.#untold].map((name) => this.#asking.get(name)!);
+    this.#untold.clear();
+    if (offers.length > OFFERS_SHOWN) {
+      const names = describeCrowd(offers.map(({ name }) => name));
+      return terminal.say(`${offers.length} ask for you: ${names}`);
+    }
+    for (const offer of offers) terminal.say(describeOffer(offer, profile.suite.name));
+  }
+}
+
+/** Whether it is the same person once more; without a key nobody can say that it is not. */
+function isSame(a: Offer | undefined, b: Offer): boolean {
+  if (!a?.identity || !b.identity) return !a || a.suite === b.suite;
+  return timingSafeEqual(a.identity.fingerprint, b.identity.fingerprint);
+}
+
+function describeOffer({ name, standing, suite, identity }: Asking, ourSuite: SuiteName): string {
+  if (!identity) {
+    return `${name} asks for you with the suite ${suiteOf(suite)}, and you have ${ourSuite}: ` +
+      "one of you has to change --suite";
+  }
+  const key = formatFingerprint(identity.fingerprint);
+  const answers = `/to ${name} or /refuse ${name}`;
+  switch (standing) {
+    case "known":
+      return `${name} asks for you: ${answers}`;
+    case "changed":
+      return `somebody asks for you as ${name}, but with ANOTHER KEY than ${name} had before\n` +
+        `   presented: ${key}\n   ask ${name} another way what this means; /refuse ${name}`;
+    default:
+      return `${name}, whom you do not know, asks for you: ${answers}\n   key ${key}`;
+  }
+}
+
+function offerJson({ name, standing, suite, identity }: Asking, accepted: boolean): JsonEvent {
+  return {
+    event: "offer",
+    from: name,
+    standing,
+    suite: suiteOf(suite),
+    ...(identity && { fingerprint: formatFingerprint(identity.fingerprint) }),
+    accepted,
+  };
+}

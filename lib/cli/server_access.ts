@@ -1,0 +1,129 @@
+/** The way to the server, as the command line gives it: its address, its key, and who is asking. */
+import type { Profile } from "../client/profile.ts";
+import { parseInviteLine, type ServerAddress, serverSubject } from "../client/server_address.ts";
+import type { ServerLink } from "../client/server_link.ts";
+import { openServer } from "../client/server_trust.ts";
+import type { Tracer } from "../client/trace.ts";
+import type { KemKeyPair } from "../crypto/kem.ts";
+import { CifraError } from "../errors.ts";
+import { systemEnvironment } from "../net/environment.ts";
+import type { Ticker } from "../net/ticker.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What the command line says of a server. */
+export interface ServerChoice {
+  readonly server: ServerAddress;
+  readonly inviteFile: string | undefined;
+  /** Ask for the invite line on the terminal. */
+  readonly askInvite: boolean;
+  readonly acceptNew: boolean;
+}
+
+/** Connects a profile to its server. */
+export class ServerAccess {
+  /** Our envelope keys for ladders of every kind. */
+  readonly envelopeKey: () => Promise<KemKeyPair>;
+  readonly #choice: ServerChoice;
+  readonly #profile: Profile;
+  readonly #terminal: Terminal;
+  readonly #ticker: Ticker;
+  readonly #trace: Tracer | undefined;
+
+  constructor(
+    choice: ServerChoice,
+    profile: Profile,
+    terminal: Terminal,
+    ticker: Ticker,
+    trace?: Tracer,
+  ) {
+    this.#choice = choice;
+    this.#profile = profile;
+    this.#terminal = terminal;
+    this.#ticker = ticker;
+    this.#trace = trace;
+    this.envelopeKey = keyAhead(() => profile.suite.kem.generate());
+  }
+
+  /** Where the server is. Asks for the invite line if that is wanted. Throws `usage`, `local`. */
+  async address(): Promise<ServerAddress> {
+    const { askInvite, inviteFile, server } = this.#choice;
+    if (!askInvite && inviteFile === undefined) {
+      const inviteSecret = await this.#profile.inviteSecret(serverSubject(server));
+      return { ...server, inviteSecret };
+    }
+    let line: string | null;
+    if (inviteFile !== undefined) {
+      line = await Deno.readTextFile(inviteFile).catch((cause) => {
+        throw new CifraError("local", `Cannot read the invite file ${inviteFile}`, { cause });
+      });
+    } else {
+      if (!this.#terminal.interactive) {
+        throw new CifraError("usage", "--invite asks on a terminal, and there is none", {
+          hint: "use --invite-file FILE",
+        });
+      }
+      line = prompt("invite line:");
+    }
+    const address = parseInviteLine(line ?? "");
+    // The line names the key of the suite modern; the others have keys of their own.
+    const isModern = this.#profile.suite.name === "modern";
+    return isModern ? address : { ...address, fingerprint: undefined };
+  }
+
+  /** Connects, and pins a server that is new and trusted. Throws like `openServer`. */
+  async open(address: ServerAddress, sendPort: number | undefined): Promise<ServerLink> {
+    const { suite, identity, servers } = this.#profile;
+    const terminal = this.#terminal;
+    const server = await openServer({
+      environment: systemEnvironment,
+      address,
+      suite,
+      identity,
+      servers,
+      envelopeKey: this.envelopeKey,
+      ticker: this.#ticker,
+      sendPort,
+      acceptNew: this.#choice.acceptNew,
+      ask: terminal.interactive ? askTrust : undefined,
+      onPinned: (subject, fingerprint) =>
+        terminal.say(`the server ${subject} is known from now on by its key ${fingerprint}`, {
+          event: "server-pinned",
+          server: subject,
+          fingerprint,
+        }),
+      trace: this.#trace,
+    });
+    const { inviteSecret } = address;
+    if (!inviteSecret) return server;
+    try {
+      // The server holds the secret too, or the two would not have come this far.
+      await this.#profile.rememberInvite(serverSubject(address), inviteSecret);
+      return server;
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+  }
+}
+
+/** Makes the next envelope key while there is time, so that a slow suite does not keep people waiting. */
+function keyAhead(generate: () => Promise<KemKeyPair>): () => Promise<KemKeyPair> {
+  const begin = () => {
+    const key = generate();
+    key.catch(() => {});
+    return key;
+  };
+  let next = begin();
+  return () => {
+    const key = next;
+    next = key.then(begin);
+    next.catch(() => {});
+    return key;
+  };
+}
+
+function askTrust(fingerprint: string): Promise<boolean> {
+  const question = `-- this server is not known here; its key is\n   ${fingerprint}\n` +
+    "-- is that what the server prints?";
+  return Promise.resolve(confirm(question));
+}

@@ -1,0 +1,193 @@
+/** What a server tells its operator: a line for each event, on the terminal, and in a file that stays small. */
+import { encodeUtf8 } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import { LOG_FILE_LIMIT, LOG_FILES } from "../limits.ts";
+import type { ServerEvent } from "../server/events.ts";
+import type { JsonEvent, Terminal } from "./terminal.ts";
+import { formatTrace, traceJson } from "./trace.ts";
+
+const REPEAT_INTERVAL = 1000;
+/** What strangers can cause as often as they like. */
+const NOISY: ReadonlySet<ServerEvent["event"]> = new Set([
+  "refused-connection",
+  "handshake-failed",
+  "refused",
+  "accept-trouble",
+  "bug",
+]);
+
+/** The log of a server. */
+export class ServerLog {
+  readonly #terminal: Terminal;
+  readonly #file: LogFile | undefined;
+  readonly #last = new Map<string, { at: number; suppressed: number }>();
+
+  constructor(terminal: Terminal, file: LogFile | undefined) {
+    this.#terminal = terminal;
+    this.#file = file;
+  }
+
+  /** Tells an event; the same kind of noise at most once a second, the rest counted. */
+  tell(event: ServerEvent): void {
+    let suppressed = 0;
+    if (NOISY.has(event.event)) {
+      const now = performance.now();
+      const last = this.#last.get(event.event);
+      if (last && now - last.at < REPEAT_INTERVAL) {
+        last.suppressed++;
+        return;
+      }
+      suppressed = last?.suppressed ?? 0;
+      this.#last.set(event.event, { at: now, suppressed: 0 });
+    }
+    if (event.event === "trace") {
+      const step = { with: event.source, ...event.step };
+      return this.#terminal.trace(formatTrace(step), traceJson(step));
+    }
+    const time = new Date().toISOString();
+    const json = { time, ...event, ...(suppressed > 0 && { suppressed }) };
+    const more = suppressed > 0 ? ` (and ${suppressed} more like it)` : "";
+    this.#file?.write(json);
+    this.#terminal.say(`${time.slice(11, 19)} ${describe(event)}${more}`, json);
+  }
+
+  /** Writes down how much was left out, and closes the file. */
+  close(): void {
+    const time = new Date().toISOString();
+    for (const [like, { suppressed }] of this.#last) {
+      if (suppressed > 0) this.#file?.write({ time, event: "suppressed", like, suppressed });
+    }
+    this.#file?.close();
+  }
+}
+
+/**
+ * A few files in a ring, none of which grows beyond its limit. They are opened at the start: a server that
+ * has given up its permissions can still empty the oldest and go on there.
+ */
+export class LogFile {
+  readonly #files: readonly Deno.FsFile[];
+  readonly #limit: number;
+  #current: number;
+  #length: number;
+
+  private constructor(
+    files: readonly Deno.FsFile[],
+    limit: number,
+    current: number,
+    length: number,
+  ) {
+    this.#files = files;
+    this.#limit = limit;
+    this.#current = current;
+    this.#length = length;
+  }
+
+  /**
+   * Opens `path`, `path.1` and so on, each of `limit` bytes at most, and goes on in the one written last.
+   * Throws `local`.
+   */
+  static open(path: string, limit = LOG_FILE_LIMIT): LogFile {
+    const paths = Array.from({ length: LOG_FILES }, (_, i) => i === 0 ? path : `${path}.${i}`);
+    const files: Deno.FsFile[] = [];
+    try {
+      for (const each of paths) {
+        files.push(Deno.openSync(each, { write: true, create: true, mode: 0o600 }));
+      }
+      const infos = files.map((file) => file.statSync());
+      const written = infos.map(({ size, mtime }) => size === 0 ? -1 : mtime?.getTime() ?? 0);
+      const current = Math.max(0, written.indexOf(Math.max(...written)));
+      files[current]!.seekSync(0, Deno.SeekMode.End);
+      return new LogFile(files, limit, current, infos[current]!.size);
+    } catch (cause) {
+      for (const file of files) file.close();
+      throw new CifraError("local", `Cannot write the log ${path}`, {
+        cause,
+        hint: cause instanceof Deno.errors.NotCapable
+          ? "deno task serve writes in its state folder only: put the log there, or run the compiled program"
+          : "choose a file that you may write with --log",
+      });
+    }
+  }
+
+  /** One JSON line. A log that cannot be written does not end the server. */
+  write(event: JsonEvent): void {
+    const line = encodeUtf8(JSON.stringify(event) + "\n");
+    try {
+      if (this.#length + line.length > this.#limit) {
+        this.#current = (this.#current + 1) % this.#files.length;
+        this.#length = 0;
+        this.#file.truncateSync(0);
+        this.#file.seekSync(0, Deno.SeekMode.Start);
+      }
+      for (let offset = 0; offset < line.length;) {
+        offset += this.#file.writeSync(line.subarray(offset));
+      }
+      this.#length += line.length;
+    } catch {
+      // The disk is full: what happens is still told on the terminal.
+      this.#takeBack();
+    }
+  }
+
+  /** Half a line would spoil the next. */
+  #takeBack(): void {
+    try {
+      this.#file.truncateSync(this.#length);
+      this.#file.seekSync(this.#length, Deno.SeekMode.Start);
+    } catch {
+      // Then it stays.
+    }
+  }
+
+  close(): void {
+    for (const file of this.#files) file.close();
+  }
+
+  get #file(): Deno.FsFile {
+    return this.#files[this.#current]!;
+  }
+}
+
+function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
+  switch (event.event) {
+    case "registered": {
+      const what = event.wanted === "" ? "is in the lobby" : `waits for ${event.wanted}`;
+      return `${event.name} ${what} (${event.suite}, key ${event.client}, from ${event.source})`;
+    }
+    case "refused":
+      return `refused to ${REQUESTS[event.request] ?? event.request}: ${event.code} ` +
+        `(key ${event.client}, from ${event.source})`;
+    case "signed-up":
+      return `${event.name} has an account now (from ${event.source})`;
+    case "signed-in":
+      return `${event.name} signed in (from ${event.source})`;
+    case "replaced":
+      return `${event.name} connected again`;
+    case "introduced":
+      return `introduced ${event.names.join(" and ")}`;
+    case "relaying":
+      return `relaying between ${event.names.join(" and ")}`;
+    case "relayed":
+      return `relayed ${event.bytes} bytes between ${event.names.join(" and ")}`;
+    case "suite-mismatch":
+      return `${event.names.join(" and ")} use different suites`;
+    case "left":
+      return `${event.name} left${event.code === "goodbye" ? "" : `: ${event.code}`}`;
+    case "handshake-failed":
+      return `handshake failed: ${event.code} (from ${event.source})`;
+    case "refused-connection":
+      return `refused a connection: ${event.reason} (from ${event.source})`;
+    case "accept-trouble":
+      return `cannot accept connections at the moment: ${event.reason}`;
+    case "bug":
+      return `a bug in cifra: ${event.reason}; please report it`;
+  }
+}
+
+const REQUESTS: Readonly<Record<string, string>> = {
+  register: "register somebody",
+  signUp: "make an account",
+  signIn: "let somebody sign in",
+  proof: "let somebody sign in",
+};

@@ -1,0 +1,94 @@
+/** Accounts: our keys, left with a server under a password, and fetched from there (PROTOCOL.md 3.10). */
+import type { Bytes } from "../bytes.ts";
+import type { SaltedPassword } from "../crypto/password.ts";
+import type { Random } from "../crypto/platform.ts";
+import type { PasswordCost } from "../crypto/scram.ts";
+import { CifraError } from "../errors.ts";
+import { NONCE_LENGTH, PASSWORD_MEMORY, PASSWORD_PASSES, SALT_LENGTH } from "../limits.ts";
+import type { Environment } from "../net/environment.ts";
+import { type KeyBundle, openKeys, sealKeys } from "../store/key_bundle.ts";
+import type { Profile } from "./profile.ts";
+import type { ServerLink } from "./server_link.ts";
+
+/**
+ * Leaves all keys of a profile with the server that `link` leads to, sealed under `password`; in the place of
+ * what was left before. Throws what the server refuses it with, and `usage` on a password that cannot be.
+ */
+export async function signUp(
+  link: ServerLink,
+  profile: Profile,
+  password: string,
+  { random, time }: Environment,
+): Promise<void> {
+  const cost = {
+    salt: random(SALT_LENGTH),
+    memory: PASSWORD_MEMORY,
+    passes: PASSWORD_PASSES,
+  };
+  const key = await derive(password, cost);
+  try {
+    // Or another machine, using a suite for the first time, would make a key that nobody knows.
+    await profile.keys.complete();
+    const backup = await sealKeys(await profile.keys.collect(), key);
+    const account = { name: profile.name, ...cost, ...key.verifier(), backup };
+    await profile.registrar(time.date)((word) => link.signUp({ ...account, ...word }));
+  } finally {
+    key.drop();
+  }
+}
+
+/**
+ * Fetches the keys of `name` from the server that `link` leads to. Throws `wrong_password`, `limit` after too
+ * many of them, `auth_failed` when the server does not know the account or gives the keys of somebody else,
+ * `local` when there are none or they are damaged.
+ */
+export async function signIn(
+  link: ServerLink,
+  name: string,
+  password: string,
+  random: Random,
+): Promise<KeyBundle> {
+  let key: SaltedPassword | undefined;
+  try {
+    const { backup } = await link.signIn(name, random(NONCE_LENGTH), async (cost) => {
+      return key = await derive(password, cost);
+    });
+    if (backup.length === 0) throw empty(name);
+    const bundle = await openBackup(backup, key!);
+    if (bundle.name !== name) {
+      throw new CifraError(
+        "auth_failed",
+        `The server gave the keys of ${bundle.name}, not of ${name}`,
+      );
+    }
+    if (bundle.identities.size === 0) throw empty(name);
+    return bundle;
+  } finally {
+    key?.drop();
+  }
+}
+
+async function derive(password: string, cost: PasswordCost): Promise<SaltedPassword> {
+  // Loaded when it is needed: most programs never work a password up.
+  const { SaltedPassword } = await import("../crypto/password.ts");
+  return await SaltedPassword.derive(password, cost);
+}
+
+async function openBackup(backup: Bytes, key: SaltedPassword): Promise<KeyBundle> {
+  try {
+    return await openKeys(backup, key);
+  } catch (cause) {
+    if (!(cause instanceof CifraError) || cause.code !== "auth_failed") throw cause;
+    // The password is right, or the server would not have given them.
+    throw new CifraError("local", "The keys in this account are damaged", {
+      cause,
+      hint: "sign up again from a machine that has the keys",
+    });
+  }
+}
+
+function empty(name: string): CifraError {
+  return new CifraError("local", `The account of ${name} has no keys in it`, {
+    hint: "sign up again from a machine that has the keys, or carry them with cifra keys export",
+  });
+}

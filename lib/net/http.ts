@@ -1,0 +1,40 @@
+/** A small HTTP listener, for machines that look after a server. */
+import { CifraError } from "../errors.ts";
+
+/** Answers a path with a type, a text and a status (200 unless it says so); undefined for what is not there. */
+export type Page = (path: string) =>
+  | { readonly type: string; readonly text: string; readonly status?: number }
+  | undefined;
+
+/** An HTTP listener. */
+export interface HttpServer {
+  readonly port: number;
+  readonly close: () => Promise<void>;
+}
+
+/** Serves pages with GET on this machine alone; port 0 takes any free one. Throws `local`. */
+export function serveHttp(port: number, page: Page): HttpServer {
+  const answer = (request: Request) => {
+    if (request.method !== "GET") return new Response(null, { status: 405 });
+    const found = page(new URL(request.url).pathname);
+    if (!found) return new Response("not found\n", { status: 404 });
+    const { text, type, status = 200 } = found;
+    return new Response(text, { status, headers: { "content-type": type } });
+  };
+  try {
+    const hostname = "127.0.0.1";
+    const server = Deno.serve({
+      hostname,
+      port,
+      onListen: () => {},
+      // Its own answer to a failure would print the stack.
+      onError: () => new Response(null, { status: 500 }),
+    }, answer);
+    return { port: server.addr.port, close: () => server.shutdown() };
+  } catch (cause) {
+    throw new CifraError("local", `Cannot listen on 127.0.0.1:${port} for HTTP`, {
+      cause,
+      hint: "choose another port with --http",
+    });
+  }
+}

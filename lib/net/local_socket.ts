@@ -1,0 +1,59 @@
+/** Sockets of this machine alone: how an operator talks to a running server (Unix domain). */
+import { CifraError } from "../errors.ts";
+
+/** One end of a connection on this machine. */
+export type LocalConnection = Deno.UnixConn;
+
+/**
+ * Listens on a socket file, whose folder keeps others out; one left over from a program that was killed is
+ * replaced. Returns what ends it. Throws `local`.
+ */
+export function listenLocally(
+  path: string,
+  onConnection: (connection: LocalConnection) => void,
+): () => void {
+  let listener: Deno.UnixListener;
+  try {
+    removeIfThere(path);
+    listener = Deno.listen({ transport: "unix", path });
+    Deno.chmodSync(path, 0o600);
+  } catch (cause) {
+    throw new CifraError("local", `Cannot listen on ${path}`, { cause });
+  }
+  (async () => {
+    for await (const connection of listener) onConnection(connection);
+  })().catch(() => {});
+  return () => {
+    listener.close();
+    try {
+      removeIfThere(path);
+    } catch {
+      // Without the permission it is left, and replaced by the next one.
+    }
+  };
+}
+
+/** Connects to a socket file; throws `unreachable` when nobody listens there, `local` when we may not. */
+export async function dialLocally(path: string): Promise<LocalConnection> {
+  try {
+    return await Deno.connect({ transport: "unix", path });
+  } catch (cause) {
+    if (cause instanceof Deno.errors.PermissionDenied || cause instanceof Deno.errors.NotCapable) {
+      throw new CifraError("local", `Cannot use ${path}: it is another user's, or out of reach`, {
+        cause,
+      });
+    }
+    throw new CifraError("unreachable", "No server is running here", {
+      cause,
+      hint: "start one with cifra serve, or name its folder with --state",
+    });
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,71 @@
+/** The keys of a server: an identity for each suite, what supplies envelope keys, and the invite secret. */
+import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
+import type { Bytes } from "../bytes.ts";
+import { systemRandom } from "../crypto/platform.ts";
+import { loadSuite, SUITE_IDS, type SuiteName } from "../crypto/suite.ts";
+import { CifraError } from "../errors.ts";
+import type { OurSide } from "../handshake/state.ts";
+import { EnvelopeKeyStock } from "../services/envelope_keys.ts";
+import { loadIdentity } from "../store/identity_file.ts";
+import type { PrivateFolder } from "../store/private_files.ts";
+
+/** The keys of a server. */
+export interface ServerKeys {
+  /** One side for each suite that is accepted, by its number. */
+  readonly sides: ReadonlyMap<number, OurSide>;
+  /** What supplies envelope keys, to be closed with the server. */
+  readonly stocks: readonly EnvelopeKeyStock[];
+  /** The 32-byte secret of the invite line. */
+  readonly inviteSecret: Bytes;
+}
+
+/** Which keys, and where they are. */
+export interface KeyOptions {
+  /** Holds the identity keys and the invite secret. */
+  readonly folder: PrivateFolder;
+  readonly allowClassic: boolean;
+  /** Milliseconds that only grow. */
+  readonly now: () => number;
+}
+
+/** Loads the keys, making those that are not there. Throws `local` when the folder cannot be used. */
+export async function loadServerKeys(
+  { folder, allowClassic, now }: KeyOptions,
+): Promise<ServerKeys> {
+  const names: SuiteName[] = allowClassic ? ["modern", "rsa", "classic"] : ["modern", "rsa"];
+  const sides = new Map<number, OurSide>();
+  const stocks: EnvelopeKeyStock[] = [];
+  for (const name of names) {
+    const suite = await loadSuite(name);
+    const { identity } = await loadIdentity(folder, suite);
+    let envelopeKey = () => suite.kem.generate();
+    if (name !== "modern") {
+      // An RSA key takes too long to be made for each handshake.
+      const stock = new EnvelopeKeyStock(suite.kem, now);
+      stocks.push(stock);
+      envelopeKey = () => stock.take();
+    }
+    sides.set(SUITE_IDS[name], { suite, identity, envelopeKey });
+  }
+  return { sides, stocks, inviteSecret: await loadInviteSecret(folder) };
+}
+
+async function loadInviteSecret(folder: PrivateFolder): Promise<Bytes> {
+  const text = await folder.read("invite.secret");
+  if (text !== undefined) return parseInviteSecret(folder, text);
+  const secret = systemRandom(32);
+  await folder.write("invite.secret", encodeBase64Url(secret) + "\n");
+  return secret;
+}
+
+function parseInviteSecret(folder: PrivateFolder, text: string): Bytes {
+  try {
+    const secret = decodeBase64Url(text.trim());
+    if (secret.length === 32) return secret;
+  } catch {
+    // Not even base64url: damaged all the same.
+  }
+  throw new CifraError("local", `Cannot read the invite secret in ${folder.path}: it is damaged`, {
+    hint: "remove the file invite.secret; earlier invite lines then stop working",
+  });
+}

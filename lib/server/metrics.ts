@@ -1,0 +1,42 @@
+/** What a server counts, in the text form of Prometheus. No name and no address is in it. */
+import type { ServerStore } from "../store/server_store.ts";
+import type { ServerEvent } from "./events.ts";
+import type { Server } from "./server.ts";
+
+/** Counters over the events of a server. */
+export class Metrics {
+  readonly #events = new Map<ServerEvent["event"], number>();
+  #relayedBytes = 0;
+
+  /** Counts an event. */
+  count(event: ServerEvent): void {
+    this.#events.set(event.event, (this.#events.get(event.event) ?? 0) + 1);
+    if (event.event === "relayed") this.#relayedBytes += event.bytes;
+  }
+
+  /** All figures, one a line. */
+  format(server: Server, store: ServerStore): string {
+    const { names, accounts, invites, bans } = store.counts();
+    const people = [...server.people()];
+    const gauges = {
+      connections: server.connections,
+      people_here: people.length,
+      people_in_lobby: people.filter(({ wanted }) => wanted === "").length,
+      names,
+      accounts,
+      invites,
+      bans,
+    };
+    const lines = Object.entries(gauges).flatMap(([name, value]) => [
+      `# TYPE cifra_${name} gauge`,
+      `cifra_${name} ${value}`,
+    ]);
+    lines.push("# TYPE cifra_relayed_bytes_total counter");
+    lines.push(`cifra_relayed_bytes_total ${this.#relayedBytes}`);
+    lines.push("# TYPE cifra_events_total counter");
+    for (const [event, count] of this.#events) {
+      lines.push(`cifra_events_total{event="${event}"} ${count}`);
+    }
+    return lines.join("\n") + "\n";
+  }
+}

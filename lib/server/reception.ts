@@ -1,0 +1,452 @@
+/** Serves a client from its first request to its goodbye: the requests, and what they lead to for others. */
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import { encodeHex } from "@std/encoding/hex";
+import { shortFingerprint } from "../crypto/identity.ts";
+import { CifraError, type ErrorCode } from "../errors.ts";
+import {
+  FRAME_LIMIT_OPEN,
+  OUTBOUND_QUEUE_HIGH_WATER,
+  PRESENCE_LIMIT,
+  PRESENCE_PAUSE,
+  SILENCE_DEADLINE,
+} from "../limits.ts";
+import type { Environment } from "../net/environment.ts";
+import { Accounts } from "../services/accounts.ts";
+import { type Admission, sourceOf } from "../services/admission.ts";
+import { Directory, type DirectoryRules } from "../services/directory.ts";
+import type { Invites } from "../services/invites.ts";
+import { Presence } from "../services/presence.ts";
+import type { RelayLimits } from "../services/relay.ts";
+import { type Held, type Outcome, Rendezvous } from "../services/rendezvous.ts";
+import type { Channel } from "../session/channel.ts";
+import type { NameKey, ServerStore } from "../store/server_store.ts";
+import { addressScope } from "../wire/address.ts";
+import { decode, encode } from "../wire/layout.ts";
+import { ID_LENGTH, peerAck, peerMessage } from "../wire/peer_messages.ts";
+import { CloseCode, type Item, ItemType } from "../wire/records.ts";
+import {
+  Capability,
+  decodeServerRequest,
+  encodeServerResponse,
+  type Ownership,
+  PersonState,
+  type Registration,
+  type ServerRequest,
+  type SignUp,
+} from "../wire/rendezvous_messages.ts";
+import type { ServerEvent } from "./events.ts";
+import { Relaying } from "./relaying.ts";
+import { dismiss, respond, say, type Session } from "./session.ts";
+
+type Request<Type extends ServerRequest["type"]> = Extract<ServerRequest, { readonly type: Type }>;
+
+/** What a reception needs. */
+export interface ReceptionOptions {
+  readonly environment: Environment;
+  readonly store: ServerStore;
+  readonly invites: Invites;
+  readonly admission: Admission;
+  /** Known to this server alone, 32 bytes. */
+  readonly secret: Bytes;
+  readonly rules: DirectoryRules;
+  readonly limits: RelayLimits;
+  /** What an address is called in the log. */
+  readonly tag: (host: string) => string;
+  readonly onEvent: (event: ServerEvent) => void;
+}
+
+/** The front desk. */
+export class Reception {
+  readonly #options: ReceptionOptions;
+  readonly #directory: Directory;
+  readonly #accounts: Accounts;
+  readonly #rendezvous: Rendezvous<Session>;
+  readonly #presence = new Presence<Session>();
+  readonly #relaying: Relaying;
+  /** Those who were told that whom they wait for does not want to talk. */
+  readonly #declined = new WeakSet<Held<Session>>();
+  #cancelAnnouncement: (() => void) | undefined;
+  #announcedAt = -Infinity;
+
+  constructor(options: ReceptionOptions) {
+    const { environment: { random, time }, store, rules, limits, onEvent } = options;
+    this.#options = options;
+    this.#directory = new Directory(store, rules);
+    this.#accounts = new Accounts(store, options.secret, random);
+    this.#rendezvous = new Rendezvous(random);
+    this.#relaying = new Relaying(limits, time, onEvent);
+  }
+
+  /** Everybody who holds a name at the moment. */
+  get everybody(): Iterable<Held<Session>> {
+    return this.#rendezvous.everybody;
+  }
+
+  /** From m7 to the goodbye. Throws when the client breaks the protocol. */
+  async attend(session: Session, channel: Channel): Promise<void> {
+    let answered = 0n;
+    try {
+      for (;;) {
+        const items = await channel.receive();
+        if (!items) break;
+        for (const item of items) {
+          // Sent away meanwhile: it may not ask for anything more.
+          if (!channel.isOpen) return await lastWords(channel);
+          if (item.type === ItemType.message) answered = this.#answer(session, item);
+          else if (item.type !== ItemType.request) this.#pass(session, item);
+          else if (!await this.#take(session, channel, item)) return await lastWords(channel);
+        }
+        // What it does not read, it cannot make us say more of.
+        await channel.flush();
+      }
+    } finally {
+      this.#leave(session, channel);
+    }
+    if (channel.goodbye) await channel.close(CloseCode.done, answered, answered);
+  }
+
+  /** Sends somebody away, under whatever they are here; returns how many connections that were. */
+  remove(name: string, sessions: Iterable<Session>, code: "kicked" | "banned"): number {
+    const reason = code === "banned"
+      ? "The operator of this server has shut you out"
+      : "The operator of this server has ended this connection";
+    let count = 0;
+    for (const session of sessions) {
+      if (session.name !== name || !session.channel?.isOpen) continue;
+      dismiss(session, code, reason);
+      count++;
+    }
+    return count;
+  }
+
+  /** Nothing is told or relayed after this. */
+  stop(): void {
+    this.#relaying.stop();
+    this.#cancelAnnouncement?.();
+  }
+
+  /** What is no request is not waited for: what it leads to goes out together. */
+  #pass(session: Session, item: Item): void {
+    // Before it has said who it is, there is nothing else to say.
+    if (session.name === undefined) throw outOfTurn();
+    if (item.type === ItemType.relay) this.#relaying.forward(session, item);
+    else if (item.type !== ItemType.ack) throw outOfTurn();
+  }
+
+  /** False: the client was refused, and is to go. */
+  async #take(session: Session, channel: Channel, item: Item): Promise<boolean> {
+    const request = decodeServerRequest(item.body);
+    try {
+      await this.#obey(session, channel, request);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CifraError) || !REFUSALS.has(error.code)) throw error;
+      const { code, message, retryAfter } = error;
+      const client = shortFingerprint(channel.established.theirs.fingerprint);
+      const source = this.#options.tag(session.observed.host);
+      this.#options.onEvent({ event: "refused", source, client, code, request: request.type });
+      // What is wrong with the server's own disk, and where that is, concerns its operator.
+      if (code === "local") {
+        dismiss(session, "refused", "The server cannot take this at the moment");
+      } else dismiss(session, code, message, retryAfter);
+      return false;
+    }
+  }
+
+  async #obey(session: Session, channel: Channel, request: ServerRequest): Promise<void> {
+    switch (request.type) {
+      case "register":
+        return await this.#register(session, channel, request);
+      case "signUp":
+        return await this.#signUp(session, channel, request);
+      case "signIn":
+        return this.#challenge(session, channel, request);
+      case "proof":
+        return this.#prove(session, request.proof);
+      case "decline":
+        return this.#decline(session, request.name);
+      case "away":
+        return this.#goAway(session, request.away === 1);
+    }
+  }
+
+  /** m7 in, m8 out, and whatever follows from it for this client and others. */
+  async #register(session: Session, channel: Channel, registration: Registration): Promise<void> {
+    const { environment: { time }, onEvent, admission, tag } = this.#options;
+    const { observed } = session;
+    const again = session.name !== undefined;
+    if (again && !admission.registersAgain(sourceOf(observed.host), time.now())) {
+      throw new CifraError("limit", "Too many registrations from this address; wait a minute");
+    }
+    const { theirs: identity, suite } = channel.established;
+    // Whoever asks for somebody has nobody at present.
+    this.#relaying.endAll(session);
+    const { name, registrationSequence: sequence, statement } = registration;
+    const key = await this.#claim(session, channel, name, sequence, statement, false);
+    // It may have gone while signatures were checked.
+    if (!channel.isOpen) return;
+    const applicant = { holder: session, registration, key, suite: suite.id, observed };
+    const before = this.#rendezvous.heldBy(session);
+    const outcomes = this.#rendezvous.register(applicant, time.date(), this.#relaying.hasRoom);
+    const replaced = outcomes.flatMap((each) => each.type === "replaced" ? [each.held] : []);
+    session.name = name;
+    session.stays = (registration.capabilities & (Capability.relay | Capability.lobby)) !== 0;
+    respond(session, {
+      type: "registered",
+      observed,
+      frameLimit: FRAME_LIMIT_OPEN,
+      silenceDeadline: SILENCE_DEADLINE / 1000,
+    });
+    const { wanted, capabilities } = registration;
+    const client = shortFingerprint(identity.fingerprint);
+    onEvent({
+      event: "registered",
+      source: tag(observed.host),
+      name,
+      wanted,
+      client,
+      suite: suite.name,
+    });
+    if ([before, ...replaced].some((held) => this.#isAnnounced(held))) {
+      this.#presence.change({ name, state: PersonState.gone });
+    }
+    this.#presence.stop(session);
+    if (wanted === "" && (capabilities & Capability.lobby) !== 0) {
+      this.#presence.read(session);
+      if ((capabilities & Capability.unlisted) === 0) {
+        this.#presence.change({ name, state: PersonState.here });
+      }
+    }
+    for (const outcome of outcomes) this.#tell(outcome, session);
+    this.#planAnnouncement();
+  }
+
+  /** The name is theirs, or becomes theirs now; whoever is new needs an invite that is still good. */
+  async #claim(
+    session: Session,
+    channel: Channel,
+    name: string,
+    sequence: bigint,
+    { notAfter, signature, vouchers }: Ownership,
+    signingUp: boolean,
+  ): Promise<NameKey> {
+    const { environment: { time }, store, invites } = this.#options;
+    const { theirs: identity, suite } = channel.established;
+    const isKnown = store.keyWith(encodeHex(identity.fingerprint)) !== undefined;
+    const invite = isKnown ? undefined : session.invite;
+    if (invite && !invites.reserve(invite, time.date())) {
+      throw new CifraError("invite_required", "This invite has expired, or was used too often", {
+        hint: "ask for a new one",
+      });
+    }
+    const { host } = session.observed;
+    const claim = {
+      name,
+      suite: suite.name,
+      identity,
+      statement: { sequence, notAfter, signature },
+      vouchers,
+      // On the server's own machine everybody has the same address.
+      source: addressScope(host) === "loopback" ? undefined : sourceOf(host),
+    };
+    let isIn = false;
+    try {
+      const key = await this.#directory.claim(claim, time.date(), signingUp);
+      isIn = true;
+      return key;
+    } finally {
+      if (invite) invites.release(invite, isIn);
+    }
+  }
+
+  async #signUp(session: Session, channel: Channel, request: SignUp): Promise<void> {
+    const { environment: { time }, onEvent, tag } = this.#options;
+    const { name, registrationSequence, statement } = request;
+    await this.#claim(session, channel, name, registrationSequence, statement, true);
+    const { salt, memory, passes, storedKey, serverKey, backup } = request;
+    const created = time.date();
+    this.#accounts.signUp({ name, salt, memory, passes, storedKey, serverKey, backup, created });
+    respond(session, { type: "signedUp" });
+    onEvent({ event: "signed-up", source: tag(session.observed.host), name });
+  }
+
+  #challenge(session: Session, channel: Channel, { name, nonce }: Request<"signIn">): void {
+    this.#directory.requireAllowed(channel.established.theirs);
+    const challenge = this.#accounts.challenge({
+      name,
+      clientNonce: nonce,
+      exporter: channel.established.exporter,
+      source: sourceOf(session.observed.host),
+      now: this.#options.environment.time.now(),
+    });
+    session.challenge = challenge;
+    const { cost, serverNonce } = challenge.exchange;
+    respond(session, { type: "challenge", ...cost, nonce: serverNonce });
+  }
+
+  #prove(session: Session, proof: Bytes): void {
+    const { environment: { time }, onEvent, tag } = this.#options;
+    const { challenge } = session;
+    if (!challenge) throw outOfTurn();
+    session.challenge = undefined;
+    const { signature, backup } = this.#accounts.prove(challenge, proof, time.now());
+    respond(session, { type: "signedIn", signature, backup });
+    const { name } = challenge.exchange;
+    onEvent({ event: "signed-in", source: tag(session.observed.host), name });
+  }
+
+  #decline(session: Session, name: string): void {
+    const held = this.#rendezvous.heldBy(session);
+    if (!held) return;
+    const asking = this.#rendezvous.waiting(name, held.name);
+    // Once is enough: more would be a way to flood whoever asks.
+    if (!asking || this.#declined.has(asking)) return;
+    this.#declined.add(asking);
+    respond(asking.holder, { type: "declined", peerName: held.name });
+  }
+
+  #goAway(session: Session, isAway: boolean): void {
+    const held = this.#rendezvous.heldBy(session);
+    if (!this.#isAnnounced(held)) return;
+    const state = isAway ? PersonState.away : PersonState.here;
+    this.#presence.change({ name: held!.name, state });
+    this.#planAnnouncement();
+  }
+
+  #isAnnounced(held: Held<Session> | undefined): boolean {
+    if (held?.wanted !== "") return false;
+    return (held.registration.capabilities & Capability.unlisted) === 0;
+  }
+
+  #tell(outcome: Outcome<Session>, session: Session): void {
+    const { onEvent } = this.#options;
+    switch (outcome.type) {
+      case "waiting":
+        return;
+      case "replaced": {
+        const { name, holder } = outcome.held;
+        this.#presence.stop(holder);
+        if (holder !== session) {
+          dismiss(holder, "replaced", "The same identity has connected again");
+        }
+        return onEvent({ event: "replaced", name });
+      }
+      case "offer": {
+        const { to, from } = outcome;
+        const { bundle } = from.key;
+        const offer = { type: "offer", peerName: from.name, suite: from.suite, bundle } as const;
+        return respond(to.holder, offer);
+      }
+      case "suite-mismatch": {
+        const [a, b] = outcome.pair;
+        for (const [reader, peer] of [[a, b], [b, a]] as const) {
+          const suites = { yourSuite: reader.suite, peerSuite: peer.suite };
+          respond(reader.holder, { type: "suiteMismatch", peerName: peer.name, ...suites });
+        }
+        return onEvent({ event: "suite-mismatch", names: [b.name, a.name] });
+      }
+      case "introduced":
+        return this.#introduce(outcome);
+    }
+  }
+
+  #introduce(
+    { generation, relay, pair }: Extract<Outcome<Session>, { readonly type: "introduced" }>,
+  ): void {
+    const [a, b] = [pair[1].to, pair[0].to];
+    if (relay) {
+      const one = { name: a.name, session: a.holder }, other = { name: b.name, session: b.holder };
+      this.#relaying.open(generation, one, other);
+    }
+    for (const { to: { holder }, introduction } of pair) {
+      respond(holder, { type: "introduction", ...introduction });
+      if (!holder.stays) holder.channel?.close(CloseCode.done);
+    }
+    this.#options.onEvent({ event: "introduced", names: [a.name, b.name], generation });
+  }
+
+  /** Those who come and go are announced at once when nothing was lately, otherwise together a little later. */
+  #planAnnouncement(): void {
+    if (this.#cancelAnnouncement || !this.#presence.hasNews) return;
+    const { time } = this.#options.environment;
+    const wait = Math.max(0, this.#announcedAt + PRESENCE_PAUSE - time.now());
+    this.#cancelAnnouncement = time.after(wait, () => {
+      this.#cancelAnnouncement = undefined;
+      this.#announcedAt = time.now();
+      this.#announce();
+      this.#planAnnouncement();
+    });
+  }
+
+  #announce(): void {
+    // One who does not read is told later, and then of everything at once.
+    const ready = ({ channel }: Session) =>
+      channel?.isOpen === true && channel.queuedLength < OUTBOUND_QUEUE_HIGH_WATER / 8;
+    for (const { to, changes: { complete, people } } of this.#presence.take(ready)) {
+      // All there is ends with a part that has room for more; of changes there is always one.
+      for (let i = 0; complete ? i <= people.length : i < people.length; i += PRESENCE_LIMIT) {
+        const body = encodeServerResponse({
+          type: "presence",
+          complete: complete && i === 0 ? 1 : 0,
+          people: people.slice(i, i + PRESENCE_LIMIT),
+        });
+        for (const session of to) say(session, ItemType.response, body);
+      }
+    }
+  }
+
+  /** A registered client may speak to the server; each message is answered OK. Returns its number. */
+  #answer(session: Session, item: Item): bigint {
+    if (session.name === undefined) throw outOfTurn();
+    const { number, type } = decode(peerMessage, item.body);
+    say(session, ItemType.ack, encode(peerAck, { stored: number, read: number }));
+    const { random, time } = this.#options.environment;
+    const id = random(ID_LENGTH);
+    const reply = type === "end" ? { type: "end" as const, number, id } : {
+      type: "text" as const,
+      number,
+      id,
+      written: BigInt(time.date()),
+      content: encodeUtf8("OK"),
+    };
+    say(session, ItemType.message, encode(peerMessage, reply));
+    return number;
+  }
+
+  #leave(session: Session, channel: Channel): void {
+    this.#relaying.endAll(session);
+    this.#presence.stop(session);
+    const held = this.#rendezvous.leave(session);
+    if (!held) return;
+    if (this.#isAnnounced(held)) {
+      this.#presence.change({ name: held.name, state: PersonState.gone });
+      this.#planAnnouncement();
+    }
+    const code = channel.failure?.code ?? "goodbye";
+    this.#options.onEvent({ event: "left", name: held.name, code });
+  }
+}
+
+/** What a client is told as a refusal; anything else ends the connection as a breach of the protocol. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  "bad_name",
+  "name_taken",
+  "bad_address",
+  "stale_registration",
+  "limit",
+  "banned",
+  "account_required",
+  "invite_required",
+  "wrong_password",
+  "auth_failed",
+  "local",
+]);
+
+/** Waits until a client that was sent away has gone; what it still says is nobody's business. */
+async function lastWords(channel: Channel): Promise<void> {
+  while (await channel.receive());
+}
+
+function outOfTurn(): CifraError {
+  return new CifraError("bad_state", "Cannot take this message: it is out of turn");
+}

@@ -1,0 +1,123 @@
+/** Forwards between two who cannot reach each other, by the rules of the relay (PROTOCOL.md 3.9). */
+import type { Bytes } from "../bytes.ts";
+import type { Time } from "../net/environment.ts";
+import { Relay, type RelayLimits, type RelayOutput } from "../services/relay.ts";
+import { decode, encode } from "../wire/layout.ts";
+import { type Item, ItemType } from "../wire/records.ts";
+import { relayItem } from "../wire/relay_messages.ts";
+import type { ServerEvent } from "./events.ts";
+import { say, type Session } from "./session.ts";
+
+const NOTHING = new Uint8Array(0);
+
+/** The relay of a server, at work. */
+export class Relaying {
+  readonly #time: Time;
+  readonly #onEvent: (event: ServerEvent) => void;
+  readonly #relay: Relay<Session>;
+  #cancelRelease: (() => void) | undefined;
+
+  constructor(limits: RelayLimits, time: Time, onEvent: (event: ServerEvent) => void) {
+    this.#relay = new Relay(limits);
+    this.#time = time;
+    this.#onEvent = onEvent;
+  }
+
+  /** Whether another pair may be relayed. */
+  get hasRoom(): boolean {
+    return this.#relay.hasRoom;
+  }
+
+  /** Two have been introduced and may be relayed. */
+  open(stream: number, a: Party, b: Party): void {
+    this.#relay.open(stream, a, b, this.#time.now());
+  }
+
+  /** Gives nothing more after this. */
+  stop(): void {
+    this.#cancelRelease?.();
+  }
+
+  /** What is relayed is counted and goes on as it came: it is not ours to read. */
+  forward(session: Session, item: Item): void {
+    const relayed = decode(relayItem, item.body);
+    const { stream } = relayed;
+    const now = this.#time.now();
+    switch (relayed.type) {
+      case "data": {
+        const { outputs, first } = this.#guard(
+          session,
+          stream,
+          () => this.#relay.data(session, stream, relayed.content.length),
+        );
+        if (first) {
+          const { names } = first;
+          this.#onEvent({ event: "relaying", names, generation: stream });
+        }
+        return this.#put(outputs, ownBytes(item.body));
+      }
+      case "credit":
+        this.#put(this.#guard(
+          session,
+          stream,
+          () => this.#relay.credit(session, stream, relayed.count, now),
+        ));
+        return this.#planRelease();
+      case "close":
+        return this.#endStream(session, stream);
+    }
+  }
+
+  /** One who breaks the rules of a stream ends it for both. */
+  #guard<T>(session: Session, stream: number, job: () => T): T {
+    try {
+      return job();
+    } catch (error) {
+      this.#endStream(session, stream);
+      throw error;
+    }
+  }
+
+  #put(outputs: readonly RelayOutput<Session>[], body: Bytes = NOTHING): void {
+    for (const output of outputs) {
+      const content = output.type === "forward" ? body : encode(relayItem, output);
+      say(output.to, ItemType.relay, content);
+    }
+  }
+
+  /** Credit that is held back is given at its moment, not with the next tick: the rate is to be reached. */
+  #planRelease(): void {
+    if (this.#cancelRelease) return;
+    const wait = this.#relay.nextRelease(this.#time.now());
+    if (wait === undefined) return;
+    this.#cancelRelease = this.#time.after(wait, () => {
+      this.#cancelRelease = undefined;
+      this.#put(this.#relay.release(this.#time.now()));
+      this.#planRelease();
+    });
+  }
+
+  /** Ends whatever is relayed for this client. */
+  endAll(session: Session): void {
+    for (const stream of this.#relay.streamsOf(session)) this.#endStream(session, stream);
+  }
+
+  #endStream(session: Session, stream: number): void {
+    const { outputs, ended } = this.#relay.close(session, stream);
+    this.#put(outputs);
+    if (!ended || ended.bytes === 0) return;
+    const { names, bytes } = ended;
+    this.#onEvent({ event: "relayed", names, generation: stream, bytes });
+  }
+}
+
+/** One of two, and what it is called in the log. */
+export interface Party {
+  readonly name: string;
+  readonly session: Session;
+}
+
+/** A small piece of a large record must not keep all of the record in memory while it waits. */
+function ownBytes(bytes: Bytes): Bytes {
+  return bytes.length < bytes.buffer.byteLength / 2 ? bytes.slice() : bytes;
+}

@@ -1,0 +1,136 @@
+/**
+ * Accounts: a password that brings somebody's keys to another machine (PROTOCOL.md 3.10). Working a
+ * password up is the client's toil; here it costs a few hashes. Rules over a store.
+ */
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import { hmacSha512, type Random } from "../crypto/platform.ts";
+import { type Exchange, type PasswordCost, serverSignature, verifyProof } from "../crypto/scram.ts";
+import { CifraError } from "../errors.ts";
+import {
+  NONCE_LENGTH,
+  PASSWORD_MEMORY,
+  PASSWORD_MEMORY_MAXIMUM,
+  PASSWORD_MEMORY_MINIMUM,
+  PASSWORD_PASSES,
+  PASSWORD_PASSES_MAXIMUM,
+  PASSWORD_TRIES,
+  PASSWORD_TRIES_PERIOD,
+  PROOF_LENGTH,
+  SALT_LENGTH,
+  SOURCES_REMEMBERED,
+} from "../limits.ts";
+import type { Account, ServerStore } from "../store/server_store.ts";
+
+const SALT_LABEL = encodeUtf8("cifra/1 salt of nobody\0");
+/** What the proof of a name without an account is held against. */
+const NOBODY = { storedKey: new Uint8Array(PROOF_LENGTH), serverKey: new Uint8Array(PROOF_LENGTH) };
+
+/** A sign-in that has begun. */
+export interface Challenge {
+  readonly exchange: Exchange;
+  /** Whom its failure counts against. */
+  readonly source: string;
+}
+
+/** The passwords of a server. */
+export class Accounts {
+  readonly #store: ServerStore;
+  readonly #secret: Bytes;
+  readonly #random: Random;
+  /** When a wrong password came for each name, and from each source. */
+  readonly #failures = new Map<string, readonly number[]>();
+
+  /** `secret` makes up salts for names that have no account, so that they look like those that have. */
+  constructor(store: ServerStore, secret: Bytes, random: Random) {
+    this.#store = store;
+    this.#secret = secret;
+    this.#random = random;
+  }
+
+  /** Makes an account, or puts it in the place of the one of the same name. Throws `limit` on a bad cost. */
+  signUp(account: Account): void {
+    const { memory, passes } = account;
+    const fair = memory >= PASSWORD_MEMORY_MINIMUM && memory <= PASSWORD_MEMORY_MAXIMUM &&
+      passes >= 1 && passes <= PASSWORD_PASSES_MAXIMUM;
+    if (!fair) throw new CifraError("limit", "The cost of this password is out of bounds");
+    this.#store.putAccount(account);
+  }
+
+  /**
+   * Begins a sign-in at `now` (milliseconds). A name that has no account gets an answer like any other.
+   * Throws `limit` after too many wrong passwords.
+   */
+  challenge(
+    { name, clientNonce, exporter, source, now }: {
+      readonly name: string;
+      readonly clientNonce: Bytes;
+      readonly exporter: Bytes;
+      readonly source: string;
+      readonly now: number;
+    },
+  ): Challenge {
+    this.#requireFewFailures(name, source, now);
+    // Made up for every name, so that those without an account do not take longer.
+    const madeUp = hmacSha512(this.#secret, SALT_LABEL, encodeUtf8(name)).slice(0, SALT_LENGTH);
+    const cost: PasswordCost = this.#store.account(name) ?? {
+      salt: madeUp,
+      memory: PASSWORD_MEMORY,
+      passes: PASSWORD_PASSES,
+    };
+    const { salt, memory, passes } = cost;
+    const serverNonce = this.#random(NONCE_LENGTH);
+    const exchange = {
+      name,
+      clientNonce,
+      serverNonce,
+      cost: { salt, memory, passes },
+      exporter,
+    };
+    return { exchange, source };
+  }
+
+  /**
+   * Ends a sign-in: what proves the server's side, and the backup of the owner's keys. Throws
+   * `wrong_password`, in the same way for a name that has no account; `limit` as for a challenge.
+   */
+  prove(
+    { exchange, source }: Challenge,
+    proof: Bytes,
+    now: number,
+  ): { readonly signature: Bytes; readonly backup: Bytes } {
+    const { name } = exchange;
+    // Again: many may have begun before the first of them failed.
+    this.#requireFewFailures(name, source, now);
+    const account = this.#store.account(name);
+    const holds = verifyProof(account ?? NOBODY, exchange, proof) && account !== undefined;
+    const signature = serverSignature((account ?? NOBODY).serverKey, exchange);
+    if (holds) return { signature, backup: account.backup };
+    for (const key of [`name ${name}`, `source ${source}`]) this.#countFailure(key, now);
+    throw new CifraError("wrong_password", "The name or the password is wrong");
+  }
+
+  #requireFewFailures(name: string, source: string, now: number): void {
+    for (const key of [`name ${name}`, `source ${source}`]) {
+      const recent = this.#recentFailures(key, now);
+      const oldest = recent.at(-PASSWORD_TRIES);
+      if (oldest === undefined) continue;
+      throw new CifraError("limit", "Too many wrong passwords", {
+        retryAfter: Math.ceil((oldest + PASSWORD_TRIES_PERIOD - now) / 1000),
+      });
+    }
+  }
+
+  #recentFailures(key: string, now: number): readonly number[] {
+    return (this.#failures.get(key) ?? []).filter((at) => now - at < PASSWORD_TRIES_PERIOD);
+  }
+
+  #countFailure(key: string, now: number): void {
+    const recent = [...this.#recentFailures(key, now), now];
+    // Re-inserted, so that the map stays in the order of last use.
+    this.#failures.delete(key);
+    this.#failures.set(key, recent);
+    if (this.#failures.size > SOURCES_REMEMBERED) {
+      this.#failures.delete(this.#failures.keys().next().value!);
+    }
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * Names belong to keys: the first key to take a name owns it, further ones come in when an owner vouches
+ * for them (PROTOCOL.md 3.7). Rules over a store.
+ */
+import { encodeHex } from "@std/encoding/hex";
+import { type PublicIdentity, readIdentity, verifyBy } from "../crypto/identity.ts";
+import type { SuiteName } from "../crypto/suite.ts";
+import { CifraError } from "../errors.ts";
+import { NAME_EXPIRY, SOURCES_REMEMBERED, STATEMENT_RENEWAL } from "../limits.ts";
+import type { NameKey, ServerStore } from "../store/server_store.ts";
+import { type NameStatement, signedStatement, type Voucher } from "../wire/name_statement.ts";
+import { requireName, skeletonOf } from "./names.ts";
+
+const DAY = 24 * 3_600_000;
+
+/** Somebody says that a name is theirs. */
+export interface Claim {
+  readonly name: string;
+  readonly suite: SuiteName;
+  /** Proved by the ladder. */
+  readonly identity: PublicIdentity;
+  readonly statement: NameStatement;
+  readonly vouchers: readonly Voucher[];
+  /** Where it comes from: new names are counted for each source; undefined is not counted. */
+  readonly source: string | undefined;
+}
+
+/** What an operator decides. */
+export interface DirectoryRules {
+  /** Whether only names with an account are good. */
+  readonly accountsOnly: boolean;
+  /** New names a day from one source; 0 counts none. */
+  readonly newNamesPerDay: number;
+}
+
+/** Who owns which name. */
+export class Directory {
+  readonly #store: ServerStore;
+  readonly #rules: DirectoryRules;
+  /** When each source took new names lately. */
+  readonly #taken = new Map<string, readonly number[]>();
+
+  constructor(store: ServerStore, rules: DirectoryRules) {
+    this.#store = store;
+    this.#rules = rules;
+  }
+
+  /** Throws `banned` when this identity may not come in, under any name. */
+  requireAllowed(identity: PublicIdentity): void {
+    if (this.#store.isBanned("key", encodeHex(identity.fingerprint))) throw banned();
+  }
+
+  /**
+   * The entry of a name that is theirs, or becomes theirs now. `signingUp` tells that an account is being
+   * made for it. Throws `bad_name`, `name_taken`, `stale_registration`, `auth_failed` when the statement
+   * does not hold, `banned`, `account_required`, `limit`, `local`.
+   */
+  async claim(claim: Claim, now: number, signingUp = false): Promise<NameKey> {
+    const { name, identity } = claim;
+    requireName(name);
+    this.requireAllowed(identity);
+    if (this.#store.isBanned("name", name)) throw banned();
+    if (this.#rules.accountsOnly && !signingUp && !this.#store.account(name)) {
+      throw new CifraError("account_required", `"${name}" has no account here`, {
+        hint: "make one with --sign-up, or come in with --sign-in if it is on another machine",
+      });
+    }
+    const fingerprint = encodeHex(identity.fingerprint);
+    const known = this.#find(claim, fingerprint);
+    if (known) {
+      if (claim.statement.sequence <= known.sequence) {
+        throw staleRegistration(claim.statement.sequence, known.sequence);
+      }
+      this.#store.seen(fingerprint, now);
+      // A statement that holds for long is not checked and written again with every visit.
+      if (known.notAfter - now > STATEMENT_RENEWAL) return known;
+    }
+    await this.#requireStatement(claim, now);
+    const vouching = known ? [] : await trueVouchers(claim);
+    // From here on nothing waits: somebody else may have come while signatures were checked.
+    if (!this.#find(claim, fingerprint)) this.#requireFree(claim, vouching, now);
+    const { statement: { sequence, notAfter, signature } } = claim;
+    const key: NameKey = {
+      name,
+      skeleton: skeletonOf(name),
+      suite: claim.suite,
+      fingerprint,
+      bundle: identity.bundle,
+      sequence,
+      notAfter: Number(notAfter),
+      signature,
+      created: known?.created ?? now,
+      lastSeen: now,
+    };
+    this.#store.putKey(key);
+    return key;
+  }
+
+  /** The entry if the name is theirs. Throws `name_taken` when the identity is known otherwise. */
+  #find({ name, suite }: Claim, fingerprint: string): NameKey | undefined {
+    const own = this.#store.keyWith(fingerprint);
+    // The suites `rsa` and `classic` have keys of one kind: a key of one must not speak in the other.
+    if (own && own.suite !== suite) {
+      throw new CifraError("name_taken", `This identity is known here in the suite ${own.suite}`, {
+        hint: `use it with --suite ${own.suite}`,
+      });
+    }
+    if (own && own.name !== name) {
+      throw new CifraError("name_taken", `This identity is "${own.name}" here`, {
+        hint: `use one name for one identity: --name ${own.name}`,
+      });
+    }
+    return own;
+  }
+
+  /** Throws `auth_failed` unless the statement is by the identity and holds now. */
+  async #requireStatement({ name, identity, statement }: Claim, now: number): Promise<void> {
+    const signed = signedStatement(name, identity.bundle, statement);
+    const holds = statement.notAfter > BigInt(now) &&
+      statement.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
+      await verifyBy(identity, statement.signature, signed);
+    if (!holds) {
+      throw new CifraError("auth_failed", "The statement that the name is theirs does not hold", {
+        hint: "look at the clock of this machine",
+      });
+    }
+  }
+
+  /**
+   * Throws `name_taken` unless the name is free or one of `vouching` (fingerprints) owns it, `limit` on too
+   * many new names.
+   */
+  #requireFree({ name, suite, source }: Claim, vouching: readonly string[], now: number): void {
+    const alike = this.#store.keyLike(skeletonOf(name));
+    if (alike && alike.name !== name) {
+      throw new CifraError(
+        "name_taken",
+        `"${name}" looks like "${alike.name}", who is known here`,
+        {
+          hint: "choose another --name",
+        },
+      );
+    }
+    const owners = this.#store.keysOf(name);
+    if (owners.length === 0) return this.#countNewName(source, now);
+    const sameSuite = owners.find((key) => key.suite === suite);
+    if (owners.some(({ fingerprint }) => vouching.includes(fingerprint))) return;
+    const newest = Math.max(...owners.map(({ lastSeen }) => lastSeen));
+    if (now - newest > NAME_EXPIRY && !this.#store.account(name)) {
+      this.#countNewName(source, now);
+      return this.#store.forget(name);
+    }
+    throw new CifraError("name_taken", `The name "${name}" belongs to another identity`, {
+      hint: sameSuite
+        ? "choose another --name, or bring your keys from the machine on which you have it"
+        : `it is known here by a key for the suite ${owners[0]!.suite}`,
+    });
+  }
+
+  #countNewName(source: string | undefined, now: number): void {
+    const { newNamesPerDay } = this.#rules;
+    if (newNamesPerDay === 0 || source === undefined) return;
+    const recent = (this.#taken.get(source) ?? []).filter((at) => now - at < DAY);
+    if (recent.length >= newNamesPerDay) {
+      throw new CifraError("limit", "Too many new names from this address in one day", {
+        hint: "ask the operator of the server to raise --new-names-per-day",
+      });
+    }
+    // Re-inserted, so that the map stays in the order of last use.
+    this.#taken.delete(source);
+    this.#taken.set(source, [...recent, now]);
+    if (this.#taken.size > SOURCES_REMEMBERED) {
+      this.#taken.delete(this.#taken.keys().next().value!);
+    }
+  }
+}
+
+/** The fingerprints of those whose signature under the statement holds. */
+async function trueVouchers(claim: Claim): Promise<readonly string[]> {
+  const { name, identity, statement, vouchers } = claim;
+  const signed = signedStatement(name, identity.bundle, statement);
+  const fingerprints: string[] = [];
+  for (const { bundle, signature } of vouchers) {
+    const voucher = await readIdentity(bundle).catch(() => undefined);
+    if (!voucher || !await verifyBy(voucher, signature, signed)) continue;
+    fingerprints.push(encodeHex(voucher.fingerprint));
+  }
+  return fingerprints;
+}
+
+function banned(): CifraError {
+  return new CifraError("banned", "The operator of this server has shut you out", {
+    hint: "ask the operator",
+  });
+}
+
+/**
+ * A registration that is not above the last one: `retryAfter` is by how many seconds. Two machines of one
+ * person need not have the same time.
+ */
+export function staleRegistration(sequence: bigint, last: bigint): CifraError {
+  const behind = Number((last - sequence) / 1000n) + 1;
+  return new CifraError("stale_registration", "This registration is older than the present one", {
+    retryAfter: Math.min(behind, 0xffff),
+    hint: "connect again; if that does not help, look at the clock of this machine",
+  });
+}

@@ -1,0 +1,117 @@
+/**
+ * Who is in the lobby, told to everybody in it (PROTOCOL.md 3.11). Changes go into one log; each reader has
+ * a place in it, and what happened since is told in one piece: a thousand who come at once are one message
+ * for each, and one who does not read costs nothing.
+ */
+import { PRESENCE_LOG } from "../limits.ts";
+import { PersonState } from "../wire/rendezvous_messages.ts";
+
+/** Somebody, and how they are. */
+export interface Person {
+  readonly name: string;
+  readonly state: PersonState;
+}
+
+/** What a reader has not been told yet. */
+export interface Changes {
+  /** Whether it is all there is, and whoever is not named is not here. */
+  readonly complete: boolean;
+  readonly people: readonly Person[];
+}
+
+/** The lobby, as its readers see it. `Reader` is whatever stands for one. */
+export class Presence<Reader> {
+  readonly #here = new Map<string, Person>();
+  readonly #readers = new Map<Reader, { place: number; isNew: boolean }>();
+  #log: Person[] = [];
+  /** The place of the first entry of the log. */
+  #start = 0;
+
+  /** Everybody who is here and may be told of, in no order. */
+  get people(): Iterable<Person> {
+    return this.#here.values();
+  }
+
+  /** Those who are told. */
+  get readers(): Iterable<Reader> {
+    return this.#readers.keys();
+  }
+
+  /** Whether somebody is to be told something. */
+  get hasNews(): boolean {
+    const end = this.#end;
+    for (const { place, isNew } of this.#readers.values()) if (isNew || place < end) return true;
+    return false;
+  }
+
+  /** From now on this one is told; of all who are here first. */
+  read(reader: Reader): void {
+    this.#readers.set(reader, { place: this.#end, isNew: true });
+  }
+
+  /** No longer. */
+  stop(reader: Reader): void {
+    this.#readers.delete(reader);
+    if (this.#readers.size === 0) this.#forget(this.#end);
+  }
+
+  /** Somebody came, went, or is away. */
+  change(person: Person): void {
+    if (this.#here.get(person.name)?.state === person.state) return;
+    if (person.state === PersonState.gone) {
+      if (!this.#here.delete(person.name)) return;
+    } else this.#here.set(person.name, person);
+    if (this.#readers.size === 0) this.#start++;
+    else this.#log.push(person);
+    if (this.#log.length > PRESENCE_LOG) this.#forget(this.#end - PRESENCE_LOG / 2);
+  }
+
+  /**
+   * What those of `ready` have not been told yet, for each group of readers that are equally far. They
+   * count as told.
+   */
+  take(ready: (reader: Reader) => boolean): { readonly to: Reader[]; readonly changes: Changes }[] {
+    const end = this.#end;
+    const groups = new Map<number, Reader[]>();
+    for (const [reader, state] of this.#readers) {
+      if (!state.isNew && state.place === end) continue;
+      if (!ready(reader)) continue;
+      // Whoever is new, or so far behind that the log does not go back there, is told everything.
+      const place = state.isNew || state.place < this.#start ? -1 : state.place;
+      const group = groups.get(place);
+      if (group) group.push(reader);
+      else groups.set(place, [reader]);
+      state.place = end;
+      state.isNew = false;
+    }
+    const taken = [...groups].map(([place, to]) => ({ to, changes: this.#since(place) }));
+    this.#trim();
+    return taken;
+  }
+
+  get #end(): number {
+    return this.#start + this.#log.length;
+  }
+
+  #since(place: number): Changes {
+    if (place < 0) return { complete: true, people: [...this.#here.values()] };
+    const last = new Map<string, Person>();
+    for (const person of this.#log.slice(place - this.#start)) last.set(person.name, person);
+    return { complete: false, people: [...last.values()] };
+  }
+
+  /** What everybody has been told is not kept. */
+  #trim(): void {
+    let slowest = this.#end;
+    for (const { place, isNew } of this.#readers.values()) {
+      if (!isNew && place < slowest) slowest = place;
+    }
+    this.#forget(slowest);
+  }
+
+  #forget(place: number): void {
+    if (place <= this.#start) return;
+    this.#log = this.#log.slice(place - this.#start);
+    this.#start = place;
+  }
+}

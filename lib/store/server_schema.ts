@@ -1,0 +1,52 @@
+/** How the memory of a server lies in its database. SQLite keeps the comments: whoever opens the file reads them. */
+
+/** Goes into `user_version`; a later one comes with the statements that lead to it. */
+export const SERVER_SCHEMA_VERSION = 1;
+
+/** Makes an empty database one of a server. There is no secret in it: not a key, not a password. */
+export const SERVER_SCHEMA = `
+CREATE TABLE name_key (
+  -- A key that owns a name: the first that took it, and those that it vouched for.
+  name        TEXT NOT NULL,
+  skeleton    TEXT NOT NULL,  -- what the name looks like: names that look alike have the same
+  suite       TEXT NOT NULL CHECK (suite IN ('modern', 'rsa', 'classic')),
+  fingerprint TEXT NOT NULL UNIQUE CHECK (length(fingerprint) = 64),  -- hexadecimal
+  bundle      BLOB NOT NULL,     -- the public identity
+  sequence    BLOB NOT NULL CHECK (length(sequence) = 8),  -- of the owner's statement, big-endian, growing
+  not_after   INTEGER NOT NULL,  -- until when the statement holds
+  signature   BLOB NOT NULL,     -- of the statement, by the key
+  created     INTEGER NOT NULL,  -- times are milliseconds since 1970
+  last_seen   INTEGER NOT NULL,
+  PRIMARY KEY (name, suite)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX name_key_skeleton ON name_key (skeleton);
+
+CREATE TABLE account (
+  -- What proves that somebody knows a password. The password cannot be read from it, only guessed.
+  name       TEXT PRIMARY KEY,
+  salt       BLOB NOT NULL CHECK (length(salt) = 16),
+  memory     INTEGER NOT NULL,  -- KiB that a guess costs
+  passes     INTEGER NOT NULL,
+  stored_key BLOB NOT NULL CHECK (length(stored_key) = 64),
+  server_key BLOB NOT NULL CHECK (length(server_key) = 64),
+  backup     BLOB NOT NULL,     -- the owner's keys, sealed under the password; empty for none
+  created    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE invite (
+  id      TEXT PRIMARY KEY CHECK (length(id) = 32),  -- hexadecimal; the secret is not here
+  serial  BLOB NOT NULL CHECK (length(serial) = 16),
+  created INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  uses    INTEGER NOT NULL CHECK (uses >= 0)  -- how many more may come in with it
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ban (
+  kind    TEXT NOT NULL CHECK (kind IN ('name', 'key')),
+  subject TEXT NOT NULL,
+  since   INTEGER NOT NULL,
+  PRIMARY KEY (kind, subject)
+) STRICT, WITHOUT ROWID;
+
+PRAGMA user_version = ${SERVER_SCHEMA_VERSION};
+`;

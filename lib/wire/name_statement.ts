@@ -1,0 +1,47 @@
+/** The statement of an owner that a name is theirs: what is signed (PROTOCOL.md 3.7). */
+import { concat } from "@std/bytes/concat";
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import { bundleLength } from "../crypto/identity.ts";
+import { NAME_LIMIT } from "../limits.ts";
+import { bytes, encode, list, type Of, struct, text, u64, variable } from "./layout.ts";
+
+const LABEL = encodeUtf8("cifra/1 dirent\0");
+
+/** Length of a signature of either class of identity. */
+export const SIGNATURE_LENGTH = 64;
+/** The other identities of one person: one in each suite. */
+const VOUCHERS = 2;
+
+const signed = struct({
+  name: text(NAME_LIMIT),
+  bundle: variable(bundleLength(1)),
+  sequence: u64,
+  notAfter: u64,
+});
+
+/** A statement, beside the name and the identity that it is about. */
+export const nameStatement = struct({
+  /** Grows with every statement of an identity. */
+  sequence: u64,
+  /** Until when it holds, in milliseconds since 1970. */
+  notAfter: u64,
+  /** By the identity, over `signedStatement`. */
+  signature: bytes(SIGNATURE_LENGTH),
+});
+export type NameStatement = Of<typeof nameStatement>;
+
+/** Another identity of the same person says the same: it owns the name already, and lets this one in. */
+export const vouchers = list(
+  struct({ bundle: variable(bundleLength(1)), signature: bytes(SIGNATURE_LENGTH) }),
+  VOUCHERS,
+);
+export type Voucher = Of<typeof vouchers>[number];
+
+/** What the owner and those who vouch for it sign. */
+export function signedStatement(
+  name: string,
+  bundle: Bytes,
+  { sequence, notAfter }: Pick<NameStatement, "sequence" | "notAfter">,
+): Bytes {
+  return concat([LABEL, encode(signed, { name, bundle, sequence, notAfter })]);
+}

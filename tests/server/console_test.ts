@@ -1,0 +1,331 @@
+/** The operator's commands, as text; and what they do to those who are connected. */
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { encodeBase64Url } from "@std/encoding/base64url";
+import { encodeHex } from "@std/encoding/hex";
+import type { Bytes } from "../../lib/bytes.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
+import { COMMANDS, runCommand } from "../../lib/server/console.ts";
+import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import type { Invite } from "../../lib/store/server_store.ts";
+import { CloseCode } from "../../lib/wire/records.ts";
+import { Capability, refusalOf } from "../../lib/wire/rendezvous_messages.ts";
+import { accountOf, keyOf } from "../store/server_samples.ts";
+import { test } from "../testkit/adversary.ts";
+import { person } from "../testkit/ladder.ts";
+import {
+  NO_RATE,
+  registrationOf,
+  TestClient,
+  type TestServer,
+  type TestServerOptions,
+  withServer,
+} from "../testkit/server.ts";
+
+const DAY = 24 * 3_600_000;
+const TODAY = Date.UTC(2030, 4, 6);
+
+interface Desk {
+  readonly server: TestServer;
+  readonly store: MemoryServerStore;
+  /** The answer to a command. */
+  readonly type: (line: string) => string;
+  /** The code and text with which a command is refused. */
+  readonly refused: (line: string) => string;
+  readonly secrets: readonly Bytes[];
+  readonly quits: () => number;
+  advance(milliseconds: number): void;
+}
+
+/** A server with its operator. */
+async function withDesk(
+  scene: (desk: Desk) => Promise<void> | void,
+  options: TestServerOptions = {},
+): Promise<void> {
+  const store = new MemoryServerStore();
+  let now = TODAY, quits = 0;
+  const date = () => now;
+  const { time, ...rest } = systemEnvironment;
+  const environment = { ...rest, time: { ...time, date } };
+  await withServer(async (server) => {
+    const secrets: Bytes[] = [];
+    const console = {
+      server: server.server,
+      store,
+      date,
+      inviteLine: (secret: Bytes) => {
+        secrets.push(secret);
+        return `line of ${encodeBase64Url(secret)}`;
+      },
+      quit: () => quits++,
+    };
+    const type = (line: string) => runCommand(line, console);
+    await scene({
+      server,
+      store,
+      type,
+      secrets,
+      refused: (line) => {
+        const { code, message } = assertThrows(() => type(line), CifraError);
+        return `${code}: ${message}`;
+      },
+      quits: () => quits,
+      advance: (milliseconds) => now += milliseconds,
+    });
+  }, { store, environment, ...options });
+}
+
+async function registered(server: TestServer, name: string, wanted: string) {
+  const lobby = wanted === "" ? { capabilities: Capability.lobby } : {};
+  return await TestClient.registered(server, await person("modern", name), name, wanted, lobby);
+}
+
+/** The code with which somebody is sent away, or refused; the connection is over then. */
+async function sentAway(client: TestClient): Promise<string> {
+  let last = await client.next();
+  while (last.type === "presence") last = await client.next();
+  assert(last.type === "refused", `got ${last.type}`);
+  assertEquals(await client.ending(), CloseCode.failed);
+  await client.leave();
+  return refusalOf(last.code);
+}
+
+async function refusal(server: TestServer, key: string, name: string): Promise<string> {
+  const client = await TestClient.connect(server, await person("modern", key));
+  const response = await client.register(registrationOf(name, "nobody"));
+  await client.leave();
+  return response.type === "refused" ? refusalOf(response.code) : response.type;
+}
+
+test("help lists every command, and what is none is refused with a sentence", async () => {
+  await withDesk(({ type, refused }) => {
+    const lines = type("help").split("\n");
+    assertEquals(lines.length, COMMANDS.size);
+    for (const name of COMMANDS.keys()) {
+      assert(lines.some((line) => line.startsWith(name)), name);
+    }
+    const wrong: Readonly<Record<string, string>> = {
+      "": "usage: No such command: ",
+      "nonsense": "usage: No such command: nonsense",
+      "constructor": "usage: No such command: constructor",
+      "kick": "usage: Use it like this: kick NAME",
+      "kick a b": "usage: Use it like this: kick NAME",
+      "bans all": "usage: Use it like this: bans",
+      "kick ../a": "usage: This is no name that anybody could have",
+      "ban SERVER": "usage: This is no name that anybody could have",
+      "forget server": "usage: This is no name that anybody could have",
+      "invite 0": "usage: DAYS must be a whole number from 1 to 3650",
+      "invite 3651": "usage: DAYS must be a whole number from 1 to 3650",
+      "invite 1.5": "usage: DAYS must be a whole number from 1 to 3650",
+      "invite 1e2": "usage: DAYS must be a whole number from 1 to 3650",
+      "invite 7 0": "usage: USES must be a whole number from 1 to 1000000",
+      "invite 7 -1": "usage: USES must be a whole number from 1 to 1000000",
+    };
+    for (const [line, said] of Object.entries(wrong)) assertEquals(refused(line), said);
+    assertEquals(type("  bans   "), "nobody is kept out");
+  });
+});
+
+test("active shows who is here and what for", async () => {
+  await withDesk(async ({ server, type }) => {
+    assertEquals(type("active"), "0 here, 0 connections");
+    const clients = [
+      await registered(server, "bob", "alice"),
+      await registered(server, "alice", ""),
+    ];
+    const stranger = await TestClient.connect(server, await person("modern", "stranger"));
+    const [alice, bob, sum] = type("active").split("\n");
+    assertMatch(alice!, /^alice {16}in the lobby {19}modern [a-z2-7-]{14} from [0-9a-f]{8}$/);
+    assertMatch(bob!, /^bob {18}waits for alice {16}modern [a-z2-7-]{14} from [0-9a-f]{8}$/);
+    assertEquals(sum, "2 here, 3 connections");
+    for (const client of [...clients, stranger]) await client.leave();
+  });
+});
+
+test("db shows the names that are known, a page at a time", async () => {
+  await withDesk(({ store, type }) => {
+    assertEquals(type("db"), "0 names");
+    store.putKey(keyOf("alice", { created: TODAY, lastSeen: TODAY + DAY }));
+    store.putKey(keyOf("alice", { suite: "rsa", created: TODAY, lastSeen: TODAY }));
+    store.putAccount(accountOf("alice"));
+    store.putKey(keyOf("bob", { created: TODAY, lastSeen: TODAY }));
+    const lines = type("db").split("\n");
+    const [modern, rsa, bob, sum] = lines;
+    assertMatch(
+      modern!,
+      /^alice {16}modern {3}[a-z2-7-]{14} since 2030-05-06 seen 2030-05-07 account$/,
+    );
+    assertMatch(rsa!, /^alice {16}rsa {6}[a-z2-7-]{14} since 2030-05-06 seen 2030-05-06 account$/);
+    assertMatch(bob!, /^bob {18}modern {3}[a-z2-7-]{14} since 2030-05-06 seen 2030-05-06$/);
+    assertEquals([sum, lines.length], ["2 names", 4]);
+    assertEquals(type("db alice").split("\n").map((line) => line.split(" ")[0]), ["bob", "2"]);
+    for (let n = 0; n < 150; n++) store.putKey(keyOf(`n${`${n}`.padStart(3, "0")}`));
+    const page = type("db bob").split("\n");
+    assertEquals([page.length, page.at(-1)], [101, "more: db n099"]);
+    assertEquals(type("db n099").split("\n").length, 51);
+    // One with two keys at the end of a page is there with both.
+    store.putKey(keyOf("n099", { suite: "rsa" }));
+    assertEquals(type("db bob").split("\n").length, 102);
+    assertEquals(type("db n099").split("\n").length, 51);
+  });
+});
+
+test("kick ends all connections of a name, which may come back", async () => {
+  await withDesk(async ({ server, type }) => {
+    const clients = [await registered(server, "alice", ""), await registered(server, "alice", "x")];
+    const bob = await registered(server, "bob", "x");
+    assertEquals(type("kick alice"), "2 connections of alice ended");
+    for (const client of clients) assertEquals(await sentAway(client), "kicked");
+    await server.told("left", 2);
+    assertEquals(type("kick alice"), "0 connections of alice ended");
+    const back = await registered(server, "alice", "y");
+    assertEquals(type("kick alice"), "1 connection of alice ended");
+    assertEquals(await sentAway(back), "kicked");
+    await bob.leave();
+  });
+});
+
+test("ban keeps a name and its keys out, by any name, until unban", async () => {
+  await withDesk(async ({ server, type }) => {
+    const client = await registered(server, "mallory", "x");
+    assertEquals(type("ban mallory"), "mallory is kept out; 1 connection ended");
+    assertEquals(await sentAway(client), "banned");
+    await server.told("left");
+    assertEquals(await refusal(server, "mallory", "mallory"), "banned");
+    assertEquals(await refusal(server, "mallory", "another"), "banned");
+    assertEquals(await refusal(server, "fresh key", "mallory"), "banned");
+    assertEquals(await refusal(server, "fresh key", "fresh"), "registered");
+    const [key, name] = type("bans").split("\n");
+    assertMatch(key!, /^key {3}[a-z2-7-]{14} since 2030-05-06$/);
+    assertEquals(name, "name  mallory since 2030-05-06");
+    assertEquals(type("unban mallory"), "mallory may come in again");
+    assertEquals(type("unban mallory"), "mallory was not kept out");
+    assertEquals(type("bans"), "nobody is kept out");
+    assertEquals(await refusal(server, "mallory", "mallory"), "registered");
+    // One who was never here can be kept out as well.
+    assertEquals(type("ban nobody"), "nobody is kept out; 0 connections ended");
+    assertEquals(await refusal(server, "nobody", "nobody"), "banned");
+  });
+});
+
+test("forget makes a name free, with its account, and ends its connections", async () => {
+  await withDesk(async ({ server, store, type }) => {
+    const client = await registered(server, "alice", "x");
+    store.putAccount(accountOf("alice"));
+    assertEquals(await refusal(server, "other", "alice"), "name_taken");
+    assertEquals(type("forget alice"), "alice is free again");
+    assertEquals(await sentAway(client), "kicked");
+    assertEquals(store.account("alice"), undefined);
+    assertEquals(type("forget alice"), "alice is not known");
+    assertEquals(await refusal(server, "other", "alice"), "registered");
+    assertEquals(await refusal(server, "alice", "alice"), "name_taken");
+  });
+});
+
+test("an invite lets in as many new people as it says, for as long as it says", async () => {
+  await withDesk(async ({ server, type, secrets, advance }) => {
+    assertEquals(type("invites"), "none but the one that the server prints when it starts");
+    const [line, what] = type("invite 2 2").split("\n");
+    assertEquals(line, `line of ${encodeBase64Url(secrets[0]!)}`);
+    assertMatch(what!, /^[0-9a-f]{32}: good for 2 people, 2 days$/);
+    const come = async (name: string, invite = secrets[0]!) => {
+      const client = await TestClient.connect(server, await person("modern", name), invite);
+      const response = await client.register(registrationOf(name, "nobody"));
+      await client.leave();
+      return response.type === "refused" ? refusalOf(response.code) : response.type;
+    };
+    assertEquals(await come("alice"), "registered");
+    assertMatch(type("invites"), / 1 left {5}made 2030-05-06 until 2030-05-08$/);
+    assertEquals(await come("bob"), "registered");
+    assertMatch(type("invites"), / used up {4}made/);
+    assertEquals(await come("carol"), "invite_required");
+    // Those who came with it come again.
+    assertEquals(await come("alice"), "registered");
+    assertMatch(type("invite"), /: good for one person, 7 days$/);
+    advance(7 * DAY);
+    assertEquals(await come("carol", secrets[1]), "invite_required");
+    assertEquals(await come("bob"), "registered");
+    assertMatch(type("invites"), /expired {4}made/);
+    // The server's own line is good still.
+    assertEquals(await come("carol", server.server.inviteSecret), "registered");
+  }, { inviteOnly: true });
+});
+
+test("revoke makes an invite void at once", async () => {
+  await withDesk(async ({ server, store, type, refused, secrets }) => {
+    type("invite");
+    const [{ id }] = store.invites() as readonly [Invite];
+    assertEquals(type("revoke ffffffff"), "there is no such invite");
+    assertEquals(type(`revoke ${id.slice(0, 6)}`), `${id} is void`);
+    const failed = await TestClient.connect(server, await person("modern", "alice"), secrets[0])
+      .then(() => "let in", (error) => error.code);
+    assertEquals(failed, "cut");
+    assertEquals(server.all("handshake-failed").map(({ code }) => code), ["auth_failed"]);
+    const serial = new Uint8Array(16);
+    for (const last of ["a", "b"]) {
+      store.putInvite({ id: "0".repeat(31) + last, serial, created: 0, expires: 0, uses: 1 });
+    }
+    assertEquals(refused("revoke 000"), "usage: 000 is the beginning of several");
+    assertEquals(store.invites().length, 2);
+  }, { inviteOnly: true });
+});
+
+test("of several who come at once with an invite for one, one comes in", async () => {
+  await withDesk(async ({ server, type, secrets, store }) => {
+    type("invite");
+    const names = ["ann", "ben", "cid", "dan"];
+    const clients = await Promise.all(
+      names.map(async (name) =>
+        await TestClient.connect(server, await person("modern", name), secrets[0])
+      ),
+    );
+    const answers = await Promise.all(
+      clients.map((client, n) => client.register(registrationOf(names[n]!, "nobody"))),
+    );
+    assertEquals(answers.map(({ type }) => type).toSorted(), [
+      "refused",
+      "refused",
+      "refused",
+      "registered",
+    ]);
+    assertEquals(store.counts().names, 1);
+    for (const client of clients) await client.leave();
+  }, { inviteOnly: true, limits: NO_RATE });
+});
+
+test("stats counts, and quit ends", async () => {
+  await withDesk(async ({ server, store, type, quits }) => {
+    const client = await registered(server, "alice", "");
+    store.putAccount(accountOf("alice"));
+    type("invite");
+    type("ban mallory");
+    assertEquals(type("stats").split("\n"), [
+      "connections   1",
+      "people here   1",
+      "names known   1",
+      "accounts      1",
+      "invites       1",
+      "bans          1",
+    ]);
+    assertEquals(quits(), 0);
+    assertEquals(type("quit"), "closing");
+    assertEquals(quits(), 1);
+    await client.leave();
+  });
+});
+
+test("no command shows a secret", async () => {
+  await withDesk(async ({ server, store, type, secrets }) => {
+    const client = await registered(server, "alice", "");
+    store.putAccount(accountOf("alice"));
+    type("invite");
+    const [made] = secrets;
+    const { storedKey, serverKey, backup } = accountOf("alice");
+    const shown = ["active", "db", "invites", "bans", "stats", "help"].map(type).join("\n");
+    for (const secret of [made!, server.server.inviteSecret, storedKey, serverKey, backup]) {
+      assert(!shown.includes(encodeBase64Url(secret)));
+      assert(!shown.includes(encodeHex(secret)));
+    }
+    await client.leave();
+  });
+});

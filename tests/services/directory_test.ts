@@ -1,0 +1,411 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { encodeHex } from "@std/encoding/hex";
+import { stateOwnership } from "../../lib/client/ownership.ts";
+import type { Identity } from "../../lib/crypto/identity.ts";
+import type { SuiteName } from "../../lib/crypto/suite.ts";
+import { CifraError, type ErrorCode } from "../../lib/errors.ts";
+import { NAME_EXPIRY, NEW_NAMES_PER_DAY, STATEMENT_LIFETIME } from "../../lib/limits.ts";
+import {
+  type Claim,
+  Directory,
+  type DirectoryRules,
+  staleRegistration,
+} from "../../lib/services/directory.ts";
+import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import type { NameKey } from "../../lib/store/server_store.ts";
+import { type Person, person } from "../testkit/ladder.ts";
+
+const NOW = Date.UTC(2030, 0, 1);
+const DAY = 24 * 3_600_000;
+const HOME = "203.0.113.5";
+
+/** How a claim differs from that of somebody who says the truth about a name of their own. */
+interface Wish {
+  readonly suite?: SuiteName;
+  readonly sequence?: bigint;
+  readonly now?: number;
+  readonly source?: string | undefined;
+  readonly vouchers?: readonly Person[];
+  readonly signingUp?: boolean;
+  /** Who signs, what name, and for which identity. */
+  readonly signer?: Identity;
+  readonly signedName?: string;
+  readonly change?: (claim: Claim) => Claim | Promise<Claim>;
+}
+
+let last = 0n;
+
+/** A server's directory, and its memory. */
+class Place {
+  readonly store = new MemoryServerStore();
+  readonly directory: Directory;
+
+  constructor(rules: Partial<DirectoryRules> = {}) {
+    this.directory = new Directory(this.store, {
+      accountsOnly: false,
+      newNamesPerDay: NEW_NAMES_PER_DAY,
+      ...rules,
+    });
+  }
+
+  /** Somebody says that `name` is theirs. */
+  async claim(name: string, who: Person, wish: Wish = {}): Promise<NameKey> {
+    const { suite = who.suite.name, sequence = ++last, now = NOW, vouchers = [] } = wish;
+    const others = vouchers.map(({ identity }) => identity);
+    const { signer = who.identity, signedName = name } = wish;
+    // The statement is about the identity that comes, whoever signs it.
+    const ours = { identity: { ...who.identity, sign: signer.sign }, others };
+    const { notAfter, signature, vouchers: signatures } = await stateOwnership(
+      signedName,
+      ours,
+      sequence,
+      now,
+    );
+    const claim: Claim = {
+      name,
+      suite,
+      identity: who.identity,
+      statement: { sequence, notAfter, signature },
+      vouchers: signatures,
+      source: "source" in wish ? wish.source : HOME,
+    };
+    const { change = (same: Claim) => same, signingUp } = wish;
+    return await this.directory.claim(await change(claim), now, signingUp);
+  }
+
+  /** The code with which a claim is refused; nothing of it may be left but that they were here. */
+  async refusal(name: string, who: Person, wish: Wish = {}): Promise<ErrorCode> {
+    const owners = () => this.store.keys("", 1000).map((key) => ({ ...key, lastSeen: 0 }));
+    const before = owners();
+    const error = await assertRejects(() => this.claim(name, who, wish), CifraError);
+    assertEquals(owners(), before);
+    return error.code;
+  }
+}
+
+const modern = (name: string) => person("modern", name);
+
+Deno.test("claim() gives a free name to the first who comes, and to no other key (D3)", async () => {
+  const place = new Place();
+  const alice = await modern("alice");
+  const key = await place.claim("alice", alice);
+  const fingerprint = encodeHex(alice.identity.fingerprint);
+  assertEquals([key.name, key.suite, key.fingerprint], ["alice", "modern", fingerprint]);
+  assertEquals([key.created, key.lastSeen], [NOW, NOW]);
+  assertEquals(place.store.keysOf("alice"), [key]);
+  assertEquals(await place.refusal("alice", await modern("mallory")), "name_taken");
+  assertEquals(await place.refusal("alice", await person("rsa", "mallory")), "name_taken");
+  await place.claim("alice", alice);
+});
+
+Deno.test("claim() gives one identity one name (D4)", async () => {
+  const place = new Place();
+  await place.claim("alice", await modern("alice"));
+  assertEquals(await place.refusal("alicia", await modern("alice")), "name_taken");
+  place.store.forget("alice");
+  await place.claim("alicia", await modern("alice"));
+});
+
+Deno.test("claim() refuses names that nobody can have (D1, D2, D12, D14)", async () => {
+  const place = new Place();
+  const bad = [
+    "",
+    "a".repeat(33),
+    "Alice",
+    "a\0",
+    "a\n",
+    "../a",
+    "\x1b[2J",
+    "\u202ea",
+    "\u0430lice",
+    "\u{1f600}",
+    "server",
+    "admin",
+    "root",
+    "system",
+    "all",
+    "__proto__",
+    "a'; DROP TABLE name_key; --",
+    '"a"',
+    "a%",
+  ];
+  for (const name of bad) {
+    const wish = { signedName: "alice" };
+    assertEquals(await place.refusal(name, await modern("alice"), wish), "bad_name", name);
+  }
+  await place.claim("constructor", await modern("alice"));
+});
+
+Deno.test("claim() takes only a higher number than that of the statement it has (D5, D16)", async () => {
+  const place = new Place();
+  const alice = await modern("alice");
+  const renewing = NOW + STATEMENT_LIFETIME;
+  await place.claim("alice", alice, { sequence: 2n ** 53n });
+  assertEquals(await place.refusal("alice", alice, { sequence: 2n ** 53n }), "stale_registration");
+  assertEquals(await place.refusal("alice", alice, { sequence: 0n }), "stale_registration");
+  const behind = [1n, 999n, 1000n, 60_000n, 2n ** 40n].map((by) =>
+    staleRegistration(2n ** 53n - by, 2n ** 53n).retryAfter
+  );
+  assertEquals(behind, [1, 1, 2, 61, 65_535]);
+  // As a double, this number would be the one before.
+  const next = { sequence: 2n ** 53n + 1n, now: renewing };
+  assertEquals((await place.claim("alice", alice, next)).sequence, 2n ** 53n + 1n);
+  assertEquals(await place.refusal("alice", alice, next), "stale_registration");
+  const highest = { sequence: 2n ** 64n - 1n, now: renewing + STATEMENT_LIFETIME };
+  assertEquals((await place.claim("alice", alice, highest)).sequence, 2n ** 64n - 1n);
+  assertEquals(await place.refusal("alice", alice, highest), "stale_registration");
+});
+
+Deno.test("claim() keeps a statement while it holds for long, and takes a new one afterwards", async () => {
+  const place = new Place();
+  const alice = await modern("alice");
+  const first = await place.claim("alice", alice);
+  const soon = await place.claim("alice", alice, { now: NOW + 199 * DAY });
+  assertEquals(soon, first);
+  assertEquals(place.store.keysOf("alice")[0]?.lastSeen, NOW + 199 * DAY);
+  const later = await place.claim("alice", alice, { now: NOW + 201 * DAY });
+  assertEquals([later.created, later.lastSeen], [NOW, NOW + 201 * DAY]);
+  assertEquals(later.notAfter, NOW + 201 * DAY + STATEMENT_LIFETIME);
+  assert(later.sequence > first.sequence);
+  // The new one has to be a good one.
+  const wish = { now: NOW + 500 * DAY, signedName: "bob" };
+  assertEquals(await place.refusal("alice", alice, wish), "auth_failed");
+});
+
+Deno.test("claim() refuses a statement that is not the identity's own word for this name, now", async () => {
+  const alice = await modern("alice"), mallory = await modern("mallory");
+  const wishes: Readonly<Record<string, Wish>> = {
+    "by another key": { signer: mallory.identity },
+    "for another name": { signedName: "alicia" },
+    "with another number": {
+      change: (claim) => ({ ...claim, statement: { ...claim.statement, sequence: ++last } }),
+    },
+    "with another end": {
+      change: (claim) => {
+        const notAfter = claim.statement.notAfter + 1n;
+        return { ...claim, statement: { ...claim.statement, notAfter } };
+      },
+    },
+    "for another identity": { change: (claim) => ({ ...claim, identity: mallory.identity }) },
+    "with a bit turned over": {
+      change: (claim) => {
+        const signature = claim.statement.signature.slice();
+        signature[0]! ^= 1;
+        return { ...claim, statement: { ...claim.statement, signature } };
+      },
+    },
+  };
+  for (const [what, wish] of Object.entries(wishes)) {
+    assertEquals(await new Place().refusal("alice", alice, wish), "auth_failed", what);
+  }
+});
+
+Deno.test("claim() refuses a statement that has run out, or never does", async () => {
+  const alice = await modern("alice");
+  const place = new Place();
+  const claimAt = (notAfter: bigint, now: number) =>
+    place.claim("alice", alice, {
+      now,
+      change: async (claim) => {
+        const signed = Number(notAfter) - STATEMENT_LIFETIME;
+        const ours = { identity: alice.identity, others: [] };
+        const { sequence } = claim.statement;
+        const { signature } = await stateOwnership("alice", ours, sequence, signed);
+        return { ...claim, statement: { sequence, notAfter, signature } };
+      },
+    });
+  const end = BigInt(NOW);
+  const error = await assertRejects(() => claimAt(end, NOW), CifraError);
+  assertEquals(error.code, "auth_failed");
+  assertEquals((await claimAt(end, NOW - 1)).notAfter, NOW);
+  place.store.forget("alice");
+  const tooFar = BigInt(Number.MAX_SAFE_INTEGER) + 1n;
+  assertEquals((await assertRejects(() => claimAt(tooFar, NOW), CifraError)).code, "auth_failed");
+});
+
+Deno.test("claim() lets in a key for which an owner vouches, of another suite or the same", async () => {
+  const place = new Place();
+  const [alice, rsa, classic] = await Promise.all([
+    modern("alice"),
+    person("rsa", "alice"),
+    person("classic", "alice"),
+  ]);
+  await place.claim("alice", alice);
+  assertEquals(await place.refusal("alice", rsa), "name_taken");
+  await place.claim("alice", rsa, { vouchers: [alice], now: NOW + 1 });
+  // The second key speaks for a third.
+  await place.claim("alice", classic, { vouchers: [rsa], now: NOW + 2 });
+  assertEquals(place.store.keysOf("alice").map(({ suite }) => suite), ["modern", "rsa", "classic"]);
+  // A new key takes the place of the old one of its suite, which is nobody's from then on.
+  const fresh = await modern("fresh alice");
+  await place.claim("alice", fresh, { vouchers: [rsa], now: NOW + 3 });
+  assertEquals(place.store.keysOf("alice").length, 3);
+  assertEquals(await place.refusal("alice", alice), "name_taken");
+  await place.claim("alice", fresh);
+});
+
+Deno.test("claim() is not moved by vouchers who are no owners, or who have not signed", async () => {
+  const alice = await modern("alice"), mallory = await modern("mallory");
+  const friend = await person("rsa", "friend");
+  const place = new Place();
+  await place.claim("alice", alice);
+  await place.claim("friend", friend);
+  const wishes: Readonly<Record<string, Wish>> = {
+    "oneself": { vouchers: [mallory] },
+    "the owner of another name": { vouchers: [friend] },
+    "an owner's key and another's signature": {
+      vouchers: [{ ...alice, identity: { ...alice.identity, sign: mallory.identity.sign } }],
+    },
+    "an owner's signature for another name": {
+      vouchers: [alice],
+      signedName: "mallory",
+    },
+    "what cannot be read": {
+      change: (claim) => ({
+        ...claim,
+        vouchers: [{ bundle: new Uint8Array(7), signature: new Uint8Array(64) }],
+      }),
+    },
+    "the owner's own words for itself": {
+      change: (claim) => {
+        const { bundle, signature } = place.store.keysOf("alice")[0]!;
+        return { ...claim, vouchers: [{ bundle, signature }] };
+      },
+    },
+  };
+  for (const [what, wish] of Object.entries(wishes)) {
+    const code = await place.refusal("alice", mallory, wish);
+    assert(code === "name_taken" || code === "auth_failed", `${what}: ${code}`);
+  }
+  // One good voucher is enough, whatever is beside it.
+  await place.claim("alice", await person("rsa", "alice"), { vouchers: [friend, alice] });
+});
+
+Deno.test("claim() refuses a key of one suite in another", async () => {
+  const place = new Place();
+  const alice = await person("rsa", "alice");
+  await place.claim("alice", alice);
+  assertEquals(await place.refusal("alice", alice, { suite: "classic" }), "name_taken");
+  const late = { suite: "classic", now: NOW + STATEMENT_LIFETIME } as const;
+  assertEquals(await place.refusal("alice", alice, late), "name_taken");
+});
+
+Deno.test("claim() refuses names that look like one that is taken (A14)", async () => {
+  const pairs = [["bob", "b0b"], ["alice", "a1ice"], ["a-b", "a_b"], ["modern", "modem"]] as const;
+  for (const [taken, alike] of pairs) {
+    for (const [first, second] of [[taken, alike], [alike, taken]] as const) {
+      const place = new Place();
+      await place.claim(first, await modern("alice"));
+      assertEquals(await place.refusal(second, await modern("mallory")), "name_taken");
+      // A voucher is for a name, not for those like it.
+      const wish = { vouchers: [await modern("alice")] };
+      assertEquals(await place.refusal(second, await modern("mallory"), wish), "name_taken");
+      await place.claim("another", await modern("mallory"));
+    }
+  }
+});
+
+Deno.test("claim() frees a name whose owner has not come for 180 days, unless it has an account", async () => {
+  const mallory = await modern("mallory");
+  for (const hasAccount of [false, true]) {
+    const place = new Place();
+    await place.claim("alice", await modern("alice"));
+    await place.claim("alice", await person("rsa", "alice"), {
+      vouchers: [await modern("alice")],
+      now: NOW + DAY,
+    });
+    if (hasAccount) place.store.putAccount(ACCOUNT);
+    // The last of the keys to come counts.
+    const early = { now: NOW + DAY + NAME_EXPIRY };
+    assertEquals(await place.refusal("alice", mallory, early), "name_taken");
+    const late = { now: NOW + DAY + NAME_EXPIRY + 1 };
+    if (hasAccount) {
+      assertEquals(await place.refusal("alice", mallory, late), "name_taken");
+    } else {
+      assertEquals((await place.claim("alice", mallory, late)).created, late.now);
+      assertEquals(place.store.keysOf("alice").length, 1);
+      assertEquals(await place.refusal("alice", await modern("alice"), late), "name_taken");
+    }
+  }
+});
+
+Deno.test("claim() gives one source so many new names a day, and others theirs", async () => {
+  const place = new Place({ newNamesPerDay: 2 });
+  const claim = (n: number, wish: Wish = {}) =>
+    modern(`new ${n}`).then((who) => place.claim(`new${n}`, who, wish));
+  await claim(1);
+  await claim(2, { now: NOW + 1000 });
+  assertEquals(await place.refusal("new3", await modern("new 3")), "limit");
+  await claim(3, { source: "198.51.100.9" });
+  // Old names cost nothing, nor do those of the server's own machine.
+  await claim(1, { now: NOW + 2000 });
+  for (let n = 4; n < 8; n++) await claim(n, { source: undefined });
+  // A day later there is room for one more, and another second later for two.
+  const lateBy = (milliseconds: number) => ({ now: NOW + DAY + milliseconds });
+  await claim(8, lateBy(0));
+  assertEquals(await place.refusal("new9", await modern("new 9"), lateBy(999)), "limit");
+  await claim(9, lateBy(1000));
+});
+
+Deno.test("claim() refuses a new name too many without freeing one that has run out", async () => {
+  const place = new Place({ newNamesPerDay: 1 });
+  await place.claim("alice", await modern("alice"), { source: "198.51.100.9" });
+  const now = NOW + NAME_EXPIRY + 1;
+  await place.claim("bob", await modern("bob"), { now });
+  assertEquals(await place.refusal("alice", await modern("mallory"), { now }), "limit");
+});
+
+Deno.test("claim() lets one of those win who want a free name at once", async () => {
+  const place = new Place();
+  const people = await Promise.all(Array.from({ length: 10 }, (_, n) => modern(`racer ${n}`)));
+  const results = await Promise.allSettled(people.map((who) => place.claim("alice", who)));
+  const won = results.filter(({ status }) => status === "fulfilled");
+  assertEquals(won.length, 1);
+  for (const result of results) {
+    if (result.status === "rejected") assertEquals(result.reason.code, "name_taken");
+  }
+  assertEquals(place.store.keysOf("alice").length, 1);
+  // Names that look alike as well.
+  const alike = await Promise.allSettled([
+    place.claim("b0b", await modern("b0b")),
+    place.claim("bob", await modern("bob")),
+  ]);
+  assertEquals(alike.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
+});
+
+Deno.test("claim() keeps out whom the operator has shut out, by name and by key", async () => {
+  const place = new Place();
+  const alice = await modern("alice");
+  await place.claim("alice", alice);
+  const subject = encodeHex(alice.identity.fingerprint);
+  place.store.putBan({ kind: "name", subject: "alice", since: NOW });
+  assertEquals(await place.refusal("alice", alice), "banned");
+  place.store.removeBan("name", "alice");
+  place.store.putBan({ kind: "key", subject, since: NOW });
+  assertEquals(await place.refusal("alice", alice), "banned");
+  assertEquals(await place.refusal("another", alice), "banned");
+  place.store.removeBan("key", subject);
+  await place.claim("alice", alice);
+});
+
+Deno.test("claim() asks for an account where the operator wants that, but not to make one", async () => {
+  const place = new Place({ accountsOnly: true });
+  const alice = await modern("alice");
+  assertEquals(await place.refusal("alice", alice), "account_required");
+  await place.claim("alice", alice, { signingUp: true });
+  assertEquals(await place.refusal("alice", alice), "account_required");
+  place.store.putAccount(ACCOUNT);
+  await place.claim("alice", alice);
+  assertEquals(await place.refusal("alice", await modern("mallory")), "name_taken");
+});
+
+const ACCOUNT = {
+  name: "alice",
+  salt: new Uint8Array(16),
+  memory: 19_456,
+  passes: 2,
+  storedKey: new Uint8Array(64),
+  serverKey: new Uint8Array(64),
+  backup: new Uint8Array(0),
+  created: NOW,
+};

@@ -1,0 +1,120 @@
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { systemRandom } from "../../lib/crypto/platform.ts";
+import { Invites } from "../../lib/services/invites.ts";
+import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
+
+const NOW = Date.UTC(2030, 0, 1);
+const SECRET = new Uint8Array(32).fill(9);
+
+function place(store = new MemoryServerStore()) {
+  const invites = new Invites(store, SECRET, systemRandom);
+  return { store, invites };
+}
+
+/** Somebody new comes in with it; whether they may. */
+function comeIn(invites: Invites, secret: Uint8Array<ArrayBuffer>, now = NOW): boolean {
+  const presented = invites.presented(encodeInvitePreface(secret));
+  if (!presented || !invites.reserve(presented, now)) return false;
+  invites.release(presented, true);
+  return true;
+}
+
+Deno.test("the server's own invite is good for ever and for everybody", () => {
+  const { invites, store } = place();
+  const presented = invites.presented(encodeInvitePreface(SECRET));
+  assertEquals(presented, { secret: SECRET, id: undefined });
+  for (let n = 0; n < 100; n++) assert(comeIn(invites, SECRET, NOW * 2));
+  assertEquals(store.invites(), []);
+});
+
+Deno.test("an invite is good as often as it says, and no longer than it says", () => {
+  const { invites, store } = place();
+  const { invite, secret } = invites.make(NOW, NOW + 1000, 2);
+  assertEquals(invite, {
+    id: invite.id,
+    serial: invite.serial,
+    created: NOW,
+    expires: NOW + 1000,
+    uses: 2,
+  });
+  assert(comeIn(invites, secret, NOW + 999));
+  assertEquals(store.invite(invite.id)?.uses, 1);
+  assert(!comeIn(invites, secret, NOW + 1000));
+  assertEquals(store.invite(invite.id)?.uses, 1);
+  assert(comeIn(invites, secret));
+  assert(!comeIn(invites, secret));
+  // It is still there for those who came with it.
+  assertEquals(invites.presented(encodeInvitePreface(secret))?.id, invite.id);
+});
+
+Deno.test("one who was refused has not used the invite", () => {
+  const { invites } = place();
+  const { secret } = invites.make(NOW, NOW + 1000, 1);
+  const presented = invites.presented(encodeInvitePreface(secret))!;
+  for (let n = 0; n < 3; n++) {
+    assert(invites.reserve(presented, NOW));
+    invites.release(presented, false);
+  }
+  assert(comeIn(invites, secret));
+  assert(!comeIn(invites, secret));
+});
+
+Deno.test("of several who come at once with one invite, as many come in as it says", () => {
+  const { invites, store } = place();
+  const { invite, secret } = invites.make(NOW, NOW + 1000, 2);
+  const presented = invites.presented(encodeInvitePreface(secret))!;
+  const reserved = [1, 2, 3, 4].map(() => invites.reserve(presented, NOW));
+  assertEquals(reserved, [true, true, false, false]);
+  invites.release(presented, true);
+  assertEquals(invites.reserve(presented, NOW), false);
+  invites.release(presented, false);
+  assertEquals(store.invite(invite.id)?.uses, 1);
+  assert(comeIn(invites, secret));
+  assertEquals(store.invite(invite.id)?.uses, 0);
+});
+
+Deno.test("an invite that was revoked is none, even to one who is coming in with it", () => {
+  const { invites, store } = place();
+  const { invite, secret } = invites.make(NOW, NOW + 1000, 5);
+  const presented = invites.presented(encodeInvitePreface(secret))!;
+  assert(invites.reserve(presented, NOW));
+  assert(store.removeInvite(invite.id));
+  assertEquals(invites.reserve(presented, NOW), false);
+  invites.release(presented, true);
+  assertEquals(store.invites(), []);
+  assertEquals(invites.presented(encodeInvitePreface(secret)), undefined);
+});
+
+Deno.test("a preface that is not whole presents nothing", () => {
+  const { invites } = place();
+  const { secret } = invites.make(NOW, NOW + 1000, 5);
+  for (const good of [encodeInvitePreface(secret), encodeInvitePreface(SECRET)]) {
+    for (let i = 0; i < good.length; i++) {
+      const bad = good.slice();
+      bad[i]! ^= 1;
+      assertEquals(invites.presented(bad), undefined, `byte ${i}`);
+    }
+    assertEquals(invites.presented(good.subarray(0, 16)), undefined);
+    assertEquals(invites.presented(new Uint8Array(0)), undefined);
+  }
+  assertEquals(invites.presented(encodeInvitePreface(systemRandom(32))), undefined);
+});
+
+Deno.test("each invite has a secret of its own, which is not in the store and outlives a restart", () => {
+  const { invites, store } = place();
+  const made = [1, 2, 3].map(() => invites.make(NOW, NOW + 1000, 1));
+  assertEquals(new Set(made.map(({ secret }) => `${secret}`)).size, 3);
+  for (const { invite, secret } of made) {
+    assertEquals(secret.length, 32);
+    assertNotEquals(secret, SECRET);
+    assert(!JSON.stringify(store.invite(invite.id)).includes(JSON.stringify(secret).slice(1, -1)));
+  }
+  const later = new Invites(store, SECRET, systemRandom);
+  for (const { secret } of made) assert(comeIn(later, secret));
+  // Another server's secret makes other invites of the same serials.
+  const other = new Invites(store, new Uint8Array(32), systemRandom);
+  for (const { secret } of made) {
+    assertEquals(other.presented(encodeInvitePreface(secret)), undefined);
+  }
+});

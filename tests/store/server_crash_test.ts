@@ -1,0 +1,133 @@
+/**
+ * The end of a server between any two statements of any change to its memory. What a killed process leaves
+ * is its files as they are at that moment, so they are copied at each of these moments, and each copy opened.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { type SQLInputValue, StatementSync } from "node:sqlite";
+import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { SqliteServerStore } from "../../lib/store/sqlite_server.ts";
+import { withFolder } from "../testkit/server.ts";
+import { accountOf, bytes, inviteOf, keyOf, NOW } from "./server_samples.ts";
+
+/** Everything that changes the store, or puts on disk what had been put off. */
+const CHANGES: Readonly<Record<string, (store: SqliteServerStore) => void>> = {
+  "a new name": (store) => store.putKey(keyOf("bob")),
+  "another key of a name": (store) => store.putKey(keyOf("alice", { suite: "classic" })),
+  "a key in the place of another": (store) =>
+    store.putKey(keyOf("alice", { fingerprint: "ab".repeat(32), sequence: 99n })),
+  "an account": (store) => store.putAccount(accountOf("bob")),
+  "an account in the place of another": (store) =>
+    store.putAccount(accountOf("alice", { salt: bytes(16, 99) })),
+  "an account of many pages": (store) =>
+    store.putAccount(accountOf("bob", { backup: bytes(16_384, 1) })),
+  "a name forgotten, with all that it has": (store) => store.forget("alice"),
+  "an invite": (store) => store.putInvite(inviteOf(2)),
+  "an invite used": (store) => store.putInvite({ ...inviteOf(1), uses: 0 }),
+  "an invite revoked": (store) => store.removeInvite(inviteOf(1).id),
+  "a ban": (store) => store.putBan({ kind: "key", subject: "cd".repeat(32), since: NOW }),
+  "a ban lifted": (store) => store.removeBan("name", "mallory"),
+  "visits, with the next change": (store) => {
+    store.seen(keyOf("alice").fingerprint, NOW + 1);
+    store.seen(keyOf("alice", { suite: "rsa" }).fingerprint, NOW + 2);
+    store.putInvite(inviteOf(2));
+  },
+};
+
+function fill(store: SqliteServerStore): void {
+  store.putKey(keyOf("alice"));
+  store.putKey(keyOf("alice", { suite: "rsa" }));
+  store.putAccount(accountOf("alice"));
+  store.putInvite(inviteOf(1));
+  store.putBan({ kind: "name", subject: "mallory", since: NOW });
+}
+
+/** All that a store says of itself. */
+function contents(store: SqliteServerStore) {
+  const keys = store.keys("", 1000);
+  const names = new Set(["bob", ...keys.map(({ name }) => name)]);
+  return {
+    keys,
+    accounts: [...names].map((name) => store.account(name)),
+    invites: store.invites(),
+    bans: store.bans(),
+    counts: store.counts(),
+  };
+}
+
+async function open(path: string): Promise<SqliteServerStore> {
+  return await SqliteServerStore.open(await PrivateFolder.open(path));
+}
+
+/** Calls `moment` before and after each statement that `work` has SQLite run. */
+function atEachStatement(work: () => void, moment: () => void): void {
+  const run = StatementSync.prototype.run;
+  const watched = function (this: StatementSync, ...values: SQLInputValue[]) {
+    moment();
+    const result = run.apply(this, values as never);
+    moment();
+    return result;
+  };
+  StatementSync.prototype.run = watched as typeof run;
+  try {
+    work();
+  } finally {
+    StatementSync.prototype.run = run;
+  }
+}
+
+/** The contents of what a kill would leave here, by a store that finds it. */
+async function found(path: string, copy: string) {
+  const store = await open(`${path}/${copy}`);
+  try {
+    return contents(store);
+  } finally {
+    store.close();
+    const left = Array.from(Deno.readDirSync(`${path}/${copy}`), ({ name }) => name);
+    assertEquals(left, ["server.db"], "after an orderly end");
+  }
+}
+
+for (const [what, change] of Object.entries(CHANGES)) {
+  Deno.test(`a server that is killed at any moment of ${what} has all of it or nothing`, async () => {
+    await withFolder(async (path) => {
+      const home = `${path}/home`;
+      const store = await open(home);
+      fill(store);
+      const before = contents(store);
+      let copies = 0;
+      const copy = () => {
+        // With the index of the log, as a kill leaves it, and without, as a machine that was restored.
+        for (const files of [["", "-wal", "-shm"], ["", "-wal"]]) {
+          const target = `${path}/${copies++}`;
+          Deno.mkdirSync(target, { mode: 0o700 });
+          for (const end of files) {
+            Deno.copyFileSync(`${home}/server.db${end}`, `${target}/server.db${end}`);
+          }
+        }
+      };
+      atEachStatement(() => change(store), copy);
+      // It is over now, and confirmed.
+      copy();
+      const after = contents(store);
+      store.close();
+      assert(
+        JSON.stringify(after, asText) !== JSON.stringify(before, asText),
+        "it changes nothing",
+      );
+      // BEGIN, at least one change, COMMIT.
+      assert(copies >= 2 * (2 * 3 + 1), `${copies}`);
+      let done = false;
+      for (let n = 0; n < copies; n++) {
+        const there = await found(path, `${n}`);
+        done ||= JSON.stringify(there, asText) === JSON.stringify(after, asText);
+        assertEquals(there, done ? after : before, `copy ${n} of ${copies}`);
+      }
+      assert(done);
+    });
+  });
+}
+
+function asText(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return `${value}`;
+  return value instanceof Uint8Array ? [...value] : value;
+}
