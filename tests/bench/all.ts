@@ -1,5 +1,16 @@
 /** All measurements, one after the other; each is a program of its own that can be run alone. */
-const MEASUREMENTS = ["registrations", "channel", "idle", "first_message", "messages_store"];
+const MEASUREMENTS = [
+  "registrations",
+  "channel",
+  "idle",
+  "first_message",
+  "messages_store",
+  "names",
+  "delivery",
+  "sign_ins",
+  "lobby",
+  "names",
+];
 
 const model = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo").catch(() => ""))
   ?.[1];

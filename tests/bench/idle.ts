@@ -2,6 +2,7 @@
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
 import type { Channel } from "../../lib/session/channel.ts";
+import { registrationOf, signed } from "../testkit/server.ts";
 import { connect, newcomer, report, residentMemory, startServer } from "./bench.ts";
 
 const WAITING = 5000;
@@ -16,19 +17,12 @@ const server = await startServer();
 const channels: Channel[] = [];
 
 async function wait(number: number): Promise<void> {
-  const channel = await connect(await newcomer("modern"), server.hello.port);
+  const ours = await newcomer("modern");
+  const wish = registrationOf(`waiter${number}`, `nobody${number}`);
+  const channel = await connect(ours, server.hello.port);
   channel.send(
     ItemType.request,
-    encodeServerRequest({
-      type: "register",
-      name: `waiter${number}`,
-      wanted: `nobody${number}`,
-      receivePort: 40_000,
-      sendPort: 40_001,
-      capabilities: 0,
-      registrationSequence: 1n,
-      advertised: [],
-    }),
+    encodeServerRequest({ type: "register", ...await signed(ours, wish) }),
   );
   if (await channel.receive() === null) throw channel.failure;
   channels.push(channel);

@@ -4,9 +4,8 @@ import type { OurSide } from "../../lib/handshake/state.ts";
 import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
+import { registrationOf, signed } from "../testkit/server.ts";
 import { connect, newcomer, report, startServer } from "./bench.ts";
-
-let sequence = 0n;
 
 async function register(
   ours: OurSide,
@@ -14,20 +13,11 @@ async function register(
   port: number,
   pinned?: PublicIdentity,
 ): Promise<PublicIdentity> {
+  const registration = await signed(ours, registrationOf(name, "nobody"));
   const channel = await connect(ours, port, pinned);
-  sequence++;
   channel.send(
     ItemType.request,
-    encodeServerRequest({
-      type: "register",
-      name,
-      wanted: "nobody",
-      receivePort: 40_000,
-      sendPort: 40_001,
-      capabilities: 0,
-      registrationSequence: sequence,
-      advertised: [],
-    }),
+    encodeServerRequest({ type: "register", ...registration }),
   );
   if (await channel.receive() === null) throw channel.failure;
   // Measured up to here, m8: the goodbye is not part of it.
