@@ -9,10 +9,11 @@ import type { Bytes } from "../bytes.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { ADVERTISED_ADDRESSES, PORT_MINIMUM } from "../limits.ts";
+import { aborted } from "../net/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { Ticker } from "../net/ticker.ts";
 import { requireName, SERVER_NAME } from "../services/names.ts";
-import { defaultStateFolder } from "../store/state_folder.ts";
+import { stateFolder } from "../store/state_folder.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
@@ -28,7 +29,7 @@ import { Pipe } from "./pipe.ts";
 import { DESCRIPTOR_MAXIMUM, Secrets } from "./secrets.ts";
 import { ServerAccess } from "./server_access.ts";
 import { connectCommand, parseServerOptions, type ServerOptions } from "./server_options.ts";
-import { aborted, exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
+import { exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
 import { describeStatus, describeWay } from "./status.ts";
 import type { Outcome, Talk, Talker } from "./talk.ts";
 import type { Terminal } from "./terminal.ts";
@@ -206,8 +207,7 @@ function advertisedAddresses(texts: readonly string[]): readonly string[] {
 /** Connects and talks; returns the exit code. */
 export async function connect(args: readonly string[], terminal: Terminal): Promise<number> {
   let options = parseConnect(args);
-  const environment = (name: string) => Deno.env.get(name);
-  const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
+  const state = stateFolder(options.state);
   if (options.to === undefined && !terminal.interactive && !terminal.json) {
     throw new CifraError("usage", "The lobby needs a terminal, and there is none", {
       hint: "say with --to who the pipe is for, or use --json",
@@ -240,9 +240,7 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
     if (outcome === "finished") terminal.say("done", { event: "done" });
     return 0;
   } catch (error) {
-    const code = exitCodeOfInterruption(error, signals.interrupted);
-    if (code === undefined) throw error;
-    return code;
+    return exitCodeOfInterruption(error, signals.interrupted);
   } finally {
     ticker.stop();
     signals.stop();

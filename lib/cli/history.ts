@@ -4,7 +4,7 @@ import { CifraError } from "../errors.ts";
 import { requireName, SERVER_NAME } from "../services/names.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
 import { readHistory } from "../store/sqlite_messages.ts";
-import { defaultStateFolder } from "../store/state_folder.ts";
+import { stateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";
 import { chooseProfile } from "./profiles.ts";
 import { sanitize } from "./sanitize.ts";
@@ -51,8 +51,7 @@ export function parseHistory(args: readonly string[]): HistoryOptions {
 /** Prints the history; returns the exit code, which is 0 also when there is none. */
 export async function history(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseHistory(args);
-  const environment = (name: string) => Deno.env.get(name);
-  const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
+  const state = stateFolder(options.state);
   const name = await chooseProfile(`${state}/profiles`, options.name, "history");
   const entries = readHistory(`${state}/profiles/${name}`, options);
   const lines = terminal.json ? jsonLines(entries) : textLines(entries, name, options.peer);

@@ -7,7 +7,7 @@ import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { requireName } from "../services/names.ts";
 import { PrivateFolder } from "../store/private_files.ts";
-import { defaultStateFolder } from "../store/state_folder.ts";
+import { stateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";
 import { readKeyFile, writeKeyFile } from "./key_files.ts";
 import { listPeers, unpinPeer, verifyPeer } from "./key_peers.ts";
@@ -109,16 +109,13 @@ export function parseKeys(args: readonly string[]): KeysOptions {
 /** Does one thing with keys; returns the exit code. */
 export async function keys(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseKeys(args);
-  const environment = (name: string) => Deno.env.get(name);
-  const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
+  const state = stateFolder(options.state);
   const signals = listenForSignals();
   try {
     await run(options, state, terminal, new Secrets(signals));
     return 0;
   } catch (error) {
-    const code = exitCodeOfInterruption(error, signals.interrupted);
-    if (code === undefined) throw error;
-    return code;
+    return exitCodeOfInterruption(error, signals.interrupted);
   } finally {
     signals.stop();
   }

@@ -12,6 +12,7 @@ import { Turns } from "../client/turns.ts";
 import { decodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
+import { aborted } from "../net/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import type { Ticker } from "../net/ticker.ts";
 import { SERVER_NAME } from "../services/names.ts";
@@ -35,7 +36,6 @@ import {
 import { describeUndelivered } from "./lines.ts";
 import { sanitize } from "./sanitize.ts";
 import type { ServerAccess } from "./server_access.ts";
-import { aborted } from "./signals.ts";
 import { describePath, describeWay } from "./status.ts";
 import type { Outcome } from "./talk.ts";
 import type { Terminal } from "./terminal.ts";

@@ -4,7 +4,7 @@ import { CifraError } from "../errors.ts";
 import { dialLocally, type LocalConnection } from "../net/local_socket.ts";
 import { COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
 import { PrivateFolder } from "../store/private_files.ts";
-import { defaultStateFolder } from "../store/state_folder.ts";
+import { stateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
@@ -22,10 +22,6 @@ export async function serverFolder(state: string | undefined): Promise<PrivateFo
 /** Where the socket of a server is: in its folder, which lets nobody else in but root. */
 export function socketPath(state: string | undefined): string {
   return `${stateFolder(state)}/server/console.sock`;
-}
-
-function stateFolder(state: string | undefined): string {
-  return state ?? defaultStateFolder(Deno.build.os, (name) => Deno.env.get(name));
 }
 
 /** A console on the terminal of the server itself; returns what ends it. */

@@ -6,9 +6,10 @@ import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
 import type { AskPassphrase } from "../client/key_ring.ts";
 import { CifraError } from "../errors.ts";
 import { PASSWORD_LIMIT } from "../limits.ts";
+import { aborted } from "../net/delay.ts";
 import { readDescriptor } from "../net/descriptor.ts";
 import { SecretLine } from "./secret_line.ts";
-import { aborted, type Signals } from "./signals.ts";
+import type { Signals } from "./signals.ts";
 
 /** The largest descriptor that may be named. */
 export const DESCRIPTOR_MAXIMUM = 255;

@@ -16,6 +16,7 @@ import {
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
 } from "../limits.ts";
+import { aborted } from "../net/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { serveHttp } from "../net/http.ts";
 import { listenLocally } from "../net/local_socket.ts";
@@ -32,7 +33,7 @@ import { type GivenOptions, parseOptions } from "./args.ts";
 import { answerOperator, openConsole, serverFolder, socketPath } from "./operate.ts";
 import { sanitize } from "./sanitize.ts";
 import { LogFile, ServerLog } from "./server_log.ts";
-import { aborted, exitCodeOfSignal, listenForSignals } from "./signals.ts";
+import { exitCodeOfSignal, listenForSignals } from "./signals.ts";
 import type { Terminal } from "./terminal.ts";
 
 const MIB = 1024 * 1024;

@@ -33,16 +33,8 @@ export function exitCodeOfSignal(signal: AbortSignal): number {
   return signal.reason === "SIGTERM" || signal.reason === "SIGHUP" ? 0 : 130;
 }
 
-/** The exit code when `error` is but the news of a signal; undefined when it is a failure. */
-export function exitCodeOfInterruption(error: unknown, signal: AbortSignal): number | undefined {
-  const isNews = error instanceof CifraError && error.code === "interrupted";
-  return isNews ? exitCodeOfSignal(signal) : undefined;
-}
-
-/** Resolves when the signal is aborted. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+/** The exit code when `error` is but the news of a signal; throws it when it is a failure. */
+export function exitCodeOfInterruption(error: unknown, signal: AbortSignal): number {
+  if (error instanceof CifraError && error.code === "interrupted") return exitCodeOfSignal(signal);
+  throw error;
 }

@@ -2,14 +2,15 @@
 import { Lobby } from "../client/lobby.ts";
 import { Profile } from "../client/profile.ts";
 import { DEFAULT_PORT } from "../client/server_address.ts";
+import { aborted } from "../net/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { Ticker } from "../net/ticker.ts";
-import { defaultStateFolder } from "../store/state_folder.ts";
+import { stateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";
 import { Secrets } from "./secrets.ts";
 import { ServerAccess } from "./server_access.ts";
 import { parseServerOptions, type ServerOptions } from "./server_options.ts";
-import { aborted, exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
+import { exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
 import type { Terminal } from "./terminal.ts";
 
 export const USERS_HELP = `cifra users: who is in the lobby, for scripts
@@ -44,8 +45,7 @@ export function parseUsers(args: readonly string[]): ServerOptions {
 /** Prints who is there; returns the exit code, which is 0 also when nobody is. */
 export async function users(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseUsers(args);
-  const environment = (name: string) => Deno.env.get(name);
-  const state = options.state ?? defaultStateFolder(Deno.build.os, environment);
+  const state = stateFolder(options.state);
   const signals = listenForSignals();
   const ticker = new Ticker(systemEnvironment.time);
   const passphrase = new Secrets(signals).passphrase(options.name, options.passphraseFd);
@@ -84,9 +84,7 @@ export async function users(args: readonly string[], terminal: Terminal): Promis
     }
     return 0;
   } catch (error) {
-    const code = exitCodeOfInterruption(error, signals.interrupted);
-    if (code === undefined) throw error;
-    return code;
+    return exitCodeOfInterruption(error, signals.interrupted);
   } finally {
     ticker.stop();
     signals.stop();

@@ -15,7 +15,7 @@ import type { Random } from "../crypto/platform.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../errors.ts";
 import { MEETING_BACKOFF_MAXIMUM, MEETING_DEADLINE, MEETING_PATIENCE } from "../limits.ts";
-import { delay } from "../net/delay.ts";
+import { aborted, delay } from "../net/delay.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { Ticker } from "../net/ticker.ts";
 import { addressScope, type Endpoint } from "../wire/address.ts";
@@ -544,11 +544,4 @@ function listenEverywhere(
 function mismatch(news: Extract<ServerNews, { type: "suite-mismatch" }>): Status {
   const { peerSuite, yourSuite } = news;
   return { type: "suite-mismatch", peerSuite, yourSuite };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -180,39 +180,38 @@ export class MeetingPoint {
   }
 
   /** Dials one address until it answers; and again when what came of it has failed. */
-  async #dial(
-    sendPort: number,
-    remote: Endpoint,
-    after: number,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { environment: { time, network, random } } = this.#options;
-    if (!this.#mayDial(remote)) return;
-    const backoff = new Backoff(random);
-    await delay(time, after, signal);
-    while (!signal.aborted) {
-      try {
-        const transport = await network.dialFrom(sendPort, remote, signal);
-        // The other side may be busy with another candidate for as long as the meeting takes.
-        const connection = this.#connection(transport, signal);
-        await connection.sendFrame(FrameKind.preface, this.#preface());
-        await this.#consider({ connection, path: { type: "direct", remote, dialledBy: "us" } });
-      } catch (error) {
-        this.#failed(remote, error, signal);
-      }
-      await delay(time, backoff.next(), signal);
-    }
+  #dial(sendPort: number, remote: Endpoint, after: number, signal: AbortSignal): Promise<void> {
+    return this.#knock(sendPort, remote, after, signal, {
+      path: { type: "direct", remote, dialledBy: "us" },
+      // The other side may be busy with another candidate for as long as the meeting takes.
+      greet: (connection) => connection.sendFrame(FrameKind.preface, this.#preface()),
+      quickTries: 0,
+    });
   }
 
   /**
    * Dials the peer's send port from ours while the peer does the same: each NAT takes what comes for an
    * answer to what went out. Nobody listens there, so it works only when both dial at once.
    */
-  async #punch(
+  #punch(sendPort: number, remote: Endpoint, after: number, signal: AbortSignal): Promise<void> {
+    return this.#knock(sendPort, remote, after, signal, {
+      path: { type: "punched", remote },
+      greet: (connection) => this.#exchangePrefaces(connection),
+      quickTries: PUNCH_TRIES,
+    });
+  }
+
+  /** Dials again and again; the first tries, of those that fail in a row, follow each other quickly. */
+  async #knock(
     sendPort: number,
     remote: Endpoint,
     after: number,
     signal: AbortSignal,
+    { path, greet, quickTries }: {
+      readonly path: Path;
+      readonly greet: (connection: Connection) => Promise<void>;
+      readonly quickTries: number;
+    },
   ): Promise<void> {
     const { environment: { time, network, random } } = this.#options;
     if (!this.#mayDial(remote)) return;
@@ -222,13 +221,13 @@ export class MeetingPoint {
       try {
         const transport = await network.dialFrom(sendPort, remote, signal);
         const connection = this.#connection(transport, signal);
-        await this.#exchangePrefaces(connection);
-        await this.#consider({ connection, path: { type: "punched", remote } });
+        await greet(connection);
+        await this.#consider({ connection, path });
         attempt = 0;
       } catch (error) {
         this.#failed(remote, error, signal);
       }
-      await delay(time, attempt < PUNCH_TRIES ? PUNCH_PAUSE : backoff.next(), signal);
+      await delay(time, attempt < quickTries ? PUNCH_PAUSE : backoff.next(), signal);
     }
   }
 

@@ -13,3 +13,11 @@ export function delay(time: Time, milliseconds: number, signal?: AbortSignal): P
     signal?.addEventListener("abort", done);
   });
 }
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

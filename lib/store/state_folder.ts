@@ -19,3 +19,8 @@ export function defaultStateFolder(
     hint: "choose a folder with --state DIR",
   });
 }
+
+/** The state folder that was asked for, or the default one of this user and machine. Throws `local`. */
+export function stateFolder(given: string | undefined): string {
+  return given ?? defaultStateFolder(Deno.build.os, (name) => Deno.env.get(name));
+}
