@@ -34,19 +34,19 @@ export type {
   ExpectM4,
   ExpectM5,
   ExpectM6,
+  HandshakeEvent,
   HandshakeState,
   InitiatorConfig,
-  LadderEvent,
   OurSide,
   ResponderConfig,
   Step,
   Underway,
   Waiting,
 } from "./handshake/state.ts";
-export { Channel, type Goodbye } from "./session/channel.ts";
-export { climb, type ClimbOptions } from "./session/climb.ts";
-export { Connection } from "./session/connection.ts";
-export type { MonotonicClock, Transport } from "./session/transport.ts";
+export { Channel, type Goodbye } from "./channel/channel.ts";
+export { type HandshakeOptions, runHandshake } from "./channel/run_handshake.ts";
+export { Connection } from "./channel/connection.ts";
+export type { MonotonicClock, Transport } from "./channel/transport.ts";
 export { type Frame, FrameKind } from "./wire/frame.ts";
 export type { HandshakeLayouts } from "./wire/handshake_messages.ts";
 export type { Layout, Reader } from "./wire/layout.ts";

@@ -20,7 +20,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   crypto: { floor: 1, paths: ["lib/crypto/"] },
   wire: { floor: 2, paths: ["lib/wire/"] },
   handshake: { floor: 3, paths: ["lib/handshake/"] },
-  session: { floor: 3, paths: ["lib/session/"], above: ["handshake"] },
+  session: { floor: 3, paths: ["lib/channel/"], above: ["handshake"] },
   net: { floor: 4, paths: ["lib/net/"] },
   store: { floor: 4, paths: ["lib/store/"] },
   services: { floor: 5, paths: ["lib/services/"] },

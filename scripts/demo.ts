@@ -183,7 +183,7 @@ function showStep(step: Event, us: Actor["name"], them: Actor["name"]): void {
 }
 
 /** Shows a ladder, both sides of which must have come to the same hash at each step. */
-function showLadder(steps: readonly Event[], us: Actor["name"], them: Actor["name"]): void {
+function showHandshake(steps: readonly Event[], us: Actor["name"], them: Actor["name"]): void {
   const numbers = steps.map(({ message }) => message).join(" ");
   if (numbers !== "1 2 3 4 5 6 7 8") {
     throw new DemoError(`${us} and ${them} climbed the steps ${numbers}, not all eight in order`);
@@ -221,7 +221,7 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
   await alice.event("waiting");
   await server.event("registered");
   const withServer = ladder(alice, "server");
-  showLadder(withServer, "alice", "server");
+  showHandshake(withServer, "alice", "server");
   requireSameHashes(
     withServer.filter(({ transcript }) => transcript !== undefined),
     server.events.filter(({ event }) => event === "trace"),
@@ -244,8 +244,8 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
   title("4. Alice and bob climb the ladder again, with each other and with nobody between.");
   const [alices, bobs] = [ladder(alice, "bob"), ladder(bob, "alice")];
   requireSameHashes(alices, bobs);
-  if (alices[0]?.direction === "sent") showLadder(alices, "alice", "bob");
-  else showLadder(bobs, "bob", "alice");
+  if (alices[0]?.direction === "sent") showHandshake(alices, "alice", "bob");
+  else showHandshake(bobs, "bob", "alice");
   const connected = await alice.event("connected");
   show("alice", `is connected to bob: ${connected.path} ${connected.remote}`);
 

@@ -33,7 +33,7 @@ import {
   type Ownership,
 } from "../lib/wire/rendezvous_messages.ts";
 import {
-  climbByTheBook,
+  handshakeByTheBook,
   openFirstRecord,
   type PrivateEnvelope,
   rawPublicKey,
@@ -49,7 +49,7 @@ import {
   type VectorSide,
   vectorUrl,
 } from "../tests/handshake/vector_file.ts";
-import { bothEnds, runLadder } from "../tests/testkit/ladder.ts";
+import { bothEnds, runBothHandshakes } from "../tests/testkit/handshake.ts";
 
 const MODES = [1, 2] as const;
 const DISPLAY_NAME = { 1: "vector server", 2: "" } as const;
@@ -226,7 +226,7 @@ async function makeRun(suite: Suite, mode: 1 | 2): Promise<VectorRun> {
   const suiteFor = ({ encapsulation }: VectorSide): Suite =>
     encapsulation ? { ...suite, kem: fixedXwing(suite.kem, encapsulation) } : suite;
   const common = { mode, context, psk };
-  const run = await runLadder({
+  const run = await runBothHandshakes({
     initiator: {
       ...common,
       random: scriptedRandom(initiator.nonce, secret, ivSeed),
@@ -255,7 +255,7 @@ async function makeRun(suite: Suite, mode: 1 | 2): Promise<VectorRun> {
   const inner7 = encodeItems([{ type: ItemType.request, body: register }]);
   const inner8 = encodeItems([{ type: ItemType.response, body: welcome }]);
   const messages = run.frames.map(({ body }) => encodeHex(body));
-  const computed = climbByTheBook({
+  const computed = handshakeByTheBook({
     suite: name,
     mode,
     context: encodeHex(context),

@@ -12,7 +12,7 @@ import type { Suite } from "../crypto/suite.ts";
 import { CifraError, toCifraError } from "../errors.ts";
 import { startInitiator } from "../handshake/initiator.ts";
 import { startResponder } from "../handshake/responder.ts";
-import type { LadderEvent } from "../handshake/state.ts";
+import type { HandshakeEvent } from "../handshake/state.ts";
 import {
   CHANNEL_GRACE,
   DIAL_ATTEMPTS,
@@ -26,10 +26,10 @@ import { delay } from "../net/delay.ts";
 import type { Environment } from "../net/environment.ts";
 import type { TcpTransport } from "../net/tcp.ts";
 import type { Ticker } from "../net/ticker.ts";
-import { Channel } from "../session/channel.ts";
-import { climb } from "../session/climb.ts";
-import { Connection } from "../session/connection.ts";
-import type { Transport } from "../session/transport.ts";
+import { Channel } from "../channel/channel.ts";
+import { runHandshake } from "../channel/run_handshake.ts";
+import { Connection } from "../channel/connection.ts";
+import type { Transport } from "../channel/transport.ts";
 import { addressScope, type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
 import {
@@ -119,7 +119,7 @@ export class MeetingPoint {
   #seeking: AbortController | undefined;
   #closed = false;
   /** Initiator: the handshake under way, so that there is one at a time. */
-  #climbing = false;
+  #handshaking = false;
   /** Responder: the candidate whose m1 came last; a later one takes its place. */
   #latest: Candidate | undefined;
 
@@ -354,17 +354,17 @@ export class MeetingPoint {
 
   /** Initiator: m1 on one candidate at a time, the next one only when this one has failed. */
   async #choose(candidate: Candidate): Promise<void> {
-    while (this.#climbing) {
+    while (this.#handshaking) {
       this.#turn ??= Promise.withResolvers();
       await this.#turn.promise;
     }
     if (candidate.connection.failure) throw candidate.connection.failure;
     if (this.#isSettled()) throw superfluous();
-    this.#climbing = true;
+    this.#handshaking = true;
     try {
-      this.#win(candidate, ...await this.#climbAsInitiator(candidate));
+      this.#win(candidate, ...await this.#handshakeAsInitiator(candidate));
     } finally {
-      this.#climbing = false;
+      this.#handshaking = false;
       this.#turn?.resolve();
       this.#turn = undefined;
     }
@@ -373,9 +373,9 @@ export class MeetingPoint {
   /** Those who wait for the handshake under way. */
   #turn: PromiseWithResolvers<void> | undefined;
 
-  async #climbAsInitiator({ connection }: Candidate): Promise<[Channel, Standing]> {
+  async #handshakeAsInitiator({ connection }: Candidate): Promise<[Channel, Standing]> {
     const { environment, ourName, introduction, standing } = this.#options;
-    const established = await climb(
+    const established = await runHandshake(
       connection,
       await startInitiator({
         ...this.#common(),
@@ -383,7 +383,7 @@ export class MeetingPoint {
         pinned: this.#options.peer,
         checkResponder: (responder) => this.#requirePeer(responder),
       }),
-      { onEvent: this.#traceLadder() },
+      { onEvent: this.#traceHandshake() },
     );
     const channel = await Channel.open(connection, established, environment.time.now);
     const to = introduction.peerName;
@@ -403,7 +403,7 @@ export class MeetingPoint {
     this.#latest?.connection.close();
     this.#latest = candidate;
     try {
-      const [channel, theirs] = await this.#climbAsResponder(candidate);
+      const [channel, theirs] = await this.#handshakeAsResponder(candidate);
       if (this.#latest !== candidate) throw superfluous();
       this.#win(candidate, channel, theirs);
     } finally {
@@ -411,9 +411,9 @@ export class MeetingPoint {
     }
   }
 
-  async #climbAsResponder({ connection }: Candidate): Promise<[Channel, Standing]> {
+  async #handshakeAsResponder({ connection }: Candidate): Promise<[Channel, Standing]> {
     const { environment, ourName, introduction, suite, standing } = this.#options;
-    const established = await climb(
+    const established = await runHandshake(
       connection,
       startResponder({
         ...this.#common(),
@@ -421,7 +421,7 @@ export class MeetingPoint {
         displayName: "",
         checkInitiator: (initiator) => this.#requirePeer(initiator),
       }),
-      { onEvent: this.#traceLadder() },
+      { onEvent: this.#traceHandshake() },
     );
     const channel = await Channel.open(connection, established, environment.time.now);
     const hello = await this.#only(channel, ItemType.request);
@@ -484,7 +484,7 @@ export class MeetingPoint {
     this.#options.onMeeting({ channel, path: winner.path, theirs });
   }
 
-  #traceLadder(): ((event: LadderEvent) => void) | undefined {
+  #traceHandshake(): ((event: HandshakeEvent) => void) | undefined {
     const { trace, introduction } = this.#options;
     return trace && ((event) => trace({ with: introduction.peerName, ...event }));
   }

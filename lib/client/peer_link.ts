@@ -15,7 +15,7 @@ import {
   TEXT_LIMIT,
 } from "../limits.ts";
 import type { Time } from "../net/environment.ts";
-import type { Channel } from "../session/channel.ts";
+import type { Channel } from "../channel/channel.ts";
 import type { ConversationKey, MessageStore } from "../store/message_store.ts";
 import { decode, encode } from "../wire/layout.ts";
 import {

@@ -5,8 +5,8 @@
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { ITEM_BODY_LIMIT, RELAY_WINDOW } from "../limits.ts";
-import type { Channel } from "../session/channel.ts";
-import type { Transport } from "../session/transport.ts";
+import type { Channel } from "../channel/channel.ts";
+import type { Transport } from "../channel/transport.ts";
 import { badFrame, encode } from "../wire/layout.ts";
 import { ItemType } from "../wire/records.ts";
 import { type RelayItem, relayItem } from "../wire/relay_messages.ts";

@@ -11,9 +11,9 @@ import { HANDSHAKE_DEADLINE, PORT_MINIMUM, RESPONSES_LIMIT } from "../limits.ts"
 import type { Environment } from "../net/environment.ts";
 import type { TcpTransport } from "../net/tcp.ts";
 import type { Ticker } from "../net/ticker.ts";
-import { Channel } from "../session/channel.ts";
-import { climb } from "../session/climb.ts";
-import { Connection } from "../session/connection.ts";
+import { Channel } from "../channel/channel.ts";
+import { runHandshake } from "../channel/run_handshake.ts";
+import { Connection } from "../channel/connection.ts";
 import { canonicalAddress, type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { encodeInvitePreface } from "../wire/handshake_messages.ts";
@@ -145,7 +145,7 @@ export class ServerLink {
     const untick = ticker.add((now) => tick(now));
     try {
       if (secret) await connection.sendFrame(FrameKind.preface, encodeInvitePreface(secret));
-      const established = await climb(connection, start, {
+      const established = await runHandshake(connection, start, {
         onEvent: trace && ((event) => trace({ with: "server", ...event })),
       });
       const channel = await Channel.open(connection, established, time.now);

@@ -1,13 +1,13 @@
 import type { Bytes } from "../bytes.ts";
-import type { LadderEvent } from "../handshake/state.ts";
+import type { HandshakeEvent } from "../handshake/state.ts";
 
 /** One protocol message as a watcher sees it: the ladder, and the two messages it leads to. */
 export interface TraceEvent {
   /** `server`, or the name of the peer. */
   readonly with: string;
   /** 1 to 8 are the steps of the ladder; the introduction has no number. */
-  readonly message: LadderEvent["message"] | 7 | 8 | undefined;
-  readonly direction: LadderEvent["direction"];
+  readonly message: HandshakeEvent["message"] | 7 | 8 | undefined;
+  readonly direction: HandshakeEvent["direction"];
   readonly name: string;
   readonly algorithm: string;
   /** Length of the frame on the wire. */

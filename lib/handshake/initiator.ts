@@ -42,8 +42,8 @@ import {
   type ExpectM4,
   type ExpectM6,
   frame,
+  handshakeEvent,
   type InitiatorConfig,
-  ladderEvent,
   type Step,
 } from "./state.ts";
 import { trafficKeys } from "./traffic_keys.ts";
@@ -67,7 +67,7 @@ export async function startInitiator(config: InitiatorConfig): Promise<Step> {
   return {
     state: { name: "expect-m2", config, layouts, transcript, chainKey, envelopeKey },
     send: [frame(FrameKind.m1, m1)],
-    events: [ladderEvent(1, "sent", suite, m1, transcript)],
+    events: [handshakeEvent(1, "sent", suite, m1, transcript)],
   };
 }
 
@@ -98,8 +98,8 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
     state: { name: "expect-m4", config, layouts, transcript, chainKey: step3.chainKey, early },
     send: [frame(FrameKind.m3, m3)],
     events: [
-      ladderEvent(2, "received", suite, body, transcript2, proven),
-      ladderEvent(3, "sent", suite, m3, transcript, identity.fingerprint),
+      handshakeEvent(2, "received", suite, body, transcript2, proven),
+      handshakeEvent(3, "sent", suite, m3, transcript, identity.fingerprint),
     ],
   };
 }
@@ -144,8 +144,8 @@ export async function receiveM4(state: ExpectM4, body: Bytes): Promise<Step> {
     state: { name: "expect-m6", config, layouts, transcript, chainKey, responder, displayName },
     send: [frame(FrameKind.m5, m5)],
     events: [
-      ladderEvent(4, "received", suite, body, transcript4, responder.fingerprint),
-      ladderEvent(5, "sent", suite, m5, transcript, identity.fingerprint),
+      handshakeEvent(4, "received", suite, body, transcript4, responder.fingerprint),
+      handshakeEvent(5, "sent", suite, m5, transcript, identity.fingerprint),
     ],
   };
 }
@@ -182,7 +182,7 @@ export async function receiveM6(state: ExpectM6, body: Bytes): Promise<Step> {
     },
     send: [],
     events: [
-      ladderEvent(6, "received", suite, body, keys.transcript, responder.fingerprint),
+      handshakeEvent(6, "received", suite, body, keys.transcript, responder.fingerprint),
     ],
   };
 }

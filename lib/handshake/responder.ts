@@ -27,7 +27,7 @@ import {
   type ExpectM3,
   type ExpectM5,
   frame,
-  ladderEvent,
+  handshakeEvent,
   type OurSide,
   type ResponderConfig,
   type Step,
@@ -69,8 +69,8 @@ export async function receiveM1(state: ExpectM1, body: Bytes): Promise<Step> {
     state: { name: "expect-m3", config, ours, layouts, transcript, chainKey, envelopeKey },
     send: [frame(FrameKind.m2, m2)],
     events: [
-      ladderEvent(1, "received", suite, body, transcript1),
-      ladderEvent(2, "sent", suite, m2, transcript, identity.fingerprint),
+      handshakeEvent(1, "received", suite, body, transcript1),
+      handshakeEvent(2, "sent", suite, m2, transcript, identity.fingerprint),
     ],
   };
 }
@@ -106,8 +106,8 @@ export async function receiveM3(state: ExpectM3, body: Bytes): Promise<Step> {
     state: { name: "expect-m5", config, ours, layouts, transcript, chainKey, initiator },
     send: [frame(FrameKind.m4, m4)],
     events: [
-      ladderEvent(3, "received", suite, body, transcript3, initiator.fingerprint),
-      ladderEvent(4, "sent", suite, m4, transcript, identity.fingerprint),
+      handshakeEvent(3, "received", suite, body, transcript3, initiator.fingerprint),
+      handshakeEvent(4, "sent", suite, m4, transcript, identity.fingerprint),
     ],
   };
 }
@@ -156,8 +156,8 @@ export async function receiveM5(state: ExpectM5, body: Bytes): Promise<Step> {
     },
     send: [frame(FrameKind.m6, box)],
     events: [
-      ladderEvent(5, "received", suite, body, transcript5, initiator.fingerprint),
-      ladderEvent(6, "sent", suite, box, keys.transcript, identity.fingerprint),
+      handshakeEvent(5, "received", suite, body, transcript5, initiator.fingerprint),
+      handshakeEvent(6, "sent", suite, box, keys.transcript, identity.fingerprint),
     ],
   };
 }

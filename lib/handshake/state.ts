@@ -30,7 +30,7 @@ export interface CommonConfig {
   readonly random: Random;
 }
 
-/** How to climb the ladder as the side that speaks first. */
+/** How to run the handshake as the side that speaks first. */
 export interface InitiatorConfig extends CommonConfig {
   /** Suite, identity and envelope keys of ours. */
   readonly ours: OurSide;
@@ -40,7 +40,7 @@ export interface InitiatorConfig extends CommonConfig {
   readonly checkResponder: (responder: PublicIdentity, displayName: string) => void;
 }
 
-/** How to climb the ladder as the side that answers. */
+/** How to run the handshake as the side that answers. */
 export interface ResponderConfig extends CommonConfig {
   /** Our side for the suite the initiator names, or undefined to refuse that suite. */
   readonly ours: (suiteId: number) => OurSide | undefined;
@@ -51,7 +51,7 @@ export interface ResponderConfig extends CommonConfig {
 }
 
 /** One message of the ladder, as somebody who watches would tell it. Nothing in it is secret. */
-export interface LadderEvent {
+export interface HandshakeEvent {
   /** Its number in the ladder. */
   readonly message: 1 | 2 | 3 | 4 | 5 | 6;
   /** Which way it went, seen from here. */
@@ -118,7 +118,7 @@ export interface ExpectM1 {
 export interface ExpectM2 extends Underway {
   /** Waits for m2. */
   readonly name: "expect-m2";
-  /** How we climb. */
+  /** How we run it. */
   readonly config: InitiatorConfig;
   /** The key that m2 is sealed to. */
   readonly envelopeKey: KemKeyPair;
@@ -140,7 +140,7 @@ export interface ExpectM3 extends Underway {
 export interface ExpectM4 extends Underway {
   /** Waits for m4. */
   readonly name: "expect-m4";
-  /** How we climb. */
+  /** How we run it. */
   readonly config: InitiatorConfig;
   /** The signature of m2, to be checked now that its signer becomes known. */
   readonly early: { readonly signature: Bytes; readonly transcript: Bytes };
@@ -162,7 +162,7 @@ export interface ExpectM5 extends Underway {
 export interface ExpectM6 extends Underway {
   /** Waits for m6. */
   readonly name: "expect-m6";
-  /** How we climb. */
+  /** How we run it. */
   readonly config: InitiatorConfig;
   /** Who the responder is. */
   readonly responder: PublicIdentity;
@@ -182,10 +182,10 @@ export interface Step {
   /** What to send, in order. */
   readonly send: readonly Frame[];
   /** What a watcher is told. */
-  readonly events: readonly LadderEvent[];
+  readonly events: readonly HandshakeEvent[];
 }
 
-const NAMES: Readonly<Record<LadderEvent["message"], string>> = {
+const NAMES: Readonly<Record<HandshakeEvent["message"], string>> = {
   1: "envelope key",
   2: "envelope key and early proof",
   3: "identity, sealed",
@@ -195,14 +195,14 @@ const NAMES: Readonly<Record<LadderEvent["message"], string>> = {
 };
 
 /** The event for message `message` of the ladder. */
-export function ladderEvent(
-  message: LadderEvent["message"],
-  direction: LadderEvent["direction"],
+export function handshakeEvent(
+  message: HandshakeEvent["message"],
+  direction: HandshakeEvent["direction"],
   suite: Suite,
   body: Bytes,
   transcript: Bytes,
   fingerprint?: Bytes,
-): LadderEvent {
+): HandshakeEvent {
   const { kem, signature, aead } = suite;
   const algorithm = {
     1: kem.name,

@@ -3,7 +3,7 @@ import { connect as connectSocket, type Socket } from "node:net";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { ACCEPT_PAUSE, DIAL_DEADLINE } from "../limits.ts";
-import type { Transport } from "../session/transport.ts";
+import type { Transport } from "../channel/transport.ts";
 import { canonicalAddress, type Endpoint, formatEndpoint } from "../wire/address.ts";
 
 /** A transport that knows who is at its other end. */

@@ -1,7 +1,7 @@
 /** What an operator is told. Every field is listed here; nothing else reaches a log (PROTOCOL.md 4). */
 import type { SuiteName } from "../crypto/suite.ts";
 import type { ErrorCode } from "../errors.ts";
-import type { LadderEvent } from "../handshake/state.ts";
+import type { HandshakeEvent } from "../handshake/state.ts";
 import type { Refusal } from "../services/admission.ts";
 
 /** One event in the life of a server. `source` is a tag for an address, `client` a fingerprint cut short. */
@@ -54,4 +54,4 @@ export type ServerEvent =
   | { readonly event: "left"; readonly name: string; readonly code: ErrorCode | "goodbye" }
   | { readonly event: "accept-trouble"; readonly reason: string }
   | { readonly event: "bug"; readonly reason: string }
-  | { readonly event: "trace"; readonly source: string; readonly step: LadderEvent };
+  | { readonly event: "trace"; readonly source: string; readonly step: HandshakeEvent };

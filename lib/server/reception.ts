@@ -18,7 +18,7 @@ import type { Invites } from "../services/invites.ts";
 import { Presence } from "../services/presence.ts";
 import type { RelayLimits } from "../services/relay.ts";
 import { type Held, type Outcome, Rendezvous } from "../services/rendezvous.ts";
-import type { Channel } from "../session/channel.ts";
+import type { Channel } from "../channel/channel.ts";
 import type { NameKey, ServerStore } from "../store/server_store.ts";
 import { addressScope } from "../wire/address.ts";
 import { decode, encode } from "../wire/layout.ts";

@@ -14,9 +14,9 @@ import type { DirectoryRules } from "../services/directory.ts";
 import { Gate } from "../services/gate.ts";
 import { Invites, type Presented } from "../services/invites.ts";
 import type { RelayLimits } from "../services/relay.ts";
-import { Channel } from "../session/channel.ts";
-import { climb } from "../session/climb.ts";
-import { Connection } from "../session/connection.ts";
+import { Channel } from "../channel/channel.ts";
+import { runHandshake } from "../channel/run_handshake.ts";
+import { Connection } from "../channel/connection.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import { FrameKind } from "../wire/frame.ts";
@@ -275,7 +275,7 @@ export class Server {
     }
     const { environment: { time, random }, trace, onEvent, displayName } = this.#options;
     const tag = trace ? this.#tag(host) : "";
-    const established = await climb(
+    const established = await runHandshake(
       connection,
       startResponder({
         mode: invite ? 3 : 1,

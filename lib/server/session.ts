@@ -4,8 +4,8 @@ import { CifraError, type ErrorCode } from "../errors.ts";
 import { OUTBOUND_QUEUE_HIGH_WATER } from "../limits.ts";
 import type { Challenge } from "../services/accounts.ts";
 import type { Presented } from "../services/invites.ts";
-import type { Channel } from "../session/channel.ts";
-import type { Connection } from "../session/connection.ts";
+import type { Channel } from "../channel/channel.ts";
+import type { Connection } from "../channel/connection.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { CloseCode, ItemType } from "../wire/records.ts";
 import {

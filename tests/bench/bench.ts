@@ -9,9 +9,9 @@ import { systemRandom } from "../../lib/crypto/platform.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import type { OurSide } from "../../lib/handshake/state.ts";
 import { dial } from "../../lib/net/tcp.ts";
-import { Channel } from "../../lib/session/channel.ts";
-import { climb } from "../../lib/session/climb.ts";
-import { Connection } from "../../lib/session/connection.ts";
+import { Channel } from "../../lib/channel/channel.ts";
+import { runHandshake } from "../../lib/channel/run_handshake.ts";
+import { Connection } from "../../lib/channel/connection.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NO_CONTEXT = new Uint8Array(0);
@@ -117,7 +117,7 @@ export async function connect(
     pinned,
     checkResponder: () => {},
   });
-  const established = await climb(connection, first);
+  const established = await runHandshake(connection, first);
   return await Channel.open(connection, established, () => performance.now());
 }
 

@@ -1,10 +1,10 @@
 /** The other end of the channel measurements: accepts one channel after the other and does as told. */
 import { startResponder } from "../../lib/handshake/responder.ts";
 import { Listener } from "../../lib/net/tcp.ts";
-import { Channel } from "../../lib/session/channel.ts";
-import { climb } from "../../lib/session/climb.ts";
-import { Connection } from "../../lib/session/connection.ts";
-import type { Transport } from "../../lib/session/transport.ts";
+import { Channel } from "../../lib/channel/channel.ts";
+import { runHandshake } from "../../lib/channel/run_handshake.ts";
+import { Connection } from "../../lib/channel/connection.ts";
+import type { Transport } from "../../lib/channel/transport.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { newcomer } from "./bench.ts";
@@ -14,7 +14,7 @@ const clock = () => performance.now();
 
 async function serve(transport: Transport): Promise<void> {
   const connection = new Connection(transport, clock);
-  const established = await climb(
+  const established = await runHandshake(
     connection,
     startResponder({
       mode: 1,

@@ -1,7 +1,7 @@
 /** What a waiting client costs the server: resident memory with thousands of them, and without. */
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
-import type { Channel } from "../../lib/session/channel.ts";
+import type { Channel } from "../../lib/channel/channel.ts";
 import { registrationOf, signed } from "../testkit/server.ts";
 import { connect, newcomer, report, residentMemory, startServer } from "./bench.ts";
 

@@ -1,7 +1,7 @@
 /** A lobby with a thousand people: how soon they hear of one who comes, how often, and what each costs. */
 import { NO_PORTS } from "../../lib/client/server_link.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
-import type { Channel } from "../../lib/session/channel.ts";
+import type { Channel } from "../../lib/channel/channel.ts";
 import {
   Capability,
   decodeServerResponse,

@@ -11,7 +11,7 @@ import {
   SALT_LENGTH,
 } from "../../lib/limits.ts";
 import { Accounts } from "../../lib/services/accounts.ts";
-import type { Channel } from "../../lib/session/channel.ts";
+import type { Channel } from "../../lib/channel/channel.ts";
 import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { ItemType } from "../../lib/wire/records.ts";
 import {

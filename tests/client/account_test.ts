@@ -19,7 +19,7 @@ import { Ticker } from "../../lib/net/ticker.ts";
 import { type KeyBundle, sealKeys } from "../../lib/store/key_bundle.ts";
 import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { test } from "../testkit/adversary.ts";
-import { envelopeKeys, person } from "../testkit/ladder.ts";
+import { envelopeKeys, person } from "../testkit/handshake.ts";
 import {
   nextSequence,
   statementOf,

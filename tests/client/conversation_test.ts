@@ -11,7 +11,7 @@ import { MemoryMessages } from "../../lib/store/memory_messages.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import { codeOf, type Stage, talk, type Talker } from "../testkit/talkers.ts";
 
 /** Where a program only waits, time goes on in larger steps. */

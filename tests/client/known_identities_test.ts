@@ -3,7 +3,7 @@ import { KnownIdentities, parseKnown } from "../../lib/client/known_identities.t
 import { formatFingerprint } from "../../lib/crypto/identity.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import { withFolder } from "../testkit/server.ts";
 
 const FILE = "known-servers";

@@ -15,7 +15,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { cryptoIdle } from "../testkit/adversary.ts";
-import { envelopeKeys, person } from "../testkit/ladder.ts";
+import { envelopeKeys, person } from "../testkit/handshake.ts";
 import { PuppetServer } from "../testkit/puppet_server.ts";
 import {
   nextSequence,

@@ -21,7 +21,7 @@ import {
   introduce,
   prefaceOf,
 } from "../testkit/couple.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import { until } from "../testkit/links.ts";
 import { turn } from "../testkit/pipe.ts";
 
@@ -258,7 +258,7 @@ test("two who both think they are the initiator refuse each other (H25)", async 
   low.seek();
   const evil = await come(low, prefaceOf(high.options));
   // The higher one speaks first as well: the contexts name them in two orders.
-  const failed = await evil.climb(initiatorOf(high)).then(() => undefined, (error) => error);
+  const failed = await evil.runHandshake(initiatorOf(high)).then(() => undefined, (error) => error);
   assert(failed, "the initiator answered an initiator");
   evil.close();
   await meetAs("high", low);
@@ -282,7 +282,7 @@ test("a peer who names himself or us wrongly after the ladder is refused", async
   const { low, high } = couple;
   for (const [from, to] of names) {
     const evil = await come(high, prefaceOf(low.options));
-    const channel = await evil.climbAll(initiatorOf(low));
+    const channel = await evil.handshakeAll(initiatorOf(low));
     await channel.send(ItemType.request, encode(peerHello, { from, to, ...low.standing }));
     assertEquals(await channel.receive(), "auth_failed");
     evil.close();
@@ -305,7 +305,7 @@ test("the first thing said after the ladder is where one stands, and nothing els
   const answers: unknown[] = [];
   for (const items of wrong) {
     const evil = await come(high, prefaceOf(low.options));
-    const channel = await evil.climbAll(initiatorOf(low));
+    const channel = await evil.handshakeAll(initiatorOf(low));
     await evil.send(await channel.sealItems(...items));
     answers.push(await channel.receive());
     evil.close();
@@ -355,11 +355,11 @@ test("the responder answers a later m1 in place of an unfinished earlier one", a
   using couple = await introduce({ time, high: NOWHERE });
   const { low, high } = couple;
   const slow = await come(high, prefaceOf(low.options));
-  await slow.climb(initiatorOf(low), 1);
+  await slow.runHandshake(initiatorOf(low), 1);
   assertEquals((await slow.nextFrame())?.kind, FrameKind.m2);
   const silent = await come(high, prefaceOf(low.options));
   const later = await come(high, prefaceOf(low.options));
-  await later.climb(initiatorOf(low), 1);
+  await later.runHandshake(initiatorOf(low), 1);
   assertEquals(await slow.nextFrame(), null);
   assertEquals((await later.nextFrame())?.kind, FrameKind.m2);
   low.seek();
@@ -478,13 +478,13 @@ test("close() leaves no socket, no timer and nobody waiting, at any stage", asyn
     "m1 is awaited": ({ low, high }) => come(high, prefaceOf(low.options)),
     "m3 is awaited": async ({ low, high }) => {
       const evil = await come(high, prefaceOf(low.options));
-      await evil.climb(initiatorOf(low), 1);
+      await evil.runHandshake(initiatorOf(low), 1);
       assertEquals((await evil.nextFrame())?.kind, FrameKind.m2);
       return evil;
     },
     "m7 is awaited": async ({ low, high }) => {
       const evil = await come(high, prefaceOf(low.options));
-      await evil.climbAll(initiatorOf(low));
+      await evil.handshakeAll(initiatorOf(low));
       return evil;
     },
     "dialling": async ({ low, high }) => {

@@ -4,7 +4,7 @@ import type { Bytes } from "../../lib/bytes.ts";
 import { RelayStream } from "../../lib/client/relay_stream.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { ITEM_BODY_LIMIT, RELAY_WINDOW } from "../../lib/limits.ts";
-import type { Channel } from "../../lib/session/channel.ts";
+import type { Channel } from "../../lib/channel/channel.ts";
 import { decode } from "../../lib/wire/layout.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";

@@ -11,7 +11,7 @@ import {
 } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/net/ticker.ts";
-import type { Transport } from "../../lib/session/transport.ts";
+import type { Transport } from "../../lib/channel/transport.ts";
 import type { Endpoint } from "../../lib/wire/address.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import {
@@ -20,7 +20,7 @@ import {
   type Registration,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
-import { envelopeKeys, person } from "../testkit/ladder.ts";
+import { envelopeKeys, person } from "../testkit/handshake.ts";
 import { until } from "../testkit/links.ts";
 import {
   introductionOf,

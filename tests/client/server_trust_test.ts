@@ -7,7 +7,7 @@ import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/net/ticker.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { test } from "../testkit/adversary.ts";
-import { envelopeKeys, type Person, person } from "../testkit/ladder.ts";
+import { envelopeKeys, type Person, person } from "../testkit/handshake.ts";
 import { PuppetServer } from "../testkit/puppet_server.ts";
 import { withFolder } from "../testkit/server.ts";
 import { TestNetwork } from "../testkit/test_network.ts";

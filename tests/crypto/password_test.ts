@@ -12,7 +12,7 @@ import {
   PASSWORD_MEMORY_MINIMUM,
   PASSWORD_PASSES_MAXIMUM,
 } from "../../lib/limits.ts";
-import { testBytes, withFlippedBit } from "../testkit/ladder.ts";
+import { testBytes, withFlippedBit } from "../testkit/handshake.ts";
 
 const SALT = testBytes("a salt", 16);
 const COST = { salt: SALT, memory: PASSWORD_MEMORY_MINIMUM, passes: 1 };

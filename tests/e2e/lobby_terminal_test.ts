@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { PRESENCE_LIMIT } from "../../lib/limits.ts";
 import { PersonState, type ServerResponse } from "../../lib/wire/rendezvous_messages.ts";
 import { cryptoIdle } from "../testkit/adversary.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import { enter, friends, interrupt, openScene, sitDown, textsFrom } from "../testkit/lobby.ts";
 import { Scene } from "../testkit/program.ts";
 import { PuppetServer } from "../testkit/puppet_server.ts";

@@ -37,14 +37,14 @@ import {
   person,
   receiverOf,
   replaceBody,
-  runLadder,
+  runBothHandshakes,
   runToTheLastStep,
   type Scene,
   scene,
   stateBefore,
   suiteOf,
   testBytes,
-} from "../testkit/ladder.ts";
+} from "../testkit/handshake.ts";
 import { assertRefused, assertStepRefuses } from "./refusal.ts";
 
 // --- m1 as a stranger may write it ---
@@ -149,12 +149,12 @@ for (const suiteName of SUITE_NAMES) {
     for (const [what, publicKey] of Object.entries(badEnvelopeKeys(suite, good.publicKey))) {
       const envelopeKey = (): Promise<KemKeyPair> => Promise.resolve({ ...good, publicKey });
       const ours = { ...configs.initiator.ours, envelopeKey };
-      const m1 = await runLadder({ ...configs, initiator: { ...configs.initiator, ours } });
+      const m1 = await runBothHandshakes({ ...configs, initiator: { ...configs.initiator, ours } });
       assertRefused(m1, 1, "responder", "auth_failed", what);
-      const m2 = await runLadder(withResponder(configs, { envelopeKey }));
+      const m2 = await runBothHandshakes(withResponder(configs, { envelopeKey }));
       assertRefused(m2, 2, "initiator", "auth_failed", what);
     }
-    bothEnds(await runLadder(configs));
+    bothEnds(await runBothHandshakes(configs));
   });
 }
 
@@ -170,7 +170,7 @@ for (const suiteName of SUITE_NAMES) {
       envelopeKey: () => Promise.resolve(kept),
     };
     const responder = { ...configs.responder, ours: () => ours };
-    const recorded = await runLadder({ ...configs, responder });
+    const recorded = await runBothHandshakes({ ...configs, responder });
     bothEnds(recorded);
     const [m1, , m3, , m5] = recorded.frames;
     const answered = await step(startResponder(responder), m1!);
@@ -188,7 +188,7 @@ for (const suiteName of SUITE_NAMES) {
       ...configs.initiator,
       ours: { ...configs.initiator.ours, envelopeKey: () => Promise.resolve(kept) },
     };
-    const recorded = await runLadder({ ...configs, initiator });
+    const recorded = await runBothHandshakes({ ...configs, initiator });
     const live = await runToTheLastStep({ ...configs, initiator });
     for (const message of [2, 4, 6] as const) {
       const frame = recorded.frames[message - 1]!;
@@ -236,7 +236,7 @@ for (const suiteName of SUITE_NAMES) {
     ) {
       const theirs = other.frames[message - 1]!.body.slice(offset, offset + length);
       let changed = false;
-      const run = await runLadder(
+      const run = await runBothHandshakes(
         configs,
         replaceBody(message, (body) => {
           const swapped = overlay(body, offset, theirs);
@@ -267,7 +267,7 @@ async function mallorySwapsEnvelopeKeys(configs: Scene) {
   let alicesM1 = new Uint8Array(0);
   let bobsM1 = new Uint8Array(0);
   let proof: Bytes = new Uint8Array(0);
-  const run = await runLadder(configs, async ({ message, frame: { kind, body } }) => {
+  const run = await runBothHandshakes(configs, async ({ message, frame: { kind, body } }) => {
     if (message === 1) {
       alicesM1 = body;
       bobsM1 = overlay(body, 36, mallory.publicKey);
@@ -337,7 +337,7 @@ Deno.test("a responder with another key than the pinned one never sees m3 (H17)"
   for (const suiteName of SUITE_NAMES) {
     const configs = await scene(suiteName);
     const mallory = await person(suiteName, "mallory");
-    const run = await runLadder(withResponder(configs, { identity: mallory.identity }));
+    const run = await runBothHandshakes(withResponder(configs, { identity: mallory.identity }));
     assertRefused(run, 2, "initiator", "auth_failed");
     assertEquals(run.frames.map(({ kind }) => kind), [FrameKind.m1, FrameKind.m2]);
     assertEquals(run.states.initiator.map(({ name }) => name), ["expect-m2"]);
@@ -348,7 +348,7 @@ Deno.test("an early proof by another key, or of another run, never brings out m3
   for (const suiteName of SUITE_NAMES) {
     const configs = await scene(suiteName);
     const mallory = await person(suiteName, "mallory");
-    const other = await runLadder(configs);
+    const other = await runBothHandshakes(configs);
     assertEquals(other.refusal, undefined);
     const proofs = {
       "another key": (data: Bytes) => mallory.identity.sign(data),
@@ -358,7 +358,7 @@ Deno.test("an early proof by another key, or of another run, never brings out m3
     };
     for (const [what, sign] of Object.entries(proofs)) {
       const identity = signingAs(configs.bob.identity, "R early", sign);
-      const run = await runLadder(withResponder(configs, { identity }));
+      const run = await runBothHandshakes(withResponder(configs, { identity }));
       assertRefused(run, 2, "initiator", "auth_failed", `${suiteName}: ${what}`);
       assertEquals(run.frames.length, 2);
     }
@@ -376,7 +376,7 @@ Deno.test("without a pin the early proof must be by whoever m4 names (H17)", asy
     );
     const evil = withResponder(configs, { identity });
     const initiator = { ...evil.initiator, pinned: undefined, checkResponder: () => {} };
-    const run = await runLadder({ ...evil, initiator });
+    const run = await runBothHandshakes({ ...evil, initiator });
     assertRefused(run, 4, "initiator", "auth_failed", suiteName);
   }
 });
@@ -391,7 +391,7 @@ Deno.test("a responder that proves one identity and names another is refused (H1
       "R early",
       (data) => configs.bob.identity.sign(data),
     );
-    const run = await runLadder(withResponder(configs, { identity }));
+    const run = await runBothHandshakes(withResponder(configs, { identity }));
     assertRefused(run, 4, "initiator", "identity_changed", suiteName);
     assertEquals(run.frames.length, 4);
   }
@@ -411,7 +411,7 @@ Deno.test("whatever checkResponder throws ends the ladder before anything is sig
       throw new CifraError("identity_unknown", "Cannot trust the other side: not known yet");
     },
   };
-  const run = await runLadder({ ...evil, initiator });
+  const run = await runBothHandshakes({ ...evil, initiator });
   assertRefused(run, 4, "initiator", "identity_unknown");
   assertEquals(signed, []);
 });
@@ -424,7 +424,7 @@ Deno.test("whatever checkInitiator throws ends the ladder before m4 names the re
       throw new CifraError("refused", "Cannot take this identity: it is banned");
     },
   };
-  const run = await runLadder({ ...configs, responder });
+  const run = await runBothHandshakes({ ...configs, responder });
   assertRefused(run, 3, "responder", "refused");
   assertEquals(run.frames.length, 3);
 });
@@ -468,7 +468,7 @@ for (const suiteName of SUITE_NAMES) {
         const evil = signer === alice
           ? withInitiator(configs, identity)
           : withResponder(configs, { identity });
-        const run = await runLadder(evil);
+        const run = await runBothHandshakes(evil);
         assertRefused(run, message, receiverOf(message), "auth_failed", `${role}: ${what}`);
       }
     }
@@ -479,11 +479,11 @@ for (const suiteName of SUITE_NAMES) {
     const carol = await person(suiteName, "carol");
     const sign = (data: Bytes) => carol.identity.sign(data);
     const m5 = withInitiator(configs, signingAs(configs.alice.identity, "I auth", sign));
-    assertRefused(await runLadder(m5), 5, "responder", "auth_failed");
+    assertRefused(await runBothHandshakes(m5), 5, "responder", "auth_failed");
     const m6 = withResponder(configs, {
       identity: signingAs(configs.bob.identity, "R auth", sign),
     });
-    assertRefused(await runLadder(m6), 6, "initiator", "auth_failed");
+    assertRefused(await runBothHandshakes(m6), 6, "initiator", "auth_failed");
   });
 
   Deno.test(`${suiteName}: a registered person cannot name another (A4)`, async () => {
@@ -491,16 +491,16 @@ for (const suiteName of SUITE_NAMES) {
     const carol = await person(suiteName, "carol");
     // Carol's key under Alice's bundle, and Alice's bundle with a piece of Carol's.
     const stolen = withInitiator(configs, { ...configs.alice.identity, sign: carol.identity.sign });
-    assertRefused(await runLadder(stolen), 5, "responder", "auth_failed");
+    assertRefused(await runBothHandshakes(stolen), 5, "responder", "auth_failed");
     const { bundle } = configs.alice.identity;
     const mixed = overlay(bundle, bundle.length - 64, carol.identity.bundle.slice(-64));
     const forged = withInitiator(configs, { ...carol.identity, bundle: mixed });
-    assertRefused(await runLadder(forged), 3, "responder", "auth_failed");
+    assertRefused(await runBothHandshakes(forged), 3, "responder", "auth_failed");
   });
 
   Deno.test(`${suiteName}: the responder's own identity is refused as initiator (H15)`, async () => {
     const configs = await scene(suiteName);
-    const run = await runLadder(withInitiator(configs, configs.bob.identity));
+    const run = await runBothHandshakes(withInitiator(configs, configs.bob.identity));
     assertRefused(run, 3, "responder", "auth_failed");
     assertEquals(run.frames.length, 3);
   });
@@ -511,7 +511,7 @@ for (const suiteName of SUITE_NAMES) {
     for (const other of [0, bundle[0] === 1 ? 2 : 1, 3, 255]) {
       const relabelled = overlay(bundle, 0, new Uint8Array([other]));
       const evil = withInitiator(configs, { ...configs.alice.identity, bundle: relabelled });
-      assertRefused(await runLadder(evil), 3, "responder", "auth_failed", `class ${other}`);
+      assertRefused(await runBothHandshakes(evil), 3, "responder", "auth_failed", `class ${other}`);
     }
   });
 }
@@ -523,7 +523,7 @@ Deno.test("the initiator refuses its own identity as responder (H15, A9)", async
     identity: signingAs(configs.bob.identity, "R early", (data) => alice.identity.sign(data)),
   });
   const initiator = { ...evil.initiator, pinned: undefined, checkResponder: () => {} };
-  const run = await runLadder({ ...evil, initiator });
+  const run = await runBothHandshakes({ ...evil, initiator });
   assertRefused(run, 4, "initiator", "auth_failed");
   const m4 = await sealedM4(stateBefore(run, 4) as ExpectM4, alice.identity.bundle);
   await assertStepRefuses(stateBefore(run, 4), m4, "auth_failed");
@@ -583,7 +583,7 @@ Deno.test("peers with another psk or context do not meet (H24)", async () => {
         checkInitiator: only(configs.alice.identity),
       },
     };
-    bothEnds(await runLadder(peers));
+    bothEnds(await runBothHandshakes(peers));
     const carol = await person(suiteName, "carol");
     const changes = {
       "psk": { psk: testBytes("another key") },
@@ -595,7 +595,10 @@ Deno.test("peers with another psk or context do not meet (H24)", async () => {
       "no context": { context: new Uint8Array(0) },
     };
     for (const [what, change] of Object.entries(changes)) {
-      const run = await runLadder({ ...peers, responder: { ...peers.responder, ...change } });
+      const run = await runBothHandshakes({
+        ...peers,
+        responder: { ...peers.responder, ...change },
+      });
       assertRefused(run, 2, "initiator", "auth_failed", `${suiteName}: ${what}`);
       assertEquals(run.frames.length, 2);
     }
@@ -606,7 +609,7 @@ Deno.test("an invite that is not the server's own leads nowhere (mode 3)", async
   const configs = await scene("modern");
   const initiator = { ...configs.initiator, mode: 3, psk: testBytes("an old invite") } as const;
   const responder = { ...configs.responder, mode: 3, psk: testBytes("the invite") } as const;
-  assertRefused(await runLadder({ initiator, responder }), 2, "initiator", "auth_failed");
+  assertRefused(await runBothHandshakes({ initiator, responder }), 2, "initiator", "auth_failed");
 });
 
 // --- what must not matter ---
@@ -617,7 +620,7 @@ Deno.test("a nonce of zeros, or one that was used before, is accepted (H23)", as
     for (let repeat = 0; repeat < 2; repeat++) {
       const random = (length: number) => length === 32 ? nonce.slice() : systemRandom(length);
       bothEnds(
-        await runLadder({
+        await runBothHandshakes({
           initiator: { ...configs.initiator, random },
           responder: { ...configs.responder, random },
         }),

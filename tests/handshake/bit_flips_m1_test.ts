@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { scene } from "../testkit/ladder.ts";
+import { scene } from "../testkit/handshake.ts";
 import { refuseEveryFlip } from "./flips.ts";
 
 Deno.test("modern: no single flipped bit of m1 leads to a channel (H12)", async () => {

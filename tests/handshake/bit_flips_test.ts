@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { overlay, replaceBody, runLadder, scene } from "../testkit/ladder.ts";
+import { overlay, replaceBody, runBothHandshakes, scene } from "../testkit/handshake.ts";
 import { type Codes, refuseEveryFlip } from "./flips.ts";
 
 const MESSAGES = [1, 2, 3, 4, 5, 6] as const;
@@ -17,7 +17,7 @@ for (const message of [3, 4, 5, 6] as const) {
 for (const suiteName of ["rsa", "classic"] as const) {
   Deno.test(`${suiteName}: no sampled flipped bit leads to a channel (H12)`, async () => {
     const configs = await scene(suiteName);
-    const { frames } = await runLadder(configs);
+    const { frames } = await runBothHandshakes(configs);
     for (const message of MESSAGES) {
       const cases = Math.ceil(frames[message - 1]!.body.length * 8 / 97);
       // Bit 0 of m1 is in the version; all others are in a nonce, a key or a seal.
@@ -44,8 +44,11 @@ Deno.test("another suite in m1 does not lead to that suite, even where it is acc
       ours: (id: number) => modern.responder.ours(id) ?? rsa.responder.ours(id),
     },
   };
-  assertEquals((await runLadder(configs)).refusal, undefined);
+  assertEquals((await runBothHandshakes(configs)).refusal, undefined);
   const rsaId = new Uint8Array([rsa.alice.suite.id]);
-  const { refusal } = await runLadder(configs, replaceBody(1, (m1) => overlay(m1, 2, rsaId)));
+  const { refusal } = await runBothHandshakes(
+    configs,
+    replaceBody(1, (m1) => overlay(m1, 2, rsaId)),
+  );
   assertEquals([refusal?.side, refusal?.error.code], ["responder", "bad_frame"]);
 });

@@ -10,7 +10,7 @@ import {
   type Scene,
   stateBefore,
   stepOrRefuse,
-} from "../testkit/ladder.ts";
+} from "../testkit/handshake.ts";
 
 /** Cases under way at once: enough to keep the thread pool of the platform busy. */
 const BATCH = 16;
@@ -19,7 +19,7 @@ const BATCH = 16;
 export type Codes = Readonly<Record<string, number>>;
 
 /**
- * Climbs up to `message`, then delivers it once for each `stride`-th bit, that bit flipped, and lets both
+ * Handshakes up to `message`, then delivers it once for each `stride`-th bit, that bit flipped, and lets both
  * sides go on honestly. Fails unless one of them refuses before either is established; the sender of
  * m6 is established before it is read, and there the receiver must refuse.
  */

@@ -199,8 +199,8 @@ export function signatureHolds(
   return verify("sha256", data, { key, dsaEncoding: "ieee-p1363" }, signature);
 }
 
-/** Climbs the ladder by the document's formulas; throws when a box or a signature does not hold. */
-export function climbByTheBook(input: ReferenceInput): ReferenceOutput {
+/** Handshakes the ladder by the document's formulas; throws when a box or a signature does not hold. */
+export function handshakeByTheBook(input: ReferenceInput): ReferenceOutput {
   const { suite, mode } = input;
   const { id, publicKey, ciphertext, bundle, key, iv, sealed } = PARAMETERS[suite];
   const message = (number: number): Uint8Array => {

@@ -2,7 +2,7 @@ import { assertEquals, assertInstanceOf } from "@std/assert";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import type { HandshakeState } from "../../lib/handshake/state.ts";
 import type { Frame } from "../../lib/wire/frame.ts";
-import { type MessageNumber, type Run, type Side, stepOrRefuse } from "../testkit/ladder.ts";
+import { type MessageNumber, type Run, type Side, stepOrRefuse } from "../testkit/handshake.ts";
 
 /** Fails unless the ladder ended at this message, on this side, with this code. */
 export function assertRefused(

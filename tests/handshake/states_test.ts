@@ -10,13 +10,13 @@ import {
   frameBytes,
   type MessageNumber,
   receiverOf,
-  runLadder,
+  runBothHandshakes,
   runToTheLastStep,
   scene,
   stateBefore,
   stepOrRefuse,
   withFlippedBit,
-} from "../testkit/ladder.ts";
+} from "../testkit/handshake.ts";
 import { assertStepRefuses } from "./refusal.ts";
 
 const MESSAGES = [1, 2, 3, 4, 5, 6] as const;
@@ -27,7 +27,7 @@ function bodiesFor(right: Frame) {
 }
 
 Deno.test("step() refuses every kind but the one each state waits for", async () => {
-  const run = await runLadder(await scene("modern"));
+  const run = await runBothHandshakes(await scene("modern"));
   const refused: Record<string, number[]> = {};
   for (const message of MESSAGES) {
     const state = stateBefore(run, message);
@@ -51,7 +51,7 @@ Deno.test("step() refuses every kind but the one each state waits for", async ()
 });
 
 Deno.test("step() takes nothing any more once established (H5)", async () => {
-  const run = await runLadder(await scene("modern"));
+  const run = await runBothHandshakes(await scene("modern"));
   const ends = bothEnds(run);
   for (const state of [ends.initiator, ends.responder]) {
     for (const kind of Object.values(FrameKind)) {
@@ -105,7 +105,7 @@ Deno.test("an alert changes no state: the ladder goes on as if it had not come (
 Deno.test("a second m1 does not disturb a handshake under way (H1, H5)", async () => {
   const configs = await scene("modern");
   const again = (await startInitiator(configs.initiator)).send[0]!;
-  const run = await runLadder(configs);
+  const run = await runBothHandshakes(configs);
   for (const message of [3, 5] as const) {
     const state = stateBefore(run, message);
     await assertStepRefuses(state, again, "bad_state");

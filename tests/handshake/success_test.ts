@@ -11,7 +11,14 @@ import { startResponder } from "../../lib/handshake/responder.ts";
 import { FRAME_LIMIT_HANDSHAKE } from "../../lib/limits.ts";
 import { FRAME_HEADER_LENGTH } from "../../lib/wire/frame.ts";
 import { peerContext } from "../../lib/wire/handshake_messages.ts";
-import { bothEnds, frameBytes, type Run, runLadder, scene, testBytes } from "../testkit/ladder.ts";
+import {
+  bothEnds,
+  frameBytes,
+  type Run,
+  runBothHandshakes,
+  scene,
+  testBytes,
+} from "../testkit/handshake.ts";
 
 /** Every byte string of these, compared two by two, differs. */
 function assertAllDifferent(values: Record<string, Uint8Array>): void {
@@ -31,7 +38,7 @@ function keysOf(run: Run): Record<string, Uint8Array> {
 for (const suiteName of SUITE_NAMES) {
   Deno.test(`${suiteName}: both ends of the ladder hold the same keys`, async () => {
     const { alice, bob, ...configs } = await scene(suiteName);
-    const run = await runLadder(configs);
+    const run = await runBothHandshakes(configs);
     const { initiator, responder } = bothEnds(run);
     assertEquals(initiator.sendSecret, responder.receiveSecret);
     assertEquals(initiator.receiveSecret, responder.sendSecret);
@@ -52,7 +59,7 @@ for (const suiteName of SUITE_NAMES) {
 
   Deno.test(`${suiteName}: both ends tell the same transcript after every message`, async () => {
     const { alice, bob, ...configs } = await scene(suiteName);
-    const { events, frames } = await runLadder(configs);
+    const { events, frames } = await runBothHandshakes(configs);
     const transcripts = events.initiator.map(({ transcript }) => encodeHex(transcript));
     assertEquals(transcripts, events.responder.map(({ transcript }) => encodeHex(transcript)));
     assertEquals(new Set(transcripts).size, 6);
@@ -70,14 +77,14 @@ for (const suiteName of SUITE_NAMES) {
   });
 
   Deno.test(`${suiteName}: the frames are m1 to m6, each within the limit`, async () => {
-    const { frames } = await runLadder(await scene(suiteName));
+    const { frames } = await runBothHandshakes(await scene(suiteName));
     assertEquals(frames.map(({ kind }) => kind), [1, 2, 3, 4, 5, 6]);
     for (const frame of frames) assert(frameBytes(frame).length <= FRAME_LIMIT_HANDSHAKE);
   });
 
   Deno.test(`${suiteName}: no identity crosses the wire in the open`, async () => {
     const { alice, bob, ...configs } = await scene(suiteName);
-    const { frames } = await runLadder(configs);
+    const { frames } = await runBothHandshakes(configs);
     const wire = frames.map((frame) => encodeHex(frameBytes(frame))).join();
     for (const { identity } of [alice, bob]) {
       assert(!wire.includes(encodeHex(identity.signatureKey)));
@@ -94,9 +101,9 @@ for (const suiteName of SUITE_NAMES) {
       responder: { ...configs.responder, random },
     };
     const [first, second, third] = [
-      await runLadder(stubborn),
-      await runLadder(stubborn),
-      await runLadder(configs),
+      await runBothHandshakes(stubborn),
+      await runBothHandshakes(stubborn),
+      await runBothHandshakes(configs),
     ];
     const keys = [first, second, third].flatMap((run, i) =>
       Object.entries(keysOf(run)).map(([name, value]) => [`${name} ${i}`, value] as const)
@@ -114,7 +121,7 @@ for (const suiteName of SUITE_NAMES) {
       checkResponder: (theirs: { fingerprint: Uint8Array }, displayName: string) =>
         void seen.push(`${encodeHex(theirs.fingerprint)} ${displayName}`),
     };
-    const run = await runLadder({ initiator: curious, responder });
+    const run = await runBothHandshakes({ initiator: curious, responder });
     bothEnds(run);
     assertEquals(seen, [`${encodeHex(bob.identity.fingerprint)} bob's place`]);
     assertEquals(run.events.initiator[1]!.fingerprint, undefined);
@@ -129,7 +136,7 @@ for (const suiteName of SUITE_NAMES) {
     ] as const;
     for (const common of modes) {
       const ends = bothEnds(
-        await runLadder({
+        await runBothHandshakes({
           initiator: { ...initiator, ...common },
           responder: { ...responder, ...common },
         }),
@@ -167,7 +174,7 @@ Deno.test("modern: a side with ML-KEM in TypeScript and one with the runtime's c
       suite: { ...side.suite, kem },
       envelopeKey: () => kem.generate(),
     });
-    const run = await runLadder({
+    const run = await runBothHandshakes({
       initiator: { ...initiator, ours: withKem(initiator.ours, ours!) },
       responder: { ...responder, ours: (id) => withKem(responder.ours(id)!, theirs!) },
     });

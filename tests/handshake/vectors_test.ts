@@ -19,7 +19,7 @@ import { decode } from "../../lib/wire/layout.ts";
 import { peerHello, peerWelcome } from "../../lib/wire/peer_messages.ts";
 import { decodeItems, encodeItems, ItemType } from "../../lib/wire/records.ts";
 import { decodeServerRequest, decodeServerResponse } from "../../lib/wire/rendezvous_messages.ts";
-import { climbByTheBook, openFirstRecord, PARAMETERS, recordKey } from "./reference.ts";
+import { handshakeByTheBook, openFirstRecord, PARAMETERS, recordKey } from "./reference.ts";
 import {
   envelopePair,
   formatVectorFile,
@@ -210,7 +210,7 @@ for (const suiteName of SUITE_NAMES) {
     assertEquals(runs.map(({ mode }) => mode), [1, 2]);
     for (const run of runs) {
       const { initiator, responder } = run;
-      const computed = climbByTheBook({
+      const computed = handshakeByTheBook({
         suite: suiteName,
         mode: run.mode,
         context: run.context,

@@ -4,7 +4,7 @@ import type { Bytes } from "../../lib/bytes.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { ACCEPT_PAUSE } from "../../lib/limits.ts";
 import { dial, dialFrom, findFreePort, Listener, type TcpTransport } from "../../lib/net/tcp.ts";
-import type { Transport } from "../../lib/session/transport.ts";
+import type { Transport } from "../../lib/channel/transport.ts";
 
 const HOST = "127.0.0.1";
 const NEVER = new AbortController().signal;

@@ -12,9 +12,9 @@ import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { TcpTransport } from "../../lib/net/tcp.ts";
 import { Ticker } from "../../lib/net/ticker.ts";
 import { Server } from "../../lib/server/server.ts";
-import { Channel } from "../../lib/session/channel.ts";
-import { climb } from "../../lib/session/climb.ts";
-import { Connection } from "../../lib/session/connection.ts";
+import { Channel } from "../../lib/channel/channel.ts";
+import { runHandshake } from "../../lib/channel/run_handshake.ts";
+import { Connection } from "../../lib/channel/connection.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteServerStore } from "../../lib/store/sqlite_server.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
@@ -26,7 +26,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { cryptoIdle, test } from "../testkit/adversary.ts";
-import { envelopeKeys, type Person, person } from "../testkit/ladder.ts";
+import { envelopeKeys, type Person, person } from "../testkit/handshake.ts";
 import {
   nextSequence,
   NO_RATE,
@@ -413,7 +413,7 @@ async function withEvilServer(
   const serving: Promise<void>[] = [];
   const serve = async (transport: TcpTransport) => {
     const connection = new Connection(transport, now);
-    const established = await climb(
+    const established = await runHandshake(
       connection,
       startResponder({
         mode: 1,

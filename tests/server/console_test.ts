@@ -12,7 +12,7 @@ import { CloseCode } from "../../lib/wire/records.ts";
 import { Capability, refusalOf } from "../../lib/wire/rendezvous_messages.ts";
 import { accountOf, keyOf } from "../store/server_samples.ts";
 import { test } from "../testkit/adversary.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import {
   NO_RATE,
   registrationOf,

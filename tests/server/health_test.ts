@@ -6,7 +6,7 @@ import { Metrics } from "../../lib/server/metrics.ts";
 import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { Capability } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import { TestClient, until, withServer } from "../testkit/server.ts";
 import { accountOf, inviteOf, keyOf, NOW } from "../store/server_samples.ts";
 

@@ -13,7 +13,7 @@ import {
   encodeServerRequest,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, type EvilChannel, EvilPeer, test } from "../testkit/adversary.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import {
   registrationOf,
   signed,
@@ -85,7 +85,9 @@ async function mallory(
   name = "mallory",
 ): Promise<EvilChannel> {
   const peer = await EvilPeer.dial(server.port);
-  const channel = await peer.climbAll(anyResponder(await person("modern", "mallory"), "mallory"));
+  const channel = await peer.handshakeAll(
+    anyResponder(await person("modern", "mallory"), "mallory"),
+  );
   await channel.send(ItemType.request, await registration(name, wanted));
   assertEquals((await responses(channel))[0]?.type, "registered");
   return channel;

@@ -11,7 +11,7 @@ import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
 import { decodeServerResponse, encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, type EvilChannel, EvilPeer, test } from "../testkit/adversary.ts";
-import { flipBit, person } from "../testkit/ladder.ts";
+import { flipBit, person } from "../testkit/handshake.ts";
 import {
   registrationOf,
   signed,
@@ -112,7 +112,7 @@ test("a server is silent towards one who leaves or resets at any point (F13, F14
     }
     for (const last of [1, 3, 5] as const) {
       const peer = await EvilPeer.dial(server.port);
-      await peer.climb(anyResponder(who, "mallory"), last);
+      await peer.runHandshake(anyResponder(who, "mallory"), last);
       // Closed with an answer unread or under way: the server sees a reset.
       peer.close();
     }
@@ -221,7 +221,7 @@ test("a server refuses a changed m3 or m5 with one and the same alert", async ()
   for (const last of [1, 3] as const) {
     await withServer(async (server) => {
       const peer = await EvilPeer.dial(server.port);
-      const { state } = await peer.climb(anyResponder(who, "mallory"), last);
+      const { state } = await peer.runHandshake(anyResponder(who, "mallory"), last);
       const { send } = await step(state, (await peer.nextFrame())!);
       const { kind, body } = flipBit(send[0]!, 8 * send[0]!.body.length - 1);
       await peer.sendFrame(kind, body);
@@ -234,7 +234,7 @@ test("a server refuses a changed m3 or m5 with one and the same alert", async ()
 /** Somebody with a channel to the server, and any record at hand. */
 async function insider(server: TestServer): Promise<EvilChannel> {
   const peer = await EvilPeer.dial(server.port);
-  return await peer.climbAll(anyResponder(await person("modern", "mallory"), "mallory"));
+  return await peer.handshakeAll(anyResponder(await person("modern", "mallory"), "mallory"));
 }
 
 /** Closes a channel of ours after hearing its alert. */
@@ -333,7 +333,7 @@ test("an invite-only server asks one without an invite for it", async () => {
   await withServer(async (server) => {
     const peer = await EvilPeer.dial(server.port);
     const who = await person("modern", "mallory");
-    await peer.climb(anyResponder(who, "mallory"), 1);
+    await peer.runHandshake(anyResponder(who, "mallory"), 1);
     assertEquals(await peer.lastWords(), "invite_required");
     peer.close();
   }, { inviteOnly: true });
@@ -368,7 +368,7 @@ test("an invite lets its holder in, at an open server too, and only in mode 3", 
 
       const peer = await EvilPeer.dial(server.port);
       await peer.sendFrame(FrameKind.preface, await encodeInvitePreface(invite));
-      await peer.climb(anyResponder(who, "alice"), 1);
+      await peer.runHandshake(anyResponder(who, "alice"), 1);
       assertEquals(await peer.lastWords(), "bad_state");
       peer.close();
     }, { inviteOnly });
@@ -381,7 +381,7 @@ test("an invite's holder who does not know the secret itself gets no further tha
     const who = await person("modern", "alice");
     const peer = await EvilPeer.dial(server.port);
     await peer.sendFrame(FrameKind.preface, await encodeInvitePreface(invite));
-    const failed = await peer.climb({
+    const failed = await peer.runHandshake({
       ...anyResponder(who, "alice"),
       mode: 3,
       psk: new Uint8Array(32),

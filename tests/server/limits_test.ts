@@ -1,7 +1,7 @@
 /** What a crowd can and cannot do to a server (reliability.md 5.1). */
 import { assert, assertEquals } from "@std/assert";
 import { EvilPeer, test } from "../testkit/adversary.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import {
   NO_RATE,
   registrationOf,

@@ -9,7 +9,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import {
   registrationOf,
   TestClient,

@@ -18,7 +18,7 @@ import {
   refusalOf,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { cryptoIdle, test } from "../testkit/adversary.ts";
-import { envelopeKeys, person } from "../testkit/ladder.ts";
+import { envelopeKeys, person } from "../testkit/handshake.ts";
 import {
   NO_RATE,
   NO_RULES,

@@ -20,7 +20,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, EvilPeer, test } from "../testkit/adversary.ts";
-import { person } from "../testkit/ladder.ts";
+import { person } from "../testkit/handshake.ts";
 import {
   nextSequence,
   NO_RATE,
@@ -281,7 +281,7 @@ test("a registration whose connection has failed already holds no name and keeps
     for (const wanted of ["nobody", "waiter"]) {
       const waiter = await TestClient.registered(server, await modern("waiter"), "waiter", "evil");
       const peer = await EvilPeer.dial(server.port);
-      const evil = await peer.climbAll(anyResponder(await modern("evil"), "evil"));
+      const evil = await peer.handshakeAll(anyResponder(await modern("evil"), "evil"));
       const wish = await signed(await modern("evil"), registrationOf("evil", wanted));
       const body = encodeServerRequest({ type: "register", ...wish });
       const m7 = await evil.sealItems({ type: ItemType.request, body });

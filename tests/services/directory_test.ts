@@ -13,7 +13,7 @@ import {
 } from "../../lib/services/directory.ts";
 import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import type { NameKey } from "../../lib/store/server_store.ts";
-import { type Person, person } from "../testkit/ladder.ts";
+import { type Person, person } from "../testkit/handshake.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
 const DAY = 24 * 3_600_000;

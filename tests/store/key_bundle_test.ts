@@ -15,7 +15,7 @@ import {
   parseKeyFile,
   sealKeys,
 } from "../../lib/store/key_bundle.ts";
-import { testBytes, withFlippedBit } from "../testkit/ladder.ts";
+import { testBytes, withFlippedBit } from "../testkit/handshake.ts";
 
 const PASSPHRASE = "correct horse";
 const COST = { salt: testBytes("a salt", 16), memory: PASSWORD_MEMORY_MINIMUM, passes: 1 };

@@ -8,9 +8,9 @@ import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { step } from "../../lib/handshake/machine.ts";
 import type { Established, InitiatorConfig, Step } from "../../lib/handshake/state.ts";
 import { FRAME_LIMIT_OPEN } from "../../lib/limits.ts";
-import { Channel } from "../../lib/session/channel.ts";
-import { Connection } from "../../lib/session/connection.ts";
-import type { Transport } from "../../lib/session/transport.ts";
+import { Channel } from "../../lib/channel/channel.ts";
+import { Connection } from "../../lib/channel/connection.ts";
+import type { Transport } from "../../lib/channel/transport.ts";
 import { ALERT_CODES } from "../../lib/wire/alert.ts";
 import {
   encodeFrame,
@@ -21,7 +21,14 @@ import {
 } from "../../lib/wire/frame.ts";
 import { decodeItems, encodeItems, type Item, type ItemType } from "../../lib/wire/records.ts";
 import { ManualClock } from "./clock.ts";
-import { bothEnds, envelopeKeys, type Person, runLadder, scene, type Side } from "./ladder.ts";
+import {
+  bothEnds,
+  envelopeKeys,
+  type Person,
+  runBothHandshakes,
+  scene,
+  type Side,
+} from "./handshake.ts";
 import { type LaneOptions, type Pipe, pipe, turn } from "./pipe.ts";
 
 const underWay = new Set<Promise<unknown>>();
@@ -164,10 +171,10 @@ export class EvilPeer {
   }
 
   /**
-   * Climbs until our message `last` is sent: 1, 3, 5, or 6 for the whole ladder. Fails when the other
+   * Handshakes until our message `last` is sent: 1, 3, 5, or 6 for the whole ladder. Fails when the other
    * side says anything else than the ladder.
    */
-  async climb(config: InitiatorConfig, last: 1 | 3 | 5 | 6 = 6): Promise<Step> {
+  async runHandshake(config: InitiatorConfig, last: 1 | 3 | 5 | 6 = 6): Promise<Step> {
     let current = await startInitiator(config);
     for (let sent = 1;; sent += 2) {
       for (const { kind, body } of current.send) await this.sendFrame(kind, body);
@@ -180,8 +187,8 @@ export class EvilPeer {
   }
 
   /** The whole ladder, and the keys that come out. */
-  async climbAll(config: InitiatorConfig): Promise<EvilChannel> {
-    const { state } = await this.climb(config);
+  async handshakeAll(config: InitiatorConfig): Promise<EvilChannel> {
+    const { state } = await this.runHandshake(config);
     if (state.name !== "established") throw new Error("The ladder did not end");
     return await EvilChannel.open(this, state);
   }
@@ -252,7 +259,7 @@ const ladders = new Map<SuiteName, Promise<Readonly<Record<Side, Established>>>>
 
 /** Both ends of one finished ladder; the secrets are copies, so that it serves any number of channels. */
 export async function ends(suite: SuiteName): Promise<Readonly<Record<Side, Established>>> {
-  const finished = ladders.get(suite) ?? scene(suite).then(runLadder).then(bothEnds);
+  const finished = ladders.get(suite) ?? scene(suite).then(runBothHandshakes).then(bothEnds);
   ladders.set(suite, finished);
   const { initiator, responder } = await finished;
   const copy = (established: Established) => ({

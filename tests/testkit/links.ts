@@ -5,7 +5,7 @@ import type { PeerEvent } from "../../lib/client/incoming.ts";
 import { type Delivery, type Ending, PeerLink } from "../../lib/client/peer_link.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
-import type { Channel } from "../../lib/session/channel.ts";
+import type { Channel } from "../../lib/channel/channel.ts";
 import { type Commit, MemoryMessages } from "../../lib/store/memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { encode } from "../../lib/wire/layout.ts";

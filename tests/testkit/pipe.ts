@@ -1,7 +1,7 @@
 /** Two transports joined in memory, with a hand on the bytes between them. */
 import { concat } from "@std/bytes/concat";
 import type { Bytes } from "../../lib/bytes.ts";
-import type { Transport } from "../../lib/session/transport.ts";
+import type { Transport } from "../../lib/channel/transport.ts";
 
 /** How a lane behaves; without options it takes and gives as much as it is offered. */
 export interface LaneOptions {

@@ -5,9 +5,9 @@ import { systemRandom } from "../../lib/crypto/platform.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { TcpTransport } from "../../lib/net/tcp.ts";
-import { Channel } from "../../lib/session/channel.ts";
-import { climb } from "../../lib/session/climb.ts";
-import { Connection } from "../../lib/session/connection.ts";
+import { Channel } from "../../lib/channel/channel.ts";
+import { runHandshake } from "../../lib/channel/run_handshake.ts";
+import { Connection } from "../../lib/channel/connection.ts";
 import { encode } from "../../lib/wire/layout.ts";
 import { type Item, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
@@ -17,7 +17,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder } from "./adversary.ts";
-import { envelopeKeys, type Person, person } from "./ladder.ts";
+import { envelopeKeys, type Person, person } from "./handshake.ts";
 import { NOBODYS_WORD } from "./server.ts";
 
 /** What `registered` says when nobody asks. */
@@ -133,7 +133,7 @@ export class PuppetServer implements AsyncDisposable {
     const { mode, context, psk, random } = anyResponder(this.who, "server");
     const { suite, identity } = this.who;
     const ours = { suite, identity, envelopeKey: envelopeKeys(suite, "server") };
-    const established = await climb(
+    const established = await runHandshake(
       connection,
       startResponder({
         mode,

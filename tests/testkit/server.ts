@@ -9,9 +9,9 @@ import { dial } from "../../lib/net/tcp.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
 import type { DirectoryRules } from "../../lib/services/directory.ts";
 import { Server, type ServerOptions } from "../../lib/server/server.ts";
-import { Channel } from "../../lib/session/channel.ts";
-import { climb } from "../../lib/session/climb.ts";
-import { Connection } from "../../lib/session/connection.ts";
+import { Channel } from "../../lib/channel/channel.ts";
+import { runHandshake } from "../../lib/channel/run_handshake.ts";
+import { Connection } from "../../lib/channel/connection.ts";
 import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
@@ -26,7 +26,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, cryptoIdle } from "./adversary.ts";
-import type { Person } from "./ladder.ts";
+import type { Person } from "./handshake.ts";
 
 /** Longest wait for an event that must come. */
 const PATIENCE = 10_000;
@@ -228,7 +228,7 @@ export class TestClient {
       if (invite) await connection.sendFrame(FrameKind.preface, await encodeInvitePreface(invite));
       const config = anyResponder(who, "client");
       const start = await startInitiator(invite ? { ...config, mode: 3, psk: invite } : config);
-      const established = await climb(connection, start);
+      const established = await runHandshake(connection, start);
       const channel = await Channel.open(connection, established, () => performance.now());
       return new TestClient(channel, who);
     } catch (error) {

@@ -16,7 +16,7 @@ import type { MessageStore } from "../../lib/store/message_store.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import type { CloseCode } from "../../lib/wire/records.ts";
 import { ManualTime } from "../server/world.ts";
-import { envelopeKeys, person } from "./ladder.ts";
+import { envelopeKeys, person } from "./handshake.ts";
 import { Ear } from "./links.ts";
 import { turn } from "./pipe.ts";
 import { nextSequence, NO_RATE, NO_RULES, statementOf, TestServer } from "./server.ts";

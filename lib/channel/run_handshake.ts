@@ -1,20 +1,20 @@
 import type { Connection } from "./connection.ts";
 import { step } from "../handshake/machine.ts";
-import type { Established, HandshakeState, LadderEvent, Step } from "../handshake/state.ts";
+import type { Established, HandshakeEvent, HandshakeState, Step } from "../handshake/state.ts";
 
-/** What a climb may be given beside its start. */
-export interface ClimbOptions {
+/** What a handshake may be given beside its start. */
+export interface HandshakeOptions {
   /** Told of every message as it is sent or received. */
-  readonly onEvent?: ((event: LadderEvent) => void) | undefined;
+  readonly onEvent?: ((event: HandshakeEvent) => void) | undefined;
   /** Runs each step; a server passes its gate, so that a crowd waits instead of piling up. */
   readonly run?: <T>(job: () => Promise<T>) => Promise<T>;
 }
 
 /** Climbs the ladder over a connection, from a first step or a waiting state, up to the keys. */
-export async function climb(
+export async function runHandshake(
   connection: Connection,
   start: Step | HandshakeState,
-  { onEvent, run = (job) => job() }: ClimbOptions = {},
+  { onEvent, run = (job) => job() }: HandshakeOptions = {},
 ): Promise<Established> {
   try {
     let current: Step = "state" in start ? start : { state: start, send: [], events: [] };

@@ -12,8 +12,8 @@ import {
   READ_BUFFER_MINIMUM,
   WRITE_DEADLINE,
 } from "../../lib/limits.ts";
-import { Connection } from "../../lib/session/connection.ts";
-import type { Transport } from "../../lib/session/transport.ts";
+import { Connection } from "../../lib/channel/connection.ts";
+import type { Transport } from "../../lib/channel/transport.ts";
 import { ALERT_CODES, encodeAlert } from "../../lib/wire/alert.ts";
 import { encodeFrame, FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
 import { ManualClock } from "../testkit/clock.ts";

@@ -22,7 +22,7 @@ import {
   SILENCE_DEADLINE,
   WRITE_DEADLINE,
 } from "../../lib/limits.ts";
-import type { Channel } from "../../lib/session/channel.ts";
+import type { Channel } from "../../lib/channel/channel.ts";
 import { type Frame, FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { alertName, openChannels, openEvilPair, test, withCiphers } from "../testkit/adversary.ts";

@@ -3,45 +3,50 @@ import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
-import type { Established, LadderEvent } from "../../lib/handshake/state.ts";
+import type { Established, HandshakeEvent } from "../../lib/handshake/state.ts";
 import { FRAME_LIMIT_HANDSHAKE, HANDSHAKE_DEADLINE } from "../../lib/limits.ts";
-import { climb } from "../../lib/session/climb.ts";
-import { Connection } from "../../lib/session/connection.ts";
+import { runHandshake } from "../../lib/channel/run_handshake.ts";
+import { Connection } from "../../lib/channel/connection.ts";
 import { ALERT_CODES } from "../../lib/wire/alert.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import { ManualClock } from "../testkit/clock.ts";
-import { type Scene, scene } from "../testkit/ladder.ts";
+import { type Scene, scene } from "../testkit/handshake.ts";
 import { type LaneOptions, pipe } from "../testkit/pipe.ts";
 
-/** What a climb that must not succeed ends with. */
+/** What a handshake that must not succeed ends with. */
 async function refusal(climbing: Promise<Established>): Promise<CifraError> {
   const result = await climbing.catch((error) => error);
   assert(result instanceof CifraError);
   return result;
 }
 
-/** Both sides climb towards each other. */
-async function climbBoth({ initiator, responder }: Scene, lanes: LaneOptions = {}) {
+/** Both sides run the handshake towards each other. */
+async function handshakeBoth({ initiator, responder }: Scene, lanes: LaneOptions = {}) {
   const clock = new ManualClock();
   const between = pipe(lanes);
   const left = new Connection(between.left, clock.read);
   const right = new Connection(between.right, clock.read);
-  const events: Record<"initiator" | "responder", LadderEvent[]> = { initiator: [], responder: [] };
+  const events: Record<"initiator" | "responder", HandshakeEvent[]> = {
+    initiator: [],
+    responder: [],
+  };
   const [alice, bob] = await Promise.all([
-    climb(left, await startInitiator(initiator), {
+    runHandshake(left, await startInitiator(initiator), {
       onEvent: (event) => events.initiator.push(event),
     }),
-    climb(right, startResponder(responder), { onEvent: (event) => events.responder.push(event) }),
+    runHandshake(right, startResponder(responder), {
+      onEvent: (event) => events.responder.push(event),
+    }),
   ]);
   return { alice, bob, left, right, between, clock, events };
 }
 
 for (const suite of SUITE_NAMES) {
-  test(`climb() takes both sides of ${suite} to one channel, whatever the pieces`, async () => {
+  test(`runHandshake() takes both sides of ${suite} to one channel, whatever the pieces`, async () => {
     const ladder = await scene(suite);
     for (const lanes of [{}, { readLimit: 1, writeLimit: 100 }]) {
-      const { alice, bob } = await climbBoth(ladder, lanes);
+      const { alice, bob } = await handshakeBoth(ladder, lanes);
       assertEquals(alice.transcript, bob.transcript);
       assertEquals(alice.sessionId, bob.sessionId);
       assertEquals(alice.sendSecret, bob.receiveSecret);
@@ -51,9 +56,9 @@ for (const suite of SUITE_NAMES) {
   });
 }
 
-test("climb() tells each message once on each side, in order", async () => {
-  const { events, between } = await climbBoth(await scene("modern"));
-  const told = (side: readonly LadderEvent[]) =>
+test("runHandshake() tells each message once on each side, in order", async () => {
+  const { events, between } = await handshakeBoth(await scene("modern"));
+  const told = (side: readonly HandshakeEvent[]) =>
     side.map(({ direction, message }) => `${direction} ${message}`);
   assertEquals(told(events.initiator), [
     "sent 1",
@@ -77,8 +82,8 @@ test("climb() tells each message once on each side, in order", async () => {
   assertEquals(sent, between.toLeft.bytes.length + between.toRight.bytes.length);
 });
 
-test("climb() raises the frame limit and ends the deadlines only at the top", async () => {
-  const { left, right, between, clock } = await climbBoth(await scene("modern"));
+test("runHandshake() raises the frame limit and ends the deadlines only at the top", async () => {
+  const { left, right, between, clock } = await handshakeBoth(await scene("modern"));
   clock.advance(10 * HANDSHAKE_DEADLINE);
   left.enforceDeadlines();
   right.enforceDeadlines();
@@ -91,14 +96,14 @@ test("climb() raises the frame limit and ends the deadlines only at the top", as
   const connection = new Connection(below.right, clock.read);
   const peer = new EvilPeer(below.left);
   const { initiator, responder } = await scene("modern");
-  const climbing = refusal(climb(connection, startResponder(responder)));
-  await peer.climb(initiator, 1);
+  const climbing = refusal(runHandshake(connection, startResponder(responder)));
+  await peer.runHandshake(initiator, 1);
   await peer.nextFrame();
   await peer.sendFrame(FrameKind.m3, new Uint8Array(FRAME_LIMIT_HANDSHAKE));
   assertEquals((await climbing).code, "bad_frame");
 });
 
-test("climb() runs every step of a responder through the gate it is given", async () => {
+test("runHandshake() runs every step of a responder through the gate it is given", async () => {
   const { initiator, responder } = await scene("modern");
   const between = pipe();
   const clock = new ManualClock();
@@ -108,35 +113,35 @@ test("climb() runs every step of a responder through the gate it is given", asyn
     return job();
   };
   await Promise.all([
-    climb(new Connection(between.left, clock.read), await startInitiator(initiator)),
-    climb(new Connection(between.right, clock.read), startResponder(responder), { run }),
+    runHandshake(new Connection(between.left, clock.read), await startInitiator(initiator)),
+    runHandshake(new Connection(between.right, clock.read), startResponder(responder), { run }),
   ]);
   assertEquals(steps, 3);
 });
 
-test("climb() sends the code of a gate's refusal as the alert", async () => {
+test("runHandshake() sends the code of a gate's refusal as the alert", async () => {
   const { initiator, responder } = await scene("modern");
   const between = pipe();
   const connection = new Connection(between.right, new ManualClock().read);
-  const climbing = refusal(climb(connection, startResponder(responder), {
+  const climbing = refusal(runHandshake(connection, startResponder(responder), {
     run: () => Promise.reject(new CifraError("busy", "Test")),
   }));
   const peer = new EvilPeer(between.left);
-  await peer.climb(initiator, 1);
+  await peer.runHandshake(initiator, 1);
   assertEquals(await peer.lastWords(), "busy");
   assertEquals((await climbing).code, "busy");
 });
 
-test("climb() ends as a cut when the other side leaves after any message (F13, F14)", async () => {
+test("runHandshake() ends as a cut when the other side leaves after any message (F13, F14)", async () => {
   const { initiator, responder } = await scene("modern");
   for (const how of ["end", "reset"] as const) {
     for (const last of [0, 1, 3] as const) {
       const between = pipe();
       const connection = new Connection(between.right, new ManualClock().read);
-      const climbing = refusal(climb(connection, startResponder(responder)));
+      const climbing = refusal(runHandshake(connection, startResponder(responder)));
       const peer = new EvilPeer(between.left);
       if (last > 0) {
-        await peer.climb(initiator, last as 1 | 3);
+        await peer.runHandshake(initiator, last as 1 | 3);
         await peer.nextFrame();
       }
       if (how === "end") between.toRight.end();
@@ -147,28 +152,28 @@ test("climb() ends as a cut when the other side leaves after any message (F13, F
   }
 });
 
-test("climb() answers a side that ends its output after m1, then ends (F15)", async () => {
+test("runHandshake() answers a side that ends its output after m1, then ends (F15)", async () => {
   const { initiator, responder } = await scene("modern");
   const between = pipe();
   const connection = new Connection(between.right, new ManualClock().read);
-  const climbing = refusal(climb(connection, startResponder(responder)));
+  const climbing = refusal(runHandshake(connection, startResponder(responder)));
   const peer = new EvilPeer(between.left);
-  await peer.climb(initiator, 1);
+  await peer.runHandshake(initiator, 1);
   await peer.transport.closeWrite();
   assertEquals((await peer.nextFrame())?.kind, FrameKind.m2);
   assertEquals(await peer.nextFrame(), null);
   assertEquals((await climbing).code, "cut");
 });
 
-test("climb() ends with an alert at any step, whatever it says, and answers nothing (H22)", async () => {
+test("runHandshake() ends with an alert at any step, whatever it says, and answers nothing (H22)", async () => {
   const { initiator, responder } = await scene("modern");
   for (const code of Object.keys(ALERT_CODES) as (keyof typeof ALERT_CODES)[]) {
     for (const last of [1, 3] as const) {
       const between = pipe();
       const connection = new Connection(between.right, new ManualClock().read);
-      const climbing = refusal(climb(connection, startResponder(responder)));
+      const climbing = refusal(runHandshake(connection, startResponder(responder)));
       const peer = new EvilPeer(between.left);
-      await peer.climb(initiator, last);
+      await peer.runHandshake(initiator, last);
       await peer.nextFrame();
       await peer.sendFrame(FrameKind.alert, new Uint8Array([ALERT_CODES[code]]));
       assertEquals((await climbing).code, code satisfies ErrorCode);

@@ -16,9 +16,9 @@ import { step } from "../../lib/handshake/machine.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
 import type {
   Established,
+  HandshakeEvent,
   HandshakeState,
   InitiatorConfig,
-  LadderEvent,
   ResponderConfig,
   Step,
 } from "../../lib/handshake/state.ts";
@@ -65,7 +65,7 @@ export interface Run {
   readonly frames: readonly Frame[];
   /** Every state of each side, the first one included. */
   readonly states: Readonly<Record<Side, readonly HandshakeState[]>>;
-  readonly events: Readonly<Record<Side, readonly LadderEvent[]>>;
+  readonly events: Readonly<Record<Side, readonly HandshakeEvent[]>>;
   readonly refusal: Refusal | undefined;
 }
 
@@ -137,8 +137,8 @@ export async function scene(suiteName: SuiteName): Promise<Scene> {
   };
 }
 
-/** Climbs as far as it goes: to the top, or to the first refusal. */
-export async function runLadder(
+/** Handshakes as far as it goes: to the top, or to the first refusal. */
+export async function runBothHandshakes(
   { initiator, responder }: Pick<Scene, "initiator" | "responder">,
   alter: Alter = ({ frame }) => frame,
 ): Promise<Run> {
@@ -148,7 +148,7 @@ export async function runLadder(
     initiator: [first.state],
     responder: [startResponder(responder)],
   };
-  const events: Record<Side, LadderEvent[]> = { initiator: [...first.events], responder: [] };
+  const events: Record<Side, HandshakeEvent[]> = { initiator: [...first.events], responder: [] };
   let from: Side = "initiator";
   let sent: Step = first;
   let refusal: Refusal | undefined;
@@ -178,7 +178,7 @@ export async function runLadder(
 export async function runToTheLastStep(
   configs: Pick<Scene, "initiator" | "responder">,
 ): Promise<Run> {
-  const run = await runLadder(
+  const run = await runBothHandshakes(
     configs,
     ({ message, frame }) => message === 6 ? flipBit(frame, 0) : frame,
   );

@@ -11,16 +11,16 @@ import {
   PONG_INTERVAL,
   RECORDS_PER_KEY_HARD_LIMIT,
 } from "../../lib/limits.ts";
-import type { Channel } from "../../lib/session/channel.ts";
-import { climb } from "../../lib/session/climb.ts";
-import { Connection } from "../../lib/session/connection.ts";
+import type { Channel } from "../../lib/channel/channel.ts";
+import { runHandshake } from "../../lib/channel/run_handshake.ts";
+import { Connection } from "../../lib/channel/connection.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
 import { FRAME_HEADER_LENGTH, frameHeader, FrameKind } from "../../lib/wire/frame.ts";
 import { encode } from "../../lib/wire/layout.ts";
 import { CloseCode, closeLayout, type Item, ItemType } from "../../lib/wire/records.ts";
 import { ends, EvilPeer, openEvilPair, test, withCiphers } from "../testkit/adversary.ts";
 import { ManualClock } from "../testkit/clock.ts";
-import { scene, withFlippedBit } from "../testkit/ladder.ts";
+import { scene, withFlippedBit } from "../testkit/handshake.ts";
 import { pipe, turn } from "../testkit/pipe.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -325,9 +325,9 @@ test("R9: a record on the ladder is out of turn at every step", async () => {
     const between = pipe();
     const connection = new Connection(between.right, new ManualClock().read);
     const peer = new EvilPeer(between.left);
-    const climbing = climb(connection, startResponder(responder))
+    const climbing = runHandshake(connection, startResponder(responder))
       .then(() => undefined, (error) => error as CifraError);
-    await peer.climb(initiator, last);
+    await peer.runHandshake(initiator, last);
     await peer.send(record);
     assertEquals((await climbing)?.code, "bad_state");
     assertEquals(await peer.lastWords(), "bad_state");
@@ -335,7 +335,7 @@ test("R9: a record on the ladder is out of turn at every step", async () => {
   const between = pipe();
   const connection = new Connection(between.right, new ManualClock().read);
   between.toRight.deliver(record);
-  const refused = await climb(connection, startResponder(responder))
+  const refused = await runHandshake(connection, startResponder(responder))
     .then(() => undefined, (error) => error as CifraError);
   assertEquals(refused?.code, "bad_state");
 });
