@@ -5,7 +5,7 @@ import { type ServerAddress, serverSubject } from "../client/server_address.ts";
 import type { Tracer } from "../client/trace.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { systemEnvironment } from "../net/environment.ts";
-import type { Ticker } from "../net/ticker.ts";
+import type { Ticker } from "../flow/ticker.ts";
 import type { Secrets } from "./secrets.ts";
 import { ServerAccess } from "./server_access.ts";
 import type { ServerOptions } from "./server_options.ts";

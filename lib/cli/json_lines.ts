@@ -4,7 +4,7 @@ import type { Delivery } from "../client/peer_link.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { aborted } from "../net/delay.ts";
+import { aborted } from "../flow/delay.ts";
 import { CloseCode } from "../wire/records.ts";
 import { readStdin } from "./stdin.ts";
 import { StdinLines } from "./stdin_lines.ts";

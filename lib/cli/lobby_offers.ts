@@ -1,5 +1,5 @@
 /** Who asks for us in the lobby: who is answered by themselves, who is announced, and who is declined. */
-import { Gathering } from "../client/gathering.ts";
+import { Throttle } from "../flow/throttle.ts";
 import type { Offer } from "../client/lobby.ts";
 import type { Profile } from "../client/profile.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
@@ -50,7 +50,7 @@ export class Offers {
   readonly #asking = new Map<string, Asking>();
   /** Those of them who are still to be told of. */
   readonly #untold = new Set<string>();
-  readonly #telling: Gathering;
+  readonly #telling: Throttle;
   /** Whom we do not want to talk to; undefined for those who have not asked. */
   readonly #refused = new Map<string, Offer | undefined>();
   /** Those with whom we have ended it: they are not answered by themselves any more. */
@@ -58,7 +58,7 @@ export class Offers {
 
   constructor(options: OffersOptions) {
     this.#options = options;
-    this.#telling = new Gathering(systemEnvironment.time, CHANGES_PAUSE, () => this.#tell());
+    this.#telling = new Throttle(systemEnvironment.time, CHANGES_PAUSE, () => this.#tell());
   }
 
   /** Who asks and has not been answered. */

@@ -3,7 +3,7 @@ import type { PeerEvent } from "../client/incoming.ts";
 import type { Status } from "../client/conversation.ts";
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { aborted } from "../net/delay.ts";
+import { aborted } from "../flow/delay.ts";
 import { CloseCode } from "../wire/records.ts";
 import { describeGap } from "./lines.ts";
 import { StreamSanitizer } from "./sanitize.ts";

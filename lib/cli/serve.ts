@@ -16,7 +16,7 @@ import {
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
 } from "../limits.ts";
-import { aborted } from "../net/delay.ts";
+import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { serveHttp } from "../net/http.ts";
 import { listenLocally } from "../net/local_socket.ts";

@@ -2,9 +2,9 @@
 import { Lobby } from "../client/lobby.ts";
 import { Profile } from "../client/profile.ts";
 import { DEFAULT_PORT } from "../client/server_address.ts";
-import { aborted } from "../net/delay.ts";
+import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
-import { Ticker } from "../net/ticker.ts";
+import { Ticker } from "../flow/ticker.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";
 import { Secrets } from "./secrets.ts";

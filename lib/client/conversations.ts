@@ -8,7 +8,7 @@ import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { Conversation, Status } from "./conversation.ts";
 import { lastArrived, type PeerLink } from "./peer_link.ts";
-import { Turns } from "./turns.ts";
+import { Limiter } from "../flow/limiter.ts";
 
 /** What there is to a conversation for who has many. */
 export type Carrier = Pick<Conversation, "run" | "leave" | "hurry" | "path" | "failures">;
@@ -58,7 +58,7 @@ export class Conversations {
   readonly #opening = new Map<string, Promise<Dialogue>>();
   readonly #open = new Map<string, Open>();
   /** One at a time is begun, so that two do not take the same room. */
-  readonly #door = new Turns(1);
+  readonly #door = new Limiter(1);
   readonly #bug = Promise.withResolvers<never>();
   #isLeaving = false;
 

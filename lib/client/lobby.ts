@@ -6,14 +6,14 @@ import { identityClassOf, type PublicIdentity, readIdentity } from "../crypto/id
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { LOBBY_PEOPLE, PRESENCE_LIMIT } from "../limits.ts";
-import { delay } from "../net/delay.ts";
+import { delay } from "../flow/delay.ts";
 import type { Environment } from "../net/environment.ts";
 import { isName } from "../services/names.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { Capability } from "../wire/rendezvous_messages.ts";
-import { Backoff } from "./backoff.ts";
+import { Backoff } from "../flow/backoff.ts";
 import { isFinal } from "./conversation.ts";
-import { Gathering } from "./gathering.ts";
+import { Throttle } from "../flow/throttle.ts";
 import type { Registrar } from "./ownership.ts";
 import { NO_PORTS, type Person, type ServerLink, type ServerNews } from "./server_link.ts";
 
@@ -78,7 +78,7 @@ export class Lobby {
   #arriving: Map<string, Attendance> | undefined;
   /** Who was here when `changes` were told last. */
   #told: ReadonlyMap<string, Attendance> | undefined;
-  readonly #gathering: Gathering;
+  readonly #throttle: Throttle;
   readonly #leaving = new AbortController();
   #pausing = new AbortController();
   #server: ServerLink | undefined;
@@ -89,7 +89,7 @@ export class Lobby {
     this.#options = options;
     const { environment: { time, random }, changesPause } = options;
     this.#backoff = new Backoff(random);
-    this.#gathering = new Gathering(time, changesPause, () => this.#tellChanges());
+    this.#throttle = new Throttle(time, changesPause, () => this.#tellChanges());
   }
 
   /** Who is here beside us; while the server is lost, who was. */
@@ -116,7 +116,7 @@ export class Lobby {
     } finally {
       this.#leaving.abort();
       this.#pausing.abort();
-      this.#gathering.stop();
+      this.#throttle.stop();
       await this.#dropServer();
     }
   }
@@ -182,7 +182,7 @@ export class Lobby {
       })
     );
     // A server that was away has lost everybody; those who come back with us have not left.
-    if (this.#registered) this.#gathering.rest();
+    if (this.#registered) this.#throttle.rest();
     this.#registered = true;
     if (this.#isAway) server.setAway(true);
     const { displayName: title } = server.channel.established;
@@ -222,7 +222,7 @@ export class Lobby {
       this.#people = this.#arriving;
       this.#arriving = undefined;
     }
-    this.#gathering.touch();
+    this.#throttle.touch();
   }
 
   async #takeOffer(

@@ -22,10 +22,10 @@ import {
   PUNCH_TRIES,
   RELAY_HEAD_START,
 } from "../limits.ts";
-import { delay } from "../net/delay.ts";
+import { delay } from "../flow/delay.ts";
 import type { Environment } from "../net/environment.ts";
 import type { TcpTransport } from "../net/tcp.ts";
-import type { Ticker } from "../net/ticker.ts";
+import type { Ticker } from "../flow/ticker.ts";
 import { Channel } from "../channel/channel.ts";
 import { runHandshake } from "../channel/run_handshake.ts";
 import { Connection } from "../channel/connection.ts";
@@ -42,7 +42,7 @@ import { decode, encode } from "../wire/layout.ts";
 import { peerHello, peerWelcome, type Standing } from "../wire/peer_messages.ts";
 import { type Item, ItemType } from "../wire/records.ts";
 import type { Introduction } from "../wire/rendezvous_messages.ts";
-import { Backoff } from "./backoff.ts";
+import { Backoff } from "../flow/backoff.ts";
 import type { Tracer } from "./trace.ts";
 
 /** Strangers that may knock at the receive port at once; each has three seconds for its preface. */

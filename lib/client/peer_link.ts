@@ -14,7 +14,7 @@ import {
   PENDING_PROBE,
   TEXT_LIMIT,
 } from "../limits.ts";
-import type { Time } from "../net/environment.ts";
+import type { Time } from "../flow/time.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { ConversationKey, MessageStore } from "../store/message_store.ts";
 import { decode, encode } from "../wire/layout.ts";

@@ -4,17 +4,8 @@
  */
 import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { Endpoint } from "../wire/address.ts";
+import type { Time } from "../flow/time.ts";
 import { dial, dialFrom, findFreePort, Listener, type TcpTransport } from "./tcp.ts";
-
-/** The clocks and the alarm. */
-export interface Time {
-  /** Milliseconds of a clock that never jumps; only differences mean anything. */
-  now(): number;
-  /** Milliseconds since 1970, as the machine believes: for display and expiry alone. */
-  date(): number;
-  /** Calls `action` once after `milliseconds`, unless the returned function is called before. */
-  after(milliseconds: number, action: () => void): () => void;
-}
 
 /** An open port, as `Listener` is one. */
 export type Listening = Pick<Listener, "port" | "endpoints" | "acceptAll" | "close">;

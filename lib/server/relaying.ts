@@ -1,6 +1,6 @@
 /** Forwards between two who cannot reach each other, by the rules of the relay (PROTOCOL.md 3.9). */
 import type { Bytes } from "../bytes.ts";
-import type { Time } from "../net/environment.ts";
+import type { Time } from "../flow/time.ts";
 import { Relay, type RelayLimits, type RelayOutput } from "../services/relay.ts";
 import { decode, encode } from "../wire/layout.ts";
 import { type Item, ItemType } from "../wire/records.ts";

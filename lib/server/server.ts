@@ -8,7 +8,7 @@ import { startResponder } from "../handshake/responder.ts";
 import { CLOSE_DEADLINE } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/tcp.ts";
-import { Ticker } from "../net/ticker.ts";
+import { Ticker } from "../flow/ticker.ts";
 import { Admission, type AdmissionLimits, sourceOf } from "../services/admission.ts";
 import type { DirectoryRules } from "../services/directory.ts";
 import { Gate } from "../services/gate.ts";

@@ -15,7 +15,7 @@ import {
   PASSWORD_TRIES,
 } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { Ticker } from "../../lib/net/ticker.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
 import { type KeyBundle, sealKeys } from "../../lib/store/key_bundle.ts";
 import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { test } from "../testkit/adversary.ts";

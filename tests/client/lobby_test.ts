@@ -7,7 +7,7 @@ import { ServerLink } from "../../lib/client/server_link.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { LOBBY_PEOPLE, OFFERS_LIMIT, PRESENCE_LIMIT } from "../../lib/limits.ts";
 import { type Environment, systemEnvironment } from "../../lib/net/environment.ts";
-import { Ticker } from "../../lib/net/ticker.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import {
   Capability,

@@ -10,7 +10,7 @@ import {
   SILENCE_DEADLINE,
 } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { Ticker } from "../../lib/net/ticker.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
 import type { Transport } from "../../lib/channel/transport.ts";
 import type { Endpoint } from "../../lib/wire/address.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";

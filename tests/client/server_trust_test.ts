@@ -4,7 +4,7 @@ import { openServer, type TrustOptions } from "../../lib/client/server_trust.ts"
 import { formatFingerprint, type PublicIdentity } from "../../lib/crypto/identity.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { Ticker } from "../../lib/net/ticker.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { test } from "../testkit/adversary.ts";
 import { envelopeKeys, type Person, person } from "../testkit/handshake.ts";

@@ -10,7 +10,7 @@ import { startResponder } from "../../lib/handshake/responder.ts";
 import { PASSWORD_TRIES } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { TcpTransport } from "../../lib/net/tcp.ts";
-import { Ticker } from "../../lib/net/ticker.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
 import { Server } from "../../lib/server/server.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";

@@ -1,5 +1,6 @@
 /** A world for the server in which the test holds the clock, and decides whom the server can write to. */
-import { systemEnvironment, type Time } from "../../lib/net/environment.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
+import type { Time } from "../../lib/flow/time.ts";
 import type { Environment, Listening } from "../../lib/net/environment.ts";
 import type { TcpTransport } from "../../lib/net/tcp.ts";
 

@@ -10,7 +10,7 @@ import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { STRANGERS_TOTAL } from "../../lib/limits.ts";
 import type { Environment } from "../../lib/net/environment.ts";
-import { Ticker } from "../../lib/net/ticker.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
 import { Server } from "../../lib/server/server.ts";
 import { MemoryMessages, type MessagesSnapshot } from "../../lib/store/memory_messages.ts";
 import { MemoryServerStore } from "../../lib/store/memory_server.ts";

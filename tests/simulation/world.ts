@@ -5,7 +5,7 @@
 import { hmacSha512 } from "../../lib/crypto/platform.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { encodeUtf8 } from "../../lib/bytes.ts";
-import type { Time } from "../../lib/net/environment.ts";
+import type { Time } from "../../lib/flow/time.ts";
 import { Dice } from "./dice.ts";
 
 /** Runs every promise reaction that is due; only from outside of one. */

@@ -11,9 +11,10 @@ import {
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
 import type { InitiatorConfig } from "../../lib/handshake/state.ts";
-import type { Listening, Network, Time } from "../../lib/net/environment.ts";
+import type { Time } from "../../lib/flow/time.ts";
+import type { Listening, Network } from "../../lib/net/environment.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { Ticker } from "../../lib/net/ticker.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
 import type { Transport } from "../../lib/channel/transport.ts";
 import { peerContext, peerPreface, peerPrefaceToken } from "../../lib/wire/handshake_messages.ts";
 import { encode } from "../../lib/wire/layout.ts";

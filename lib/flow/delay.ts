@@ -1,4 +1,4 @@
-import type { Time } from "./environment.ts";
+import type { Time } from "./time.ts";
 
 /** Resolves after `milliseconds`, or at once when `signal` is aborted. */
 export function delay(time: Time, milliseconds: number, signal?: AbortSignal): Promise<void> {

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Backoff } from "../../lib/client/backoff.ts";
+import { Backoff } from "../../lib/flow/backoff.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { BACKOFF_MAXIMUM, BACKOFF_MINIMUM } from "../../lib/limits.ts";
 

@@ -1,11 +1,11 @@
 /** Puts together what happens in quick succession, so that a crowd is told of in one piece. */
-import type { Time } from "../net/environment.ts";
+import type { Time } from "./time.ts";
 
 /** Milliseconds in which those who come together have come. */
 const SETTLE = 200;
 
 /** Tells of what has happened: soon after the first of it, and then not again for a while. */
-export class Gathering {
+export class Throttle {
   readonly #time: Pick<Time, "now" | "after">;
   readonly #pause: number;
   readonly #tell: () => void;

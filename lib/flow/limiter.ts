@@ -1,5 +1,5 @@
 /** Lets a few at a time do something, in the order in which they ask. */
-export class Turns {
+export class Limiter {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 

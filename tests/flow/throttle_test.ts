@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { Gathering } from "../../lib/client/gathering.ts";
-import { Turns } from "../../lib/client/turns.ts";
+import { Throttle } from "../../lib/flow/throttle.ts";
+import { Limiter } from "../../lib/flow/limiter.ts";
 
 /** A clock and its alarm. */
 class Alarm {
@@ -27,17 +27,17 @@ class Alarm {
 Deno.test("what happens in quick succession is told once, and then not again for a while", () => {
   const alarm = new Alarm();
   const told: number[] = [];
-  const gathering = new Gathering(alarm.time, 5000, () => told.push(alarm.time.now()));
+  const throttle = new Throttle(alarm.time, 5000, () => told.push(alarm.time.now()));
   alarm.advance(1000);
-  gathering.touch();
+  throttle.touch();
   alarm.advance(1100);
-  gathering.touch();
+  throttle.touch();
   alarm.advance(1199);
   assertEquals(told, []);
   alarm.advance(1200);
   assertEquals(told, [1200]);
   alarm.advance(2000);
-  gathering.touch();
+  throttle.touch();
   alarm.advance(6199);
   assertEquals(told, [1200]);
   alarm.advance(6200);
@@ -45,17 +45,17 @@ Deno.test("what happens in quick succession is told once, and then not again for
   // Nothing has happened: nothing is told.
   alarm.advance(60_000);
   assertEquals(told.length, 2);
-  gathering.touch();
+  throttle.touch();
   alarm.advance(60_200);
   assertEquals(told, [1200, 6200, 60_200]);
-  gathering.touch();
-  gathering.stop();
+  throttle.touch();
+  throttle.stop();
   alarm.advance(100_000);
   assertEquals(told.length, 3);
 });
 
 Deno.test("turns are taken by a few at a time, in order, also after failures", async () => {
-  const turns = new Turns(2);
+  const turns = new Limiter(2);
   const begun: number[] = [];
   const jobs = Array.from({ length: 6 }, () => Promise.withResolvers<number>());
   const results = jobs.map(({ promise }, i) =>

@@ -1,5 +1,5 @@
 /** One timer for many deadlines: calls every member about once a second with the monotonic time. */
-import type { Time } from "./environment.ts";
+import type { Time } from "./time.ts";
 
 const INTERVAL = 1000;
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { delay } from "../../lib/net/delay.ts";
+import { delay } from "../../lib/flow/delay.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { Ticker } from "../../lib/net/ticker.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
 
 Deno.test("a ticker tells every member the time about once a second, and stops with the last", async () => {
   const ticker = new Ticker(systemEnvironment.time);
