@@ -110,9 +110,9 @@ export const RELAY_RATE = 16 * 1024 * KIB;
 /** Introductions a client may get in an hour. */
 export const INTRODUCTIONS_PER_HOUR = 30;
 
-/** A statement that a name is somebody's holds so long (milliseconds), and is renewed when less is left. */
-export const STATEMENT_LIFETIME = 400 * 24 * 3600 * SECOND;
-export const STATEMENT_RENEWAL = 200 * 24 * 3600 * SECOND;
+/** A claim that a name is somebody's holds so long (milliseconds), and is renewed when less is left. */
+export const CLAIM_LIFETIME = 400 * 24 * 3600 * SECOND;
+export const CLAIM_RENEWAL = 200 * 24 * 3600 * SECOND;
 /** A name whose owner has not come for so long is free again. */
 export const NAME_EXPIRY = 180 * 24 * 3600 * SECOND;
 /** Default of `--new-names-per-day`, from one address or /64: a class behind one router takes them in a lesson. */

@@ -30,7 +30,7 @@ import { encodeItems, ItemType } from "../lib/wire/records.ts";
 import {
   encodeServerRequest,
   encodeServerResponse,
-  type Ownership,
+  type VouchedClaim,
 } from "../lib/wire/rendezvous_messages.ts";
 import {
   handshakeByTheBook,
@@ -161,7 +161,7 @@ export const STANDING = {
 } as const;
 
 /** A word of the owner with the right shape: the ladder does not look at it. */
-const STATEMENT: Ownership = {
+const CLAIM: VouchedClaim = {
   notAfter: BigInt(Date.UTC(2031, 1, 5)),
   signature: fixed("signature of alice", 64),
   vouchers: [],
@@ -185,7 +185,7 @@ function firstWords(mode: 1 | 2): readonly [Bytes, Bytes] {
       capabilities: 0,
       registrationSequence: 1n,
       advertised: ["192.168.1.7"],
-      statement: STATEMENT,
+      claim: CLAIM,
     }),
     encodeServerResponse({
       type: "registered",

@@ -1,6 +1,6 @@
 /** Two people at their terminals. */
 import type { PeerEvent } from "../client/incoming.ts";
-import { type Delivery, lastArrived } from "../client/peer_link.ts";
+import { type Delivery, lastArrived } from "../client/thread.ts";
 import type { Status } from "../client/conversation.ts";
 import { CifraError } from "../errors.ts";
 import { deliveryMark, describeEvent, describeUndelivered } from "./lines.ts";

@@ -1,6 +1,6 @@
 /** `cifra connect`: find a person, and talk. */
 import { Conversation, type RelayChoice, type Status } from "../client/conversation.ts";
-import { PeerLink } from "../client/peer_link.ts";
+import { Thread } from "../client/thread.ts";
 import { Profile } from "../client/profile.ts";
 import { DEFAULT_PORT, type ServerAddress } from "../client/server_address.ts";
 import { NO_PORTS } from "../client/server_link.ts";
@@ -316,7 +316,7 @@ class Connect {
     const { name, receivePort, sendPort, advertised, relay } = this.#options;
     const profile = this.#profile;
     const kept = this.#terminal.interactive || this.#terminal.json;
-    const link = await PeerLink.open({
+    const link = await Thread.open({
       // What a pipe carries is not kept; what is kept for the other side, and by it, still arrives.
       store: await profile.openMessages(this.#options.keepHistory),
       key: { peer: to, suite: profile.suite.name },
@@ -385,7 +385,7 @@ class Connect {
     this.#sayStatus(status, to);
     terminal.say("the server answers every message", { event: "connected", to });
     this.#acquaintances.meet(to, server.identity.fingerprint);
-    const link = await PeerLink.open({
+    const link = await Thread.open({
       key: { peer: to, suite: this.#profile.suite.name },
       kind: LogKind.live,
       random: systemEnvironment.random,
@@ -420,7 +420,7 @@ class Connect {
   }
 
   /** Lets somebody talk for as long as `connected` keeps up, which resolves after they left. */
-  async #both(talker: Talker, connected: Promise<void>, link: PeerLink): Promise<Outcome> {
+  async #both(talker: Talker, connected: Promise<void>, link: Thread): Promise<Outcome> {
     const talking = talker.run();
     talking.catch(() => {});
     try {

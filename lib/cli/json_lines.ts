@@ -1,6 +1,6 @@
 /** A program that talks in lines: each line of stdin is a message, each line of stdout an event. */
 import type { PeerEvent } from "../client/incoming.ts";
-import type { Delivery } from "../client/peer_link.ts";
+import type { Delivery } from "../client/thread.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";

@@ -1,6 +1,6 @@
 /** The people whose keys are pinned: who they are, the words to compare, and forgetting them. */
 import type { KeyRing } from "../client/key_ring.ts";
-import type { Known, KnownIdentities } from "../client/known_identities.ts";
+import type { Known, Pins } from "../client/pins.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { safetyWords } from "../crypto/safety_words.ts";
 import type { SuiteName } from "../crypto/suite.ts";
@@ -9,7 +9,7 @@ import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Prints everybody who is pinned. Throws `local`, after those that can be read, when a line is damaged. */
-export function listPeers(peers: KnownIdentities, terminal: Terminal): void {
+export function listPeers(peers: Pins, terminal: Terminal): void {
   for (const known of peers.everybody) {
     const { subject, suite, firstSeen, isVerified } = known;
     const peer = sanitize(subject), fingerprint = formatFingerprint(known.fingerprint);
@@ -27,7 +27,7 @@ export function listPeers(peers: KnownIdentities, terminal: Terminal): void {
 
 /** Forgets somebody. Throws `local` when nobody of that name is known. */
 export async function unpinPeer(
-  peers: KnownIdentities,
+  peers: Pins,
   name: string,
   terminal: Terminal,
 ): Promise<void> {
@@ -49,7 +49,7 @@ export async function unpinPeer(
  * `local` when nobody of that name is known or a line is damaged, `usage` for the suite classic.
  */
 export async function verifyPeer(
-  peers: KnownIdentities,
+  peers: Pins,
   ring: KeyRing,
   name: string,
   { suite, yes }: { readonly suite: SuiteName | undefined; readonly yes: boolean },

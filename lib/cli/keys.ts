@@ -1,6 +1,6 @@
 /** `cifra keys`: our own keys, and those of the people we know. */
 import { KeyRing } from "../client/key_ring.ts";
-import { KnownIdentities } from "../client/known_identities.ts";
+import { Pins } from "../client/pins.ts";
 import { PEERS_FILE } from "../client/profile.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
@@ -134,7 +134,7 @@ async function run(
   const ring = new KeyRing(folder, name, secrets.passphrase(name, options.passphraseFd));
   // Those that only look may do so while another program has the profile.
   if (action === "show") return await show(ring, name, folder, terminal);
-  const knownPeers = () => KnownIdentities.open(folder, PEERS_FILE);
+  const knownPeers = () => Pins.open(folder, PEERS_FILE);
   if (action === "peers") return listPeers(await knownPeers(), terminal);
   const unlock = await folder.lock();
   try {

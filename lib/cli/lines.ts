@@ -1,6 +1,6 @@
 /** What a person sees of a conversation, as text: the same with one other person and with many. */
 import type { PeerEvent } from "../client/incoming.ts";
-import type { Delivery } from "../client/peer_link.ts";
+import type { Delivery } from "../client/thread.ts";
 import { sanitize, type StreamSanitizer } from "./sanitize.ts";
 
 /** What the other side said, or did; `shown` is that side's byte stream so far. Undefined: nothing to see. */

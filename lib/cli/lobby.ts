@@ -2,8 +2,8 @@
 import { Conversation, type RelayChoice, type Status } from "../client/conversation.ts";
 import { Conversations, type Dialogue } from "../client/conversations.ts";
 import { Lobby, type LobbyNews } from "../client/lobby.ts";
-import type { Registrar } from "../client/ownership.ts";
-import { type Delivery, PeerLink } from "../client/peer_link.ts";
+import type { Registrar } from "../client/name_claim.ts";
+import { type Delivery, Thread } from "../client/thread.ts";
 import type { Profile } from "../client/profile.ts";
 import type { ServerAddress } from "../client/server_address.ts";
 import type { ServerLink } from "../client/server_link.ts";
@@ -253,8 +253,8 @@ export class LobbyTalk implements LobbyView {
     return await this.#knocks.run(() => access.open(address, sendPort));
   }
 
-  async #openLink(peer: string): Promise<PeerLink> {
-    const link: PeerLink = await PeerLink.open({
+  async #openLink(peer: string): Promise<Thread> {
+    const link: Thread = await Thread.open({
       store: this.#store,
       key: { peer, suite: this.#setting.profile.suite.name },
       kind: LogKind.kept,
@@ -273,7 +273,7 @@ export class LobbyTalk implements LobbyView {
     return link;
   }
 
-  #converse(peerName: string, link: PeerLink, onStatus: (status: Status) => void): Conversation {
+  #converse(peerName: string, link: Thread, onStatus: (status: Status) => void): Conversation {
     const { profile, access, acquaintances, ticker, choice, trace } = this.#setting;
     return new Conversation({
       environment: systemEnvironment,

@@ -1,6 +1,6 @@
 /** A program in the lobby: everything that comes is shown at once, as JSON lines that say with whom. */
 import type { Dialogue } from "../client/conversations.ts";
-import type { Delivery } from "../client/peer_link.ts";
+import type { Delivery } from "../client/thread.ts";
 import { peerEventJson } from "./json_lines.ts";
 import { isCommand } from "./lobby_commands.ts";
 import type { LobbyFront, LobbyView } from "./lobby_front.ts";

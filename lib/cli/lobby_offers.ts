@@ -24,11 +24,11 @@ export function isAcceptance(text: string): text is Acceptance {
 }
 
 /** How somebody who asks for us stands to us: known by this very key, by another one, or not at all. */
-type Standing = "known" | "changed" | "stranger" | "other suite";
+type Acquaintance = "known" | "changed" | "stranger" | "other suite";
 
 /** Somebody who asks for us. */
 interface Asking extends Offer {
-  readonly standing: Standing;
+  readonly standing: Acquaintance;
 }
 
 /** What answering takes. */
@@ -137,7 +137,7 @@ export class Offers {
     }
   }
 
-  async #standingOf({ name, identity }: Offer): Promise<Standing> {
+  async #standingOf({ name, identity }: Offer): Promise<Acquaintance> {
     if (!identity) return "other suite";
     const { peers, suite } = this.#options.profile;
     const pinned = await peers.find(name, suite.name);

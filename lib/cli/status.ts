@@ -1,7 +1,7 @@
 /** What happens to a connection, in words for people and as events for programs. */
 import { encodeHex } from "@std/encoding/hex";
 import type { Status } from "../client/conversation.ts";
-import type { Path } from "../client/meeting_point.ts";
+import type { Path } from "../client/connector.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { formatEndpoint } from "../wire/address.ts";

@@ -1,5 +1,5 @@
 /** What `connect` hands to whoever talks: a person at a terminal, a program on JSON lines, or a pipe. */
-import type { Delivery, PeerLink } from "../client/peer_link.ts";
+import type { Delivery, Thread } from "../client/thread.ts";
 import type { Status } from "../client/conversation.ts";
 import type { CifraError } from "../errors.ts";
 import type { CloseCode } from "../wire/records.ts";
@@ -7,7 +7,7 @@ import type { Terminal } from "./terminal.ts";
 
 /** A conversation, as its user needs it. */
 export interface Talk {
-  readonly link: PeerLink;
+  readonly link: Thread;
   readonly terminal: Terminal;
   readonly ourName: string;
   readonly peerName: string;

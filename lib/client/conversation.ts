@@ -19,13 +19,13 @@ import { aborted, delay } from "../flow/delay.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { addressScope, type Endpoint } from "../wire/address.ts";
-import { ID_LENGTH, LogKind, type Standing } from "../wire/peer_messages.ts";
+import { ID_LENGTH, LogKind, type LogPosition } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
 import { Capability, type Introduction } from "../wire/rendezvous_messages.ts";
 import { Backoff } from "../flow/backoff.ts";
-import { type Meeting, MeetingPoint, type Path } from "./meeting_point.ts";
-import type { Ending, PeerLink } from "./peer_link.ts";
-import { type Registrar, requireOwnership } from "./ownership.ts";
+import { Connector, type Meeting, type Path } from "./connector.ts";
+import type { Ending, Thread } from "./thread.ts";
+import { type Registrar, requireNameClaim } from "./name_claim.ts";
 import { NO_PORTS, type Ports, type ServerLink, type ServerNews } from "./server_link.ts";
 import type { Tracer } from "./trace.ts";
 
@@ -86,7 +86,7 @@ export interface ConversationOptions {
   readonly suite: Suite;
   readonly identity: Identity;
   readonly envelopeKey: () => Promise<KemKeyPair>;
-  readonly link: PeerLink;
+  readonly link: Thread;
   /** Connects to the server; throws when it cannot be reached or trusted. */
   readonly openServer: (sendPort: number | undefined) => Promise<ServerLink>;
   /** Registers under our name: one at a time, each with a higher number than all before. */
@@ -127,7 +127,7 @@ export class Conversation {
   readonly #meetings: Backoff;
   #place: Place | undefined;
   #server: ServerLink | undefined;
-  #point: MeetingPoint | undefined;
+  #point: Connector | undefined;
   #live: Live | undefined;
   #met = false;
   #registered = false;
@@ -356,7 +356,7 @@ export class Conversation {
       ? server.relay(introduction.generation)
       : undefined;
     const peer = await readIdentity(introduction.bundle, identityClassOf(suite.signature));
-    await requireOwnership(introduction, peer);
+    await requireNameClaim(introduction, peer);
     let pin: () => Promise<void>;
     let stranger = false;
     try {
@@ -370,7 +370,7 @@ export class Conversation {
       this.#cancelRefusal ??= environment.time.after(REFUSAL_PATIENCE, () => this.#fail(error));
     }
     this.#point?.close();
-    const point = new MeetingPoint({
+    const point = new Connector({
       environment,
       ticker,
       ourName,
@@ -383,8 +383,8 @@ export class Conversation {
       allowLoopback: isHere(server),
       relay: stream,
       // What was said before is not the business of a stranger.
-      standing: (theirLog) =>
-        stranger ? nowhere(environment.random) : this.#options.link.standing(theirLog),
+      position: (theirLog) =>
+        stranger ? nowhere(environment.random) : this.#options.link.position(theirLog),
       live: () => this.#live,
       onMeeting: (meeting) => {
         // Who is not pinned is not heard.
@@ -417,7 +417,7 @@ export class Conversation {
   }
 
   /** A channel is there: the conversation goes on over it. */
-  #goOn(point: MeetingPoint, meeting: Meeting): void {
+  #goOn(point: Connector, meeting: Meeting): void {
     const { channel, path } = meeting;
     if (this.#isLeaving || this.#point !== point) return channel.destroy();
     const live = { meeting, path, since: this.#options.environment.time.now() };
@@ -489,7 +489,7 @@ export class Conversation {
 const CHANGED: ReadonlySet<ErrorCode> = new Set(["identity_changed", "suite_downgrade"]);
 
 /** What somebody is told who is not to know what was said before. */
-function nowhere(random: Random): Standing {
+function nowhere(random: Random): LogPosition {
   return {
     log: random(ID_LENGTH),
     kind: LogKind.kept,

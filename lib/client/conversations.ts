@@ -7,7 +7,7 @@ import { CifraError } from "../errors.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { Conversation, Status } from "./conversation.ts";
-import { lastArrived, type PeerLink } from "./peer_link.ts";
+import { lastArrived, type Thread } from "./thread.ts";
 import { Limiter } from "../flow/limiter.ts";
 
 /** What there is to a conversation for who has many. */
@@ -16,7 +16,7 @@ export type Carrier = Pick<Conversation, "run" | "leave" | "hurry" | "path" | "f
 /** One conversation that is open. */
 export interface Dialogue {
   readonly name: string;
-  readonly link: PeerLink;
+  readonly link: Thread;
   readonly conversation: Carrier;
   /** Our last message when it was opened. */
   readonly before: bigint;
@@ -29,10 +29,10 @@ export interface Dialogue {
 /** What conversations are made of. */
 export interface ConversationsOptions {
   /** Throws `local`. */
-  readonly openLink: (name: string) => Promise<PeerLink>;
+  readonly openLink: (name: string) => Promise<Thread>;
   readonly converse: (
     name: string,
-    link: PeerLink,
+    link: Thread,
     onStatus: (status: Status) => void,
   ) => Carrier;
   /** Reads the events of a conversation that begins; resolves when nobody will read more of them. */

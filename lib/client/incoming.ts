@@ -13,7 +13,7 @@ import type {
   Unshown,
 } from "../store/message_store.ts";
 import { badFrame } from "../wire/layout.ts";
-import { ID_LENGTH, LogKind, type PeerMessage, type Standing } from "../wire/peer_messages.ts";
+import { ID_LENGTH, LogKind, type LogPosition, type PeerMessage } from "../wire/peer_messages.ts";
 
 const NO_LOG = new Uint8Array(ID_LENGTH);
 const NO_ID = new Uint8Array(ID_LENGTH);
@@ -119,7 +119,7 @@ export class Incoming {
   }
 
   /** For our hello: how far we have read, in `theirLog` if it is known, otherwise in the log read last. */
-  standing(theirLog?: Bytes): Pick<Standing, "readLog" | "have" | "haveId"> {
+  position(theirLog?: Bytes): Pick<LogPosition, "readLog" | "have" | "haveId"> {
     const reading = this.#reading;
     if (reading && (!theirLog || timingSafeEqual(reading.log, theirLog))) {
       return { readLog: reading.log, have: reading.have, haveId: reading.haveId };
@@ -130,7 +130,7 @@ export class Incoming {
   }
 
   /** The other side has said which log it goes on with. Throws `bad_frame`, `local`. */
-  async begin({ log, kind, first }: Pick<Standing, "log" | "kind" | "first">): Promise<void> {
+  async begin({ log, kind, first }: Pick<LogPosition, "log" | "kind" | "first">): Promise<void> {
     if (kind !== LogKind.kept && kind !== LogKind.live) throw badFrame(`unknown log ${kind}`);
     if (first < 1n) throw badFrame("messages are numbered from 1");
     const previous = this.#reading;

@@ -14,7 +14,7 @@ import { Capability } from "../wire/rendezvous_messages.ts";
 import { Backoff } from "../flow/backoff.ts";
 import { isFinal } from "./conversation.ts";
 import { Throttle } from "../flow/throttle.ts";
-import type { Registrar } from "./ownership.ts";
+import type { Registrar } from "./name_claim.ts";
 import { NO_PORTS, type Person, type ServerLink, type ServerNews } from "./server_link.ts";
 
 /** How somebody in the lobby is. */

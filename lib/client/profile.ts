@@ -14,8 +14,8 @@ import type { MessageStore } from "../store/message_store.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { SqliteMessages } from "../store/sqlite_messages.ts";
 import { type AskPassphrase, KeyRing } from "./key_ring.ts";
-import { KnownIdentities } from "./known_identities.ts";
-import { type OwnersWord, type Registrar, stateOwnership } from "./ownership.ts";
+import { Pins } from "./pins.ts";
+import { claimName, type Registrar, type SignedRegistration } from "./name_claim.ts";
 
 /** The file of pinned people in a profile's folder. */
 export const PEERS_FILE = "known-peers";
@@ -29,8 +29,8 @@ export class Profile {
   readonly identity: Identity;
   /** Whether the identity was made just now. */
   readonly isNew: boolean;
-  readonly servers: KnownIdentities;
-  readonly peers: KnownIdentities;
+  readonly servers: Pins;
+  readonly peers: Pins;
   /** The keys for all suites. */
   readonly keys: KeyRing;
   readonly #folder: PrivateFolder;
@@ -43,8 +43,8 @@ export class Profile {
     name: string,
     suite: Suite,
     loaded: { readonly identity: Identity; readonly made: boolean },
-    servers: KnownIdentities,
-    peers: KnownIdentities,
+    servers: Pins,
+    peers: Pins,
     keys: KeyRing,
     folder: PrivateFolder,
     unlock: () => void,
@@ -105,8 +105,8 @@ export class Profile {
       const keys = new KeyRing(folder, name, ask);
       const [loaded, servers, peers] = await Promise.all([
         load(keys, suite),
-        KnownIdentities.open(folder, "known-servers"),
-        KnownIdentities.open(folder, PEERS_FILE),
+        Pins.open(folder, "known-servers"),
+        Pins.open(folder, PEERS_FILE),
       ]);
       return new Profile(name, suite, loaded, servers, peers, keys, folder, unlock);
     } catch (error) {
@@ -145,7 +145,7 @@ export class Profile {
     return (job) => {
       const registered = this.#registering.then(async () => {
         try {
-          return await job(await this.#ownersWord(date()));
+          return await job(await this.#signRegistration(date()));
         } catch (error) {
           await this.#catchUp(error);
           throw error;
@@ -169,12 +169,12 @@ export class Profile {
     return /^\d{1,19}$/.test(text?.trim() ?? "") ? BigInt(text!.trim()) : 0n;
   }
 
-  async #ownersWord(now: number): Promise<OwnersWord> {
+  async #signRegistration(now: number): Promise<SignedRegistration> {
     this.#others ??= this.#openOthers();
     const ours = { identity: this.identity, others: await this.#others };
     const registrationSequence = await this.nextRegistrationSequence(now);
-    const statement = await stateOwnership(this.name, ours, registrationSequence, now);
-    return { registrationSequence, statement };
+    const claim = await claimName(this.name, ours, registrationSequence, now);
+    return { registrationSequence, claim };
   }
 
   /** The keys for other suites, as far as there are any. */

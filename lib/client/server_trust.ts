@@ -8,13 +8,13 @@ import {
 } from "../crypto/identity.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
-import type { KnownIdentities } from "./known_identities.ts";
+import type { Pins } from "./pins.ts";
 import { isLoopback, serverSubject } from "./server_address.ts";
 import { type ServerDialOptions, ServerLink } from "./server_link.ts";
 
 /** How to reach a server, and whom to ask when it is not known. */
 export interface TrustOptions extends Omit<ServerDialOptions, "pinned" | "checkServer"> {
-  readonly servers: KnownIdentities;
+  readonly servers: Pins;
   /** Trust a server that was never seen before, without asking. */
   readonly acceptNew: boolean;
   /** Asks a person whether this is the fingerprint of the server; absent where there is nobody to ask. */

@@ -28,11 +28,11 @@ import {
   Capability,
   decodeServerRequest,
   encodeServerResponse,
-  type Ownership,
   PersonState,
   type Registration,
   type ServerRequest,
   type SignUp,
+  type VouchedClaim,
 } from "../wire/rendezvous_messages.ts";
 import type { ServerEvent } from "./events.ts";
 import { Relaying } from "./relaying.ts";
@@ -181,8 +181,8 @@ export class Reception {
     const { theirs: identity, suite } = channel.established;
     // Whoever asks for somebody has nobody at present.
     this.#relaying.endAll(session);
-    const { name, registrationSequence: sequence, statement } = registration;
-    const key = await this.#claim(session, channel, name, sequence, statement, false);
+    const { name, registrationSequence: sequence, claim } = registration;
+    const key = await this.#claim(session, channel, name, sequence, claim, false);
     // It may have gone while signatures were checked.
     if (!channel.isOpen) return;
     const applicant = { holder: session, registration, key, suite: suite.id, observed };
@@ -227,7 +227,7 @@ export class Reception {
     channel: Channel,
     name: string,
     sequence: bigint,
-    { notAfter, signature, vouchers }: Ownership,
+    { notAfter, signature, vouchers }: VouchedClaim,
     signingUp: boolean,
   ): Promise<NameKey> {
     const { environment: { time }, store, invites } = this.#options;
@@ -240,18 +240,18 @@ export class Reception {
       });
     }
     const { host } = session.observed;
-    const claim = {
+    const claimant = {
       name,
       suite: suite.name,
       identity,
-      statement: { sequence, notAfter, signature },
+      claim: { sequence, notAfter, signature },
       vouchers,
       // On the server's own machine everybody has the same address.
       source: addressScope(host) === "loopback" ? undefined : sourceOf(host),
     };
     let isIn = false;
     try {
-      const key = await this.#directory.claim(claim, time.date(), signingUp);
+      const key = await this.#directory.claim(claimant, time.date(), signingUp);
       isIn = true;
       return key;
     } finally {
@@ -261,8 +261,8 @@ export class Reception {
 
   async #signUp(session: Session, channel: Channel, request: SignUp): Promise<void> {
     const { environment: { time }, onEvent, tag } = this.#options;
-    const { name, registrationSequence, statement } = request;
-    await this.#claim(session, channel, name, registrationSequence, statement, true);
+    const { name, registrationSequence, claim } = request;
+    await this.#claim(session, channel, name, registrationSequence, claim, true);
     const { salt, memory, passes, storedKey, serverKey, backup } = request;
     const created = time.date();
     this.#accounts.signUp({ name, salt, memory, passes, storedKey, serverKey, backup, created });

@@ -6,20 +6,20 @@ import { encodeHex } from "@std/encoding/hex";
 import { type PublicIdentity, readIdentity, verifyBy } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
-import { NAME_EXPIRY, SOURCES_REMEMBERED, STATEMENT_RENEWAL } from "../limits.ts";
+import { CLAIM_RENEWAL, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
 import type { NameKey, ServerStore } from "../store/server_store.ts";
-import { type NameStatement, signedStatement, type Voucher } from "../wire/name_statement.ts";
+import { type NameClaim, signedNameClaim, type Voucher } from "../wire/name_claim.ts";
 import { requireName, skeletonOf } from "./names.ts";
 
 const DAY = 24 * 3_600_000;
 
 /** Somebody says that a name is theirs. */
-export interface Claim {
+export interface Claimant {
   readonly name: string;
   readonly suite: SuiteName;
   /** Proved by the ladder. */
   readonly identity: PublicIdentity;
-  readonly statement: NameStatement;
+  readonly claim: NameClaim;
   readonly vouchers: readonly Voucher[];
   /** Where it comes from: new names are counted for each source; undefined is not counted. */
   readonly source: string | undefined;
@@ -52,11 +52,11 @@ export class Directory {
 
   /**
    * The entry of a name that is theirs, or becomes theirs now. `signingUp` tells that an account is being
-   * made for it. Throws `bad_name`, `name_taken`, `stale_registration`, `auth_failed` when the statement
+   * made for it. Throws `bad_name`, `name_taken`, `stale_registration`, `auth_failed` when the claim
    * does not hold, `banned`, `account_required`, `limit`, `local`.
    */
-  async claim(claim: Claim, now: number, signingUp = false): Promise<NameKey> {
-    const { name, identity } = claim;
+  async claim(claimant: Claimant, now: number, signingUp = false): Promise<NameKey> {
+    const { name, identity } = claimant;
     requireName(name);
     this.requireAllowed(identity);
     if (this.#store.isBanned("name", name)) throw banned();
@@ -66,24 +66,24 @@ export class Directory {
       });
     }
     const fingerprint = encodeHex(identity.fingerprint);
-    const known = this.#find(claim, fingerprint);
+    const known = this.#find(claimant, fingerprint);
     if (known) {
-      if (claim.statement.sequence <= known.sequence) {
-        throw staleRegistration(claim.statement.sequence, known.sequence);
+      if (claimant.claim.sequence <= known.sequence) {
+        throw staleRegistration(claimant.claim.sequence, known.sequence);
       }
       this.#store.seen(fingerprint, now);
-      // A statement that holds for long is not checked and written again with every visit.
-      if (known.notAfter - now > STATEMENT_RENEWAL) return known;
+      // A claim that holds for long is not checked and written again with every visit.
+      if (known.notAfter - now > CLAIM_RENEWAL) return known;
     }
-    await this.#requireStatement(claim, now);
-    const vouching = known ? [] : await trueVouchers(claim);
+    await this.#requireClaim(claimant, now);
+    const vouching = known ? [] : await trueVouchers(claimant);
     // From here on nothing waits: somebody else may have come while signatures were checked.
-    if (!this.#find(claim, fingerprint)) this.#requireFree(claim, vouching, now);
-    const { statement: { sequence, notAfter, signature } } = claim;
+    if (!this.#find(claimant, fingerprint)) this.#requireFree(claimant, vouching, now);
+    const { claim: { sequence, notAfter, signature } } = claimant;
     const key: NameKey = {
       name,
       skeleton: skeletonOf(name),
-      suite: claim.suite,
+      suite: claimant.suite,
       fingerprint,
       bundle: identity.bundle,
       sequence,
@@ -97,7 +97,7 @@ export class Directory {
   }
 
   /** The entry if the name is theirs. Throws `name_taken` when the identity is known otherwise. */
-  #find({ name, suite }: Claim, fingerprint: string): NameKey | undefined {
+  #find({ name, suite }: Claimant, fingerprint: string): NameKey | undefined {
     const own = this.#store.keyWith(fingerprint);
     // The suites `rsa` and `classic` have keys of one kind: a key of one must not speak in the other.
     if (own && own.suite !== suite) {
@@ -113,14 +113,14 @@ export class Directory {
     return own;
   }
 
-  /** Throws `auth_failed` unless the statement is by the identity and holds now. */
-  async #requireStatement({ name, identity, statement }: Claim, now: number): Promise<void> {
-    const signed = signedStatement(name, identity.bundle, statement);
-    const holds = statement.notAfter > BigInt(now) &&
-      statement.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
-      await verifyBy(identity, statement.signature, signed);
+  /** Throws `auth_failed` unless the claim is by the identity and holds now. */
+  async #requireClaim({ name, identity, claim }: Claimant, now: number): Promise<void> {
+    const signed = signedNameClaim(name, identity.bundle, claim);
+    const holds = claim.notAfter > BigInt(now) &&
+      claim.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
+      await verifyBy(identity, claim.signature, signed);
     if (!holds) {
-      throw new CifraError("auth_failed", "The statement that the name is theirs does not hold", {
+      throw new CifraError("auth_failed", "The claim that the name is theirs does not hold", {
         hint: "look at the clock of this machine",
       });
     }
@@ -130,7 +130,7 @@ export class Directory {
    * Throws `name_taken` unless the name is free or one of `vouching` (fingerprints) owns it, `limit` on too
    * many new names.
    */
-  #requireFree({ name, suite, source }: Claim, vouching: readonly string[], now: number): void {
+  #requireFree({ name, suite, source }: Claimant, vouching: readonly string[], now: number): void {
     const alike = this.#store.keyLike(skeletonOf(name));
     if (alike && alike.name !== name) {
       throw new CifraError(
@@ -175,10 +175,10 @@ export class Directory {
   }
 }
 
-/** The fingerprints of those whose signature under the statement holds. */
-async function trueVouchers(claim: Claim): Promise<readonly string[]> {
-  const { name, identity, statement, vouchers } = claim;
-  const signed = signedStatement(name, identity.bundle, statement);
+/** The fingerprints of those whose signature under the claim holds. */
+async function trueVouchers(claimant: Claimant): Promise<readonly string[]> {
+  const { name, identity, claim, vouchers } = claimant;
+  const signed = signedNameClaim(name, identity.bundle, claim);
   const fingerprints: string[] = [];
   for (const { bundle, signature } of vouchers) {
     const voucher = await readIdentity(bundle).catch(() => undefined);

@@ -230,7 +230,7 @@ export class Rendezvous<Holder> {
       rendezvousKey,
       generation,
       bundle: peer.key.bundle,
-      statement: {
+      claim: {
         sequence: peer.key.sequence,
         notAfter: BigInt(peer.key.notAfter),
         signature: peer.key.signature,

@@ -12,9 +12,9 @@ CREATE TABLE name_key (
   suite       TEXT NOT NULL CHECK (suite IN ('modern', 'rsa', 'classic')),
   fingerprint TEXT NOT NULL UNIQUE CHECK (length(fingerprint) = 64),  -- hexadecimal
   bundle      BLOB NOT NULL,     -- the public identity
-  sequence    BLOB NOT NULL CHECK (length(sequence) = 8),  -- of the owner's statement, big-endian, growing
-  not_after   INTEGER NOT NULL,  -- until when the statement holds
-  signature   BLOB NOT NULL,     -- of the statement, by the key
+  sequence    BLOB NOT NULL CHECK (length(sequence) = 8),  -- of the owner's claim, big-endian, growing
+  not_after   INTEGER NOT NULL,  -- until when the claim holds
+  signature   BLOB NOT NULL,     -- of the claim, by the key
   created     INTEGER NOT NULL,  -- times are milliseconds since 1970
   last_seen   INTEGER NOT NULL,
   PRIMARY KEY (name, suite)

@@ -12,7 +12,7 @@ export interface NameKey {
   readonly fingerprint: string;
   /** The identity, in wire form. */
   readonly bundle: Bytes;
-  /** The owner's own statement that the name is theirs (PROTOCOL.md 3.7). */
+  /** The owner's own claim that the name is theirs (PROTOCOL.md 3.7). */
   readonly sequence: bigint;
   /** Until when that holds, in milliseconds since 1970. */
   readonly notAfter: number;

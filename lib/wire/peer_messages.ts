@@ -17,7 +17,7 @@ export const LogKind = {
 export type LogKind = typeof LogKind[keyof typeof LogKind];
 
 /** Where the messages of one direction stand. */
-const standing = {
+const position = {
   /** The log that this side writes, 16 random bytes chosen when it was begun. */
   log: bytes(ID_LENGTH),
   kind: u8,
@@ -35,13 +35,13 @@ const standing = {
 };
 
 /** m7 between peers: who speaks to whom, and where both directions stand. */
-export const peerHello = struct({ from: name, to: name, ...standing });
+export const peerHello = struct({ from: name, to: name, ...position });
 
 /** m8 between peers: the same from the other side. */
-export const peerWelcome = struct(standing);
+export const peerWelcome = struct(position);
 
 /** Where the logs of one side stand, as it tells the other. */
-export type Standing = Of<typeof peerWelcome>;
+export type LogPosition = Of<typeof peerWelcome>;
 
 /** A message: text of the chat, a piece of a byte stream, or the end of what a program has to say. */
 export const peerMessage = tagged(

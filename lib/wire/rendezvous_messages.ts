@@ -28,12 +28,12 @@ import {
   u8,
   variable,
 } from "./layout.ts";
-import { nameStatement, SIGNATURE_LENGTH, vouchers } from "./name_statement.ts";
+import { nameClaim, SIGNATURE_LENGTH, vouchers } from "./name_claim.ts";
 
 const name = text(NAME_LIMIT);
 
 /** The word of an owner, and of their other identities if they own the name already. */
-const ownership = struct({ notAfter: u64, signature: bytes(SIGNATURE_LENGTH), vouchers });
+const vouchedClaim = struct({ notAfter: u64, signature: bytes(SIGNATURE_LENGTH), vouchers });
 
 /** Bits of `capabilities` in m7. */
 export const Capability = {
@@ -65,7 +65,7 @@ const register = struct({
   /** Addresses beside the observed one (`--advertise`). */
   advertised: list(address, ADVERTISED_ADDRESSES),
   /** That the name is theirs; its sequence is that of the registration. */
-  statement: ownership,
+  claim: vouchedClaim,
 });
 
 /** In the lobby: does not want to talk to somebody who has asked. */
@@ -80,7 +80,7 @@ const cost = { salt: bytes(SALT_LENGTH), memory: u32, passes: u8 };
 const signUp = struct({
   name,
   registrationSequence: u64,
-  statement: ownership,
+  claim: vouchedClaim,
   ...cost,
   storedKey: bytes(PROOF_LENGTH),
   serverKey: bytes(PROOF_LENGTH),
@@ -118,7 +118,7 @@ const introduction = struct({
   generation: u32,
   bundle: variable(bundleLength(1)),
   /** The peer's own word that the name is theirs. */
-  statement: nameStatement,
+  claim: nameClaim,
   receivePort: u16,
   sendPort: u16,
   addresses: list(address, DIAL_ATTEMPTS),
@@ -185,7 +185,7 @@ export const PersonState = { here: 1, away: 2, gone: 3 } as const;
 export type PersonState = typeof PersonState[keyof typeof PersonState];
 
 export type Registration = Of<typeof register>;
-export type Ownership = Of<typeof ownership>;
+export type VouchedClaim = Of<typeof vouchedClaim>;
 export type SignUp = Of<typeof signUp>;
 export type Introduction = Of<typeof introduction>;
 export type ServerRequest = Of<typeof requestLayout>;

@@ -20,7 +20,7 @@ import {
   type ServerRequest,
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
-import { nextSequence, statementOf } from "../testkit/server.ts";
+import { claimOf, nextSequence } from "../testkit/server.ts";
 import { connect, newcomer, report, startServer } from "./bench.ts";
 
 const NAME = "alice";
@@ -70,7 +70,7 @@ async function measureSignIns(password: SaltedPassword, cost: typeof COST): Prom
       type: "signUp",
       name: NAME,
       registrationSequence,
-      statement: await statementOf(owner, NAME, registrationSequence),
+      claim: await claimOf(owner, NAME, registrationSequence),
       ...cost,
       ...password.verifier(),
       backup: BACKUP,

@@ -21,8 +21,8 @@ import { MemoryServerStore } from "../../lib/store/memory_server.ts";
 import { test } from "../testkit/adversary.ts";
 import { envelopeKeys, person } from "../testkit/handshake.ts";
 import {
+  claimOf,
   nextSequence,
-  statementOf,
   type TestServer,
   withFolder,
   withServer,
@@ -91,7 +91,7 @@ async function leave(
     await link.signUp({
       name: "alice",
       registrationSequence,
-      statement: await statementOf(profile, "alice", registrationSequence),
+      claim: await claimOf(profile, "alice", registrationSequence),
       ...cost,
       ...key.verifier(),
       backup: await backup(key),

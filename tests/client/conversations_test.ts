@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import type { Status } from "../../lib/client/conversation.ts";
 import { type Carrier, Conversations, type Dialogue } from "../../lib/client/conversations.ts";
-import type { Path } from "../../lib/client/meeting_point.ts";
-import type { PeerLink } from "../../lib/client/peer_link.ts";
+import type { Path } from "../../lib/client/connector.ts";
+import type { Thread } from "../../lib/client/thread.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { CONVERSATIONS_LIMIT } from "../../lib/limits.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
@@ -14,7 +14,7 @@ const LEFT: Status = { type: "left", failed: false };
 
 /** Goes on until it is left, or the test makes it fail. */
 class Puppet implements Carrier {
-  readonly link: PeerLink;
+  readonly link: Thread;
   readonly say: (status: Status) => void;
   readonly failures: readonly string[] = [];
   path: Path | undefined;
@@ -24,7 +24,7 @@ class Puppet implements Carrier {
   goodbye: Promise<void> = Promise.resolve();
   readonly #over = Promise.withResolvers<void>();
 
-  constructor(link: PeerLink, say: (status: Status) => void) {
+  constructor(link: Thread, say: (status: Status) => void) {
     this.link = link;
     this.say = say;
   }

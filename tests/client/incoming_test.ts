@@ -29,11 +29,11 @@ function end(number: bigint): PeerMessage {
 
 /** Somebody's messages, on a store of their own unless another is given. */
 async function reading(
-  standing: Pick<Parameters<Incoming["begin"]>[0], "log" | "kind" | "first"> = KEPT,
+  position: Pick<Parameters<Incoming["begin"]>[0], "log" | "kind" | "first"> = KEPT,
   store: MessageStore | undefined = new MemoryMessages(),
 ) {
   const incoming = new Incoming(store, BOB);
-  await incoming.begin(standing);
+  await incoming.begin(position);
   return { incoming, store };
 }
 
@@ -105,7 +105,7 @@ Deno.test("nothing counts as here, or is given out, before its commit", async ()
   const taking = incoming.take([text(1n, "one")]);
   await new Promise((resolve) => setTimeout(resolve, 0));
   assertEquals([incoming.have, incoming.stored, heard], [0n, 0n, undefined]);
-  assertEquals(incoming.standing(LOG), { readLog: LOG, have: 0n, haveId: NO_ID });
+  assertEquals(incoming.position(LOG), { readLog: LOG, have: 0n, haveId: NO_ID });
   commits.shift()!();
   await taking;
   assertEquals([incoming.have, incoming.stored], [1n, 1n]);
@@ -128,8 +128,8 @@ Deno.test("take() leaves no trace of what cannot be stored, and takes it the nex
 });
 
 Deno.test("take() passes over what is here, alone or in front of something new", async () => {
-  for (const standing of [KEPT, LIVE]) {
-    const { incoming } = await reading(standing);
+  for (const position of [KEPT, LIVE]) {
+    const { incoming } = await reading(position);
     await incoming.take([text(1n, "one"), text(2n, "two")]);
     assertEquals(await incoming.take([text(1n, "one"), text(2n, "two")]), false);
     assertEquals(await incoming.take([text(2n, "two"), text(3n, "three")]), true);
@@ -150,8 +150,8 @@ Deno.test("take() passes over a message whose id is here under another number", 
 });
 
 Deno.test("take() refuses a gap, and stores nothing of what stands around it", async () => {
-  for (const standing of [KEPT, LIVE]) {
-    const { incoming } = await reading(standing);
+  for (const position of [KEPT, LIVE]) {
+    const { incoming } = await reading(position);
     await refuses(incoming, "bad_state", text(2n, "x"));
     await refuses(incoming, "bad_state", text(2n ** 64n - 1n, "x"));
     await refuses(incoming, "bad_state", text(1n, "a"), text(3n, "x"));
@@ -176,9 +176,9 @@ Deno.test("take() refuses what is no text, and stores nothing of it", async () =
     new Uint8Array([0xed, 0xa0, 0x80]),
     encodeUtf8("x".repeat(TEXT_LIMIT + 1)),
   ];
-  for (const standing of [KEPT, LIVE]) {
+  for (const position of [KEPT, LIVE]) {
     for (const content of wrong) {
-      const { incoming } = await reading(standing);
+      const { incoming } = await reading(position);
       await refuses(incoming, "bad_frame", text(1n, content));
       assertEquals(incoming.have, 0n);
       assertEquals(await told(incoming), []);
@@ -190,8 +190,8 @@ Deno.test("take() refuses what is no text, and stores nothing of it", async () =
 });
 
 Deno.test("a time that no date has is none, and the message is shown", async () => {
-  for (const standing of [KEPT, LIVE]) {
-    const { incoming } = await reading(standing);
+  for (const position of [KEPT, LIVE]) {
+    const { incoming } = await reading(position);
     const times = [0n, 8_640_000_000_000_000n, 8_640_000_000_000_001n, 2n ** 64n - 1n];
     const messages = times.map((written, i) => ({ ...text(BigInt(i + 1), "x"), written }));
     await incoming.take(messages as PeerMessage[]);
@@ -200,7 +200,7 @@ Deno.test("a time that no date has is none, and the message is shown", async () 
   }
 });
 
-Deno.test("begin() refuses a standing that is none", async () => {
+Deno.test("begin() refuses a position that is none", async () => {
   const incoming = new Incoming(new MemoryMessages(), BOB);
   const wrong = [{ kind: 0 }, { kind: 3 }, { kind: 255 }, { first: 0n }];
   for (const change of wrong) {
@@ -249,8 +249,8 @@ Deno.test("begin() tells of a gap only when it is on disk", async () => {
 
 Deno.test("begin() refuses a gap up to a number that no message can have, without a word", async () => {
   const incoming = new Incoming(new MemoryMessages(), BOB);
-  const standing = { ...KEPT, first: 2n ** 64n - 1n };
-  const error = await assertRejects(() => incoming.begin(standing), CifraError);
+  const position = { ...KEPT, first: 2n ** 64n - 1n };
+  const error = await assertRejects(() => incoming.begin(position), CifraError);
   assertEquals(error.code, "limit");
   await incoming.begin(KEPT);
   await incoming.take([text(1n, "one")]);
@@ -259,8 +259,8 @@ Deno.test("begin() refuses a gap up to a number that no message can have, withou
 
 Deno.test("two beginnings at the same moment tell of one gap once", async () => {
   const incoming = new Incoming(new MemoryMessages(), BOB);
-  const standing = { ...KEPT, first: 4n };
-  await Promise.all([incoming.begin(standing), incoming.begin(standing)]);
+  const position = { ...KEPT, first: 4n };
+  await Promise.all([incoming.begin(position), incoming.begin(position)]);
   assertEquals(await told(incoming), ["gap 1-3"]);
 });
 
@@ -316,7 +316,7 @@ Deno.test("a live log is held in memory, and safe only when it is taken", async 
   const { incoming, store } = await reading(LIVE);
   await incoming.take([piece(1n), piece(2n), end(3n)]);
   assertEquals([incoming.have, incoming.stored, incoming.read], [3n, 0n, 0n]);
-  assertEquals([incoming.standing(LOG).readLog, incoming.standing(LOG).have], [LOG, 3n]);
+  assertEquals([incoming.position(LOG).readLog, incoming.position(LOG).have], [LOG, 3n]);
   assertEquals(store!.incoming(BOB), undefined);
   const first = await incoming.next();
   assertEquals(incoming.stored, 0n);
@@ -410,28 +410,28 @@ Deno.test("a small piece does not keep the whole record in memory that it came i
   assertEquals(whole.bytes.buffer === record.buffer, true);
 });
 
-Deno.test("standing() tells of the log that is asked for, of the last one otherwise, of none when there is none", async () => {
+Deno.test("position() tells of the log that is asked for, of the last one otherwise, of none when there is none", async () => {
   const { incoming, store } = await reading();
   const nothing = { readLog: new Uint8Array(16), have: 0n, haveId: NO_ID };
-  assertEquals(new Incoming(undefined, BOB).standing(LOG), nothing);
+  assertEquals(new Incoming(undefined, BOB).position(LOG), nothing);
   const ids = [systemRandom(16), systemRandom(16)] as const;
   await incoming.take([text(1n, "one"), text(2n, "two", ids[0])]);
   await incoming.begin({ log: OTHER, kind: LogKind.kept, first: 1n });
   await incoming.take([text(1n, "uno", ids[1])]);
   for (const who of [incoming, new Incoming(store, BOB)]) {
-    assertEquals(who.standing(), { readLog: OTHER, have: 1n, haveId: ids[1] });
-    assertEquals(who.standing(LOG), { readLog: LOG, have: 2n, haveId: ids[0] });
-    assertEquals(who.standing(new Uint8Array(16).fill(9)), nothing);
+    assertEquals(who.position(), { readLog: OTHER, have: 1n, haveId: ids[1] });
+    assertEquals(who.position(LOG), { readLog: LOG, have: 2n, haveId: ids[0] });
+    assertEquals(who.position(new Uint8Array(16).fill(9)), nothing);
   }
-  assertEquals(new Incoming(store, { ...BOB, suite: "rsa" }).standing(LOG), nothing);
+  assertEquals(new Incoming(store, { ...BOB, suite: "rsa" }).position(LOG), nothing);
 });
 
-Deno.test("standing() names the last message by its id, text or end, whoever keeps it", async () => {
+Deno.test("position() names the last message by its id, text or end, whoever keeps it", async () => {
   const stores = [new MemoryMessages(), new MemoryMessages({ keepHistory: false }), undefined];
   for (const store of stores) {
     const incoming = new Incoming(store, BOB);
     await incoming.begin(KEPT);
-    const known = () => incoming.standing(LOG).haveId;
+    const known = () => incoming.position(LOG).haveId;
     for (const message of [text(1n, "one"), text(2n, "two"), end(3n), end(4n), text(5n, "five")]) {
       await incoming.take([message]);
       assertEquals(known(), "id" in message ? message.id : undefined);
@@ -441,21 +441,21 @@ Deno.test("standing() names the last message by its id, text or end, whoever kee
     await incoming.take([end(4n)]);
     await incoming.begin({ ...KEPT, first: 6n });
     assertEquals(known(), last);
-    if (store) assertEquals((await reading(KEPT, store)).incoming.standing().haveId, last);
+    if (store) assertEquals((await reading(KEPT, store)).incoming.position().haveId, last);
     // What is behind a gap has never come here.
     await incoming.begin({ ...KEPT, first: 9n });
-    assertEquals(incoming.standing(LOG), { readLog: LOG, have: 8n, haveId: NO_ID });
-    if (store) assertEquals(new Incoming(store, BOB).standing().haveId, NO_ID);
+    assertEquals(incoming.position(LOG), { readLog: LOG, have: 8n, haveId: NO_ID });
+    if (store) assertEquals(new Incoming(store, BOB).position().haveId, NO_ID);
     const nine = end(9n);
     await incoming.take([nine]);
     assertEquals(known(), "id" in nine ? nine.id : undefined);
   }
 });
 
-Deno.test("standing() has no id for a piece of a byte stream", async () => {
+Deno.test("position() has no id for a piece of a byte stream", async () => {
   const { incoming } = await reading(LIVE);
   await incoming.take([end(1n), piece(2n)]);
-  assertEquals(incoming.standing(LOG), { readLog: LOG, have: 2n, haveId: NO_ID });
+  assertEquals(incoming.position(LOG), { readLog: LOG, have: 2n, haveId: NO_ID });
 });
 
 Deno.test("take() passes over an end whose id is here under another number", async () => {

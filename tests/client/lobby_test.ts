@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
 import { Lobby, type LobbyNews } from "../../lib/client/lobby.ts";
-import type { Registrar } from "../../lib/client/ownership.ts";
+import type { Registrar } from "../../lib/client/name_claim.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { LOBBY_PEOPLE, OFFERS_LIMIT, PRESENCE_LIMIT } from "../../lib/limits.ts";
@@ -18,8 +18,8 @@ import { cryptoIdle } from "../testkit/adversary.ts";
 import { envelopeKeys, person } from "../testkit/handshake.ts";
 import { PuppetServer } from "../testkit/puppet_server.ts";
 import {
+  claimOf,
   nextSequence,
-  statementOf,
   TestClient,
   type TestServer,
   type TestServerOptions,
@@ -74,8 +74,8 @@ class Guest {
   ) {
     const register: Registrar = async (job) => {
       const registrationSequence = nextSequence();
-      const statement = await statementOf(who, "alice", registrationSequence);
-      return await job({ registrationSequence, statement });
+      const claim = await claimOf(who, "alice", registrationSequence);
+      return await job({ registrationSequence, claim });
     };
     this.lobby = new Lobby({
       environment: this.alarms.environment,

@@ -247,8 +247,8 @@ Deno.test("a sealed profile asks once for its passphrase, also when its other ke
     };
     const profile = await Profile.open(state, "alice", "modern", ask);
     assertEquals(profile.identity.fingerprint, first.identity.fingerprint);
-    const { statement } = await profile.registrar(() => NOW)((word) => Promise.resolve(word));
-    assertEquals(statement.vouchers.length, 2);
+    const { claim } = await profile.registrar(() => NOW)((word) => Promise.resolve(word));
+    assertEquals(claim.vouchers.length, 2);
     assertEquals(asked, 1);
     await profile.close();
   });

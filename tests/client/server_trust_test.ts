@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { KnownIdentities } from "../../lib/client/known_identities.ts";
+import { Pins } from "../../lib/client/pins.ts";
 import { openServer, type TrustOptions } from "../../lib/client/server_trust.ts";
 import { formatFingerprint, type PublicIdentity } from "../../lib/crypto/identity.ts";
 import { CifraError } from "../../lib/errors.ts";
@@ -52,8 +52,8 @@ class Scene {
     });
   }
 
-  known(): Promise<KnownIdentities> {
-    return KnownIdentities.open(this.folder, FILE);
+  known(): Promise<Pins> {
+    return Pins.open(this.folder, FILE);
   }
 
   /** Pins somebody for the address, as if they had been there before. */

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { PeerLink } from "../../lib/client/peer_link.ts";
+import { Thread } from "../../lib/client/thread.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { MemoryMessages } from "../../lib/store/memory_messages.ts";
@@ -15,7 +15,7 @@ test("messages are unread from their storing until they are taken, over programs
   const told: number[] = [];
   const open = async () => {
     const clock = new ManualClock();
-    const link: PeerLink = await PeerLink.open({
+    const link: Thread = await Thread.open({
       store,
       key: KEY,
       kind: LogKind.kept,

@@ -28,11 +28,11 @@ import {
 import { cryptoIdle, test } from "../testkit/adversary.ts";
 import { envelopeKeys, type Person, person } from "../testkit/handshake.ts";
 import {
+  claimOf,
   nextSequence,
   NO_RATE,
   NO_RULES,
   registrationOf,
-  statementOf,
   TestClient,
   type TestServer,
   withFolder,
@@ -69,7 +69,7 @@ async function signUp(
     type: "signUp",
     name,
     registrationSequence,
-    statement: await statementOf(signer, name, registrationSequence),
+    claim: await claimOf(signer, name, registrationSequence),
     ...COST,
     ...cost,
     ...(await salted(password)).verifier(),
@@ -135,7 +135,7 @@ test("an account is made by the owner of the name, and brings the backup to anot
   });
 });
 
-test("nobody makes an account for a name that is not theirs, or with another's statement", async () => {
+test("nobody makes an account for a name that is not theirs, or with another's claim", async () => {
   await withServer(async (server) => {
     const alice = await person("modern", "alice"), mallory = await person("modern", "mallory");
     const owner = await TestClient.registered(server, alice, "alice", "bob");

@@ -22,12 +22,12 @@ import {
 import { anyResponder, EvilPeer, test } from "../testkit/adversary.ts";
 import { person } from "../testkit/handshake.ts";
 import {
+  claimOf,
   nextSequence,
   NO_RATE,
   NO_RULES,
   registrationOf,
   signed,
-  statementOf,
   TestClient,
   type TestServer,
   until,
@@ -147,7 +147,7 @@ test("two with different suites are both told, go on waiting, and meet when one 
     const again = await TestClient.registered(server, await modern("bob"), "bob", "alice", {
       registrationSequence: sequence,
       // The key that came first speaks for this one.
-      statement: await statementOf(await modern("bob"), "bob", sequence, others),
+      claim: await claimOf(await modern("bob"), "bob", sequence, others),
     });
     assertEquals(introductionIn(await alice.next()).peerName, "bob");
     assertEquals(introductionIn(await again.next()).peerName, "alice");

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
-import { stateOwnership } from "../../lib/client/ownership.ts";
+import { claimName } from "../../lib/client/name_claim.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
-import { NAME_EXPIRY, NEW_NAMES_PER_DAY, STATEMENT_LIFETIME } from "../../lib/limits.ts";
+import { CLAIM_LIFETIME, NAME_EXPIRY, NEW_NAMES_PER_DAY } from "../../lib/limits.ts";
 import {
-  type Claim,
+  type Claimant,
   Directory,
   type DirectoryRules,
   staleRegistration,
@@ -19,7 +19,7 @@ const NOW = Date.UTC(2030, 0, 1);
 const DAY = 24 * 3_600_000;
 const HOME = "203.0.113.5";
 
-/** How a claim differs from that of somebody who says the truth about a name of their own. */
+/** How a claimant differs from that of somebody who says the truth about a name of their own. */
 interface Wish {
   readonly suite?: SuiteName;
   readonly sequence?: bigint;
@@ -30,7 +30,7 @@ interface Wish {
   /** Who signs, what name, and for which identity. */
   readonly signer?: Identity;
   readonly signedName?: string;
-  readonly change?: (claim: Claim) => Claim | Promise<Claim>;
+  readonly change?: (claimant: Claimant) => Claimant | Promise<Claimant>;
 }
 
 let last = 0n;
@@ -53,27 +53,27 @@ class Place {
     const { suite = who.suite.name, sequence = ++last, now = NOW, vouchers = [] } = wish;
     const others = vouchers.map(({ identity }) => identity);
     const { signer = who.identity, signedName = name } = wish;
-    // The statement is about the identity that comes, whoever signs it.
+    // The claim is about the identity that comes, whoever signs it.
     const ours = { identity: { ...who.identity, sign: signer.sign }, others };
-    const { notAfter, signature, vouchers: signatures } = await stateOwnership(
+    const { notAfter, signature, vouchers: signatures } = await claimName(
       signedName,
       ours,
       sequence,
       now,
     );
-    const claim: Claim = {
+    const claimant: Claimant = {
       name,
       suite,
       identity: who.identity,
-      statement: { sequence, notAfter, signature },
+      claim: { sequence, notAfter, signature },
       vouchers: signatures,
       source: "source" in wish ? wish.source : HOME,
     };
-    const { change = (same: Claim) => same, signingUp } = wish;
-    return await this.directory.claim(await change(claim), now, signingUp);
+    const { change = (same: Claimant) => same, signingUp } = wish;
+    return await this.directory.claim(await change(claimant), now, signingUp);
   }
 
-  /** The code with which a claim is refused; nothing of it may be left but that they were here. */
+  /** The code with which a claimant is refused; nothing of it may be left but that they were here. */
   async refusal(name: string, who: Person, wish: Wish = {}): Promise<ErrorCode> {
     const owners = () => this.store.keys("", 1000).map((key) => ({ ...key, lastSeen: 0 }));
     const before = owners();
@@ -136,10 +136,10 @@ Deno.test("claim() refuses names that nobody can have (D1, D2, D12, D14)", async
   await place.claim("constructor", await modern("alice"));
 });
 
-Deno.test("claim() takes only a higher number than that of the statement it has (D5, D16)", async () => {
+Deno.test("claim() takes only a higher number than that of the claim it has (D5, D16)", async () => {
   const place = new Place();
   const alice = await modern("alice");
-  const renewing = NOW + STATEMENT_LIFETIME;
+  const renewing = NOW + CLAIM_LIFETIME;
   await place.claim("alice", alice, { sequence: 2n ** 53n });
   assertEquals(await place.refusal("alice", alice, { sequence: 2n ** 53n }), "stale_registration");
   assertEquals(await place.refusal("alice", alice, { sequence: 0n }), "stale_registration");
@@ -151,12 +151,12 @@ Deno.test("claim() takes only a higher number than that of the statement it has 
   const next = { sequence: 2n ** 53n + 1n, now: renewing };
   assertEquals((await place.claim("alice", alice, next)).sequence, 2n ** 53n + 1n);
   assertEquals(await place.refusal("alice", alice, next), "stale_registration");
-  const highest = { sequence: 2n ** 64n - 1n, now: renewing + STATEMENT_LIFETIME };
+  const highest = { sequence: 2n ** 64n - 1n, now: renewing + CLAIM_LIFETIME };
   assertEquals((await place.claim("alice", alice, highest)).sequence, 2n ** 64n - 1n);
   assertEquals(await place.refusal("alice", alice, highest), "stale_registration");
 });
 
-Deno.test("claim() keeps a statement while it holds for long, and takes a new one afterwards", async () => {
+Deno.test("claim() keeps a claim while it holds for long, and takes a new one afterwards", async () => {
   const place = new Place();
   const alice = await modern("alice");
   const first = await place.claim("alice", alice);
@@ -165,33 +165,33 @@ Deno.test("claim() keeps a statement while it holds for long, and takes a new on
   assertEquals(place.store.keysOf("alice")[0]?.lastSeen, NOW + 199 * DAY);
   const later = await place.claim("alice", alice, { now: NOW + 201 * DAY });
   assertEquals([later.created, later.lastSeen], [NOW, NOW + 201 * DAY]);
-  assertEquals(later.notAfter, NOW + 201 * DAY + STATEMENT_LIFETIME);
+  assertEquals(later.notAfter, NOW + 201 * DAY + CLAIM_LIFETIME);
   assert(later.sequence > first.sequence);
   // The new one has to be a good one.
   const wish = { now: NOW + 500 * DAY, signedName: "bob" };
   assertEquals(await place.refusal("alice", alice, wish), "auth_failed");
 });
 
-Deno.test("claim() refuses a statement that is not the identity's own word for this name, now", async () => {
+Deno.test("claim() refuses a claim that is not the identity's own word for this name, now", async () => {
   const alice = await modern("alice"), mallory = await modern("mallory");
   const wishes: Readonly<Record<string, Wish>> = {
     "by another key": { signer: mallory.identity },
     "for another name": { signedName: "alicia" },
     "with another number": {
-      change: (claim) => ({ ...claim, statement: { ...claim.statement, sequence: ++last } }),
+      change: (claimant) => ({ ...claimant, claim: { ...claimant.claim, sequence: ++last } }),
     },
     "with another end": {
-      change: (claim) => {
-        const notAfter = claim.statement.notAfter + 1n;
-        return { ...claim, statement: { ...claim.statement, notAfter } };
+      change: (claimant) => {
+        const notAfter = claimant.claim.notAfter + 1n;
+        return { ...claimant, claim: { ...claimant.claim, notAfter } };
       },
     },
-    "for another identity": { change: (claim) => ({ ...claim, identity: mallory.identity }) },
+    "for another identity": { change: (claimant) => ({ ...claimant, identity: mallory.identity }) },
     "with a bit turned over": {
-      change: (claim) => {
-        const signature = claim.statement.signature.slice();
+      change: (claimant) => {
+        const signature = claimant.claim.signature.slice();
         signature[0]! ^= 1;
-        return { ...claim, statement: { ...claim.statement, signature } };
+        return { ...claimant, claim: { ...claimant.claim, signature } };
       },
     },
   };
@@ -200,18 +200,18 @@ Deno.test("claim() refuses a statement that is not the identity's own word for t
   }
 });
 
-Deno.test("claim() refuses a statement that has run out, or never does", async () => {
+Deno.test("claim() refuses a claim that has run out, or never does", async () => {
   const alice = await modern("alice");
   const place = new Place();
   const claimAt = (notAfter: bigint, now: number) =>
     place.claim("alice", alice, {
       now,
-      change: async (claim) => {
-        const signed = Number(notAfter) - STATEMENT_LIFETIME;
+      change: async (claimant) => {
+        const signed = Number(notAfter) - CLAIM_LIFETIME;
         const ours = { identity: alice.identity, others: [] };
-        const { sequence } = claim.statement;
-        const { signature } = await stateOwnership("alice", ours, sequence, signed);
-        return { ...claim, statement: { sequence, notAfter, signature } };
+        const { sequence } = claimant.claim;
+        const { signature } = await claimName("alice", ours, sequence, signed);
+        return { ...claimant, claim: { sequence, notAfter, signature } };
       },
     });
   const end = BigInt(NOW);
@@ -261,15 +261,15 @@ Deno.test("claim() is not moved by vouchers who are no owners, or who have not s
       signedName: "mallory",
     },
     "what cannot be read": {
-      change: (claim) => ({
-        ...claim,
+      change: (claimant) => ({
+        ...claimant,
         vouchers: [{ bundle: new Uint8Array(7), signature: new Uint8Array(64) }],
       }),
     },
     "the owner's own words for itself": {
-      change: (claim) => {
+      change: (claimant) => {
         const { bundle, signature } = place.store.keysOf("alice")[0]!;
-        return { ...claim, vouchers: [{ bundle, signature }] };
+        return { ...claimant, vouchers: [{ bundle, signature }] };
       },
     },
   };
@@ -286,7 +286,7 @@ Deno.test("claim() refuses a key of one suite in another", async () => {
   const alice = await person("rsa", "alice");
   await place.claim("alice", alice);
   assertEquals(await place.refusal("alice", alice, { suite: "classic" }), "name_taken");
-  const late = { suite: "classic", now: NOW + STATEMENT_LIFETIME } as const;
+  const late = { suite: "classic", now: NOW + CLAIM_LIFETIME } as const;
   assertEquals(await place.refusal("alice", alice, late), "name_taken");
 });
 

@@ -79,7 +79,7 @@ function applicant(name: string, wanted: string, wish: Wish = {}): Applying {
       capabilities: 0,
       registrationSequence: 1n,
       advertised: [],
-      statement: { notAfter: 0n, signature, vouchers: [] },
+      claim: { notAfter: 0n, signature, vouchers: [] },
       ...registration,
     },
     key: {
@@ -135,9 +135,9 @@ Deno.test("register() introduces two who ask for each other, in either order of 
     assertEquals(bob?.bundle, new TextEncoder().encode("bundle of alice"));
     // With the peer's own word for it.
     const signature = (name: string) => new Uint8Array(64).fill(name.length);
-    const statement = { sequence: 77n, notAfter: BigInt(NOW), signature: signature("bob") };
-    assertEquals(alice?.statement, statement);
-    assertEquals(bob?.statement, { ...statement, signature: signature("alice") });
+    const claim = { sequence: 77n, notAfter: BigInt(NOW), signature: signature("bob") };
+    assertEquals(alice?.claim, claim);
+    assertEquals(bob?.claim, { ...claim, signature: signature("alice") });
     assertEquals(alice?.rendezvousId, bob?.rendezvousId);
     assertEquals(alice?.rendezvousKey, bob?.rendezvousKey);
     assertEquals(alice?.generation, bob?.generation);

@@ -2,8 +2,8 @@
 import type { Bytes } from "../../lib/bytes.ts";
 import { Conversation, type RelayChoice, type Status } from "../../lib/client/conversation.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
-import { type Registrar, stateOwnership } from "../../lib/client/ownership.ts";
-import { type Delivery, PeerLink } from "../../lib/client/peer_link.ts";
+import { claimName, type Registrar } from "../../lib/client/name_claim.ts";
+import { type Delivery, Thread } from "../../lib/client/thread.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import { timingSafeEqual } from "../../lib/crypto/platform.ts";
@@ -118,7 +118,7 @@ export class Person {
   connectedSince: number | undefined;
   /** Ways in which they were connected. */
   readonly paths = new Set<string>();
-  #link: PeerLink | undefined;
+  #link: Thread | undefined;
   #conversation: Conversation | undefined;
   #store: MemoryMessages | undefined;
   #disk: MessagesSnapshot | undefined;
@@ -177,7 +177,7 @@ export class Person {
       snapshot: this.#disk,
       commit: (work) => commit(world, process, work),
     });
-    const link = await PeerLink.open({
+    const link = await Thread.open({
       store: this.#store,
       key: { peer: peerName, suite: "modern" },
       kind: LogKind.kept,
@@ -186,7 +186,7 @@ export class Person {
       onDelivery: (delivery) => process.does(() => this.#delivered(delivery)),
     });
     this.#link = link;
-    this.#log = link.standing().log;
+    this.#log = link.position().log;
     const ticker = new Ticker(process.time);
     const conversation = new Conversation({
       environment,
@@ -245,8 +245,8 @@ export class Person {
       const registered = last.then(async () => {
         const registrationSequence = ++this.#registration;
         const ours = { identity, others: [] };
-        const statement = await stateOwnership(name, ours, registrationSequence, time.date());
-        return await job({ registrationSequence, statement });
+        const claim = await claimName(name, ours, registrationSequence, time.date());
+        return await job({ registrationSequence, claim });
       });
       last = registered.catch(() => {});
       return registered;
@@ -286,7 +286,7 @@ export class Person {
     process.kill();
   }
 
-  async #listen(link: PeerLink, process: Process): Promise<void> {
+  async #listen(link: Thread, process: Process): Promise<void> {
     for await (const event of link.events()) {
       process.does(() => this.#show(event));
       if (process.alive) link.taken(event);

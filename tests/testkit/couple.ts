@@ -3,11 +3,11 @@ import { assertEquals } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
 import {
+  Connector,
+  type ConnectorOptions,
   type Meeting,
-  MeetingPoint,
-  type MeetingPointOptions,
   type Path,
-} from "../../lib/client/meeting_point.ts";
+} from "../../lib/client/connector.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
 import type { InitiatorConfig } from "../../lib/handshake/state.ts";
@@ -18,7 +18,7 @@ import { Ticker } from "../../lib/flow/ticker.ts";
 import type { Transport } from "../../lib/channel/transport.ts";
 import { peerContext, peerPreface, peerPrefaceToken } from "../../lib/wire/handshake_messages.ts";
 import { encode } from "../../lib/wire/layout.ts";
-import type { Standing } from "../../lib/wire/peer_messages.ts";
+import type { LogPosition } from "../../lib/wire/peer_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
 import type { Introduction } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder } from "./adversary.ts";
@@ -51,13 +51,13 @@ export interface CoupleOptions {
 /** One of the two. */
 export class Guest {
   readonly who: Person;
-  readonly options: MeetingPointOptions;
-  readonly point: MeetingPoint;
+  readonly options: ConnectorOptions;
+  readonly point: Connector;
   readonly network: TestNetwork;
   readonly meetings: Meeting[] = [];
   readonly sendPort: number;
   /** What this one says of where its conversation stands. */
-  readonly standing: Standing;
+  readonly position: LogPosition;
   /** The logs for which it was asked where it stands. */
   readonly askedFor: (Bytes | undefined)[] = [];
   #live: { readonly path: Path; readonly since: number } | undefined;
@@ -65,11 +65,11 @@ export class Guest {
 
   constructor(
     who: Person,
-    options: Pick<MeetingPointOptions, "ourName" | "introduction" | "peer">,
-    { time, ticker, standing }: {
+    options: Pick<ConnectorOptions, "ourName" | "introduction" | "peer">,
+    { time, ticker, position }: {
       readonly time: Time;
       readonly ticker: Ticker;
-      readonly standing: Standing;
+      readonly position: LogPosition;
     },
     { listener, sendPort }: Place,
     change: GuestChange,
@@ -79,7 +79,7 @@ export class Guest {
     this.sendPort = sendPort;
     this.network = new TestNetwork(change.network);
     const { suite, identity } = who;
-    this.standing = standing;
+    this.position = position;
     this.options = {
       environment: { time, network: this.network, random: systemRandom },
       ticker,
@@ -89,9 +89,9 @@ export class Guest {
       sendPort: change.dials === false ? undefined : sendPort,
       allowLoopback: change.allowLoopback ?? true,
       relay: change.relay,
-      standing: (theirLog) => {
+      position: (theirLog) => {
         this.askedFor.push(theirLog);
-        return this.standing;
+        return this.position;
       },
       live: () => this.#live,
       onMeeting: (meeting) => {
@@ -101,7 +101,7 @@ export class Guest {
       ...options,
       introduction: { ...options.introduction, ...change.introduction },
     };
-    this.point = new MeetingPoint(this.options);
+    this.point = new Connector(this.options);
     this.listen();
   }
 
@@ -182,8 +182,8 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
   const ticker = new Ticker(time);
   const places = { low: place(), high: place() };
   const standings = {
-    low: (await openLink("high")).standing(),
-    high: (await openLink("low")).standing(),
+    low: (await openLink("high")).position(),
+    high: (await openLink("low")).position(),
   };
   const guest = (name: "low" | "high"): Guest => {
     const other = name === "low" ? "high" : "low";
@@ -194,7 +194,7 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
       rendezvousKey,
       generation: GENERATION,
       bundle: who[other].identity.bundle,
-      statement: NOBODYS_WORD,
+      claim: NOBODYS_WORD,
       receivePort: places[other].listener.port,
       sendPort: places[other].sendPort,
       addresses: [LOCALHOST],
@@ -206,7 +206,7 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
     return new Guest(
       who[name],
       told,
-      { time, ticker, standing: standings[name] },
+      { time, ticker, position: standings[name] },
       places[name],
       change,
     );
@@ -235,7 +235,7 @@ export async function assertTogether(a: Meeting, b: Meeting): Promise<void> {
 
 /** A preface as a peer with this introduction sends it. */
 export function prefaceOf(
-  { identity, introduction }: Pick<MeetingPointOptions, "identity" | "introduction">,
+  { identity, introduction }: Pick<ConnectorOptions, "identity" | "introduction">,
   changes: { readonly id?: Bytes; readonly generation?: number } = {},
 ): Bytes {
   return encode(peerPreface, {

@@ -2,7 +2,7 @@
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
-import { type Delivery, type Ending, PeerLink } from "../../lib/client/peer_link.ts";
+import { type Delivery, type Ending, Thread } from "../../lib/client/thread.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import type { Channel } from "../../lib/channel/channel.ts";
@@ -11,10 +11,10 @@ import type { MessageStore } from "../../lib/store/message_store.ts";
 import { encode } from "../../lib/wire/layout.ts";
 import {
   LogKind,
+  type LogPosition,
   peerAck,
   type PeerMessage,
   peerMessage,
-  type Standing,
 } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, closeLayout, type Item, ItemType } from "../../lib/wire/records.ts";
 import { openChannels, openEvilPair } from "./adversary.ts";
@@ -69,10 +69,10 @@ export interface PersonOptions {
 }
 
 /** Opens a conversation with `peer`. */
-export function openLink(peer: string, options: PersonOptions = {}): Promise<PeerLink> {
+export function openLink(peer: string, options: PersonOptions = {}): Promise<Thread> {
   const { kind = LogKind.kept, clock = new ManualClock(), onDelivery } = options;
   const store = "store" in options ? options.store : new MemoryMessages();
-  return PeerLink.open({
+  return Thread.open({
     store,
     kind,
     key: { peer, suite: "modern" },
@@ -97,18 +97,18 @@ export interface MeetingOptions {
   /** Called when both have said where they stand, and neither has gone on. */
   readonly before?: (pipe: Pipe) => Promise<void> | void;
   /** What Alice hears of where Bob stands; without it, what he says. */
-  readonly welcome?: (said: Standing) => Standing;
+  readonly welcome?: (said: LogPosition) => LogPosition;
 }
 
 /** Lets two conversations meet as a ladder would: Alice says where she stands, then Bob. */
 export async function meet(
-  alice: PeerLink,
-  bob: PeerLink,
+  alice: Thread,
+  bob: Thread,
   { before, welcome: heard = (said) => said }: MeetingOptions = {},
 ): Promise<Meeting> {
   const { alice: left, bob: right, pipe, clock } = await openChannels();
-  const hello = alice.standing();
-  const welcome = heard({ ...bob.standing(hello.log) });
+  const hello = alice.position();
+  const welcome = heard({ ...bob.position(hello.log) });
   await before?.(pipe);
   const attached = [bob.attach(right, hello), alice.attach(left, welcome)] as const;
   // As their owner does: a channel that has ended is let go.
@@ -134,7 +134,7 @@ export class Ear {
   readonly ended: Promise<void>;
   readonly #waiting = new Set<() => void>();
 
-  constructor(link: PeerLink, take = true) {
+  constructor(link: Thread, take = true) {
     this.ended = (async () => {
       for await (const event of link.events()) {
         this.heard.push(event);
@@ -215,14 +215,14 @@ export function goodbyeItem(
 }
 
 /** Where somebody stands who has a chat and has read nothing. */
-export function freshStanding(change: Partial<Standing> = {}): Standing {
+export function freshPosition(change: Partial<LogPosition> = {}): LogPosition {
   const log = new Uint8Array(16).fill(0x6d);
   const nothing = { readLog: NO_LOG, have: 0n, haveId: NO_ID };
   return { log, kind: LogKind.kept, first: 1n, ...nothing, ...change };
 }
 
 /** Bob, and in Alice's place somebody who says what the test wants. */
-export async function meetEvil(bob: PeerLink, theirs: Standing) {
+export async function meetEvil(bob: Thread, theirs: LogPosition) {
   const { mallory, bob: channel, pipe, clock } = await openEvilPair();
   const ending = bob.attach(channel, theirs);
   ending.then(() => channel.destroy());

@@ -36,7 +36,7 @@ export function introductionOf(generation: number, bob: PublicIdentity, relay = 
     rendezvousKey: systemRandom(32),
     generation,
     bundle: bob.bundle,
-    statement: NOBODYS_WORD,
+    claim: NOBODYS_WORD,
     receivePort: 4000,
     sendPort: 4001,
     addresses: ["127.0.0.1"],

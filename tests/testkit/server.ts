@@ -1,7 +1,7 @@
 /** A real server on this machine, inside the test's own process, and honest clients for it. */
 import { assertEquals } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
-import { stateOwnership } from "../../lib/client/ownership.ts";
+import { claimName } from "../../lib/client/name_claim.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
@@ -20,10 +20,10 @@ import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import {
   decodeServerResponse,
   encodeServerRequest,
-  type Ownership,
   type Registration,
   type ServerRequest,
   type ServerResponse,
+  type VouchedClaim,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, cryptoIdle } from "./adversary.ts";
 import type { Person } from "./handshake.ts";
@@ -152,8 +152,8 @@ export const NO_RATE = {
 /** Anybody may take names, as many as they like. */
 export const NO_RULES: DirectoryRules = { accountsOnly: false, newNamesPerDay: 0 };
 
-/** A registration before its owner has signed it; one that has a statement keeps it. */
-export type Wish = Omit<Registration, "statement"> & { readonly statement?: Ownership };
+/** A registration before its owner has signed it; one that has a claim keeps it. */
+export type Wish = Omit<Registration, "claim"> & { readonly claim?: VouchedClaim };
 
 /** Statements are signed at this time, whatever a test's clock shows: they hold in 2030 as they do now. */
 const SIGNED_AT = Date.UTC(2090, 0, 1);
@@ -184,26 +184,26 @@ export function registrationOf(
 }
 
 /** The owner's word that a name is theirs; `others` vouch for it. */
-export function statementOf(
+export function claimOf(
   { identity }: { readonly identity: Identity },
   name: string,
   sequence: bigint,
   others: readonly { readonly identity: Identity }[] = [],
-): Promise<Ownership> {
+): Promise<VouchedClaim> {
   const ours = { identity, others: others.map(({ identity }) => identity) };
-  return stateOwnership(name, ours, sequence, SIGNED_AT);
+  return claimName(name, ours, sequence, SIGNED_AT);
 }
 
 /** For introductions that nobody checks. */
 export const NOBODYS_WORD = { sequence: 1n, notAfter: 0n, signature: new Uint8Array(64) };
 
-/** A registration with the statement of its owner. */
+/** A registration with the claim of its owner. */
 export async function signed(
   who: { readonly identity: Identity },
   wish: Wish,
 ): Promise<Registration> {
-  const { name, registrationSequence, statement } = wish;
-  return { ...wish, statement: statement ?? await statementOf(who, name, registrationSequence) };
+  const { name, registrationSequence, claim } = wish;
+  return { ...wish, claim: claim ?? await claimOf(who, name, registrationSequence) };
 }
 
 /** A client that keeps to the protocol. */
@@ -251,7 +251,7 @@ export class TestClient {
     return client;
   }
 
-  /** m7 with the owner's statement, and what the server answers. */
+  /** m7 with the owner's claim, and what the server answers. */
   async register(wish: Wish): Promise<ServerResponse> {
     return await this.ask({ type: "register", ...await signed(this.#who, wish) });
   }

@@ -1,6 +1,6 @@
 /** A server and people who talk, in this process and over its sockets, in a time that the test lets run. */
 import { Conversation, type RelayChoice, type Status } from "../../lib/client/conversation.ts";
-import { PeerLink } from "../../lib/client/peer_link.ts";
+import { Thread } from "../../lib/client/thread.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import type { PublicIdentity } from "../../lib/crypto/identity.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
@@ -20,7 +20,7 @@ import { ManualTime } from "../server/world.ts";
 import { envelopeKeys, person } from "./handshake.ts";
 import { Ear } from "./links.ts";
 import { turn } from "./pipe.ts";
-import { nextSequence, NO_RATE, NO_RULES, statementOf, TestServer } from "./server.ts";
+import { claimOf, nextSequence, NO_RATE, NO_RULES, TestServer } from "./server.ts";
 import { TestNetwork } from "./test_network.ts";
 
 const LOCALHOST = "127.0.0.1";
@@ -166,7 +166,7 @@ export class Talker {
   readonly time: FlowingTime;
   readonly network = new TestNetwork();
   readonly statuses: Status[] = [];
-  readonly link: PeerLink;
+  readonly link: Thread;
   readonly ear: Ear;
   readonly conversation: Conversation;
   readonly ticker: Ticker;
@@ -177,7 +177,7 @@ export class Talker {
 
   private constructor(
     name: string,
-    link: PeerLink,
+    link: Thread,
     conversationOf: (talker: Talker) => Conversation,
     time: FlowingTime,
   ) {
@@ -201,7 +201,7 @@ export class Talker {
     const { suite, identity } = await person(suiteName, name);
     const others = options.knownBy ? [await person(options.knownBy, name)] : [];
     const envelopeKey = envelopeKeys(suite, name);
-    const link = await PeerLink.open({
+    const link = await Thread.open({
       store: options.store ?? new MemoryMessages(),
       key: { peer: peerName, suite: suiteName },
       kind: options.kind ?? LogKind.kept,
@@ -235,8 +235,8 @@ export class Talker {
         },
         register: async (job) => {
           const registrationSequence = nextSequence();
-          const statement = await statementOf({ identity }, name, registrationSequence, others);
-          return await job({ registrationSequence, statement });
+          const claim = await claimOf({ identity }, name, registrationSequence, others);
+          return await job({ registrationSequence, claim });
         },
         checkPeer: options.checkPeer ?? (() => Promise.resolve(() => Promise.resolve())),
         receivePort: 0,

@@ -10,23 +10,23 @@ import {
   peerMessage,
   peerWelcome,
 } from "../../lib/wire/peer_messages.ts";
-import { standing, U64_MAX } from "./samples.ts";
+import { position, U64_MAX } from "./samples.ts";
 import { assertRefuses } from "./refusal.ts";
 
-/** `standing` on the wire. */
+/** `position` on the wire. */
 const STANDING = "04".repeat(16) + "01" + "0020000000000001" + "05".repeat(16) +
   "ffffffffffffffff" + "07".repeat(16);
 
 Deno.test("peerHello names both, then tells where the two logs stand", () => {
-  const value = { from: "alice", to: "bob", ...standing };
+  const value = { from: "alice", to: "bob", ...position };
   const hex = "0005616c696365" + "0003626f62" + STANDING;
   assertEquals(encodeHex(encode(peerHello, value)), hex);
   assertEquals(decode(peerHello, decodeHex(hex)), value);
 });
 
-Deno.test("peerWelcome is a standing alone", () => {
-  assertEquals(encodeHex(encode(peerWelcome, standing)), STANDING);
-  assertEquals(decode(peerWelcome, decodeHex(STANDING)), standing);
+Deno.test("peerWelcome is a position alone", () => {
+  assertEquals(encodeHex(encode(peerWelcome, position)), STANDING);
+  assertEquals(decode(peerWelcome, decodeHex(STANDING)), position);
 });
 
 Deno.test("logs and messages have ids of 16 bytes, and the kinds of logs their numbers", () => {
@@ -34,9 +34,9 @@ Deno.test("logs and messages have ids of 16 bytes, and the kinds of logs their n
   assertEquals(LogKind, { kept: 1, live: 2 });
   for (const length of [0, 15, 17]) {
     const wrong = new Uint8Array(length);
-    assertThrows(() => encode(peerWelcome, { ...standing, log: wrong }), RangeError);
-    assertThrows(() => encode(peerWelcome, { ...standing, readLog: wrong }), RangeError);
-    assertThrows(() => encode(peerWelcome, { ...standing, haveId: wrong }), RangeError);
+    assertThrows(() => encode(peerWelcome, { ...position, log: wrong }), RangeError);
+    assertThrows(() => encode(peerWelcome, { ...position, readLog: wrong }), RangeError);
+    assertThrows(() => encode(peerWelcome, { ...position, haveId: wrong }), RangeError);
     assertThrows(() => encode(peerMessage, { type: "end", number: 1n, id: wrong }), RangeError);
     const text = { number: 1n, id: wrong, written: 0n, content: new Uint8Array(0) };
     assertThrows(() => encode(peerMessage, { type: "text", ...text }), RangeError);
@@ -45,7 +45,7 @@ Deno.test("logs and messages have ids of 16 bytes, and the kinds of logs their n
 
 Deno.test("peerHello refuses names beyond 32 bytes and names that are not UTF-8", () => {
   const long = "x".repeat(33);
-  assertThrows(() => encode(peerHello, { from: long, to: "bob", ...standing }), RangeError);
+  assertThrows(() => encode(peerHello, { from: long, to: "bob", ...position }), RangeError);
   const bob = "0003626f62";
   assertEquals(decode(peerHello, decodeHex(bob + bob + STANDING)).from, "bob");
   assertRefuses(() => decode(peerHello, decodeHex("0021" + "78".repeat(33) + bob + STANDING)));

@@ -31,12 +31,12 @@ function decodeRegistration(wire: Bytes): Registration {
   return decoded;
 }
 
-const STATEMENT = "001fffffffffffff" + "06".repeat(64);
+const CLAIM = "001fffffffffffff" + "06".repeat(64);
 
 /** A registration with these bytes as its two names. */
 function registrationNamed(name: Bytes, wanted: Bytes): Bytes {
   const tail = decodeHex(
-    "9cb0" + "9cb1" + "00000000" + "0000000000000001" + "00" + STATEMENT + "00",
+    "9cb0" + "9cb1" + "00000000" + "0000000000000001" + "00" + CLAIM + "00",
   );
   return concat([decodeHex("01"), field(name), field(wanted), tail]);
 }
@@ -49,7 +49,7 @@ Deno.test("encodeServerRequest() writes a registration as the document has it", 
   });
   const expected = "01" + "0005" + encodeHex(encodeUtf8("alice")) + "0003" +
     encodeHex(encodeUtf8("bob")) + "9cb0" + "ffff" + "00000005" + "ffffffffffffffff" +
-    "01" + "040a000007" + STATEMENT + "02" + "0042" + "07".repeat(66) + "08".repeat(64) +
+    "01" + "040a000007" + CLAIM + "02" + "0042" + "07".repeat(66) + "08".repeat(64) +
     "0081" + "09".repeat(129) + "0a".repeat(64);
   assertEquals(encodeHex(wire), expected);
 });
@@ -97,7 +97,7 @@ Deno.test("decodeServerRequest() refuses a fifth advertised address", () => {
     RangeError,
   );
   const none = encodeServerRequest({ type: "register", ...registration, advertised: [] });
-  // Behind the addresses stand the statement and its two vouchers.
+  // Behind the addresses stand the claim and its two vouchers.
   const tail = 8 + 64 + 1 + 2 + 66 + 64 + 2 + 129 + 64;
   const head = none.subarray(0, -tail - 1), end = none.subarray(-tail);
   const with4 = concat([head, decodeHex("04" + "040a000001".repeat(4)), end]);
@@ -249,12 +249,12 @@ Deno.test("the requests and responses of the lobby are written as the document h
 
 Deno.test("the requests and responses of accounts are written as the document has them", () => {
   const { nonce, ...signUp } = account;
-  const { salt, memory, passes, storedKey, backup, statement } = account;
+  const { salt, memory, passes, storedKey, backup, claim } = account;
   const cost = "0c".repeat(16) + "00004c00" + "02";
-  const { vouchers } = statement;
+  const { vouchers } = claim;
   assertRequest(
-    { type: "signUp", ...signUp, statement: { ...statement, vouchers: vouchers.slice(0, 1) } },
-    "04" + ALICE + "8000000000000000" + STATEMENT + "01" + "0042" + "07".repeat(66) +
+    { type: "signUp", ...signUp, claim: { ...claim, vouchers: vouchers.slice(0, 1) } },
+    "04" + ALICE + "8000000000000000" + CLAIM + "01" + "0042" + "07".repeat(66) +
       "08".repeat(64) + cost + "0d".repeat(64) + "0e".repeat(64) + "012c" + "0f".repeat(300),
   );
   assertRequest({ type: "signIn", name: "alice", nonce }, "05" + ALICE + "10".repeat(24));
@@ -268,11 +268,11 @@ Deno.test("the requests and responses of accounts are written as the document ha
 });
 
 Deno.test("vouchers, people and backups have their limits", () => {
-  const voucher = registration.statement.vouchers[0]!;
+  const voucher = registration.claim.vouchers[0]!;
   const withVouchers = (count: number): ServerRequest => ({
     type: "register",
     ...registration,
-    statement: { ...registration.statement, vouchers: Array(count).fill(voucher) },
+    claim: { ...registration.claim, vouchers: Array(count).fill(voucher) },
   });
   assertEquals(decodeServerRequest(encodeServerRequest(withVouchers(2))), withVouchers(2));
   assertThrows(() => encodeServerRequest(withVouchers(3)), RangeError);

@@ -5,11 +5,11 @@ import { handshakeLayouts, invitePreface, peerPreface } from "../../lib/wire/han
 import { decode, encode, type Layout } from "../../lib/wire/layout.ts";
 import {
   LogKind,
+  type LogPosition,
   peerAck,
   peerHello,
   peerMessage,
   peerWelcome,
-  type Standing,
 } from "../../lib/wire/peer_messages.ts";
 import { closeLayout, decodeItems, encodeItems, ItemType } from "../../lib/wire/records.ts";
 import { relayItem } from "../../lib/wire/relay_messages.ts";
@@ -44,7 +44,7 @@ export const registration: Registration = {
   capabilities: Capability.relay | Capability.punch,
   registrationSequence: U64_MAX,
   advertised: ["192.168.1.7", "2001:db8::7"],
-  statement: {
+  claim: {
     notAfter: 2n ** 53n - 1n,
     signature: new Uint8Array(64).fill(6),
     vouchers: [
@@ -60,7 +60,7 @@ export const introduction: Introduction = {
   rendezvousKey: new Uint8Array(32).fill(2),
   generation: 0xffffffff,
   bundle: new Uint8Array(129).fill(3),
-  statement: {
+  claim: {
     sequence: 2n ** 63n,
     notAfter: 2n ** 53n - 1n,
     signature: new Uint8Array(64).fill(11),
@@ -76,7 +76,7 @@ export const introduction: Introduction = {
 export const account = {
   name: "alice",
   registrationSequence: 2n ** 63n,
-  statement: registration.statement,
+  claim: registration.claim,
   salt: new Uint8Array(16).fill(12),
   memory: 19_456,
   passes: 2,
@@ -86,7 +86,7 @@ export const account = {
   nonce: new Uint8Array(24).fill(16),
 };
 
-export const standing: Standing = {
+export const position: LogPosition = {
   log: new Uint8Array(16).fill(4),
   kind: LogKind.kept,
   first: 2n ** 53n + 1n,
@@ -180,11 +180,11 @@ export async function allSamples(): Promise<Sample[]> {
       openEnd: undefined,
     },
     ofLayout("close", closeLayout, [{ code: 0, lastSent: 7n, lastStored: U64_MAX }]),
-    ofLayout("peer hello", peerHello, [{ from: "alice", to: "bob", ...standing }]),
+    ofLayout("peer hello", peerHello, [{ from: "alice", to: "bob", ...position }]),
     ofLayout("peer welcome", peerWelcome, [
-      standing,
+      position,
       {
-        ...standing,
+        ...position,
         kind: LogKind.live,
         first: 1n,
         readLog: new Uint8Array(16),

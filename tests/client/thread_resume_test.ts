@@ -1,7 +1,7 @@
 /** A conversation that loses its channels: everything arrives, once, in order. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { concat } from "@std/bytes/concat";
-import { type PeerLink, STREAM_PIECE_LIMIT } from "../../lib/client/peer_link.ts";
+import { STREAM_PIECE_LIMIT, type Thread } from "../../lib/client/thread.ts";
 import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW } from "../../lib/limits.ts";
@@ -16,7 +16,7 @@ import {
   ackItem,
   cutAfter,
   Ear,
-  freshStanding,
+  freshPosition,
   meet,
   meetEvil,
   NO_ID,
@@ -37,7 +37,7 @@ async function couple() {
 }
 
 /** Everybody goes home; what Bob has heard in the end. */
-async function finish(alice: PeerLink, bob: PeerLink, ear = new Ear(bob)): Promise<string[]> {
+async function finish(alice: Thread, bob: Thread, ear = new Ear(bob)): Promise<string[]> {
   const { endings } = await meet(alice, bob);
   await alice.settled();
   await bob.settled();
@@ -170,7 +170,7 @@ test("a thousand channels whose acknowledgements are all lost show nothing twice
   const have = () => store.incoming({ peer: "alice", suite: "modern" })?.have;
   for (let round = 0; round < 1000; round++) {
     // Also where Bob stands is not heard: everything is sent each time.
-    const forget = (said: ReturnType<PeerLink["standing"]>) => ({
+    const forget = (said: ReturnType<Thread["position"]>) => ({
       ...said,
       readLog: NO_LOG,
       have: 0n,
@@ -194,7 +194,7 @@ test("a thousand channels whose acknowledgements are all lost show nothing twice
 test("where the other side stands counts as its acknowledgement, and is told in one as well", async () => {
   const bob = await openLink("alice");
   await bob.sendText("one");
-  const { say, ending, hearUntil, pipe } = await meetEvil(bob, freshStanding());
+  const { say, ending, hearUntil, pipe } = await meetEvil(bob, freshPosition());
   await say(textItem(1n, "uno"));
   const heard = await hearUntil(({ type }) => type === ItemType.ack);
   pipe.toRight.end();
@@ -202,7 +202,7 @@ test("where the other side stands counts as its acknowledgement, and is told in 
   assertEquals(bob.delivery.stored, 0n);
   const one = decode(peerMessage, heard.find(({ type }) => type === ItemType.message)!.body);
   assert(one.type === "text");
-  const theirs = freshStanding({ readLog: bob.standing().log, have: 1n, haveId: one.id });
+  const theirs = freshPosition({ readLog: bob.position().log, have: 1n, haveId: one.id });
   const again = await meetEvil(bob, theirs);
   assertEquals(bob.delivery, { queued: 1n, sent: 1n, stored: 1n, read: 0n });
   const [first] = await again.hearUntil(() => true);
@@ -220,7 +220,7 @@ test("what is sent twice is acknowledged once more, for it was lost the first ti
   await first.cut();
   await bob.leave();
   const evil = await openLink("alice");
-  const { say, hearUntil, ending, pipe } = await meetEvil(evil, freshStanding());
+  const { say, hearUntil, ending, pipe } = await meetEvil(evil, freshPosition());
   const one = textItem(1n, "one");
   await say(one);
   await hearUntil(({ body }) => body[7] === 1);
@@ -276,23 +276,23 @@ test("a profile that came back from an old copy begins a new log, and nothing sh
   await before.settled();
   await first.cut();
   const alice = await openLink("bob", { store: new MemoryMessages({ snapshot: old }) });
-  const log = alice.standing().log;
+  const log = alice.position().log;
   const second = await meet(alice, bob);
   const [ending] = await second.endings;
   assert(ending.type === "cut");
   assertEquals(ending.error.code, "cut");
-  assert(alice.standing().log.join() !== log.join());
+  assert(alice.position().log.join() !== log.join());
   await alice.sendText("four");
   assertEquals(await finish(alice, bob, ear), ["one", "two", "three", "four"]);
 });
 
 /** Says these words, `end` being the end. */
-async function say(link: PeerLink, words: readonly string[]): Promise<void> {
+async function say(link: Thread, words: readonly string[]): Promise<void> {
   for (const word of words) await (word === "end" ? link.sendEnd() : link.sendText(word));
 }
 
 /** Lets two meet until both have everything of each other; resolves to the channels that took. */
-async function exchange(initiator: PeerLink, responder: PeerLink): Promise<number> {
+async function exchange(initiator: Thread, responder: Thread): Promise<number> {
   for (let channels = 1;; channels++) {
     const { endings, cut } = await meet(initiator, responder);
     const settled = Promise.all([initiator.settled(), responder.settled()]).then(() => true);
@@ -304,7 +304,7 @@ async function exchange(initiator: PeerLink, responder: PeerLink): Promise<numbe
 }
 
 /** Both programs end, and with them the ear; what it has heard. */
-async function leave(alice: PeerLink, bob: PeerLink, ear: Ear): Promise<string[]> {
+async function leave(alice: Thread, bob: Thread, ear: Ear): Promise<string[]> {
   await alice.leave();
   await bob.leave();
   await ear.ended;
@@ -352,11 +352,11 @@ for (const [what, [before, after, since]] of Object.entries(HISTORIES)) {
         });
         const ear = new Ear(bob);
         await say(alice, since);
-        const { log } = alice.standing();
+        const { log } = alice.position();
         const channels = await (bobDials ? exchange(bob, alice) : exchange(alice, bob));
         if (since.length > 0) {
           assertEquals(channels, 2);
-          assert(alice.standing().log.join() !== log.join());
+          assert(alice.position().log.join() !== log.join());
         }
         heard.push(...await leave(alice, bob, ear));
         assertEquals(heard, [...before, ...after, ...since]);
@@ -419,11 +419,11 @@ test("a log that goes on where its copy was made is no copy: no new one is begun
   await until(() => have() === 2n, "it is stored");
   await first.cut();
   const alice = await openLink("bob", { store: await copyOf(store, "bob") });
-  const { log, first: oldest } = alice.standing();
+  const { log, first: oldest } = alice.position();
   assertEquals(oldest, 1n);
   await say(alice, ["c"]);
   assertEquals(await exchange(alice, bob), 1);
-  assertEquals(alice.standing().log, log);
+  assertEquals(alice.position().log, log);
   assertEquals(await leave(alice, bob, new Ear(bob)), ["a", "b", "c"]);
 });
 
@@ -561,10 +561,10 @@ test("a reader from an old copy hears what is missing, and its writer goes on wi
   await exchange(alice, bob);
   const again = await openLink("alice", { store: copy });
   const ear = new Ear(again);
-  const { log } = alice.standing();
+  const { log } = alice.position();
   await say(alice, ["d"]);
   assertEquals(await exchange(alice, again), 1);
-  assertEquals(alice.standing().log, log);
+  assertEquals(alice.position().log, log);
   const words = await leave(alice, again, ear);
   assertEquals(words.filter((word) => word !== "a"), ["gap 2-3", "d"]);
 });

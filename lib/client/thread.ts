@@ -21,10 +21,10 @@ import { decode, encode } from "../wire/layout.ts";
 import {
   ID_LENGTH,
   LogKind,
+  type LogPosition,
   peerAck,
   type PeerMessage,
   peerMessage,
-  type Standing,
 } from "../wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import { Incoming, type PeerEvent } from "./incoming.ts";
@@ -63,7 +63,7 @@ export function lastArrived({ queued, stored }: Delivery): bigint | undefined {
 }
 
 /** What a conversation is made of. */
-export interface PeerLinkOptions {
+export interface ThreadOptions {
   /** Keeps what is written and read; without one nothing outlives the program. */
   readonly store?: MessageStore | undefined;
   readonly key: ConversationKey;
@@ -92,8 +92,8 @@ interface Attachment {
 }
 
 /** One conversation. */
-export class PeerLink {
-  readonly #options: PeerLinkOptions;
+export class Thread {
+  readonly #options: ThreadOptions;
   readonly #outgoing: Outgoing;
   readonly #incoming: Incoming;
   #attachment: Attachment | undefined;
@@ -102,7 +102,7 @@ export class PeerLink {
   #bytesUnderWay = 0;
   #takenSinceAck = 0;
   /** What our last hello said. */
-  #said: Standing | undefined;
+  #said: LogPosition | undefined;
   /** The last message that may have been sent, over whichever channel, by whichever program. */
   #lastSent: bigint;
   #progress: PromiseWithResolvers<void> | undefined;
@@ -110,7 +110,7 @@ export class PeerLink {
   #broken: CifraError | undefined;
   #left = false;
 
-  private constructor(options: PeerLinkOptions, outgoing: Outgoing) {
+  private constructor(options: ThreadOptions, outgoing: Outgoing) {
     this.#options = options;
     this.#outgoing = outgoing;
     this.#incoming = new Incoming(options.store, options.key);
@@ -118,12 +118,12 @@ export class PeerLink {
   }
 
   /** Opens a conversation, where it was when the last program that had it ended. Throws `local`. */
-  static async open(options: PeerLinkOptions): Promise<PeerLink> {
+  static async open(options: ThreadOptions): Promise<Thread> {
     const { store, kind, key, random } = options;
     const outgoing = store && kind === LogKind.kept
       ? await KeptLog.open(store, key)
       : new LiveLog(random);
-    return new PeerLink(options, outgoing);
+    return new Thread(options, outgoing);
   }
 
   /** How far our messages have come. */
@@ -149,9 +149,9 @@ export class PeerLink {
   }
 
   /** Where both directions stand, for a hello; `theirLog` is the other side's log, once it is known. */
-  standing(theirLog?: Bytes): Standing {
+  position(theirLog?: Bytes): LogPosition {
     const { log, kind, stored } = this.#outgoing;
-    this.#said = { log, kind, first: stored + 1n, ...this.#incoming.standing(theirLog) };
+    this.#said = { log, kind, first: stored + 1n, ...this.#incoming.position(theirLog) };
     return this.#said;
   }
 
@@ -159,7 +159,7 @@ export class PeerLink {
    * Goes on over this channel, whose other side stands at `theirs`; the channel before it is let go.
    * Resolves when this one has ended.
    */
-  attach(channel: Channel, theirs: Standing): Promise<Ending> {
+  attach(channel: Channel, theirs: LogPosition): Promise<Ending> {
     this.#detach({ type: "done" })?.destroy();
     const attachment: Attachment = {
       channel,
@@ -317,7 +317,7 @@ export class PeerLink {
     while (log.bytesHeld > CONVERSATION_WINDOW) await this.#awaitProgress();
   }
 
-  async #carry(attachment: Attachment, theirs: Standing): Promise<void> {
+  async #carry(attachment: Attachment, theirs: LogPosition): Promise<void> {
     const { channel } = attachment;
     try {
       await this.#agree(attachment, theirs);
@@ -335,7 +335,7 @@ export class PeerLink {
   }
 
   /** Compares what both say of the two logs, and finds where to go on. */
-  async #agree(attachment: Attachment, theirs: Standing): Promise<void> {
+  async #agree(attachment: Attachment, theirs: LogPosition): Promise<void> {
     const log = this.#outgoing, said = this.#said;
     if (said && !timingSafeEqual(said.log, log.log)) {
       throw new CifraError("cut", "This side has begun a new log since it said where it stands");
@@ -366,7 +366,7 @@ export class PeerLink {
    * hello named another log, as that of an initiator may. Its messages may be others than those that are
    * here; passed over and acknowledged, they would be lost. The next hello names this log.
    */
-  #isUnchecked(said: Standing, { log, kind, first }: Standing): boolean {
+  #isUnchecked(said: LogPosition, { log, kind, first }: LogPosition): boolean {
     return kind === LogKind.kept && first <= this.#incoming.have &&
       !timingSafeEqual(said.readLog, log);
   }

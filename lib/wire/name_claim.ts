@@ -1,11 +1,11 @@
-/** The statement of an owner that a name is theirs: what is signed (PROTOCOL.md 3.7). */
+/** The claim of an owner that a name is theirs: what is signed (PROTOCOL.md 3.7). */
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { bundleLength } from "../crypto/identity.ts";
 import { NAME_LIMIT } from "../limits.ts";
 import { bytes, encode, list, type Of, struct, text, u64, variable } from "./layout.ts";
 
-const LABEL = encodeUtf8("cifra/1 dirent\0");
+const LABEL = encodeUtf8("cifra/1 name claim\0");
 
 /** Length of a signature of either class of identity. */
 export const SIGNATURE_LENGTH = 64;
@@ -19,16 +19,16 @@ const signed = struct({
   notAfter: u64,
 });
 
-/** A statement, beside the name and the identity that it is about. */
-export const nameStatement = struct({
-  /** Grows with every statement of an identity. */
+/** A claim, beside the name and the identity that it is about. */
+export const nameClaim = struct({
+  /** Grows with every claim of an identity. */
   sequence: u64,
   /** Until when it holds, in milliseconds since 1970. */
   notAfter: u64,
-  /** By the identity, over `signedStatement`. */
+  /** By the identity, over `signedNameClaim`. */
   signature: bytes(SIGNATURE_LENGTH),
 });
-export type NameStatement = Of<typeof nameStatement>;
+export type NameClaim = Of<typeof nameClaim>;
 
 /** Another identity of the same person says the same: it owns the name already, and lets this one in. */
 export const vouchers = list(
@@ -38,10 +38,10 @@ export const vouchers = list(
 export type Voucher = Of<typeof vouchers>[number];
 
 /** What the owner and those who vouch for it sign. */
-export function signedStatement(
+export function signedNameClaim(
   name: string,
   bundle: Bytes,
-  { sequence, notAfter }: Pick<NameStatement, "sequence" | "notAfter">,
+  { sequence, notAfter }: Pick<NameClaim, "sequence" | "notAfter">,
 ): Bytes {
   return concat([LABEL, encode(signed, { name, bundle, sequence, notAfter })]);
 }

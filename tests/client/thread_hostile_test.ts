@@ -1,17 +1,17 @@
 /** The other end of a conversation says what no honest program says. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { STREAM_PIECE_LIMIT } from "../../lib/client/peer_link.ts";
+import { STREAM_PIECE_LIMIT } from "../../lib/client/thread.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../../lib/limits.ts";
 import { MemoryMessages } from "../../lib/store/memory_messages.ts";
-import { LogKind, type Standing } from "../../lib/wire/peer_messages.ts";
+import { LogKind, type LogPosition } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";
 import {
   ackItem,
   Ear,
-  freshStanding,
+  freshPosition,
   goodbyeItem,
   meet,
   meetEvil,
@@ -21,14 +21,14 @@ import {
 } from "../testkit/links.ts";
 import { turn } from "../testkit/pipe.ts";
 
-const LIVE = freshStanding({ kind: LogKind.live });
+const LIVE = freshPosition({ kind: LogKind.live });
 const HUGE = 2n ** 64n - 1n;
 
-/** What Bob, who has written these texts, makes of a standing and of records; then the channel is cut. */
+/** What Bob, who has written these texts, makes of a position and of records; then the channel is cut. */
 async function hear(
   records: readonly (readonly Item[])[],
-  { theirs = freshStanding(), texts = [] }: {
-    readonly theirs?: Standing;
+  { theirs = freshPosition(), texts = [] }: {
+    readonly theirs?: LogPosition;
     readonly texts?: readonly string[];
   } = {},
 ) {
@@ -63,16 +63,16 @@ function raw(...body: readonly number[]): Item {
   return { type: ItemType.message, body: new Uint8Array(body) };
 }
 
-test("a standing that is none ends the channel", async () => {
-  const wrong: readonly Partial<Standing>[] = [
+test("a position that is none ends the channel", async () => {
+  const wrong: readonly Partial<LogPosition>[] = [
     { kind: 0 },
     { kind: 3 },
     { kind: 255 },
     { first: 0n },
     { kind: LogKind.live, first: 0n },
   ];
-  const refused = async (change: Partial<Standing>, code: ErrorCode) => {
-    const { ending, words } = await hear([], { theirs: freshStanding(change) });
+  const refused = async (change: Partial<LogPosition>, code: ErrorCode) => {
+    const { ending, words } = await hear([], { theirs: freshPosition(change) });
     assert(ending.type === "cut");
     assertEquals([ending.error.code, words], [code, []]);
   };
@@ -80,21 +80,21 @@ test("a standing that is none ends the channel", async () => {
   await refused({ first: HUGE }, "limit");
 });
 
-test("a standing of another log counts for nothing, whatever it claims to have", async () => {
-  const theirs = freshStanding({ readLog: new Uint8Array(16).fill(9), have: HUGE });
+test("a position of another log counts for nothing, whatever it claims to have", async () => {
+  const theirs = freshPosition({ readLog: new Uint8Array(16).fill(9), have: HUGE });
   const { ending, delivery } = await hear([[goodbyeItem(0n, 0n)]], { theirs, texts: ["a", "b"] });
   assertEquals([ending, delivery.stored], [{ type: "left" }, 0n]);
 });
 
-test("a standing that claims more of our log than there is begins a new log, and loses nothing", async () => {
+test("a position that claims more of our log than there is begins a new log, and loses nothing", async () => {
   const store = new MemoryMessages();
   const bob = await openLink("alice", { store });
   await bob.sendText("one");
   for (let round = 0; round < 5; round++) {
-    const { log } = bob.standing();
-    const { ending } = await meetEvil(bob, freshStanding({ readLog: log, have: HUGE }));
+    const { log } = bob.position();
+    const { ending } = await meetEvil(bob, freshPosition({ readLog: log, have: HUGE }));
     assertEquals((await ending).type, "cut");
-    assert(bob.standing().log.join() !== log.join());
+    assert(bob.position().log.join() !== log.join());
     assertEquals(bob.delivery, { queued: 1n, sent: 0n, stored: 0n, read: 0n });
   }
   const alice = await openLink("bob");
@@ -107,7 +107,7 @@ test("a standing that claims more of our log than there is begins a new log, and
   assertEquals(ear.words, ["one"]);
 });
 
-test("a standing with an id that is not the message's begins a new log, and nothing shows twice", async () => {
+test("a position with an id that is not the message's begins a new log, and nothing shows twice", async () => {
   const store = new MemoryMessages();
   const bob = await openLink("alice", { store }), alice = await openLink("bob");
   const ear = new Ear(alice);
@@ -120,22 +120,22 @@ test("a standing with an id that is not the message's begins a new log, and noth
   await ear.count(3);
   await cut();
   for (let round = 0; round < 10; round++) {
-    const { log, first } = bob.standing();
+    const { log, first } = bob.position();
     const queued = bob.delivery.queued;
     // Of what is known to be stored there is nothing to compare.
-    const known = freshStanding({ readLog: log, have: first - 1n, haveId: systemRandom(16) });
+    const known = freshPosition({ readLog: log, have: first - 1n, haveId: systemRandom(16) });
     const harmless = await meetEvil(bob, known);
     await harmless.say(goodbyeItem(0n, first - 1n));
-    assertEquals([(await harmless.ending).type, bob.standing().log], ["left", log]);
+    assertEquals([(await harmless.ending).type, bob.position().log], ["left", log]);
     for (const have of [queued, first]) {
-      const { log } = bob.standing();
-      const theirs = freshStanding({ readLog: log, have, haveId: systemRandom(16) });
+      const { log } = bob.position();
+      const theirs = freshPosition({ readLog: log, have, haveId: systemRandom(16) });
       const { ending, hearUntil } = await meetEvil(bob, theirs);
       const ended = await ending;
       assert(ended.type === "cut");
       assertEquals(ended.error.code, "cut");
       await assertRejects(() => hearUntil(() => true), Error, "left");
-      assert(bob.standing().log.join() !== log.join());
+      assert(bob.position().log.join() !== log.join());
       assertEquals(bob.delivery, { queued: 2n, sent: 0n, stored: 0n, read: 0n });
     }
   }
@@ -148,11 +148,11 @@ test("a standing with an id that is not the message's begins a new log, and noth
   assertEquals(ear.words, ["one", "two", "three", "four"]);
 });
 
-test("a standing that claims more of a stream than there is ends the channel, not the stream", async () => {
+test("a position that claims more of a stream than there is ends the channel, not the stream", async () => {
   const bob = await openLink("alice", { kind: LogKind.live });
   await bob.sendText("one");
-  const { log } = bob.standing();
-  const { ending } = await meetEvil(bob, freshStanding({ readLog: log, have: 2n }));
+  const { log } = bob.position();
+  const { ending } = await meetEvil(bob, freshPosition({ readLog: log, have: 2n }));
   const ended = await ending;
   assert(ended.type === "cut");
   assertEquals([ended.error.code, bob.broken], ["bad_state", undefined]);
@@ -194,7 +194,7 @@ test("an acknowledgement of what is queued and was not sent ends the channel", a
 test("an acknowledgement below the last one changes nothing", async () => {
   const bob = await openLink("alice");
   for (const text of ["one", "two", "three"]) await bob.sendText(text);
-  const { say, hearUntil, ending } = await meetEvil(bob, freshStanding());
+  const { say, hearUntil, ending } = await meetEvil(bob, freshPosition());
   await hearUntil(({ type }) => type === ItemType.message);
   await say(ackItem(2n, 1n), ackItem(1n), ackItem(0n), ackItem(2n, 0n));
   await say(goodbyeItem(0n, 2n));
@@ -207,7 +207,7 @@ test("a goodbye acknowledges what it says is stored, and claims no more than was
   for (const stored of [0n, 1n, 2n]) {
     const bob = await openLink("alice");
     for (const text of ["one", "two"]) await bob.sendText(text);
-    const { say, hearUntil, ending } = await meetEvil(bob, freshStanding());
+    const { say, hearUntil, ending } = await meetEvil(bob, freshPosition());
     await hearUntil(({ type }) => type === ItemType.message);
     await say(goodbyeItem(0n, stored));
     assertEquals([await ending, bob.delivery.stored], [{ type: "left" }, stored]);

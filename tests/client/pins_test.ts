@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { KnownIdentities, parseKnown } from "../../lib/client/known_identities.ts";
+import { parseKnown, Pins } from "../../lib/client/pins.ts";
 import { formatFingerprint } from "../../lib/crypto/identity.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
@@ -11,11 +11,11 @@ const NOW = new Date("2030-01-02T03:04:05.678Z");
 const SERVER = "198.51.100.7:7411";
 
 async function withKnown(
-  job: (known: KnownIdentities, folder: PrivateFolder) => Promise<void>,
+  job: (known: Pins, folder: PrivateFolder) => Promise<void>,
 ): Promise<void> {
   await withFolder(async (path) => {
     const folder = await PrivateFolder.open(path);
-    await job(await KnownIdentities.open(folder, FILE), folder);
+    await job(await Pins.open(folder, FILE), folder);
   });
 }
 
@@ -34,7 +34,7 @@ Deno.test("pin() is remembered, also by the next program that opens the file", a
   await withKnown(async (known, folder) => {
     assertEquals(await known.find(SERVER, "modern"), undefined);
     await known.pin(SERVER, "modern", identity, NOW);
-    for (const reader of [known, await KnownIdentities.open(folder, FILE)]) {
+    for (const reader of [known, await Pins.open(folder, FILE)]) {
       assertEquals((await reader.find(SERVER, "modern"))?.fingerprint, identity.fingerprint);
       assertEquals(await reader.find(SERVER, "rsa"), undefined);
       assertEquals(await reader.find("198.51.100.7:7412", "modern"), undefined);
@@ -55,7 +55,7 @@ Deno.test("pin() replaces the entry of the same subject and suite, and no other"
     await known.pin(SERVER, "rsa", rsa.identity, NOW);
     await known.pin("other:1", "modern", first.identity, NOW);
     await known.pin(SERVER, "modern", second.identity, NOW);
-    const again = await KnownIdentities.open(folder, FILE);
+    const again = await Pins.open(folder, FILE);
     assertEquals((await again.find(SERVER, "modern"))?.fingerprint, second.identity.fingerprint);
     assertEquals((await again.find(SERVER, "rsa"))?.fingerprint, rsa.identity.fingerprint);
     assertEquals((await again.find("other:1", "modern"))?.fingerprint, first.identity.fingerprint);
@@ -95,7 +95,7 @@ Deno.test("a damaged line is told by its number, and nobody new is trusted past 
       const text = `${other}\n${line}\n`;
       // A file of more than a mebibyte is refused as a whole; these are below.
       await folder.write(FILE, text);
-      const known = await KnownIdentities.open(folder, FILE);
+      const known = await Pins.open(folder, FILE);
       assertEquals(await known.find(SERVER, "modern"), undefined, what);
       assert(await known.find("other:1", "modern"), what);
       const error = assertThrows(() => known.requireUndamaged(), CifraError);
@@ -124,7 +124,7 @@ Deno.test("an entry whose fingerprint and key do not belong together is not used
   await withFolder(async (path) => {
     const folder = await PrivateFolder.open(path);
     await folder.write(FILE, mixed.join(" ") + "\n");
-    const known = await KnownIdentities.open(folder, FILE);
+    const known = await Pins.open(folder, FILE);
     const error = await assertRejects(() => known.find(SERVER, "modern"), CifraError);
     assertEquals(error.code, "local");
   });
@@ -156,7 +156,7 @@ Deno.test("verify() marks one identity, also for the next program; lines without
     await known.verify("bob", "modern", bob.identity.fingerprint);
     const after = (await folder.read(FILE))!.split("\n");
     assertEquals(after, [`${before[0]} verified`, ...before.slice(1)]);
-    for (const reader of [known, await KnownIdentities.open(folder, FILE)]) {
+    for (const reader of [known, await Pins.open(folder, FILE)]) {
       reader.requireUndamaged();
       const marks = reader.everybody.map(({ subject, suite, isVerified }) =>
         `${subject} ${suite} ${isVerified}`
@@ -196,7 +196,7 @@ Deno.test("a mark does not outlive the key that it is for", async () => {
     await known.pin("bob", "modern", bob.identity, NOW);
     await known.verify("bob", "modern", bob.identity.fingerprint);
     await known.pin("bob", "modern", other.identity, NOW);
-    for (const reader of [known, await KnownIdentities.open(folder, FILE)]) {
+    for (const reader of [known, await Pins.open(folder, FILE)]) {
       assertEquals(reader.everybody.map(({ isVerified }) => isVerified), [false]);
     }
   });
@@ -210,7 +210,7 @@ Deno.test("unpin() forgets somebody in all suites, and nobody else", async () =>
     await known.pin("carol", "modern", carol.identity, NOW);
     await known.pin("bob", "rsa", rsa.identity, NOW);
     assertEquals((await known.unpin("bob")).map(({ suite }) => suite), ["modern", "rsa"]);
-    for (const reader of [known, await KnownIdentities.open(folder, FILE)]) {
+    for (const reader of [known, await Pins.open(folder, FILE)]) {
       assertEquals(reader.everybody.map(({ subject }) => subject), ["carol"]);
     }
     assertEquals(await known.unpin("bob"), []);
@@ -224,7 +224,7 @@ Deno.test("those who are pinned at the same moment are all kept", async () => {
     const marking = known.pin("bob", "modern", identity, NOW)
       .then(() => known.verify("bob", "modern", identity.fingerprint));
     await Promise.all([marking, ...names.map((name) => known.pin(name, "modern", identity, NOW))]);
-    const { everybody } = await KnownIdentities.open(folder, FILE);
+    const { everybody } = await Pins.open(folder, FILE);
     assertEquals(everybody.map(({ subject }) => subject).sort(), ["bob", ...names]);
     assertEquals(everybody.filter(({ isVerified }) => isVerified).length, 1);
   });

@@ -2,19 +2,19 @@
 import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import { verifyBy } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
-import { STATEMENT_LIFETIME } from "../limits.ts";
-import { signedStatement } from "../wire/name_statement.ts";
-import type { Introduction, Ownership } from "../wire/rendezvous_messages.ts";
+import { CLAIM_LIFETIME } from "../limits.ts";
+import { signedNameClaim } from "../wire/name_claim.ts";
+import type { Introduction, VouchedClaim } from "../wire/rendezvous_messages.ts";
 
 /** What a registration says of its owner. */
-export interface OwnersWord {
+export interface SignedRegistration {
   /** Grows with every registration of an identity. */
   readonly registrationSequence: bigint;
-  readonly statement: Ownership;
+  readonly claim: VouchedClaim;
 }
 
 /** Runs `job` with what a registration needs of its owner; no other registration runs beside it. */
-export type Registrar = <T>(job: (word: OwnersWord) => Promise<T>) => Promise<T>;
+export type Registrar = <T>(job: (word: SignedRegistration) => Promise<T>) => Promise<T>;
 
 /** Who we are: in the suite that is used, and in the others. */
 export interface OurIdentities {
@@ -24,14 +24,14 @@ export interface OurIdentities {
 }
 
 /** Our word that `name` is ours; `now` in milliseconds since 1970. */
-export async function stateOwnership(
+export async function claimName(
   name: string,
   { identity, others }: OurIdentities,
   sequence: bigint,
   now: number,
-): Promise<Ownership> {
-  const notAfter = BigInt(now + STATEMENT_LIFETIME);
-  const signed = signedStatement(name, identity.bundle, { sequence, notAfter });
+): Promise<VouchedClaim> {
+  const notAfter = BigInt(now + CLAIM_LIFETIME);
+  const signed = signedNameClaim(name, identity.bundle, { sequence, notAfter });
   const [signature, vouchers] = await Promise.all([
     identity.sign(signed),
     Promise.all(
@@ -45,12 +45,12 @@ export async function stateOwnership(
  * Throws `auth_failed` unless the introduced identity itself has said that the name is its own. Until when
  * that holds is the server's business: our clock may be wrong.
  */
-export async function requireOwnership(
-  { peerName, statement }: Introduction,
+export async function requireNameClaim(
+  { peerName, claim }: Introduction,
   peer: PublicIdentity,
 ): Promise<void> {
-  const signed = signedStatement(peerName, peer.bundle, statement);
-  if (await verifyBy(peer, statement.signature, signed)) return;
+  const signed = signedNameClaim(peerName, peer.bundle, claim);
+  if (await verifyBy(peer, claim.signature, signed)) return;
   throw new CifraError(
     "auth_failed",
     `The server introduced a key as ${peerName} that has not said to be ${peerName}`,

@@ -32,7 +32,7 @@ export interface Known {
 }
 
 /** One file of pinned identities. */
-export class KnownIdentities {
+export class Pins {
   readonly #folder: PrivateFolder;
   readonly #file: string;
   #known: readonly Known[];
@@ -46,8 +46,8 @@ export class KnownIdentities {
   }
 
   /** Reads `file` in `folder`; an absent file knows nobody. */
-  static async open(folder: PrivateFolder, file: string): Promise<KnownIdentities> {
-    return new KnownIdentities(folder, file, await folder.read(file) ?? "");
+  static async open(folder: PrivateFolder, file: string): Promise<Pins> {
+    return new Pins(folder, file, await folder.read(file) ?? "");
   }
 
   /** The identity pinned for `subject` in `suite`. */

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/asse
 import { concat } from "@std/bytes/concat";
 import type { Bytes } from "../../lib/bytes.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
-import { type Delivery, STREAM_PIECE_LIMIT } from "../../lib/client/peer_link.ts";
+import { type Delivery, STREAM_PIECE_LIMIT } from "../../lib/client/thread.ts";
 import { CifraError } from "../../lib/errors.ts";
 import {
   CLOSE_DEADLINE,
@@ -21,7 +21,7 @@ import { ManualClock } from "../testkit/clock.ts";
 import {
   ackItem,
   Ear,
-  freshStanding,
+  freshPosition,
   goodbyeItem,
   meet,
   meetEvil,
@@ -267,7 +267,7 @@ test("settled() resolves though the last thing heard with a message was no messa
   for (const [follower, kind] of cases) {
     const bob = await openLink("alice");
     const ear = new Ear(bob);
-    const { say, sayAtOnce, hearUntil, ending } = await meetEvil(bob, freshStanding({ kind }));
+    const { say, sayAtOnce, hearUntil, ending } = await meetEvil(bob, freshPosition({ kind }));
     await sayAtOnce(textItem(1n, "hello"), ...Array<Item>(30).fill(follower));
     await hearUntil(({ type, body }) =>
       type === ItemType.ack && decode(peerAck, body).stored === 1n

@@ -58,10 +58,10 @@ test("a meeting tells each where the other stands, and whose log it is asked abo
   const { low, high } = couple;
   low.seek();
   await together(couple);
-  assertEquals(low.meetings[0]!.theirs, high.standing);
-  assertEquals(high.meetings[0]!.theirs, low.standing);
+  assertEquals(low.meetings[0]!.theirs, high.position);
+  assertEquals(high.meetings[0]!.theirs, low.position);
   assertEquals(low.askedFor, [undefined]);
-  assertEquals(high.askedFor, [low.standing.log]);
+  assertEquals(high.askedFor, [low.position.log]);
 });
 
 test("a meeting point works when only one of the two can be dialled, whichever it is", async () => {
@@ -283,7 +283,7 @@ test("a peer who names himself or us wrongly after the ladder is refused", async
   for (const [from, to] of names) {
     const evil = await come(high, prefaceOf(low.options));
     const channel = await evil.handshakeAll(initiatorOf(low));
-    await channel.send(ItemType.request, encode(peerHello, { from, to, ...low.standing }));
+    await channel.send(ItemType.request, encode(peerHello, { from, to, ...low.position }));
     assertEquals(await channel.receive(), "auth_failed");
     evil.close();
   }
@@ -294,7 +294,7 @@ test("a peer who names himself or us wrongly after the ladder is refused", async
 test("the first thing said after the ladder is where one stands, and nothing else", async () => {
   using couple = await introduce(BOTH_NOWHERE);
   const { low, high } = couple;
-  const hello = encode(peerHello, { from: "low", to: "high", ...low.standing });
+  const hello = encode(peerHello, { from: "low", to: "high", ...low.position });
   const request = { type: ItemType.request, body: hello };
   const wrong = [
     [{ ...request, type: ItemType.message }],

@@ -39,7 +39,7 @@ import {
   peerPrefaceToken,
 } from "../wire/handshake_messages.ts";
 import { decode, encode } from "../wire/layout.ts";
-import { peerHello, peerWelcome, type Standing } from "../wire/peer_messages.ts";
+import { type LogPosition, peerHello, peerWelcome } from "../wire/peer_messages.ts";
 import { type Item, ItemType } from "../wire/records.ts";
 import type { Introduction } from "../wire/rendezvous_messages.ts";
 import { Backoff } from "../flow/backoff.ts";
@@ -63,11 +63,11 @@ export interface Meeting {
   readonly channel: Channel;
   readonly path: Path;
   /** Where the peer's side of the conversation stands. */
-  readonly theirs: Standing;
+  readonly theirs: LogPosition;
 }
 
 /** What is needed to meet a peer. */
-export interface MeetingPointOptions {
+export interface ConnectorOptions {
   readonly environment: Environment;
   readonly ticker: Ticker;
   readonly ourName: string;
@@ -84,7 +84,7 @@ export interface MeetingPointOptions {
   /** The relayed stream of this introduction, if there is one. */
   readonly relay: Transport | undefined;
   /** Where our side of the conversation stands; `theirLog` is the peer's log, once it is known. */
-  readonly standing: (theirLog?: Bytes) => Standing;
+  readonly position: (theirLog?: Bytes) => LogPosition;
   /** What carries the conversation at present, and since when by the monotonic clock. */
   readonly live: () => { readonly path: Path; readonly since: number } | undefined;
   /** Told of each channel; it takes the place of the one before. */
@@ -107,8 +107,8 @@ interface Candidate {
 }
 
 /** The meeting place of one introduction. */
-export class MeetingPoint {
-  readonly #options: MeetingPointOptions;
+export class Connector {
+  readonly #options: ConnectorOptions;
   readonly #isInitiator: boolean;
   readonly #candidates = new Set<Candidate>();
   /** Those at our receive port who have not yet shown that they come from the introduction. */
@@ -123,7 +123,7 @@ export class MeetingPoint {
   /** Responder: the candidate whose m1 came last; a later one takes its place. */
   #latest: Candidate | undefined;
 
-  constructor(options: MeetingPointOptions) {
+  constructor(options: ConnectorOptions) {
     this.#options = options;
     this.#relay = options.relay;
     const ours = encodeHex(options.identity.fingerprint);
@@ -373,8 +373,8 @@ export class MeetingPoint {
   /** Those who wait for the handshake under way. */
   #turn: PromiseWithResolvers<void> | undefined;
 
-  async #handshakeAsInitiator({ connection }: Candidate): Promise<[Channel, Standing]> {
-    const { environment, ourName, introduction, standing } = this.#options;
+  async #handshakeAsInitiator({ connection }: Candidate): Promise<[Channel, LogPosition]> {
+    const { environment, ourName, introduction, position } = this.#options;
     const established = await runHandshake(
       connection,
       await startInitiator({
@@ -387,7 +387,7 @@ export class MeetingPoint {
     );
     const channel = await Channel.open(connection, established, environment.time.now);
     const to = introduction.peerName;
-    const hello = encode(peerHello, { from: ourName, to, ...standing() });
+    const hello = encode(peerHello, { from: ourName, to, ...position() });
     channel.send(ItemType.request, hello);
     this.#traceRecord(channel, 7, "sent", "registration", hello.length);
     const welcome = await this.#only(channel, ItemType.response);
@@ -411,8 +411,8 @@ export class MeetingPoint {
     }
   }
 
-  async #handshakeAsResponder({ connection }: Candidate): Promise<[Channel, Standing]> {
-    const { environment, ourName, introduction, suite, standing } = this.#options;
+  async #handshakeAsResponder({ connection }: Candidate): Promise<[Channel, LogPosition]> {
+    const { environment, ourName, introduction, suite, position } = this.#options;
     const established = await runHandshake(
       connection,
       startResponder({
@@ -430,7 +430,7 @@ export class MeetingPoint {
     if (from !== introduction.peerName || to !== ourName) {
       throw new CifraError("auth_failed", "Cannot take connection: it is meant for somebody else");
     }
-    const welcome = encode(peerWelcome, standing(theirs.log));
+    const welcome = encode(peerWelcome, position(theirs.log));
     channel.send(ItemType.response, welcome);
     this.#traceRecord(channel, 8, "sent", "ok", welcome.length);
     await channel.flush();
@@ -468,7 +468,7 @@ export class MeetingPoint {
   }
 
   /** The channel carries the conversation from here on; every other connection goes. */
-  #win(winner: Candidate, channel: Channel, theirs: Standing): void {
+  #win(winner: Candidate, channel: Channel, theirs: LogPosition): void {
     if (this.#closed) {
       channel.destroy();
       throw superfluous();
