@@ -34,11 +34,11 @@ export const KEY_UPDATE_MIN_RECORDS = 64;
 export const KEY_UPDATES_PER_MINUTE = 10;
 /** One that comes after so many records is earned and not counted: a fast stream uses keys up. */
 export const KEY_UPDATE_EARNED_RECORDS = 2 ** 12;
-/** An RSA envelope key of a responder is used this often, and this long, at the most (attack A6). */
-export const ENVELOPE_KEY_USES = 256;
-export const ENVELOPE_KEY_LIFETIME = 10 * 60 * SECOND;
-/** RSA envelope keys kept in stock, made one at a time. */
-export const ENVELOPE_KEY_POOL = 8;
+/** An RSA ephemeral key of a responder is used this often, and this long, at the most (attack A6). */
+export const EPHEMERAL_KEY_USES = 256;
+export const EPHEMERAL_KEY_LIFETIME = 10 * 60 * SECOND;
+/** RSA ephemeral keys kept in stock, made one at a time. */
+export const EPHEMERAL_KEY_POOL = 8;
 
 // --- Deadlines (PROTOCOL.md 4) ---
 

@@ -35,11 +35,11 @@ import {
 import {
   handshakeByTheBook,
   openFirstRecord,
-  type PrivateEnvelope,
+  type PrivateEphemeral,
   rawPublicKey,
 } from "../tests/handshake/reference.ts";
 import {
-  envelopePair,
+  ephemeralPair,
   fixedXwing,
   formatVectorFile,
   identityOf,
@@ -90,7 +90,7 @@ async function modernSide(label: string): Promise<VectorSide> {
     rawPublicKey(agreement),
   ]);
   const selfSignature = signEd25519(signature, concat([BUNDLE_LABEL, unsigned]));
-  const envelope = {
+  const ephemeral = {
     mlkem_seed: encodeHex(fixed(`${label} ML-KEM seed`, 64)),
     x25519_pkcs8: pkcs8("x25519", fixed(`${label} envelope X25519 key`)),
   };
@@ -101,8 +101,8 @@ async function modernSide(label: string): Promise<VectorSide> {
       signature_pkcs8: signature,
       agreement_pkcs8: agreement,
     },
-    envelope,
-    envelope_public_key: encodeHex((await envelopePair("modern", envelope)).publicKey),
+    ephemeral,
+    ephemeral_public_key: encodeHex((await ephemeralPair("modern", ephemeral)).publicKey),
     nonce: encodeHex(fixed(`${label} nonce`)),
     encapsulation: {
       mlkem_m: encodeHex(fixed(`${label} encapsulation`)),
@@ -121,7 +121,7 @@ async function rsaSide(suite: SuiteName, label: string): Promise<VectorSide> {
   const selfSignature = sign("sha256", data, { key, dsaEncoding: "ieee-p1363" });
   const modulusLength = suite === "rsa" ? 3072 : 1024;
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength, publicExponent: 65537 });
-  const envelope: PrivateEnvelope = {
+  const ephemeral: PrivateEphemeral = {
     rsa_pkcs8: privateKey.export({ format: "der", type: "pkcs8" }).toString("hex"),
   };
   return {
@@ -130,8 +130,8 @@ async function rsaSide(suite: SuiteName, label: string): Promise<VectorSide> {
       fingerprint: fingerprintOf(unsigned),
       signature_pkcs8: key.export({ format: "der", type: "pkcs8" }).toString("hex"),
     },
-    envelope,
-    envelope_public_key: encodeHex((await envelopePair(suite, envelope)).publicKey),
+    ephemeral,
+    ephemeral_public_key: encodeHex((await ephemeralPair(suite, ephemeral)).publicKey),
     nonce: encodeHex(fixed(`${suite} ${label} nonce`)),
   };
 }
@@ -233,7 +233,7 @@ async function makeRun(suite: Suite, mode: 1 | 2): Promise<VectorRun> {
       ours: {
         suite: suiteFor(initiator),
         identity: alice,
-        envelopeKey: () => envelopePair(name, initiator.envelope),
+        ephemeralKey: () => ephemeralPair(name, initiator.ephemeral),
       },
       pinned: bob,
       checkResponder: () => {},
@@ -244,7 +244,7 @@ async function makeRun(suite: Suite, mode: 1 | 2): Promise<VectorRun> {
       ours: () => ({
         suite: suiteFor(responder),
         identity: bob,
-        envelopeKey: () => envelopePair(name, responder.envelope),
+        ephemeralKey: () => ephemeralPair(name, responder.ephemeral),
       }),
       displayName,
       checkInitiator: () => {},
@@ -260,8 +260,8 @@ async function makeRun(suite: Suite, mode: 1 | 2): Promise<VectorRun> {
     mode,
     context: encodeHex(context),
     psk: encodeHex(psk),
-    initiatorEnvelope: initiator.envelope,
-    responderEnvelope: responder.envelope,
+    initiatorEphemeral: initiator.ephemeral,
+    responderEphemeral: responder.ephemeral,
     messages,
   });
   const m7 = await sealFirstRecord(ends.initiator, "i2r", inner7);

@@ -5,7 +5,7 @@ import { formatFingerprint, type PublicIdentity } from "../crypto/identity.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { safetyWords } from "../crypto/safety_words.ts";
 import { CifraError } from "../errors.ts";
-import { SERVER_NAME } from "../services/names.ts";
+import { SERVER_NAME } from "../wire/names.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Stands after the names of those who are verified. */

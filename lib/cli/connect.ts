@@ -12,7 +12,7 @@ import { ADVERTISED_ADDRESSES, PORT_MINIMUM } from "../limits.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { Ticker } from "../flow/ticker.ts";
-import { requireName, SERVER_NAME } from "../services/names.ts";
+import { requireName, SERVER_NAME } from "../wire/names.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
 import { LogKind } from "../wire/peer_messages.ts";
@@ -332,7 +332,7 @@ class Connect {
       peerName: to,
       suite: profile.suite,
       identity: profile.identity,
-      envelopeKey: this.#access.envelopeKey,
+      ephemeralKey: this.#access.ephemeralKey,
       link,
       openServer: (from) => this.#access.open(address, from),
       register: profile.registrar(systemEnvironment.time.date),

@@ -1,7 +1,7 @@
 /** `cifra history`: what was said, from the disk; also while `connect` is running. */
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { requireName, SERVER_NAME } from "../services/names.ts";
+import { requireName, SERVER_NAME } from "../wire/names.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
 import { readHistory } from "../store/sqlite_messages.ts";
 import { stateFolder } from "../store/state_folder.ts";

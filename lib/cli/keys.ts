@@ -5,7 +5,7 @@ import { PEERS_FILE } from "../client/profile.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
-import { requireName } from "../services/names.ts";
+import { requireName } from "../wire/names.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";

@@ -15,7 +15,7 @@ import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import type { Ticker } from "../flow/ticker.ts";
-import { SERVER_NAME } from "../services/names.ts";
+import { SERVER_NAME } from "../wire/names.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
@@ -282,7 +282,7 @@ export class LobbyTalk implements LobbyView {
       peerName,
       suite: profile.suite,
       identity: profile.identity,
-      envelopeKey: access.envelopeKey,
+      ephemeralKey: access.ephemeralKey,
       link,
       openServer: (from) => this.#openServer(from),
       register: this.#register,

@@ -1,5 +1,5 @@
 /** What a line means that is typed in the lobby. */
-import { isName } from "../services/names.ts";
+import { isName } from "../wire/names.ts";
 
 /** What can be done about somebody. */
 export type AboutSomebody = "refuse" | "close" | "verify" | "verified" | "path";

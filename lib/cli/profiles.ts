@@ -1,6 +1,6 @@
 /** Which profile a command is about. */
 import { CifraError } from "../errors.ts";
-import { isName } from "../services/names.ts";
+import { isName } from "../wire/names.ts";
 
 /**
  * The profile called `name` in a folder of profiles, or the only one there is; `command` is for the hint.

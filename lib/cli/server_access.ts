@@ -21,8 +21,8 @@ export interface ServerChoice {
 
 /** Connects a profile to its server. */
 export class ServerAccess {
-  /** Our envelope keys for ladders of every kind. */
-  readonly envelopeKey: () => Promise<KemKeyPair>;
+  /** Our ephemeral keys for ladders of every kind. */
+  readonly ephemeralKey: () => Promise<KemKeyPair>;
   readonly #choice: ServerChoice;
   readonly #profile: Profile;
   readonly #terminal: Terminal;
@@ -41,7 +41,7 @@ export class ServerAccess {
     this.#terminal = terminal;
     this.#ticker = ticker;
     this.#trace = trace;
-    this.envelopeKey = keyAhead(() => profile.suite.kem.generate());
+    this.ephemeralKey = keyAhead(() => profile.suite.kem.generate());
   }
 
   /** Where the server is. Asks for the invite line if that is wanted. Throws `usage`, `local`. */
@@ -80,7 +80,7 @@ export class ServerAccess {
       suite,
       identity,
       servers,
-      envelopeKey: this.envelopeKey,
+      ephemeralKey: this.ephemeralKey,
       ticker: this.#ticker,
       sendPort,
       acceptNew: this.#choice.acceptNew,
@@ -106,7 +106,7 @@ export class ServerAccess {
   }
 }
 
-/** Makes the next envelope key while there is time, so that a slow suite does not keep people waiting. */
+/** Makes the next ephemeral key while there is time, so that a slow suite does not keep people waiting. */
 function keyAhead(generate: () => Promise<KemKeyPair>): () => Promise<KemKeyPair> {
   const begin = () => {
     const key = generate();

@@ -8,7 +8,7 @@ import {
 import { parseFingerprint } from "../crypto/identity.ts";
 import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
-import { requireName } from "../services/names.ts";
+import { requireName } from "../wire/names.ts";
 import type { GivenOptions } from "./args.ts";
 import { DESCRIPTOR_MAXIMUM } from "./secrets.ts";
 import type { ServerChoice } from "./server_access.ts";

@@ -73,7 +73,7 @@ export interface ConnectorOptions {
   readonly ourName: string;
   readonly suite: Suite;
   readonly identity: Identity;
-  readonly envelopeKey: () => Promise<KemKeyPair>;
+  readonly ephemeralKey: () => Promise<KemKeyPair>;
   readonly introduction: Introduction;
   /** The peer's identity, read from the introduction and found good. */
   readonly peer: PublicIdentity;

@@ -85,7 +85,7 @@ export interface ConversationOptions {
   readonly peerName: string;
   readonly suite: Suite;
   readonly identity: Identity;
-  readonly envelopeKey: () => Promise<KemKeyPair>;
+  readonly ephemeralKey: () => Promise<KemKeyPair>;
   readonly link: Thread;
   /** Connects to the server; throws when it cannot be reached or trusted. */
   readonly openServer: (sendPort: number | undefined) => Promise<ServerLink>;
@@ -376,7 +376,7 @@ export class Conversation {
       ourName,
       suite,
       identity,
-      envelopeKey: this.#options.envelopeKey,
+      ephemeralKey: this.#options.ephemeralKey,
       introduction,
       peer,
       sendPort: relay === "only" ? undefined : this.#place!.sendPort,

@@ -8,7 +8,7 @@ import { CifraError } from "../errors.ts";
 import { LOBBY_PEOPLE, PRESENCE_LIMIT } from "../limits.ts";
 import { delay } from "../flow/delay.ts";
 import type { Environment } from "../net/environment.ts";
-import { isName } from "../services/names.ts";
+import { isName } from "../wire/names.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { Capability } from "../wire/rendezvous_messages.ts";
 import { Backoff } from "../flow/backoff.ts";

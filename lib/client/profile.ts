@@ -9,7 +9,7 @@ import {
 } from "../crypto/identity.ts";
 import { loadSuite, type Suite, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
-import { requireName } from "../services/names.ts";
+import { requireName } from "../wire/names.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { SqliteMessages } from "../store/sqlite_messages.ts";

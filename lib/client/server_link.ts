@@ -54,7 +54,7 @@ export interface ServerDialOptions {
   readonly address: ServerAddress;
   readonly suite: Suite;
   readonly identity: Identity;
-  readonly envelopeKey: () => Promise<KemKeyPair>;
+  readonly ephemeralKey: () => Promise<KemKeyPair>;
   readonly ticker: Ticker;
   /** Dial from there, so that the server sees where our dials come from; any port if that is not possible. */
   readonly sendPort?: number | undefined;
@@ -125,7 +125,7 @@ export class ServerLink {
 
   /** Connects and climbs the ladder. Throws `unreachable`, the errors of the ladder and of `checkServer`. */
   static async open(options: ServerDialOptions): Promise<ServerLink> {
-    const { environment, address, suite, identity, envelopeKey, ticker, trace } = options;
+    const { environment, address, suite, identity, ephemeralKey, ticker, trace } = options;
     const { time, random } = environment;
     const secret = address.inviteSecret;
     // Before the dial: making an RSA key may take longer than a server waits for a first byte.
@@ -134,7 +134,7 @@ export class ServerLink {
       context: NO_CONTEXT,
       psk: secret ?? NO_PSK,
       random,
-      ours: { suite, identity, envelopeKey },
+      ours: { suite, identity, ephemeralKey },
       pinned: options.pinned,
       checkResponder: options.checkServer ?? (() => {}),
     });

@@ -4,7 +4,7 @@ import { systemRandom } from "./platform.ts";
 /** Length of the secret that every KEM here shares, in bytes. */
 export const KEM_SECRET_LENGTH = 32;
 
-/** An envelope key of ours: the half to publish, and the use of the other half. */
+/** An ephemeral key of ours: the half to publish, and the use of the other half. */
 export interface KemKeyPair {
   /** Wire form, `publicKeyLength` bytes. */
   readonly publicKey: Bytes;
@@ -15,7 +15,7 @@ export interface KemKeyPair {
   decapsulate(ciphertext: Bytes): Promise<Bytes>;
 }
 
-/** A key encapsulation mechanism: the envelope keys of the ladder (PROTOCOL.md 3.1). */
+/** A key encapsulation mechanism: the ephemeral keys of the ladder (PROTOCOL.md 3.1). */
 export interface Kem {
   /** What it is called. */
   readonly name: string;

@@ -1,5 +1,5 @@
 /**
- * RSA-OAEP as a KEM: 32 random bytes, encrypted to the envelope key. OAEP carries nothing else, so a
+ * RSA-OAEP as a KEM: 32 random bytes, encrypted to the ephemeral key. OAEP carries nothing else, so a
  * decryption oracle would reveal one handshake's share and never chosen text (attack A6).
  */
 import { concat } from "@std/bytes/concat";

@@ -52,7 +52,7 @@ import { trafficKeys } from "./traffic_keys.ts";
 export async function startInitiator(config: InitiatorConfig): Promise<Step> {
   const { suite } = config.ours;
   const layouts = handshakeLayouts(suite);
-  const envelopeKey = await config.ours.envelopeKey();
+  const ephemeralKey = await config.ours.ephemeralKey();
   const transcript0 = startTranscript(config.mode, suite.id, config.context);
   const m1 = encode(layouts.m1, {
     version: PROTOCOL_VERSION,
@@ -60,12 +60,12 @@ export async function startInitiator(config: InitiatorConfig): Promise<Step> {
     suite: suite.id,
     flags: 0,
     nonce: config.random(NONCE_LENGTH),
-    envelopeKey: envelopeKey.publicKey,
+    ephemeralKey: ephemeralKey.publicKey,
   });
   const transcript = absorb(transcript0, m1);
   const chainKey = startChain(transcript0, config.psk);
   return {
-    state: { name: "expect-m2", config, layouts, transcript, chainKey, envelopeKey },
+    state: { name: "expect-m2", config, layouts, transcript, chainKey, ephemeralKey },
     send: [frame(FrameKind.m1, m1)],
     events: [handshakeEvent(1, "sent", suite, m1, transcript)],
   };
@@ -78,7 +78,7 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
   const m2 = decode(layouts.m2, body);
 
   const transcript2a = absorb(state.transcript, body.subarray(0, body.length - m2.box.length));
-  const secret2 = await state.envelopeKey.decapsulate(m2.ciphertext);
+  const secret2 = await state.ephemeralKey.decapsulate(m2.ciphertext);
   const step2 = mix(state.chainKey, secret2, transcript2a, "m2", suite.aead);
   secret2.fill(0);
   const signature = await openBox(suite.aead, step2.box, transcript2a, m2.box);
@@ -86,7 +86,7 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
   const early = { signature, transcript: transcript2a };
   if (config.pinned) await requireEarlyProof(config, config.pinned, early);
 
-  const toResponder = await suite.kem.encapsulate(m2.envelopeKey);
+  const toResponder = await suite.kem.encapsulate(m2.ephemeralKey);
   const transcript3a = absorb(transcript2, toResponder.ciphertext);
   const step3 = mix(step2.chainKey, toResponder.secret, transcript3a, "m3", suite.aead);
   toResponder.secret.fill(0);

@@ -51,10 +51,10 @@ export async function receiveM1(state: ExpectM1, body: Bytes): Promise<Step> {
   const transcript1 = absorb(transcript0, body);
   const chainKey0 = startChain(transcript0, config.psk);
   // The key is probed first: nothing is made for one that is refused.
-  const { ciphertext, secret } = await suite.kem.encapsulate(m1.envelopeKey);
-  const envelopeKey = await ours.envelopeKey();
+  const { ciphertext, secret } = await suite.kem.encapsulate(m1.ephemeralKey);
+  const ephemeralKey = await ours.ephemeralKey();
   const nonce = config.random(NONCE_LENGTH);
-  const open = concat([nonce, envelopeKey.publicKey, ciphertext]);
+  const open = concat([nonce, ephemeralKey.publicKey, ciphertext]);
   const transcript2a = absorb(transcript1, open);
   const { chainKey, box: boxKey } = mix(chainKey0, secret, transcript2a, "m2", suite.aead);
   const signature = await identity.sign(
@@ -63,10 +63,10 @@ export async function receiveM1(state: ExpectM1, body: Bytes): Promise<Step> {
   secret.fill(0);
   chainKey0.fill(0);
   const box = await sealBox(suite.aead, boxKey, transcript2a, signature);
-  const m2 = encode(layouts.m2, { nonce, envelopeKey: envelopeKey.publicKey, ciphertext, box });
+  const m2 = encode(layouts.m2, { nonce, ephemeralKey: ephemeralKey.publicKey, ciphertext, box });
   const transcript = absorb(transcript2a, box);
   return {
-    state: { name: "expect-m3", config, ours, layouts, transcript, chainKey, envelopeKey },
+    state: { name: "expect-m3", config, ours, layouts, transcript, chainKey, ephemeralKey },
     send: [frame(FrameKind.m2, m2)],
     events: [
       handshakeEvent(1, "received", suite, body, transcript1),
@@ -81,7 +81,7 @@ export async function receiveM3(state: ExpectM3, body: Bytes): Promise<Step> {
   const { suite, identity } = ours;
   const m3 = decode(layouts.m3, body);
   const transcript3a = absorb(state.transcript, m3.ciphertext);
-  const secret = await state.envelopeKey.decapsulate(m3.ciphertext);
+  const secret = await state.ephemeralKey.decapsulate(m3.ciphertext);
   const { chainKey, box: boxKey } = mix(
     state.chainKey,
     secret,

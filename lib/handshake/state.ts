@@ -14,8 +14,8 @@ export interface OurSide {
   readonly suite: Suite;
   /** Who we are in it. */
   readonly identity: Identity;
-  /** Supplies the envelope key: fresh, or out of a stock of fresh ones (PROTOCOL.md 3.7). */
-  readonly envelopeKey: () => Promise<KemKeyPair>;
+  /** Supplies the ephemeral key: fresh, or out of a stock of fresh ones (PROTOCOL.md 3.7). */
+  readonly ephemeralKey: () => Promise<KemKeyPair>;
 }
 
 /** What both sides of a handshake must be given alike. */
@@ -32,7 +32,7 @@ export interface CommonConfig {
 
 /** How to run the handshake as the side that speaks first. */
 export interface InitiatorConfig extends CommonConfig {
-  /** Suite, identity and envelope keys of ours. */
+  /** Suite, identity and ephemeral keys of ours. */
   readonly ours: OurSide;
   /** The identity that must answer; with it, nothing of ours is shown to anybody else. */
   readonly pinned: PublicIdentity | undefined;
@@ -121,7 +121,7 @@ export interface ExpectM2 extends Underway {
   /** How we run it. */
   readonly config: InitiatorConfig;
   /** The key that m2 is sealed to. */
-  readonly envelopeKey: KemKeyPair;
+  readonly ephemeralKey: KemKeyPair;
 }
 
 /** The responder's, m2 being sent. */
@@ -133,7 +133,7 @@ export interface ExpectM3 extends Underway {
   /** Our side in the suite that was asked for. */
   readonly ours: OurSide;
   /** The key that m3 is sealed to. */
-  readonly envelopeKey: KemKeyPair;
+  readonly ephemeralKey: KemKeyPair;
 }
 
 /** The initiator's, m3 being sent. */
@@ -186,8 +186,8 @@ export interface Step {
 }
 
 const NAMES: Readonly<Record<HandshakeEvent["message"], string>> = {
-  1: "envelope key",
-  2: "envelope key and early proof",
+  1: "ephemeral key",
+  2: "ephemeral key and early proof",
   3: "identity, sealed",
   4: "identity, sealed",
   5: "session secret, sealed and signed",

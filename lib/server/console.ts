@@ -2,7 +2,7 @@
 import { decodeHex } from "@std/encoding/hex";
 import { shortFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
-import { isName } from "../services/names.ts";
+import { isName } from "../wire/names.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import type { Server } from "./server.ts";
 

@@ -2,7 +2,7 @@
 import type { SuiteName } from "../crypto/suite.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { HandshakeEvent } from "../handshake/state.ts";
-import type { Refusal } from "../services/admission.ts";
+import type { Refusal } from "../services/connection_limits.ts";
 
 /** One event in the life of a server. `source` is a tag for an address, `client` a fingerprint cut short. */
 export type ServerEvent =

@@ -1,11 +1,11 @@
-/** The keys of a server: an identity for each suite, what supplies envelope keys, and the invite secret. */
+/** The keys of a server: an identity for each suite, what supplies ephemeral keys, and the invite secret. */
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import type { Bytes } from "../bytes.ts";
 import { systemRandom } from "../crypto/platform.ts";
 import { loadSuite, SUITE_IDS, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import type { OurSide } from "../handshake/state.ts";
-import { EnvelopeKeyStock } from "../services/envelope_keys.ts";
+import { EphemeralKeyStock } from "../services/ephemeral_keys.ts";
 import { loadIdentity } from "../store/identity_file.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 
@@ -13,8 +13,8 @@ import type { PrivateFolder } from "../store/private_files.ts";
 export interface ServerKeys {
   /** One side for each suite that is accepted, by its number. */
   readonly sides: ReadonlyMap<number, OurSide>;
-  /** What supplies envelope keys, to be closed with the server. */
-  readonly stocks: readonly EnvelopeKeyStock[];
+  /** What supplies ephemeral keys, to be closed with the server. */
+  readonly stocks: readonly EphemeralKeyStock[];
   /** The 32-byte secret of the invite line. */
   readonly inviteSecret: Bytes;
 }
@@ -34,18 +34,18 @@ export async function loadServerKeys(
 ): Promise<ServerKeys> {
   const names: SuiteName[] = allowClassic ? ["modern", "rsa", "classic"] : ["modern", "rsa"];
   const sides = new Map<number, OurSide>();
-  const stocks: EnvelopeKeyStock[] = [];
+  const stocks: EphemeralKeyStock[] = [];
   for (const name of names) {
     const suite = await loadSuite(name);
     const { identity } = await loadIdentity(folder, suite);
-    let envelopeKey = () => suite.kem.generate();
+    let ephemeralKey = () => suite.kem.generate();
     if (name !== "modern") {
       // An RSA key takes too long to be made for each handshake.
-      const stock = new EnvelopeKeyStock(suite.kem, now);
+      const stock = new EphemeralKeyStock(suite.kem, now);
       stocks.push(stock);
-      envelopeKey = () => stock.take();
+      ephemeralKey = () => stock.take();
     }
-    sides.set(SUITE_IDS[name], { suite, identity, envelopeKey });
+    sides.set(SUITE_IDS[name], { suite, identity, ephemeralKey });
   }
   return { sides, stocks, inviteSecret: await loadInviteSecret(folder) };
 }

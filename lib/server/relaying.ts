@@ -6,7 +6,7 @@ import { decode, encode } from "../wire/layout.ts";
 import { type Item, ItemType } from "../wire/records.ts";
 import { relayItem } from "../wire/relay_messages.ts";
 import type { ServerEvent } from "./events.ts";
-import { say, type Session } from "./session.ts";
+import { type Client, say } from "./client.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -14,7 +14,7 @@ const NOTHING = new Uint8Array(0);
 export class Relaying {
   readonly #time: Time;
   readonly #onEvent: (event: ServerEvent) => void;
-  readonly #relay: Relay<Session>;
+  readonly #relay: Relay<Client>;
   #cancelRelease: (() => void) | undefined;
 
   constructor(limits: RelayLimits, time: Time, onEvent: (event: ServerEvent) => void) {
@@ -39,16 +39,16 @@ export class Relaying {
   }
 
   /** What is relayed is counted and goes on as it came: it is not ours to read. */
-  forward(session: Session, item: Item): void {
+  forward(client: Client, item: Item): void {
     const relayed = decode(relayItem, item.body);
     const { stream } = relayed;
     const now = this.#time.now();
     switch (relayed.type) {
       case "data": {
         const { outputs, first } = this.#guard(
-          session,
+          client,
           stream,
-          () => this.#relay.data(session, stream, relayed.content.length),
+          () => this.#relay.data(client, stream, relayed.content.length),
         );
         if (first) {
           const { names } = first;
@@ -58,27 +58,27 @@ export class Relaying {
       }
       case "credit":
         this.#put(this.#guard(
-          session,
+          client,
           stream,
-          () => this.#relay.credit(session, stream, relayed.count, now),
+          () => this.#relay.credit(client, stream, relayed.count, now),
         ));
         return this.#planRelease();
       case "close":
-        return this.#endStream(session, stream);
+        return this.#endStream(client, stream);
     }
   }
 
   /** One who breaks the rules of a stream ends it for both. */
-  #guard<T>(session: Session, stream: number, job: () => T): T {
+  #guard<T>(client: Client, stream: number, job: () => T): T {
     try {
       return job();
     } catch (error) {
-      this.#endStream(session, stream);
+      this.#endStream(client, stream);
       throw error;
     }
   }
 
-  #put(outputs: readonly RelayOutput<Session>[], body: Bytes = NOTHING): void {
+  #put(outputs: readonly RelayOutput<Client>[], body: Bytes = NOTHING): void {
     for (const output of outputs) {
       const content = output.type === "forward" ? body : encode(relayItem, output);
       say(output.to, ItemType.relay, content);
@@ -98,12 +98,12 @@ export class Relaying {
   }
 
   /** Ends whatever is relayed for this client. */
-  endAll(session: Session): void {
-    for (const stream of this.#relay.streamsOf(session)) this.#endStream(session, stream);
+  endAll(client: Client): void {
+    for (const stream of this.#relay.streamsOf(client)) this.#endStream(client, stream);
   }
 
-  #endStream(session: Session, stream: number): void {
-    const { outputs, ended } = this.#relay.close(session, stream);
+  #endStream(client: Client, stream: number): void {
+    const { outputs, ended } = this.#relay.close(client, stream);
     this.#put(outputs);
     if (!ended || ended.bytes === 0) return;
     const { names, bytes } = ended;
@@ -114,7 +114,7 @@ export class Relaying {
 /** One of two, and what it is called in the log. */
 export interface Party {
   readonly name: string;
-  readonly session: Session;
+  readonly client: Client;
 }
 
 /** A small piece of a large record must not keep all of the record in memory while it waits. */

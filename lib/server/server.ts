@@ -9,7 +9,7 @@ import { CLOSE_DEADLINE } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/tcp.ts";
 import { Ticker } from "../flow/ticker.ts";
-import { Admission, type AdmissionLimits, sourceOf } from "../services/admission.ts";
+import { type ConnectionCaps, ConnectionLimits, sourceOf } from "../services/connection_limits.ts";
 import type { DirectoryRules } from "../services/directory.ts";
 import { Gate } from "../services/gate.ts";
 import { Invites, type Presented } from "../services/invites.ts";
@@ -23,8 +23,8 @@ import { FrameKind } from "../wire/frame.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { ServerEvent } from "./events.ts";
 import { loadServerKeys, type ServerKeys } from "./keys.ts";
-import { Reception } from "./reception.ts";
-import type { Session } from "./session.ts";
+import { Requests } from "./requests.ts";
+import type { Client } from "./client.ts";
 
 const NOTHING = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
@@ -43,7 +43,7 @@ export interface ServerBehaviour {
   /** Only clients with an invite may come in. */
   readonly inviteOnly: boolean;
   readonly rules: DirectoryRules;
-  readonly limits: AdmissionLimits & RelayLimits;
+  readonly limits: ConnectionCaps & RelayLimits;
   /** Handshake steps run at once. */
   readonly gateWidth: number;
   /** Whether events tell addresses as they are, instead of a tag that changes daily. */
@@ -81,11 +81,11 @@ export class Server {
   readonly #keys: ServerKeys;
   readonly #listener: Listening;
   readonly #invites: Invites;
-  readonly #reception: Reception;
-  readonly #admission: Admission;
+  readonly #requests: Requests;
+  readonly #connectionLimits: ConnectionLimits;
   readonly #gate: Gate;
   readonly #ticker: Ticker;
-  readonly #sessions = new Set<Session>();
+  readonly #clients = new Set<Client>();
   /** Connections being served, and who waits for them to end. */
   #present = 0;
   #empty: PromiseWithResolvers<void> | undefined;
@@ -102,11 +102,11 @@ export class Server {
     this.fingerprints = new Map(
       [...keys.sides.values()].map(({ suite, identity }) => [suite.name, identity.fingerprint]),
     );
-    this.#admission = new Admission(options.limits, () => random(1)[0]! / 256);
-    this.#reception = new Reception({
+    this.#connectionLimits = new ConnectionLimits(options.limits, () => random(1)[0]! / 256);
+    this.#requests = new Requests({
       ...options,
       invites: this.#invites,
-      admission: this.#admission,
+      connectionLimits: this.#connectionLimits,
       secret: keys.inviteSecret,
       tag: (host) => this.#tag(host),
     });
@@ -132,12 +132,12 @@ export class Server {
 
   /** Clients connected, strangers included. */
   get connections(): number {
-    return this.#admission.connections;
+    return this.#connectionLimits.connections;
   }
 
   /** Everybody who is here under a name, and what for: whom they wait for, or nobody in the lobby. */
   *people(): Iterable<ActiveClient> {
-    for (const { name, wanted, key, observed } of this.#reception.everybody) {
+    for (const { name, wanted, key, observed } of this.#requests.everybody) {
       const { suite, fingerprint } = key;
       yield { name, wanted, suite, fingerprint, source: this.#tag(observed.host) };
     }
@@ -145,7 +145,7 @@ export class Server {
 
   /** Sends somebody away, who may come back; returns how many connections that were. */
   kick(name: string): number {
-    return this.#reception.remove(name, this.#sessions, "kicked");
+    return this.#requests.remove(name, this.#clients, "kicked");
   }
 
   /** Keeps a name, and the keys that own it, out. Returns how many connections that ended. */
@@ -156,7 +156,7 @@ export class Server {
     for (const { fingerprint } of store.keysOf(name)) {
       store.putBan({ kind: "key", subject: fingerprint, since });
     }
-    return this.#reception.remove(name, this.#sessions, "banned");
+    return this.#requests.remove(name, this.#clients, "banned");
   }
 
   /** Lets a name and its keys in again; false when they were not kept out. */
@@ -180,22 +180,22 @@ export class Server {
     this.#stopping = true;
     this.#listener.close();
     for (const stock of this.#keys.stocks) stock.close();
-    for (const { channel } of this.#sessions) {
+    for (const { channel } of this.#clients) {
       if (channel) channel.close(CloseCode.shutdown);
     }
     this.#empty = Promise.withResolvers();
     if (this.#present === 0) this.#empty.resolve();
     const patient = this.#options.environment.time.after(CLOSE_DEADLINE, () => {
-      for (const { connection } of this.#sessions) connection.close();
+      for (const { connection } of this.#clients) connection.close();
     });
     await this.#empty.promise;
     patient();
-    this.#reception.stop();
+    this.#requests.stop();
     this.#ticker.stop();
   }
 
   #tick(now: number): void {
-    for (const { channel, connection } of this.#sessions) {
+    for (const { channel, connection } of this.#clients) {
       if (channel) channel.tick(now);
       else connection.enforceDeadlines(now);
     }
@@ -206,7 +206,7 @@ export class Server {
     const { host } = transport.remote;
     const source = sourceOf(host);
     const { now } = this.#options.environment.time;
-    const refusal = this.#admission.admit(source, now());
+    const refusal = this.#connectionLimits.admit(source, now());
     if (refusal) {
       transport.close();
       this.#options.onEvent({
@@ -217,7 +217,7 @@ export class Server {
       return;
     }
     const connection = new Connection(transport, now);
-    const session: Session = {
+    const client: Client = {
       connection,
       observed: transport.remote,
       channel: undefined,
@@ -226,36 +226,36 @@ export class Server {
       stays: false,
       challenge: undefined,
     };
-    this.#sessions.add(session);
+    this.#clients.add(client);
     this.#present++;
     try {
-      const channel = await this.#greet(session, host);
-      this.#admission.authenticated(source, now());
-      session.channel = channel;
+      const channel = await this.#greet(client, host);
+      this.#connectionLimits.authenticated(source, now());
+      client.channel = channel;
       if (this.#stopping) channel.close(CloseCode.shutdown);
-      await this.#reception.attend(session, channel);
+      await this.#requests.attend(client, channel);
     } catch (error) {
       const failure = connection.fail(error);
       if (!(error instanceof CifraError)) {
         this.#options.onEvent({ event: "bug", reason: (error as Error).name });
-      } else if (!session.channel) {
+      } else if (!client.channel) {
         const tag = this.#tag(host);
         this.#options.onEvent({ event: "handshake-failed", source: tag, code: failure.code });
       }
     } finally {
-      this.#sessions.delete(session);
-      const authenticated = session.channel !== undefined;
+      this.#clients.delete(client);
+      const authenticated = client.channel !== undefined;
       const code = connection.failure?.code;
-      this.#admission.left(source, now(), authenticated, code);
-      session.channel?.destroy();
+      this.#connectionLimits.left(source, now(), authenticated, code);
+      client.channel?.destroy();
       this.#present--;
       if (this.#present === 0) this.#empty?.resolve();
     }
   }
 
   /** Up the ladder: with an invite's preface in mode 3, without one in mode 1. */
-  async #greet(session: Session, host: string): Promise<Channel> {
-    const { connection } = session;
+  async #greet(client: Client, host: string): Promise<Channel> {
+    const { connection } = client;
     const first = await connection.nextFrame();
     let invite: Presented | undefined;
     if (first.kind === FrameKind.preface) {
@@ -266,7 +266,7 @@ export class Server {
           { silently: true },
         );
       }
-      session.invite = invite;
+      client.invite = invite;
     } else {
       if (this.#options.inviteOnly) {
         throw new CifraError("invite_required", "Cannot admit client: it has no invite");

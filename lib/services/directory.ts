@@ -9,7 +9,7 @@ import { CifraError } from "../errors.ts";
 import { CLAIM_RENEWAL, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
 import type { NameKey, ServerStore } from "../store/server_store.ts";
 import { type NameClaim, signedNameClaim, type Voucher } from "../wire/name_claim.ts";
-import { requireName, skeletonOf } from "./names.ts";
+import { requireName, skeletonOf } from "../wire/names.ts";
 
 const DAY = 24 * 3_600_000;
 

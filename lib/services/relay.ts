@@ -52,7 +52,7 @@ interface Pair<S> {
   bytes: number;
 }
 
-/** All relayed pairs; `S` is a session of the server. */
+/** All relayed pairs; `S` is a client of the server. */
 export class Relay<S> {
   readonly #limits: RelayLimits;
   readonly #pairs = new Map<number, Pair<S>>();
@@ -70,8 +70,8 @@ export class Relay<S> {
   /** From now on these two are relayed to each other. */
   open(
     stream: number,
-    a: { readonly session: S; readonly name: string },
-    b: { readonly session: S; readonly name: string },
+    a: { readonly client: S; readonly name: string },
+    b: { readonly client: S; readonly name: string },
     now: number,
   ): void {
     const lane = (writer: S, reader: S): Lane<S> => ({
@@ -84,16 +84,16 @@ export class Relay<S> {
       allowance: 2 * this.#limits.relayRate,
       filledAt: now,
     });
-    const lanes = [lane(a.session, b.session), lane(b.session, a.session)] as const;
+    const lanes = [lane(a.client, b.client), lane(b.client, a.client)] as const;
     this.#pairs.set(stream, { stream, names: [a.name, b.name], lanes, bytes: 0 });
-    for (const { session } of [a, b]) {
-      const streams = this.#streamsOf.get(session) ?? new Set();
-      this.#streamsOf.set(session, streams.add(stream));
+    for (const { client } of [a, b]) {
+      const streams = this.#streamsOf.get(client) ?? new Set();
+      this.#streamsOf.set(client, streams.add(stream));
     }
   }
 
   /**
-   * `length` bytes of data from a session. Throws `limit` when it had no credit for them or cuts them too
+   * `length` bytes of data from a client. Throws `limit` when it had no credit for them or cuts them too
    * small, `bad_frame` when there are none. `first` tells that these are the first of their pair.
    */
   data(
@@ -126,7 +126,7 @@ export class Relay<S> {
     return this.#release(stream, lane, now);
   }
 
-  /** A session ends a stream: the other one is told. */
+  /** A client ends a stream: the other one is told. */
   close(from: S, stream: number): { outputs: readonly RelayOutput<S>[]; ended?: RelayedPair } {
     const pair = this.#pairs.get(stream);
     const lane = pair?.lanes.find(({ writer }) => writer === from);
@@ -140,9 +140,9 @@ export class Relay<S> {
     return { outputs: [{ to: lane.reader, type: "close", stream }], ended: pair };
   }
 
-  /** The streams of a session, for when it leaves. */
-  streamsOf(session: S): readonly number[] {
-    return [...this.#streamsOf.get(session) ?? []];
+  /** The streams of a client, for when it leaves. */
+  streamsOf(client: S): readonly number[] {
+    return [...this.#streamsOf.get(client) ?? []];
   }
 
   /** Credits that were held back and may be given now. */

@@ -18,7 +18,7 @@ import type { NameKey } from "../store/server_store.ts";
 import { addressScope, type Endpoint } from "../wire/address.ts";
 import { Capability, type Introduction, type Registration } from "../wire/rendezvous_messages.ts";
 import { staleRegistration } from "./directory.ts";
-import { requireName, SERVER_NAME } from "./names.ts";
+import { requireName, SERVER_NAME } from "../wire/names.ts";
 
 const HOUR = 3_600_000;
 /** 2026; tenths of a second since then fit 32 bits for thirteen years. */

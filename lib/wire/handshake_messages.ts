@@ -16,19 +16,19 @@ export const helloHead = struct({ version: u8, mode: u8, suite: u8, flags: u8, r
 
 /** The layouts of one suite; `m4Plaintext` and `m5Plaintext` stand inside the boxes. */
 export interface HandshakeLayouts {
-  /** -> the initiator's envelope key */
+  /** -> the initiator's ephemeral key */
   readonly m1: Layout<{
     readonly version: number;
     readonly mode: number;
     readonly suite: number;
     readonly flags: number;
     readonly nonce: Bytes;
-    readonly envelopeKey: Bytes;
+    readonly ephemeralKey: Bytes;
   }>;
   /** <- the responder's, and its early proof */
   readonly m2: Layout<{
     readonly nonce: Bytes;
-    readonly envelopeKey: Bytes;
+    readonly ephemeralKey: Bytes;
     readonly ciphertext: Bytes;
     readonly box: Bytes;
   }>;
@@ -49,7 +49,7 @@ export interface HandshakeLayouts {
 /** The layouts of m1 to m6, every length fixed by the suite. */
 export function handshakeLayouts(suite: Suite): HandshakeLayouts {
   const { kem, signature, aead } = suite;
-  const envelopeKey = bytes(kem.publicKeyLength);
+  const ephemeralKey = bytes(kem.publicKeyLength);
   const ciphertext = bytes(kem.ciphertextLength);
   const box = (plaintextLength: number) => bytes(aead.sealedLength(plaintextLength));
   const bundle = bundleLength(identityClassOf(signature));
@@ -60,11 +60,11 @@ export function handshakeLayouts(suite: Suite): HandshakeLayouts {
       suite: u8,
       flags: u8,
       nonce: bytes(NONCE_LENGTH),
-      envelopeKey,
+      ephemeralKey,
     }),
     m2: struct({
       nonce: bytes(NONCE_LENGTH),
-      envelopeKey,
+      ephemeralKey,
       ciphertext,
       box: box(signature.signatureLength),
     }),

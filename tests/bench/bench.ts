@@ -95,7 +95,7 @@ export async function startServer(...more: readonly string[]): Promise<Child> {
 export async function newcomer(name: SuiteName): Promise<OurSide> {
   const suite = await loadSuite(name);
   const { identity } = await generateIdentity(identityClassOf(suite.signature));
-  return { suite, identity, envelopeKey: () => suite.kem.generate() };
+  return { suite, identity, ephemeralKey: () => suite.kem.generate() };
 }
 
 /**

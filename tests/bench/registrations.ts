@@ -33,7 +33,7 @@ try {
     const keyed = await Promise.all(sides.map(async (side) => {
       if (suite === "modern") return side;
       const key = await side.suite.kem.generate();
-      return { ...side, envelopeKey: () => Promise.resolve(key) };
+      return { ...side, ephemeralKey: () => Promise.resolve(key) };
     }));
     for (const width of [1, 16]) {
       const total = suite === "modern" ? 1200 : 160;

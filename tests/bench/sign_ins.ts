@@ -12,7 +12,7 @@ import {
 } from "../../lib/limits.ts";
 import { Accounts } from "../../lib/services/accounts.ts";
 import type { Channel } from "../../lib/channel/channel.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { ItemType } from "../../lib/wire/records.ts";
 import {
   decodeServerResponse,

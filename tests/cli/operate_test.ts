@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { answerOperator } from "../../lib/cli/operate.ts";
 import { dialLocally, listenLocally, type LocalConnection } from "../../lib/net/local_socket.ts";
 import type { ConsoleOptions } from "../../lib/server/console.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { keyOf } from "../store/server_samples.ts";
 import { test } from "../testkit/adversary.ts";
 import { withFolder, withServer } from "../testkit/server.ts";

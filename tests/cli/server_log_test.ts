@@ -143,7 +143,7 @@ Deno.test("a trace is for the terminal that asked for it, not for the log", asyn
     const step = {
       message: 1,
       direction: "received",
-      name: "envelope key",
+      name: "ephemeral key",
       algorithm: "X-Wing",
       length: 1230,
       transcript: new Uint8Array(64),

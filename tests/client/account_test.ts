@@ -17,9 +17,9 @@ import {
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { type KeyBundle, sealKeys } from "../../lib/store/key_bundle.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { test } from "../testkit/adversary.ts";
-import { envelopeKeys, person } from "../testkit/handshake.ts";
+import { ephemeralKeys, person } from "../testkit/handshake.ts";
 import {
   claimOf,
   nextSequence,
@@ -48,7 +48,7 @@ async function withLink<T>(
     },
     suite,
     identity: who?.identity ?? identity,
-    envelopeKey: envelopeKeys(suite, "account"),
+    ephemeralKey: ephemeralKeys(suite, "account"),
     ticker,
   });
   try {

@@ -7,7 +7,7 @@ import {
   PENDING_DEADLINE,
   SILENCE_DEADLINE,
 } from "../../lib/limits.ts";
-import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";

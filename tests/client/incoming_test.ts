@@ -4,7 +4,7 @@ import { Incoming, type PeerEvent } from "../../lib/client/incoming.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../../lib/limits.ts";
-import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { MemoryMessages } from "../testkit/memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { LogKind, type PeerMessage } from "../../lib/wire/peer_messages.ts";
 

@@ -15,7 +15,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { cryptoIdle } from "../testkit/adversary.ts";
-import { envelopeKeys, person } from "../testkit/handshake.ts";
+import { ephemeralKeys, person } from "../testkit/handshake.ts";
 import { PuppetServer } from "../testkit/puppet_server.ts";
 import {
   claimOf,
@@ -92,7 +92,7 @@ class Guest {
           },
           suite: who.suite,
           identity: who.identity,
-          envelopeKey: envelopeKeys(who.suite, "alice"),
+          ephemeralKey: ephemeralKeys(who.suite, "alice"),
           ticker: this.#ticker,
         }),
       register,

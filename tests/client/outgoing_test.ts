@@ -3,7 +3,7 @@ import { encodeUtf8 } from "../../lib/bytes.ts";
 import { KeptLog, LiveLog, type Outgoing } from "../../lib/client/outgoing.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
-import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { MemoryMessages } from "../testkit/memory_messages.ts";
 import type { NewMessage } from "../../lib/store/message_store.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { ID_LENGTH, LogKind, type PeerMessage, peerMessage } from "../../lib/wire/peer_messages.ts";

@@ -20,7 +20,7 @@ import {
   type Registration,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
-import { envelopeKeys, person } from "../testkit/handshake.ts";
+import { ephemeralKeys, person } from "../testkit/handshake.ts";
 import { until } from "../testkit/links.ts";
 import {
   introductionOf,
@@ -44,14 +44,14 @@ type Change = Partial<ServerDialOptions>;
 async function dialling(port: number, name = "alice", change: Change = {}) {
   const { suite, identity } = await person("modern", name);
   const address = { host: HOST, port, fingerprint: undefined, inviteSecret: undefined };
-  const envelopeKey = envelopeKeys(suite, name);
+  const ephemeralKey = ephemeralKeys(suite, name);
   const ticker = new Ticker(systemEnvironment.time);
   return {
     environment: systemEnvironment,
     address,
     suite,
     identity,
-    envelopeKey,
+    ephemeralKey,
     ticker,
     ...change,
   };
@@ -434,8 +434,8 @@ test("a server that hangs up in the ladder is a cut, with what to try", async ()
 test("a suite that the server does not have is refused by name", () =>
   talk(async ({ server }) => {
     const { suite, identity } = await person("classic", "alice");
-    const envelopeKey = envelopeKeys(suite, "alice");
-    const opening = open(server.port, "alice", { suite, identity, envelopeKey });
+    const ephemeralKey = ephemeralKeys(suite, "alice");
+    const opening = open(server.port, "alice", { suite, identity, ephemeralKey });
     const error = await assertRejects(() => opening, CifraError);
     assertEquals(error.code, "suite_refused");
     assertStringIncludes(error.message, "classic");

@@ -7,7 +7,7 @@ import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { test } from "../testkit/adversary.ts";
-import { envelopeKeys, type Person, person } from "../testkit/handshake.ts";
+import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
 import { PuppetServer } from "../testkit/puppet_server.ts";
 import { withFolder } from "../testkit/server.ts";
 import { TestNetwork } from "../testkit/test_network.ts";
@@ -82,7 +82,7 @@ class Scene {
         },
         suite,
         identity,
-        envelopeKey: envelopeKeys(suite, "alice"),
+        ephemeralKey: ephemeralKeys(suite, "alice"),
         ticker: new Ticker(systemEnvironment.time),
         servers: await this.known(),
         acceptNew: false,

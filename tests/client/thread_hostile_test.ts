@@ -4,7 +4,7 @@ import { STREAM_PIECE_LIMIT } from "../../lib/client/thread.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../../lib/limits.ts";
-import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { LogKind, type LogPosition } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";

@@ -5,7 +5,7 @@ import { STREAM_PIECE_LIMIT, type Thread } from "../../lib/client/thread.ts";
 import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW } from "../../lib/limits.ts";
-import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { decode } from "../../lib/wire/layout.ts";

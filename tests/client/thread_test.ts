@@ -12,7 +12,7 @@ import {
   PENDING_PROBE,
   TEXT_LIMIT,
 } from "../../lib/limits.ts";
-import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { decode } from "../../lib/wire/layout.ts";
 import { LogKind, peerAck } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";

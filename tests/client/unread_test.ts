@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Thread } from "../../lib/client/thread.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
-import { MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { ManualClock } from "../testkit/clock.ts";

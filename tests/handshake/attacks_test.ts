@@ -30,7 +30,7 @@ import { handshakeLayouts, peerContext } from "../../lib/wire/handshake_messages
 import { decode, encode } from "../../lib/wire/layout.ts";
 import {
   bothEnds,
-  envelopeKeys,
+  ephemeralKeys,
   type MessageNumber,
   only,
   overlay,
@@ -100,7 +100,7 @@ Deno.test("a responder refuses every mode but its own (H10)", async () => {
 });
 
 for (const suiteName of SUITE_NAMES) {
-  Deno.test(`${suiteName}: an envelope key of another length is refused (H11)`, async () => {
+  Deno.test(`${suiteName}: an ephemeral key of another length is refused (H11)`, async () => {
     const configs = await scene(suiteName);
     const state = startResponder(configs.responder);
     const { kind, body } = await firstM1(configs);
@@ -108,15 +108,15 @@ for (const suiteName of SUITE_NAMES) {
     for (const other of SUITE_NAMES) {
       if (other === suiteName) continue;
       const suite = await suiteOf(other);
-      const { publicKey } = await envelopeKeys(suite, "alice")();
+      const { publicKey } = await ephemeralKeys(suite, "alice")();
       wrong.push(concat([body.slice(0, 36), publicKey]));
     }
     for (const body of wrong) await assertStepRefuses(state, { kind, body }, "bad_frame");
   });
 }
 
-/** Envelope keys of the right length that must not be used, made out of a good one. */
-function badEnvelopeKeys(suite: Suite, good: Bytes): Record<string, Bytes> {
+/** Ephemeral keys of the right length that must not be used, made out of a good one. */
+function badEphemeralKeys(suite: Suite, good: Bytes): Record<string, Bytes> {
   const at = (offset: number, ...bytes: number[]) => overlay(good, offset, new Uint8Array(bytes));
   if (suite.name === "modern") {
     const x25519 = (hex: Bytes) => overlay(good, 1184, hex);
@@ -142,16 +142,16 @@ function badEnvelopeKeys(suite: Suite, good: Bytes): Record<string, Bytes> {
 }
 
 for (const suiteName of SUITE_NAMES) {
-  Deno.test(`${suiteName}: a bad envelope key is refused on both sides (H11)`, async () => {
+  Deno.test(`${suiteName}: a bad ephemeral key is refused on both sides (H11)`, async () => {
     const configs = await scene(suiteName);
     const { suite } = configs.alice;
-    const good = await configs.initiator.ours.envelopeKey();
-    for (const [what, publicKey] of Object.entries(badEnvelopeKeys(suite, good.publicKey))) {
-      const envelopeKey = (): Promise<KemKeyPair> => Promise.resolve({ ...good, publicKey });
-      const ours = { ...configs.initiator.ours, envelopeKey };
+    const good = await configs.initiator.ours.ephemeralKey();
+    for (const [what, publicKey] of Object.entries(badEphemeralKeys(suite, good.publicKey))) {
+      const ephemeralKey = (): Promise<KemKeyPair> => Promise.resolve({ ...good, publicKey });
+      const ours = { ...configs.initiator.ours, ephemeralKey };
       const m1 = await runBothHandshakes({ ...configs, initiator: { ...configs.initiator, ours } });
       assertRefused(m1, 1, "responder", "auth_failed", what);
-      const m2 = await runBothHandshakes(withResponder(configs, { envelopeKey }));
+      const m2 = await runBothHandshakes(withResponder(configs, { ephemeralKey }));
       assertRefused(m2, 2, "initiator", "auth_failed", what);
     }
     bothEnds(await runBothHandshakes(configs));
@@ -163,11 +163,11 @@ for (const suiteName of SUITE_NAMES) {
 for (const suiteName of SUITE_NAMES) {
   Deno.test(`${suiteName}: a recorded run replayed to its responder ends at m3 (H13)`, async () => {
     const configs = await scene(suiteName);
-    // The worst case: the responder still uses the envelope key of the recorded run.
-    const kept = await configs.responder.ours(configs.bob.suite.id)!.envelopeKey();
+    // The worst case: the responder still uses the ephemeral key of the recorded run.
+    const kept = await configs.responder.ours(configs.bob.suite.id)!.ephemeralKey();
     const ours = {
       ...configs.responder.ours(configs.bob.suite.id)!,
-      envelopeKey: () => Promise.resolve(kept),
+      ephemeralKey: () => Promise.resolve(kept),
     };
     const responder = { ...configs.responder, ours: () => ours };
     const recorded = await runBothHandshakes({ ...configs, responder });
@@ -183,10 +183,10 @@ for (const suiteName of SUITE_NAMES) {
 
   Deno.test(`${suiteName}: recorded answers do not fit another run (H13, H21)`, async () => {
     const configs = await scene(suiteName);
-    const kept = await configs.initiator.ours.envelopeKey();
+    const kept = await configs.initiator.ours.ephemeralKey();
     const initiator = {
       ...configs.initiator,
-      ours: { ...configs.initiator.ours, envelopeKey: () => Promise.resolve(kept) },
+      ours: { ...configs.initiator.ours, ephemeralKey: () => Promise.resolve(kept) },
     };
     const recorded = await runBothHandshakes({ ...configs, initiator });
     const live = await runToTheLastStep({ ...configs, initiator });
@@ -253,10 +253,10 @@ for (const suiteName of SUITE_NAMES) {
 }
 
 /**
- * Attack A1: Mallory puts his envelope key into m1, opens what Bob seals to it, and seals Bob's proof
+ * Attack A1: Mallory puts his ephemeral key into m1, opens what Bob seals to it, and seals Bob's proof
  * again to Alice's key. Alice must see that Bob signed another conversation.
  */
-async function mallorySwapsEnvelopeKeys(configs: Scene) {
+async function mallorySwapsEphemeralKeys(configs: Scene) {
   const { initiator } = configs;
   const { suite } = configs.alice;
   const { kem, aead } = suite;
@@ -281,7 +281,7 @@ async function mallorySwapsEnvelopeKeys(configs: Scene) {
     const bobsStep = mix(chainKey0, secret, bobsT2a, "m2", aead);
     proof = await openBox(aead, bobsStep.box, bobsT2a, bobs.box);
 
-    const alicesKey = decode(layouts.m1, alicesM1).envelopeKey;
+    const alicesKey = decode(layouts.m1, alicesM1).ephemeralKey;
     const sealed = await kem.encapsulate(alicesKey);
     const fields = [bobs.nonce, mallory.publicKey, sealed.ciphertext];
     const alicesT2a = absorb(absorb(transcript0, alicesM1), concat(fields));
@@ -294,13 +294,13 @@ async function mallorySwapsEnvelopeKeys(configs: Scene) {
 
 Deno.test("Mallory between Alice and Bob reads Bob's proof and cannot use it (A1, H16)", async () => {
   const configs = await scene("modern");
-  const { run, proof } = await mallorySwapsEnvelopeKeys(configs);
+  const { run, proof } = await mallorySwapsEphemeralKeys(configs);
   assertEquals(proof.length, 64);
   assertRefused(run, 2, "initiator", "auth_failed");
   assertEquals(run.frames.length, 2);
 
   const initiator = { ...configs.initiator, pinned: undefined };
-  const unpinned = await mallorySwapsEnvelopeKeys({ ...configs, initiator });
+  const unpinned = await mallorySwapsEphemeralKeys({ ...configs, initiator });
   // Without a pin Alice says who she is, sealed to Mallory's key, and then Bob cannot open it.
   assertRefused(unpinned.run, 3, "responder", "auth_failed");
 });
@@ -642,7 +642,7 @@ Deno.test("authentication failures tell nothing apart: code and sentence of a ba
   });
   // OAEP that does not open, OAEP that opens to something else, and a box that does not open (K8).
   const fresh = await suite.kem.encapsulate(
-    (await configs.responder.ours(suite.id)!.envelopeKey()).publicKey,
+    (await configs.responder.ours(suite.id)!.ephemeralKey()).publicKey,
   );
   const frames = [
     body(0, new Uint8Array(ct)),

@@ -1,5 +1,5 @@
 /**
- * The ladder as somebody would write it who has the document alone: from the private envelope keys and
+ * The ladder as somebody would write it who has the document alone: from the private ephemeral keys and
  * the six messages to every key. It shares no code with the library, and where it can no primitives:
  * hashes, key derivation and ML-KEM are noble's, ciphers and signatures those of node:crypto.
  */
@@ -43,8 +43,8 @@ export const PARAMETERS: Readonly<Record<SuiteName, Parameters>> = {
   modern: { id: 3, publicKey: 1216, ciphertext: 1120, bundle: 129, key: 32, iv: 12, sealed: gcm },
 };
 
-/** A private envelope key: an ML-KEM seed with an X25519 key, or an RSA key; PKCS #8 in DER. */
-export type PrivateEnvelope =
+/** A private ephemeral key: an ML-KEM seed with an X25519 key, or an RSA key; PKCS #8 in DER. */
+export type PrivateEphemeral =
   | { readonly mlkem_seed: string; readonly x25519_pkcs8: string }
   | { readonly rsa_pkcs8: string };
 
@@ -53,8 +53,8 @@ export interface ReferenceInput {
   readonly mode: number;
   readonly context: string;
   readonly psk: string;
-  readonly initiatorEnvelope: PrivateEnvelope;
-  readonly responderEnvelope: PrivateEnvelope;
+  readonly initiatorEphemeral: PrivateEphemeral;
+  readonly responderEphemeral: PrivateEphemeral;
   /** m1 to m6, bodies without frame headers, in hexadecimal like everything here. */
   readonly messages: readonly string[];
 }
@@ -170,20 +170,20 @@ export function combine(
 /** The secret in `ciphertext`. */
 export function decapsulate(
   suite: SuiteName,
-  envelope: PrivateEnvelope,
+  ephemeral: PrivateEphemeral,
   ciphertext: Uint8Array,
 ): Uint8Array {
-  if ("rsa_pkcs8" in envelope) {
-    const key = createPrivateKey({ key: raw(envelope.rsa_pkcs8), format: "der", type: "pkcs8" });
+  if ("rsa_pkcs8" in ephemeral) {
+    const key = createPrivateKey({ key: raw(ephemeral.rsa_pkcs8), format: "der", type: "pkcs8" });
     const oaepHash = suite === "rsa" ? "sha256" : "sha1";
     const padding = constants.RSA_PKCS1_OAEP_PADDING;
     return privateDecrypt({ key, padding, oaepHash }, ciphertext);
   }
-  const { secretKey } = ml_kem768.keygen(raw(envelope.mlkem_seed));
+  const { secretKey } = ml_kem768.keygen(raw(ephemeral.mlkem_seed));
   const mlkemSecret = ml_kem768.decapsulate(ciphertext.subarray(0, 1088), secretKey);
   const theirs = ciphertext.subarray(1088);
-  const agreed = agree(envelope.x25519_pkcs8, theirs);
-  return combine(mlkemSecret, agreed, theirs, rawPublicKey(envelope.x25519_pkcs8));
+  const agreed = agree(ephemeral.x25519_pkcs8, theirs);
+  return combine(mlkemSecret, agreed, theirs, rawPublicKey(ephemeral.x25519_pkcs8));
 }
 
 /** Whether `signature` over `data` is by the signature key inside `bundle`. */
@@ -238,13 +238,13 @@ export function handshakeByTheBook(input: ReferenceInput): ReferenceOutput {
   const T1 = absorb(T0, m1);
 
   const openPart = 32 + publicKey + ciphertext;
-  const ss2 = decapsulate(suite, input.initiatorEnvelope, m2.subarray(32 + publicKey, openPart));
+  const ss2 = decapsulate(suite, input.initiatorEphemeral, m2.subarray(32 + publicKey, openPart));
   const T2a = absorb(T1, m2.subarray(0, openPart));
   const [ck2, k2] = mix(ck0, ss2, T2a, "m2");
   const early = open(k2, T2a, m2.subarray(openPart));
   const T2 = absorb(T2a, m2.subarray(openPart));
 
-  const ss3 = decapsulate(suite, input.responderEnvelope, m3.subarray(0, ciphertext));
+  const ss3 = decapsulate(suite, input.responderEphemeral, m3.subarray(0, ciphertext));
   const T3a = absorb(T2, m3.subarray(0, ciphertext));
   const [ck3, k3] = mix(ck2, ss3, T3a, "m3");
   const initiatorBundle = open(k3, T3a, m3.subarray(ciphertext));

@@ -172,7 +172,7 @@ Deno.test("modern: a side with ML-KEM in TypeScript and one with the runtime's c
     const withKem = (side: OurSide, kem: Kem): OurSide => ({
       ...side,
       suite: { ...side.suite, kem },
-      envelopeKey: () => kem.generate(),
+      ephemeralKey: () => kem.generate(),
     });
     const run = await runBothHandshakes({
       initiator: { ...initiator, ours: withKem(initiator.ours, ours!) },

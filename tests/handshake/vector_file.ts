@@ -14,7 +14,7 @@ import { xwingKeyPair } from "../../lib/crypto/xwing.ts";
 import {
   agree,
   combine,
-  type PrivateEnvelope,
+  type PrivateEphemeral,
   rawPublicKey,
   type ReferenceOutput,
 } from "./reference.ts";
@@ -28,8 +28,8 @@ export interface VectorSide {
     /** The X25519 key inside the bundle, modern only. */
     readonly agreement_pkcs8?: string;
   };
-  readonly envelope: PrivateEnvelope;
-  readonly envelope_public_key: string;
+  readonly ephemeral: PrivateEphemeral;
+  readonly ephemeral_public_key: string;
   readonly nonce: string;
   /** modern: the 32 bytes of ML-KEM's randomness and the ephemeral key of its encapsulation. */
   readonly encapsulation?: { readonly mlkem_m: string; readonly x25519_pkcs8: string };
@@ -89,14 +89,14 @@ export function identityOf({ identity }: VectorSide): Promise<Identity> {
   });
 }
 
-/** The library's key pair for a private envelope key. */
-export async function envelopePair(
+/** The library's key pair for a private ephemeral key. */
+export async function ephemeralPair(
   suite: SuiteName,
-  envelope: PrivateEnvelope,
+  ephemeral: PrivateEphemeral,
 ): Promise<KemKeyPair> {
   const { subtle } = crypto;
-  if ("rsa_pkcs8" in envelope) {
-    const pkcs8 = decodeHex(envelope.rsa_pkcs8);
+  if ("rsa_pkcs8" in ephemeral) {
+    const pkcs8 = decodeHex(ephemeral.rsa_pkcs8);
     const algorithm = { name: "RSA-OAEP", hash: suite === "rsa" ? "SHA-256" : "SHA-1" };
     const privateKey = await subtle.importKey("pkcs8", pkcs8, algorithm, false, ["decrypt"]);
     const pem = createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
@@ -104,10 +104,10 @@ export async function envelopePair(
     return rsaKeyPair(new Uint8Array(spki), privateKey);
   }
   const provider = await loadPostQuantumProvider();
-  const pkcs8 = decodeHex(envelope.x25519_pkcs8);
+  const pkcs8 = decodeHex(ephemeral.x25519_pkcs8);
   const privateKey = await subtle.importKey("pkcs8", pkcs8, "X25519", false, ["deriveBits"]);
-  const publicKey = new Uint8Array(rawPublicKey(envelope.x25519_pkcs8));
-  const mlKem = await provider.fromSeed(decodeHex(envelope.mlkem_seed));
+  const publicKey = new Uint8Array(rawPublicKey(ephemeral.x25519_pkcs8));
+  const mlKem = await provider.fromSeed(decodeHex(ephemeral.mlkem_seed));
   return xwingKeyPair(provider, mlKem, { publicKey, privateKey });
 }
 

@@ -21,7 +21,7 @@ import { decodeItems, encodeItems, ItemType } from "../../lib/wire/records.ts";
 import { decodeServerRequest, decodeServerResponse } from "../../lib/wire/rendezvous_messages.ts";
 import { handshakeByTheBook, openFirstRecord, PARAMETERS, recordKey } from "./reference.ts";
 import {
-  envelopePair,
+  ephemeralPair,
   formatVectorFile,
   identityOf,
   readVectorFile,
@@ -67,7 +67,7 @@ async function scriptedSide(
   return {
     suite: { ...suite, kem },
     identity: scripted,
-    envelopeKey: () => envelopePair(suite.name, side.envelope),
+    ephemeralKey: () => ephemeralPair(suite.name, side.ephemeral),
   };
 }
 
@@ -127,7 +127,7 @@ async function replayInitiator(suite: Suite, run: VectorRun): Promise<Establishe
   const ours = await scriptedSide(suite, run, initiator, {
     ciphertext: ct3,
     secret: decodeHex(run.shared_secrets.ss3),
-    key: responder.envelope_public_key,
+    key: responder.ephemeral_public_key,
   }, { "I auth": run.plaintexts.box5b! });
   const first = await startInitiator({
     ...common(run),
@@ -153,7 +153,7 @@ async function replayResponder(suite: Suite, run: VectorRun): Promise<Establishe
   const ours = await scriptedSide(suite, run, responder, {
     ciphertext: ct2,
     secret: decodeHex(run.shared_secrets.ss2),
-    key: initiator.envelope_public_key,
+    key: initiator.ephemeral_public_key,
   }, { "R early": run.plaintexts.box2!, "R auth": run.plaintexts.box6! });
   const waiting = startResponder({
     ...common(run),
@@ -215,8 +215,8 @@ for (const suiteName of SUITE_NAMES) {
         mode: run.mode,
         context: run.context,
         psk: run.psk,
-        initiatorEnvelope: initiator.envelope,
-        responderEnvelope: responder.envelope,
+        initiatorEphemeral: initiator.ephemeral,
+        responderEphemeral: responder.ephemeral,
         messages: run.messages,
       });
       assertEquals({ ...run, ...computed }, run);
@@ -243,11 +243,11 @@ for (const suiteName of SUITE_NAMES) {
   Deno.test(`${suiteName} vectors: the fields of m1 and m2 stand where the document says`, async () => {
     for (const { mode, initiator, responder, messages } of (await readVectorFile(suiteName)).runs) {
       const head = encodeHex(Uint8Array.of(1, mode, PARAMETERS[suiteName].id, 0));
-      assertEquals(messages[0], head + initiator.nonce + initiator.envelope_public_key);
-      assert(messages[1]!.startsWith(responder.nonce + responder.envelope_public_key));
-      for (const { envelope, envelope_public_key } of [initiator, responder]) {
-        const pair = await envelopePair(suiteName, envelope);
-        assertEquals(encodeHex(pair.publicKey), envelope_public_key);
+      assertEquals(messages[0], head + initiator.nonce + initiator.ephemeral_public_key);
+      assert(messages[1]!.startsWith(responder.nonce + responder.ephemeral_public_key));
+      for (const { ephemeral, ephemeral_public_key } of [initiator, responder]) {
+        const pair = await ephemeralPair(suiteName, ephemeral);
+        assertEquals(encodeHex(pair.publicKey), ephemeral_public_key);
       }
     }
   });

@@ -18,9 +18,9 @@ Deno.test("checkDirections() is silent when every import goes down", () => {
     "main.ts": ["lib/cli/serve.ts", "lib/errors.ts"],
     "lib/cli/serve.ts": ["lib/server/server.ts", "lib/client/profile.ts", "lib/cli/args.ts"],
     "lib/cli/args.ts": ["lib/deps/std-cli/parse_args.ts"],
-    "lib/server/server.ts": ["lib/services/names.ts", "lib/net/tcp.ts"],
+    "lib/server/server.ts": ["lib/services/directory.ts", "lib/net/tcp.ts"],
     "lib/client/profile.ts": ["lib/store/memory.ts"],
-    "lib/services/names.ts": ["lib/store/memory.ts"],
+    "lib/services/directory.ts": ["lib/store/memory.ts"],
     "lib/channel/channel.ts": ["lib/handshake/state.ts"],
     "lib/handshake/state.ts": ["lib/crypto/suite.ts"],
     "lib/crypto/suite.ts": ["lib/limits.ts", "lib/crypto/kem.ts"],
@@ -34,8 +34,8 @@ const FORBIDDEN = [
   ["lib/crypto/kem.ts", "lib/wire/frame.ts", "up from crypto (1) to wire (2)"],
   ["lib/wire/frame.ts", "lib/channel/channel.ts", "up from wire (2) to channel (3)"],
   ["lib/channel/channel.ts", "lib/net/tcp.ts", "up from channel (3) to net (4)"],
-  ["lib/store/store.ts", "lib/services/names.ts", "up from store (4) to services (5)"],
-  ["lib/services/names.ts", "lib/server/server.ts", "up from services (5) to server (6)"],
+  ["lib/store/store.ts", "lib/services/directory.ts", "up from store (4) to services (5)"],
+  ["lib/services/directory.ts", "lib/server/server.ts", "up from services (5) to server (6)"],
   ["lib/client/meet.ts", "lib/cli/terminal.ts", "up from client (6) to cli (7)"],
   ["lib/deps/std-cli/parse_args.ts", "lib/errors.ts", "up from deps (-1) to ground (0)"],
   ["lib/client/meet.ts", "lib/server/server.ts", "across from client to server"],
@@ -118,7 +118,7 @@ for (const code of ["Deno.uid()", "setTimeout(f, 1)", "Date.now()", "performance
       "lib/wire/frame.ts",
       "lib/handshake/state.ts",
       "lib/channel/channel.ts",
-      "lib/services/names.ts",
+      "lib/services/directory.ts",
     ];
     for (const path of pure) assertEquals(checkOwners(path, source).length, 1, path);
     for (const path of ["lib/net/tcp.ts", "lib/store/store.ts", "lib/client/meet.ts"]) {
@@ -134,7 +134,7 @@ Deno.test("checkOwners() reads code, not comments, nor names that look alike", (
 this.performance = timings.performance;
 const where = "https://example.net"; // Deno.exit
 `;
-  assertEquals(checkOwners("lib/services/names.ts", source), []);
+  assertEquals(checkOwners("lib/services/directory.ts", source), []);
 });
 
 Deno.test("withoutComments() keeps lines, and what only looks like a comment", () => {

@@ -26,7 +26,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { cryptoIdle, test } from "../testkit/adversary.ts";
-import { envelopeKeys, type Person, person } from "../testkit/handshake.ts";
+import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
 import {
   claimOf,
   nextSequence,
@@ -371,7 +371,7 @@ async function link({ port }: { readonly port: number }): Promise<{
     address: { host: "127.0.0.1", port, fingerprint: undefined, inviteSecret: undefined },
     suite,
     identity,
-    envelopeKey: envelopeKeys(suite, "occasion"),
+    ephemeralKey: ephemeralKeys(suite, "occasion"),
     ticker,
   });
   return {
@@ -422,7 +422,7 @@ async function withEvilServer(
         random: systemRandom,
         ours: (id) =>
           id === suite.id
-            ? { suite, identity, envelopeKey: envelopeKeys(suite, "evil") }
+            ? { suite, identity, ephemeralKey: ephemeralKeys(suite, "evil") }
             : undefined,
         displayName: "evil",
         checkInitiator: () => {},

@@ -6,7 +6,7 @@ import type { Bytes } from "../../lib/bytes.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { COMMANDS, runCommand } from "../../lib/server/console.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import type { Invite } from "../../lib/store/server_store.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import { Capability, refusalOf } from "../../lib/wire/rendezvous_messages.ts";

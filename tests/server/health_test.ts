@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { CifraError } from "../../lib/errors.ts";
 import { healthPage } from "../../lib/server/health.ts";
 import { Metrics } from "../../lib/server/metrics.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { Capability } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { person } from "../testkit/handshake.ts";

@@ -156,17 +156,17 @@ const HELLOS: readonly {
     code: "bad_frame" as const,
   })),
   {
-    what: "an envelope key one byte short (H11)",
+    what: "an ephemeral key one byte short (H11)",
     spoil: (m1) => m1.slice(0, -1),
     code: "bad_frame",
   },
   {
-    what: "an envelope key one byte long (H11)",
+    what: "an ephemeral key one byte long (H11)",
     spoil: (m1) => concat([m1, new Uint8Array(1)]),
     code: "bad_frame",
   },
   {
-    what: "an envelope key of another suite (H11)",
+    what: "an ephemeral key of another suite (H11)",
     spoil: (m1) => concat([m1.slice(0, 2), new Uint8Array([2]), m1.slice(3)]),
     code: "bad_frame",
   },

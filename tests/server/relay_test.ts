@@ -6,7 +6,7 @@ import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { INTRODUCTIONS_PER_HOUR, ITEM_BODY_LIMIT, RELAY_WINDOW } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Server } from "../../lib/server/server.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
@@ -18,7 +18,7 @@ import {
   refusalOf,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { cryptoIdle, test } from "../testkit/adversary.ts";
-import { envelopeKeys, person } from "../testkit/handshake.ts";
+import { ephemeralKeys, person } from "../testkit/handshake.ts";
 import {
   NO_RATE,
   NO_RULES,
@@ -451,7 +451,7 @@ Deno.test({
   permissions: { net: true },
   fn: async () => {
     const host = await person("modern", "host");
-    const side = { ...host, envelopeKey: envelopeKeys(host.suite, "host") };
+    const side = { ...host, ephemeralKey: ephemeralKeys(host.suite, "host") };
     const inviteSecret = new Uint8Array(32).fill(5);
     const server = new Server({
       environment: systemEnvironment,

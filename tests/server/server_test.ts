@@ -9,7 +9,7 @@ import { CifraError } from "../../lib/errors.ts";
 import { FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Server } from "../../lib/server/server.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { peerAck, type PeerMessage, peerMessage } from "../../lib/wire/peer_messages.ts";

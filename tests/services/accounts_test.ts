@@ -10,7 +10,7 @@ import {
   PASSWORD_TRIES_PERIOD,
 } from "../../lib/limits.ts";
 import { Accounts, type Challenge } from "../../lib/services/accounts.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import type { Account } from "../../lib/store/server_store.ts";
 
 const EXPORTER = new Uint8Array(32).fill(1);

@@ -11,7 +11,7 @@ import {
   type DirectoryRules,
   staleRegistration,
 } from "../../lib/services/directory.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import type { NameKey } from "../../lib/store/server_store.ts";
 import { type Person, person } from "../testkit/handshake.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { Invites } from "../../lib/services/invites.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
 
 const NOW = Date.UTC(2030, 0, 1);

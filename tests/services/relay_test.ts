@@ -19,7 +19,7 @@ function opened(limits = UNLIMITED): Relay<string> {
 
 /** Opens a stream between two sessions that are called after their owners. */
 function open(relay: Relay<string>, stream: number, a: string, b: string, now = 0): void {
-  relay.open(stream, { session: a, name: a }, { session: b, name: b }, now);
+  relay.open(stream, { client: a, name: a }, { client: b, name: b }, now);
 }
 
 const forwardTo = (to: string): Outputs => [{ to, type: "forward" }];
@@ -152,7 +152,7 @@ Deno.test("the first data of a pair are told as such, and its bytes are counted 
   assertEquals(relay.close("alice", 7).ended?.bytes, 25);
 });
 
-Deno.test("a session has several streams, each with a window of its own", () => {
+Deno.test("a client has several streams, each with a window of its own", () => {
   const relay = opened();
   open(relay, 8, "carol", "alice");
   open(relay, 9, "bob", "carol");
@@ -233,7 +233,7 @@ class Greedy {
   constructor(relay: Relay<string>, stream: number) {
     this.#relay = relay;
     this.#stream = stream;
-    open(relay, stream, this.#session("alice"), this.#session("bob"));
+    open(relay, stream, this.#client("alice"), this.#client("bob"));
   }
 
   /** Bytes sent by each of the two. */
@@ -247,8 +247,8 @@ class Greedy {
       for (let length = this.#credits[writer]!; length > 0; length = this.#credits[writer]!) {
         this.#credits[writer] = 0;
         this.#sent[writer]! += length;
-        this.#relay.data(this.#session(writer), this.#stream, length);
-        this.take(this.#relay.credit(this.#session(reader), this.#stream, length, now));
+        this.#relay.data(this.#client(writer), this.#stream, length);
+        this.take(this.#relay.credit(this.#client(reader), this.#stream, length, now));
       }
     }
   }
@@ -261,7 +261,7 @@ class Greedy {
     }
   }
 
-  #session(name: string): string {
+  #client(name: string): string {
     return `${name} ${this.#stream}`;
   }
 }

@@ -12,8 +12,8 @@ import { STRANGERS_TOTAL } from "../../lib/limits.ts";
 import type { Environment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { Server } from "../../lib/server/server.ts";
-import { MemoryMessages, type MessagesSnapshot } from "../../lib/store/memory_messages.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryMessages, type MessagesSnapshot } from "../testkit/memory_messages.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { simulatedSuite } from "./crypto.ts";
 import type { Internet } from "./network.ts";
@@ -65,7 +65,7 @@ export class ServerHost {
     const side = {
       suite,
       identity: this.#identity,
-      envelopeKey: () => suite.kem.generate(),
+      ephemeralKey: () => suite.kem.generate(),
     };
     const server = new Server({
       environment: environmentOf(this.#scenery, process, this.host),
@@ -195,7 +195,7 @@ export class Person {
       peerName,
       suite,
       identity,
-      envelopeKey: () => suite.kem.generate(),
+      ephemeralKey: () => suite.kem.generate(),
       link,
       openServer: (sendPort) =>
         ServerLink.open({
@@ -208,7 +208,7 @@ export class Person {
           },
           suite,
           identity,
-          envelopeKey: () => suite.kem.generate(),
+          ephemeralKey: () => suite.kem.generate(),
           ticker,
           sendPort,
           pinned: this.#serverIdentity,

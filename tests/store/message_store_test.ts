@@ -4,11 +4,7 @@ import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { MESSAGES_LAZY_COUNT } from "../../lib/limits.ts";
-import {
-  type Commit,
-  MemoryMessages,
-  type MessagesSnapshot,
-} from "../../lib/store/memory_messages.ts";
+import { type Commit, MemoryMessages, type MessagesSnapshot } from "../testkit/memory_messages.ts";
 import type {
   ConversationKey,
   HistoryEntry,

@@ -1,6 +1,6 @@
 /** What every ServerStore does, whatever it keeps things in. */
 import { assertEquals } from "@std/assert";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import type { ServerStore } from "../../lib/store/server_store.ts";
 import { SqliteServerStore } from "../../lib/store/sqlite_server.ts";

@@ -23,7 +23,7 @@ import { decodeItems, encodeItems, type Item, type ItemType } from "../../lib/wi
 import { ManualClock } from "./clock.ts";
 import {
   bothEnds,
-  envelopeKeys,
+  ephemeralKeys,
   type Person,
   runBothHandshakes,
   scene,
@@ -82,7 +82,7 @@ export function anyResponder(who: Person, owner: string): InitiatorConfig {
     context: new Uint8Array(0),
     psk: new Uint8Array(32),
     random: (length) => crypto.getRandomValues(new Uint8Array(length)),
-    ours: { ...who, envelopeKey: envelopeKeys(who.suite, owner) },
+    ours: { ...who, ephemeralKey: ephemeralKeys(who.suite, owner) },
     pinned: undefined,
     checkResponder: () => {},
   };

@@ -22,7 +22,7 @@ import type { LogPosition } from "../../lib/wire/peer_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
 import type { Introduction } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder } from "./adversary.ts";
-import { envelopeKeys, type Person, person } from "./handshake.ts";
+import { ephemeralKeys, type Person, person } from "./handshake.ts";
 import { openLink, until } from "./links.ts";
 import { NOBODYS_WORD } from "./server.ts";
 import { TestNetwork } from "./test_network.ts";
@@ -85,7 +85,7 @@ export class Guest {
       ticker,
       suite,
       identity,
-      envelopeKey: envelopeKeys(suite, "client"),
+      ephemeralKey: ephemeralKeys(suite, "client"),
       sendPort: change.dials === false ? undefined : sendPort,
       allowLoopback: change.allowLoopback ?? true,
       relay: change.relay,

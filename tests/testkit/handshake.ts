@@ -93,8 +93,8 @@ export function person(suiteName: SuiteName, name: string): Promise<Person> {
   });
 }
 
-/** Envelope keys of `owner`: fresh ones in modern; one each in the others, where making them is slow. */
-export function envelopeKeys(suite: Suite, owner: string): () => Promise<KemKeyPair> {
+/** Ephemeral keys of `owner`: fresh ones in modern; one each in the others, where making them is slow. */
+export function ephemeralKeys(suite: Suite, owner: string): () => Promise<KemKeyPair> {
   if (suite.name === "modern") return () => suite.kem.generate();
   return () => cached(rsaKeys, `${suite.name} ${owner}`, () => suite.kem.generate());
 }
@@ -118,13 +118,13 @@ export async function scene(suiteName: SuiteName): Promise<Scene> {
     psk: new Uint8Array(32),
     random: systemRandom,
   } as const;
-  const bobsSide = { ...bob, envelopeKey: envelopeKeys(suite, "bob") };
+  const bobsSide = { ...bob, ephemeralKey: ephemeralKeys(suite, "bob") };
   return {
     alice,
     bob,
     initiator: {
       ...common,
-      ours: { ...alice, envelopeKey: envelopeKeys(suite, "alice") },
+      ours: { ...alice, ephemeralKey: ephemeralKeys(suite, "alice") },
       pinned: bob.identity,
       checkResponder: only(bob.identity),
     },

@@ -6,7 +6,7 @@ import { type Delivery, type Ending, Thread } from "../../lib/client/thread.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import type { Channel } from "../../lib/channel/channel.ts";
-import { type Commit, MemoryMessages } from "../../lib/store/memory_messages.ts";
+import { type Commit, MemoryMessages } from "./memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { encode } from "../../lib/wire/layout.ts";
 import {

@@ -17,7 +17,7 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder } from "./adversary.ts";
-import { envelopeKeys, type Person, person } from "./handshake.ts";
+import { ephemeralKeys, type Person, person } from "./handshake.ts";
 import { NOBODYS_WORD } from "./server.ts";
 
 /** What `registered` says when nobody asks. */
@@ -132,7 +132,7 @@ export class PuppetServer implements AsyncDisposable {
     const connection = new Connection(transport, now);
     const { mode, context, psk, random } = anyResponder(this.who, "server");
     const { suite, identity } = this.who;
-    const ours = { suite, identity, envelopeKey: envelopeKeys(suite, "server") };
+    const ours = { suite, identity, ephemeralKey: ephemeralKeys(suite, "server") };
     const established = await runHandshake(
       connection,
       startResponder({

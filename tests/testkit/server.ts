@@ -12,7 +12,7 @@ import { Server, type ServerOptions } from "../../lib/server/server.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryServerStore } from "./memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";

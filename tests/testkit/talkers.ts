@@ -11,13 +11,13 @@ import { type Environment, systemEnvironment } from "../../lib/net/environment.t
 import { Ticker } from "../../lib/flow/ticker.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
 import { Server } from "../../lib/server/server.ts";
-import { MemoryMessages } from "../../lib/store/memory_messages.ts";
-import { MemoryServerStore } from "../../lib/store/memory_server.ts";
+import { MemoryMessages } from "./memory_messages.ts";
+import { MemoryServerStore } from "./memory_server.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import type { CloseCode } from "../../lib/wire/records.ts";
 import { ManualTime } from "../server/world.ts";
-import { envelopeKeys, person } from "./handshake.ts";
+import { ephemeralKeys, person } from "./handshake.ts";
 import { Ear } from "./links.ts";
 import { turn } from "./pipe.ts";
 import { claimOf, nextSequence, NO_RATE, NO_RULES, TestServer } from "./server.ts";
@@ -117,7 +117,7 @@ export class ServerHouse {
     const sides = new Map();
     for (const name of this.#suites) {
       const { suite, identity } = await person(name, "server");
-      sides.set(suite.id, { suite, identity, envelopeKey: envelopeKeys(suite, "server") });
+      sides.set(suite.id, { suite, identity, ephemeralKey: ephemeralKeys(suite, "server") });
     }
     this.#present = new Server({
       environment: systemEnvironment,
@@ -200,7 +200,7 @@ export class Talker {
     const { time, relay = "allowed", suite: suiteName = "modern", beforeServer } = options;
     const { suite, identity } = await person(suiteName, name);
     const others = options.knownBy ? [await person(options.knownBy, name)] : [];
-    const envelopeKey = envelopeKeys(suite, name);
+    const ephemeralKey = ephemeralKeys(suite, name);
     const link = await Thread.open({
       store: options.store ?? new MemoryMessages(),
       key: { peer: peerName, suite: suiteName },
@@ -218,7 +218,7 @@ export class Talker {
         peerName,
         suite,
         identity,
-        envelopeKey,
+        ephemeralKey,
         link,
         openServer: async (sendPort) => {
           talker.asked++;
@@ -228,7 +228,7 @@ export class Talker {
             address: { host: LOCALHOST, port: server.port, ...address },
             suite,
             identity,
-            envelopeKey,
+            ephemeralKey,
             ticker: talker.ticker,
             sendPort,
           });

@@ -19,7 +19,7 @@ import {
 } from "../limits.ts";
 
 /** The limits an operator can set; the rest are constants. */
-export interface AdmissionLimits {
+export interface ConnectionCaps {
   readonly connections: number;
   /** Connections that have not finished their handshake; from a quarter of it on, some are dropped. */
   readonly strangers: number;
@@ -48,15 +48,15 @@ export function sourceOf(host: string): string {
 }
 
 /** The door of a server. */
-export class Admission {
-  readonly #limits: AdmissionLimits;
+export class ConnectionLimits {
+  readonly #limits: ConnectionCaps;
   readonly #chance: () => number;
   readonly #sources = new Map<string, Source>();
   #connections = 0;
   #unauthenticated = 0;
 
   /** `chance` gives numbers in [0, 1) for the random early drop. */
-  constructor(limits: AdmissionLimits, chance: () => number) {
+  constructor(limits: ConnectionCaps, chance: () => number) {
     this.#limits = limits;
     this.#chance = chance;
   }

@@ -16,7 +16,7 @@ import {
 } from "../wire/rendezvous_messages.ts";
 
 /** Until it has registered, only a connection. */
-export interface Session {
+export interface Client {
   readonly connection: Connection;
   /** Where it comes from, as we see it. */
   readonly observed: Endpoint;
@@ -35,7 +35,7 @@ export interface Session {
  * Says something to a client. One who has just gone away misses nothing that it could use. One who reads
  * nothing, while others give us reason to go on talking, is not kept: the queue would have no end.
  */
-export function say({ channel }: Session, type: ItemType, body: Bytes): void {
+export function say({ channel }: Client, type: ItemType, body: Bytes): void {
   if (!channel?.isOpen) return;
   if (channel.queuedLength > OUTBOUND_QUEUE_HIGH_WATER) {
     channel.fail(new CifraError("slow_reader", "The client does not take what it is sent"));
@@ -43,18 +43,18 @@ export function say({ channel }: Session, type: ItemType, body: Bytes): void {
 }
 
 /** Answers a request, or tells news. */
-export function respond(session: Session, response: ServerResponse): void {
-  say(session, ItemType.response, encodeServerResponse(response));
+export function respond(client: Client, response: ServerResponse): void {
+  say(client, ItemType.response, encodeServerResponse(response));
 }
 
 /** Tells a client why it has to go, and says goodbye. */
 export function dismiss(
-  session: Session,
+  client: Client,
   code: ErrorCode,
   reason: string,
   retryAfter = 0,
 ): void {
   const refusal = code in REFUSAL_CODES ? code as RefusalCode : "refused";
-  respond(session, { type: "refused", code: REFUSAL_CODES[refusal], retryAfter, reason });
-  session.channel?.close(CloseCode.failed);
+  respond(client, { type: "refused", code: REFUSAL_CODES[refusal], retryAfter, reason });
+  client.channel?.close(CloseCode.failed);
 }

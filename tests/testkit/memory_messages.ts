@@ -1,9 +1,9 @@
 /** Messages that live and die with their process: conversations that keep nothing, and simulations. */
 import { encodeHex } from "@std/encoding/hex";
-import type { Bytes } from "../bytes.ts";
-import { type Random, systemRandom } from "../crypto/platform.ts";
-import type { SuiteName } from "../crypto/suite.ts";
-import { MESSAGES_LAZY_COUNT } from "../limits.ts";
+import type { Bytes } from "../../lib/bytes.ts";
+import { type Random, systemRandom } from "../../lib/crypto/platform.ts";
+import type { SuiteName } from "../../lib/crypto/suite.ts";
+import { MESSAGES_LAZY_COUNT } from "../../lib/limits.ts";
 import {
   advanced,
   contains,
@@ -13,7 +13,7 @@ import {
   type Progress,
   requireNumber,
   within,
-} from "./message_rules.ts";
+} from "../../lib/store/message_rules.ts";
 import type {
   ConversationKey,
   HistoryEntry,
@@ -23,7 +23,7 @@ import type {
   NewMessage,
   OutgoingState,
   Unshown,
-} from "./message_store.ts";
+} from "../../lib/store/message_store.ts";
 
 const LOG_ID_LENGTH = 16;
 

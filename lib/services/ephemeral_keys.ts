@@ -1,14 +1,14 @@
-/** A stock of envelope keys for the suites whose keys are too slow to make for each handshake. */
+/** A stock of ephemeral keys for the suites whose keys are too slow to make for each handshake. */
 import type { Kem, KemKeyPair } from "../crypto/kem.ts";
 import { CifraError } from "../errors.ts";
-import { ENVELOPE_KEY_LIFETIME, ENVELOPE_KEY_POOL, ENVELOPE_KEY_USES } from "../limits.ts";
+import { EPHEMERAL_KEY_LIFETIME, EPHEMERAL_KEY_POOL, EPHEMERAL_KEY_USES } from "../limits.ts";
 
 /**
  * Gives a fresh key while the stock lasts, otherwise the present one again, at most 256 times and for
  * ten minutes (PROTOCOL.md 3.7). One key is made at a time, so asking fast costs one processor and not
  * all; the first one is made when the first handshake asks.
  */
-export class EnvelopeKeyStock {
+export class EphemeralKeyStock {
   readonly #kem: Kem;
   readonly #clock: () => number;
   readonly #stock: KemKeyPair[] = [];
@@ -21,7 +21,7 @@ export class EnvelopeKeyStock {
     this.#clock = clock;
   }
 
-  /** An envelope key for one handshake. */
+  /** An ephemeral key for one handshake. */
   async take(): Promise<KemKeyPair> {
     for (;;) {
       const fresh = this.#stock.shift();
@@ -29,13 +29,13 @@ export class EnvelopeKeyStock {
       this.#restock();
       const current = this.#current;
       if (
-        current && current.uses < ENVELOPE_KEY_USES &&
-        this.#clock() - current.since < ENVELOPE_KEY_LIFETIME
+        current && current.uses < EPHEMERAL_KEY_USES &&
+        this.#clock() - current.since < EPHEMERAL_KEY_LIFETIME
       ) {
         current.uses++;
         return current.key;
       }
-      if (!this.#making) throw new CifraError("shutdown", "No more envelope keys are made");
+      if (!this.#making) throw new CifraError("shutdown", "No more ephemeral keys are made");
       await this.#making;
     }
   }
@@ -46,7 +46,7 @@ export class EnvelopeKeyStock {
   }
 
   #restock(): void {
-    if (this.#closed || this.#making || this.#stock.length >= ENVELOPE_KEY_POOL) return;
+    if (this.#closed || this.#making || this.#stock.length >= EPHEMERAL_KEY_POOL) return;
     this.#making = this.#kem.generate().then((key) => {
       this.#stock.push(key);
       this.#making = undefined;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import type { Kem, KemKeyPair } from "../../lib/crypto/kem.ts";
-import { ENVELOPE_KEY_LIFETIME, ENVELOPE_KEY_USES } from "../../lib/limits.ts";
-import { EnvelopeKeyStock } from "../../lib/services/envelope_keys.ts";
+import { EPHEMERAL_KEY_LIFETIME, EPHEMERAL_KEY_USES } from "../../lib/limits.ts";
+import { EphemeralKeyStock } from "../../lib/services/ephemeral_keys.ts";
 import { ManualClock } from "../testkit/clock.ts";
 import { turn } from "../testkit/pipe.ts";
 
@@ -50,7 +50,7 @@ class SlowKem implements Kem {
 
 Deno.test("take() makes no key before the first handshake, then one for all who wait", async () => {
   const kem = new SlowKem();
-  const stock = new EnvelopeKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
   assertEquals(kem.asked, 0);
   const takes = Array.from({ length: 20 }, () => stock.take());
   await turn();
@@ -62,7 +62,7 @@ Deno.test("take() makes no key before the first handshake, then one for all who 
 
 Deno.test("take() makes one key at a time, however fast it is asked", async () => {
   const kem = new SlowKem();
-  const stock = new EnvelopeKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
   const first = stock.take();
   await kem.finish();
   await first;
@@ -75,7 +75,7 @@ Deno.test("take() makes one key at a time, however fast it is asked", async () =
 
 Deno.test("take() gives a fresh key when there is one, and else the present one again", async () => {
   const kem = new SlowKem();
-  const stock = new EnvelopeKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
   const taking = stock.take();
   await kem.finish();
   const first = await taking;
@@ -88,11 +88,11 @@ Deno.test("take() gives a fresh key when there is one, and else the present one 
 
 Deno.test("take() gives one key 256 times at the most, then waits for another (A6)", async () => {
   const kem = new SlowKem();
-  const stock = new EnvelopeKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
   const taking = stock.take();
   await kem.finish();
   const first = await taking;
-  for (let uses = 1; uses < ENVELOPE_KEY_USES; uses++) {
+  for (let uses = 1; uses < EPHEMERAL_KEY_USES; uses++) {
     assertStrictEquals(await stock.take(), first);
   }
   const next = stock.take();
@@ -100,28 +100,28 @@ Deno.test("take() gives one key 256 times at the most, then waits for another (A
   assertEquals(outcome, "waiting");
   await kem.finish();
   assert(await next !== first);
-  assertEquals(ENVELOPE_KEY_USES, 256);
+  assertEquals(EPHEMERAL_KEY_USES, 256);
 });
 
 Deno.test("take() gives one key for ten minutes at the most (A6)", async () => {
   const kem = new SlowKem();
   const clock = new ManualClock();
-  const stock = new EnvelopeKeyStock(kem, clock.read);
+  const stock = new EphemeralKeyStock(kem, clock.read);
   const taking = stock.take();
   await kem.finish();
   const first = await taking;
-  clock.advance(ENVELOPE_KEY_LIFETIME - 1);
+  clock.advance(EPHEMERAL_KEY_LIFETIME - 1);
   assertStrictEquals(await stock.take(), first);
   clock.advance(1);
   const next = stock.take();
   await kem.finish();
   assert(await next !== first);
-  assertEquals(ENVELOPE_KEY_LIFETIME, 600_000);
+  assertEquals(EPHEMERAL_KEY_LIFETIME, 600_000);
 });
 
 Deno.test("take() fails when no key can be made, and works again when one can", async () => {
   const kem = new SlowKem();
-  const stock = new EnvelopeKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
   const taking = stock.take().then(() => undefined, (error) => error);
   await turn();
   await kem.fail();

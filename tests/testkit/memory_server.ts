@@ -1,5 +1,12 @@
 /** A server's memory that lives and dies with its process. */
-import type { Account, Ban, Invite, NameKey, ServerStore, StoreCounts } from "./server_store.ts";
+import type {
+  Account,
+  Ban,
+  Invite,
+  NameKey,
+  ServerStore,
+  StoreCounts,
+} from "../../lib/store/server_store.ts";
 
 /** For tests, and for a server that is to forget. */
 export class MemoryServerStore implements ServerStore {

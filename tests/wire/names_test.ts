@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CifraError } from "../../lib/errors.ts";
-import { isName, requireName, SERVER_NAME } from "../../lib/services/names.ts";
+import { isName, requireName, SERVER_NAME } from "../../lib/wire/names.ts";
 
 const GOOD = ["a", "7", "alice", "lab-3", "a_b", "0-", "a".repeat(32), "constructor", "null"];
 

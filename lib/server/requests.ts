@@ -12,7 +12,7 @@ import {
 } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import { Accounts } from "../services/accounts.ts";
-import { type Admission, sourceOf } from "../services/admission.ts";
+import { type ConnectionLimits, sourceOf } from "../services/connection_limits.ts";
 import { Directory, type DirectoryRules } from "../services/directory.ts";
 import type { Invites } from "../services/invites.ts";
 import { Presence } from "../services/presence.ts";
@@ -36,16 +36,16 @@ import {
 } from "../wire/rendezvous_messages.ts";
 import type { ServerEvent } from "./events.ts";
 import { Relaying } from "./relaying.ts";
-import { dismiss, respond, say, type Session } from "./session.ts";
+import { type Client, dismiss, respond, say } from "./client.ts";
 
 type Request<Type extends ServerRequest["type"]> = Extract<ServerRequest, { readonly type: Type }>;
 
 /** What a reception needs. */
-export interface ReceptionOptions {
+export interface RequestsOptions {
   readonly environment: Environment;
   readonly store: ServerStore;
   readonly invites: Invites;
-  readonly admission: Admission;
+  readonly connectionLimits: ConnectionLimits;
   /** Known to this server alone, 32 bytes. */
   readonly secret: Bytes;
   readonly rules: DirectoryRules;
@@ -56,19 +56,19 @@ export interface ReceptionOptions {
 }
 
 /** The front desk. */
-export class Reception {
-  readonly #options: ReceptionOptions;
+export class Requests {
+  readonly #options: RequestsOptions;
   readonly #directory: Directory;
   readonly #accounts: Accounts;
-  readonly #rendezvous: Rendezvous<Session>;
-  readonly #presence = new Presence<Session>();
+  readonly #rendezvous: Rendezvous<Client>;
+  readonly #presence = new Presence<Client>();
   readonly #relaying: Relaying;
   /** Those who were told that whom they wait for does not want to talk. */
-  readonly #declined = new WeakSet<Held<Session>>();
+  readonly #declined = new WeakSet<Held<Client>>();
   #cancelAnnouncement: (() => void) | undefined;
   #announcedAt = -Infinity;
 
-  constructor(options: ReceptionOptions) {
+  constructor(options: RequestsOptions) {
     const { environment: { random, time }, store, rules, limits, onEvent } = options;
     this.#options = options;
     this.#directory = new Directory(store, rules);
@@ -78,12 +78,12 @@ export class Reception {
   }
 
   /** Everybody who holds a name at the moment. */
-  get everybody(): Iterable<Held<Session>> {
+  get everybody(): Iterable<Held<Client>> {
     return this.#rendezvous.everybody;
   }
 
   /** From m7 to the goodbye. Throws when the client breaks the protocol. */
-  async attend(session: Session, channel: Channel): Promise<void> {
+  async attend(client: Client, channel: Channel): Promise<void> {
     let answered = 0n;
     try {
       for (;;) {
@@ -92,28 +92,28 @@ export class Reception {
         for (const item of items) {
           // Sent away meanwhile: it may not ask for anything more.
           if (!channel.isOpen) return await lastWords(channel);
-          if (item.type === ItemType.message) answered = this.#answer(session, item);
-          else if (item.type !== ItemType.request) this.#pass(session, item);
-          else if (!await this.#take(session, channel, item)) return await lastWords(channel);
+          if (item.type === ItemType.message) answered = this.#answer(client, item);
+          else if (item.type !== ItemType.request) this.#pass(client, item);
+          else if (!await this.#take(client, channel, item)) return await lastWords(channel);
         }
         // What it does not read, it cannot make us say more of.
         await channel.flush();
       }
     } finally {
-      this.#leave(session, channel);
+      this.#leave(client, channel);
     }
     if (channel.goodbye) await channel.close(CloseCode.done, answered, answered);
   }
 
   /** Sends somebody away, under whatever they are here; returns how many connections that were. */
-  remove(name: string, sessions: Iterable<Session>, code: "kicked" | "banned"): number {
+  remove(name: string, clients: Iterable<Client>, code: "kicked" | "banned"): number {
     const reason = code === "banned"
       ? "The operator of this server has shut you out"
       : "The operator of this server has ended this connection";
     let count = 0;
-    for (const session of sessions) {
-      if (session.name !== name || !session.channel?.isOpen) continue;
-      dismiss(session, code, reason);
+    for (const client of clients) {
+      if (client.name !== name || !client.channel?.isOpen) continue;
+      dismiss(client, code, reason);
       count++;
     }
     return count;
@@ -126,104 +126,103 @@ export class Reception {
   }
 
   /** What is no request is not waited for: what it leads to goes out together. */
-  #pass(session: Session, item: Item): void {
+  #pass(client: Client, item: Item): void {
     // Before it has said who it is, there is nothing else to say.
-    if (session.name === undefined) throw outOfTurn();
-    if (item.type === ItemType.relay) this.#relaying.forward(session, item);
+    if (client.name === undefined) throw outOfTurn();
+    if (item.type === ItemType.relay) this.#relaying.forward(client, item);
     else if (item.type !== ItemType.ack) throw outOfTurn();
   }
 
   /** False: the client was refused, and is to go. */
-  async #take(session: Session, channel: Channel, item: Item): Promise<boolean> {
+  async #take(client: Client, channel: Channel, item: Item): Promise<boolean> {
     const request = decodeServerRequest(item.body);
     try {
-      await this.#obey(session, channel, request);
+      await this.#obey(client, channel, request);
       return true;
     } catch (error) {
       if (!(error instanceof CifraError) || !REFUSALS.has(error.code)) throw error;
       const { code, message, retryAfter } = error;
-      const client = shortFingerprint(channel.established.theirs.fingerprint);
-      const source = this.#options.tag(session.observed.host);
-      this.#options.onEvent({ event: "refused", source, client, code, request: request.type });
+      const key = shortFingerprint(channel.established.theirs.fingerprint);
+      const source = this.#options.tag(client.observed.host);
+      this.#options.onEvent({ event: "refused", source, client: key, code, request: request.type });
       // What is wrong with the server's own disk, and where that is, concerns its operator.
       if (code === "local") {
-        dismiss(session, "refused", "The server cannot take this at the moment");
-      } else dismiss(session, code, message, retryAfter);
+        dismiss(client, "refused", "The server cannot take this at the moment");
+      } else dismiss(client, code, message, retryAfter);
       return false;
     }
   }
 
-  async #obey(session: Session, channel: Channel, request: ServerRequest): Promise<void> {
+  async #obey(client: Client, channel: Channel, request: ServerRequest): Promise<void> {
     switch (request.type) {
       case "register":
-        return await this.#register(session, channel, request);
+        return await this.#register(client, channel, request);
       case "signUp":
-        return await this.#signUp(session, channel, request);
+        return await this.#signUp(client, channel, request);
       case "signIn":
-        return this.#challenge(session, channel, request);
+        return this.#challenge(client, channel, request);
       case "proof":
-        return this.#prove(session, request.proof);
+        return this.#prove(client, request.proof);
       case "decline":
-        return this.#decline(session, request.name);
+        return this.#decline(client, request.name);
       case "away":
-        return this.#goAway(session, request.away === 1);
+        return this.#goAway(client, request.away === 1);
     }
   }
 
   /** m7 in, m8 out, and whatever follows from it for this client and others. */
-  async #register(session: Session, channel: Channel, registration: Registration): Promise<void> {
-    const { environment: { time }, onEvent, admission, tag } = this.#options;
-    const { observed } = session;
-    const again = session.name !== undefined;
-    if (again && !admission.registersAgain(sourceOf(observed.host), time.now())) {
+  async #register(client: Client, channel: Channel, registration: Registration): Promise<void> {
+    const { environment: { time }, onEvent, connectionLimits, tag } = this.#options;
+    const { observed } = client;
+    const again = client.name !== undefined;
+    if (again && !connectionLimits.registersAgain(sourceOf(observed.host), time.now())) {
       throw new CifraError("limit", "Too many registrations from this address; wait a minute");
     }
     const { theirs: identity, suite } = channel.established;
     // Whoever asks for somebody has nobody at present.
-    this.#relaying.endAll(session);
+    this.#relaying.endAll(client);
     const { name, registrationSequence: sequence, claim } = registration;
-    const key = await this.#claim(session, channel, name, sequence, claim, false);
+    const key = await this.#claim(client, channel, name, sequence, claim, false);
     // It may have gone while signatures were checked.
     if (!channel.isOpen) return;
-    const applicant = { holder: session, registration, key, suite: suite.id, observed };
-    const before = this.#rendezvous.heldBy(session);
+    const applicant = { holder: client, registration, key, suite: suite.id, observed };
+    const before = this.#rendezvous.heldBy(client);
     const outcomes = this.#rendezvous.register(applicant, time.date(), this.#relaying.hasRoom);
     const replaced = outcomes.flatMap((each) => each.type === "replaced" ? [each.held] : []);
-    session.name = name;
-    session.stays = (registration.capabilities & (Capability.relay | Capability.lobby)) !== 0;
-    respond(session, {
+    client.name = name;
+    client.stays = (registration.capabilities & (Capability.relay | Capability.lobby)) !== 0;
+    respond(client, {
       type: "registered",
       observed,
       frameLimit: FRAME_LIMIT_OPEN,
       silenceDeadline: SILENCE_DEADLINE / 1000,
     });
     const { wanted, capabilities } = registration;
-    const client = shortFingerprint(identity.fingerprint);
     onEvent({
       event: "registered",
       source: tag(observed.host),
       name,
       wanted,
-      client,
+      client: shortFingerprint(identity.fingerprint),
       suite: suite.name,
     });
     if ([before, ...replaced].some((held) => this.#isAnnounced(held))) {
       this.#presence.change({ name, state: PersonState.gone });
     }
-    this.#presence.stop(session);
+    this.#presence.stop(client);
     if (wanted === "" && (capabilities & Capability.lobby) !== 0) {
-      this.#presence.read(session);
+      this.#presence.read(client);
       if ((capabilities & Capability.unlisted) === 0) {
         this.#presence.change({ name, state: PersonState.here });
       }
     }
-    for (const outcome of outcomes) this.#tell(outcome, session);
+    for (const outcome of outcomes) this.#tell(outcome, client);
     this.#planAnnouncement();
   }
 
   /** The name is theirs, or becomes theirs now; whoever is new needs an invite that is still good. */
   async #claim(
-    session: Session,
+    client: Client,
     channel: Channel,
     name: string,
     sequence: bigint,
@@ -233,13 +232,13 @@ export class Reception {
     const { environment: { time }, store, invites } = this.#options;
     const { theirs: identity, suite } = channel.established;
     const isKnown = store.keyWith(encodeHex(identity.fingerprint)) !== undefined;
-    const invite = isKnown ? undefined : session.invite;
+    const invite = isKnown ? undefined : client.invite;
     if (invite && !invites.reserve(invite, time.date())) {
       throw new CifraError("invite_required", "This invite has expired, or was used too often", {
         hint: "ask for a new one",
       });
     }
-    const { host } = session.observed;
+    const { host } = client.observed;
     const claimant = {
       name,
       suite: suite.name,
@@ -259,44 +258,44 @@ export class Reception {
     }
   }
 
-  async #signUp(session: Session, channel: Channel, request: SignUp): Promise<void> {
+  async #signUp(client: Client, channel: Channel, request: SignUp): Promise<void> {
     const { environment: { time }, onEvent, tag } = this.#options;
     const { name, registrationSequence, claim } = request;
-    await this.#claim(session, channel, name, registrationSequence, claim, true);
+    await this.#claim(client, channel, name, registrationSequence, claim, true);
     const { salt, memory, passes, storedKey, serverKey, backup } = request;
     const created = time.date();
     this.#accounts.signUp({ name, salt, memory, passes, storedKey, serverKey, backup, created });
-    respond(session, { type: "signedUp" });
-    onEvent({ event: "signed-up", source: tag(session.observed.host), name });
+    respond(client, { type: "signedUp" });
+    onEvent({ event: "signed-up", source: tag(client.observed.host), name });
   }
 
-  #challenge(session: Session, channel: Channel, { name, nonce }: Request<"signIn">): void {
+  #challenge(client: Client, channel: Channel, { name, nonce }: Request<"signIn">): void {
     this.#directory.requireAllowed(channel.established.theirs);
     const challenge = this.#accounts.challenge({
       name,
       clientNonce: nonce,
       exporter: channel.established.exporter,
-      source: sourceOf(session.observed.host),
+      source: sourceOf(client.observed.host),
       now: this.#options.environment.time.now(),
     });
-    session.challenge = challenge;
+    client.challenge = challenge;
     const { cost, serverNonce } = challenge.exchange;
-    respond(session, { type: "challenge", ...cost, nonce: serverNonce });
+    respond(client, { type: "challenge", ...cost, nonce: serverNonce });
   }
 
-  #prove(session: Session, proof: Bytes): void {
+  #prove(client: Client, proof: Bytes): void {
     const { environment: { time }, onEvent, tag } = this.#options;
-    const { challenge } = session;
+    const { challenge } = client;
     if (!challenge) throw outOfTurn();
-    session.challenge = undefined;
+    client.challenge = undefined;
     const { signature, backup } = this.#accounts.prove(challenge, proof, time.now());
-    respond(session, { type: "signedIn", signature, backup });
+    respond(client, { type: "signedIn", signature, backup });
     const { name } = challenge.exchange;
-    onEvent({ event: "signed-in", source: tag(session.observed.host), name });
+    onEvent({ event: "signed-in", source: tag(client.observed.host), name });
   }
 
-  #decline(session: Session, name: string): void {
-    const held = this.#rendezvous.heldBy(session);
+  #decline(client: Client, name: string): void {
+    const held = this.#rendezvous.heldBy(client);
     if (!held) return;
     const asking = this.#rendezvous.waiting(name, held.name);
     // Once is enough: more would be a way to flood whoever asks.
@@ -305,20 +304,20 @@ export class Reception {
     respond(asking.holder, { type: "declined", peerName: held.name });
   }
 
-  #goAway(session: Session, isAway: boolean): void {
-    const held = this.#rendezvous.heldBy(session);
+  #goAway(client: Client, isAway: boolean): void {
+    const held = this.#rendezvous.heldBy(client);
     if (!this.#isAnnounced(held)) return;
     const state = isAway ? PersonState.away : PersonState.here;
     this.#presence.change({ name: held!.name, state });
     this.#planAnnouncement();
   }
 
-  #isAnnounced(held: Held<Session> | undefined): boolean {
+  #isAnnounced(held: Held<Client> | undefined): boolean {
     if (held?.wanted !== "") return false;
     return (held.registration.capabilities & Capability.unlisted) === 0;
   }
 
-  #tell(outcome: Outcome<Session>, session: Session): void {
+  #tell(outcome: Outcome<Client>, client: Client): void {
     const { onEvent } = this.#options;
     switch (outcome.type) {
       case "waiting":
@@ -326,7 +325,7 @@ export class Reception {
       case "replaced": {
         const { name, holder } = outcome.held;
         this.#presence.stop(holder);
-        if (holder !== session) {
+        if (holder !== client) {
           dismiss(holder, "replaced", "The same identity has connected again");
         }
         return onEvent({ event: "replaced", name });
@@ -351,11 +350,11 @@ export class Reception {
   }
 
   #introduce(
-    { generation, relay, pair }: Extract<Outcome<Session>, { readonly type: "introduced" }>,
+    { generation, relay, pair }: Extract<Outcome<Client>, { readonly type: "introduced" }>,
   ): void {
     const [a, b] = [pair[1].to, pair[0].to];
     if (relay) {
-      const one = { name: a.name, session: a.holder }, other = { name: b.name, session: b.holder };
+      const one = { name: a.name, client: a.holder }, other = { name: b.name, client: b.holder };
       this.#relaying.open(generation, one, other);
     }
     for (const { to: { holder }, introduction } of pair) {
@@ -380,7 +379,7 @@ export class Reception {
 
   #announce(): void {
     // One who does not read is told later, and then of everything at once.
-    const ready = ({ channel }: Session) =>
+    const ready = ({ channel }: Client) =>
       channel?.isOpen === true && channel.queuedLength < OUTBOUND_QUEUE_HIGH_WATER / 8;
     for (const { to, changes: { complete, people } } of this.#presence.take(ready)) {
       // All there is ends with a part that has room for more; of changes there is always one.
@@ -390,16 +389,16 @@ export class Reception {
           complete: complete && i === 0 ? 1 : 0,
           people: people.slice(i, i + PRESENCE_LIMIT),
         });
-        for (const session of to) say(session, ItemType.response, body);
+        for (const client of to) say(client, ItemType.response, body);
       }
     }
   }
 
   /** A registered client may speak to the server; each message is answered OK. Returns its number. */
-  #answer(session: Session, item: Item): bigint {
-    if (session.name === undefined) throw outOfTurn();
+  #answer(client: Client, item: Item): bigint {
+    if (client.name === undefined) throw outOfTurn();
     const { number, type } = decode(peerMessage, item.body);
-    say(session, ItemType.ack, encode(peerAck, { stored: number, read: number }));
+    say(client, ItemType.ack, encode(peerAck, { stored: number, read: number }));
     const { random, time } = this.#options.environment;
     const id = random(ID_LENGTH);
     const reply = type === "end" ? { type: "end" as const, number, id } : {
@@ -409,14 +408,14 @@ export class Reception {
       written: BigInt(time.date()),
       content: encodeUtf8("OK"),
     };
-    say(session, ItemType.message, encode(peerMessage, reply));
+    say(client, ItemType.message, encode(peerMessage, reply));
     return number;
   }
 
-  #leave(session: Session, channel: Channel): void {
-    this.#relaying.endAll(session);
-    this.#presence.stop(session);
-    const held = this.#rendezvous.leave(session);
+  #leave(client: Client, channel: Channel): void {
+    this.#relaying.endAll(client);
+    this.#presence.stop(client);
+    const held = this.#rendezvous.leave(client);
     if (!held) return;
     if (this.#isAnnounced(held)) {
       this.#presence.change({ name: held.name, state: PersonState.gone });
