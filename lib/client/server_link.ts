@@ -25,8 +25,7 @@ import {
   encodeServerRequest,
   type Introduction,
   PersonState,
-  type RefusalCode,
-  refusalOf,
+  refusalError,
   type Registration,
   type ServerRequest,
   type ServerResponse,
@@ -381,28 +380,13 @@ export class ServerLink {
       }
     }
     const response = this.#responses.shift()!;
-    if (response.type === "refused") {
-      const code = refusalOf(response.code);
-      const { retryAfter, reason } = response;
-      // Numbers that are behind are caught up with, not waited for.
-      const hint = retryAfter > 0 && code !== "stale_registration"
-        ? `try again in ${
-          retryAfter < 120 ? `${retryAfter} s` : `${Math.ceil(retryAfter / 60)} minutes`
-        }`
-        : REFUSAL_HINTS[code];
-      throw new CifraError(code, `The server refused: ${reason}`, {
-        ...(hint !== undefined && { hint }),
-        retryAfter,
-      });
-    }
+    if (response.type === "refused") throw refusalError(response);
     return response;
   }
 
   #ending(): CifraError {
     if (this.channel.goodbye?.code === CloseCode.shutdown) {
-      return new CifraError("shutdown", "The server is shutting down", {
-        hint: "connect again when it is back",
-      });
+      return new CifraError("shutdown", "The server is shutting down");
     }
     return this.channel.failure ?? new CifraError("cut", "The server ended the connection");
   }
@@ -428,13 +412,6 @@ async function dialServer(options: ServerDialOptions): Promise<TcpTransport> {
   }
   return await network.dial(address.host, address.port);
 }
-
-/** What helps against a refusal that the server does not explain further. */
-const REFUSAL_HINTS: Partial<Readonly<Record<RefusalCode, string>>> = {
-  account_required: "make one with --sign-up, or fetch your keys with --sign-in if you have one",
-  name_taken: "choose another --name; if this one is yours, bring your keys with --sign-in, or " +
-    "with cifra keys export and import",
-};
 
 function stateOf(state: number): Person["state"] {
   if (state === PersonState.here) return "here";
@@ -471,7 +448,5 @@ function explainRefusal(error: unknown, suite: string, invited: boolean): unknow
 }
 
 function unexpected(): CifraError {
-  return new CifraError("bad_state", "The server said something out of turn", {
-    hint: "use the same version of cifra on both sides",
-  });
+  return new CifraError("bad_state", "The server said something out of turn");
 }

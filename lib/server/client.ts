@@ -11,7 +11,7 @@ import { CloseCode, ItemType } from "../wire/records.ts";
 import {
   encodeServerResponse,
   REFUSAL_CODES,
-  type RefusalCode,
+  refusalFor,
   type ServerResponse,
 } from "../wire/rendezvous_messages.ts";
 
@@ -54,7 +54,7 @@ export function dismiss(
   reason: string,
   retryAfter = 0,
 ): void {
-  const refusal = code in REFUSAL_CODES ? code as RefusalCode : "refused";
-  respond(client, { type: "refused", code: REFUSAL_CODES[refusal], retryAfter, reason });
+  const number = REFUSAL_CODES[refusalFor(code) ?? "refused"];
+  respond(client, { type: "refused", code: number, retryAfter, reason });
   client.channel?.close(CloseCode.failed);
 }

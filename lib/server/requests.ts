@@ -2,7 +2,7 @@
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { shortFingerprint } from "../crypto/identity.ts";
-import { CifraError, type ErrorCode } from "../errors.ts";
+import { CifraError } from "../errors.ts";
 import {
   FRAME_LIMIT_OPEN,
   OUTBOUND_QUEUE_HIGH_WATER,
@@ -29,6 +29,7 @@ import {
   decodeServerRequest,
   encodeServerResponse,
   PersonState,
+  refusalFor,
   type Registration,
   type ServerRequest,
   type SignUp,
@@ -140,7 +141,7 @@ export class Requests {
       await this.#obey(client, channel, request);
       return true;
     } catch (error) {
-      if (!(error instanceof CifraError) || !REFUSALS.has(error.code)) throw error;
+      if (!(error instanceof CifraError) || !refusalFor(error.code)) throw error;
       const { code, message, retryAfter } = error;
       const key = shortFingerprint(channel.established.theirs.fingerprint);
       const source = this.#options.tag(client.observed.host);
@@ -234,9 +235,7 @@ export class Requests {
     const isKnown = store.keyWith(encodeHex(identity.fingerprint)) !== undefined;
     const invite = isKnown ? undefined : client.invite;
     if (invite && !invites.reserve(invite, time.date())) {
-      throw new CifraError("invite_required", "This invite has expired, or was used too often", {
-        hint: "ask for a new one",
-      });
+      throw new CifraError("invite_required", "This invite has expired, or was used too often");
     }
     const { host } = client.observed;
     const claimant = {
@@ -425,21 +424,6 @@ export class Requests {
     this.#options.onEvent({ event: "left", name: held.name, code });
   }
 }
-
-/** What a client is told as a refusal; anything else ends the connection as a breach of the protocol. */
-const REFUSALS: ReadonlySet<ErrorCode> = new Set([
-  "bad_name",
-  "name_taken",
-  "bad_address",
-  "stale_registration",
-  "limit",
-  "banned",
-  "account_required",
-  "invite_required",
-  "wrong_password",
-  "auth_failed",
-  "local",
-]);
 
 /** Waits until a client that was sent away has gone; what it still says is nobody's business. */
 async function lastWords(channel: Channel): Promise<void> {

@@ -2,6 +2,14 @@
 import type { Bytes } from "../bytes.ts";
 import { bundleLength } from "../crypto/identity.ts";
 import {
+  CifraError,
+  type ErrorCode,
+  numbersOf,
+  type RefusalCode,
+  refusalHintOf,
+  toldCode,
+} from "../errors.ts";
+import {
   ADVERTISED_ADDRESSES,
   BACKUP_LIMIT,
   DIAL_ATTEMPTS,
@@ -191,32 +199,37 @@ export type Introduction = Of<typeof introduction>;
 export type ServerRequest = Of<typeof requestLayout>;
 export type ServerResponse = Of<typeof responseLayout>;
 
-/** Why a registration ends, on the wire; numbers never change meaning. */
-export const REFUSAL_CODES = {
-  bad_name: 1,
-  name_taken: 2,
-  bad_address: 3,
-  stale_registration: 4,
-  replaced: 5,
-  limit: 6,
-  shutdown: 7,
-  refused: 8,
-  banned: 9,
-  kicked: 10,
-  account_required: 11,
-  wrong_password: 12,
-  auth_failed: 13,
-  invite_required: 14,
-} as const;
-export type RefusalCode = keyof typeof REFUSAL_CODES;
+/** Refusal codes; numbers never change meaning. */
+export const REFUSAL_CODES: Readonly<Record<RefusalCode, number>> = numbersOf("refusal");
 
-const REFUSAL_NAMES = new Map<number, RefusalCode>(
+const REFUSAL_NAMES = new Map(
   (Object.entries(REFUSAL_CODES) as [RefusalCode, number][]).map(([key, code]) => [code, key]),
 );
 
-/** The refusal a code stands for; `refused` for one from a newer server. */
-export function refusalOf(code: number): RefusalCode {
-  return REFUSAL_NAMES.get(code) ?? "refused";
+/** The refusal that tells a client of `code`; undefined when the code is no answer to a request. */
+export function refusalFor(code: ErrorCode): RefusalCode | undefined {
+  const told = toldCode(code);
+  return told in REFUSAL_CODES ? told as RefusalCode : undefined;
+}
+
+/** The refusal a number stands for; `refused` for one from a newer server. */
+export function refusalOf(number: number): RefusalCode {
+  return REFUSAL_NAMES.get(number) ?? "refused";
+}
+
+/** A refusal of the server as the error it reports. */
+export function refusalError({ code: number, retryAfter, reason }: Of<typeof refused>): CifraError {
+  const code = refusalOf(number);
+  // Numbers that are behind are caught up with, not waited for.
+  const hint = retryAfter > 0 && code !== "stale_registration"
+    ? `try again in ${
+      retryAfter < 120 ? `${retryAfter} s` : `${Math.ceil(retryAfter / 60)} minutes`
+    }`
+    : refusalHintOf(code);
+  return new CifraError(code, `The server refused: ${reason}`, {
+    ...(hint !== undefined && { hint }),
+    retryAfter,
+  });
 }
 
 export function encodeServerRequest(request: ServerRequest): Bytes {

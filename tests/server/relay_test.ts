@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
+import type { RefusalCode } from "../../lib/errors.ts";
 import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { INTRODUCTIONS_PER_HOUR, ITEM_BODY_LIMIT, RELAY_WINDOW } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
@@ -11,12 +12,7 @@ import { decode, encode } from "../../lib/wire/layout.ts";
 import { peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
-import {
-  Capability,
-  type Introduction,
-  type RefusalCode,
-  refusalOf,
-} from "../../lib/wire/rendezvous_messages.ts";
+import { Capability, type Introduction, refusalOf } from "../../lib/wire/rendezvous_messages.ts";
 import { cryptoIdle, test } from "../testkit/adversary.ts";
 import { ephemeralKeys, person } from "../testkit/handshake.ts";
 import {

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import type { ErrorCode } from "../../lib/errors.ts";
 import { ALERT_CODES, decodeAlert, encodeAlert } from "../../lib/wire/alert.ts";
@@ -40,6 +40,16 @@ Deno.test("encodeAlert() says refused for what is nobody else's business", () =>
 Deno.test("encodeAlert() says the same whyever somebody is not trusted", () => {
   const codes = ["auth_failed", "identity_changed", "identity_unknown", "suite_downgrade"] as const;
   for (const code of codes) assertEquals(encodeHex(encodeAlert(code)), "05", code);
+});
+
+Deno.test("decodeAlert() says what to try, where one thing is right", () => {
+  const told = (code: ErrorCode) => decodeAlert(encodeAlert(code)).hint;
+  assertStringIncludes(told("invite_required")!, "--invite");
+  assertStringIncludes(told("suite_refused")!, "--allow-classic");
+  assertEquals(told("busy"), "try again in a few seconds");
+  assertEquals(told("bad_version"), "use the same version of cifra on both sides");
+  // The hint of an authentication failure is for a refused registration alone.
+  assertEquals(told("auth_failed"), undefined);
 });
 
 Deno.test("decodeAlert() takes a number it does not know as refused", () => {

@@ -1,7 +1,8 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
+import { hintOf, type RefusalCode, refusalHintOf } from "../../lib/errors.ts";
 import {
   Capability,
   decodeServerRequest,
@@ -10,6 +11,8 @@ import {
   encodeServerResponse,
   PersonState,
   REFUSAL_CODES,
+  refusalError,
+  refusalFor,
   refusalOf,
   type Registration,
   type ServerRequest,
@@ -293,4 +296,37 @@ Deno.test("vouchers, people and backups have their limits", () => {
   ) {
     assertRefuses(() => decodeServerRequest(decodeHex(short)), "bad_frame", short);
   }
+});
+
+Deno.test("refusalFor() keeps to itself what is wrong with our disk, and tells no breach as a refusal", () => {
+  assertEquals(refusalFor("banned"), "banned");
+  assertEquals(refusalFor("local"), "refused");
+  for (const code of ["bad_frame", "bad_state", "cut", "timeout"] as const) {
+    assertEquals(refusalFor(code), undefined, code);
+  }
+});
+
+Deno.test("refusalError() gives the reason of the server, and the hint of the table", () => {
+  const told = (code: number, retryAfter = 0) => refusalError({ code, retryAfter, reason: "no" });
+  for (const [code, number] of Object.entries(REFUSAL_CODES) as [RefusalCode, number][]) {
+    const error = told(number);
+    assertEquals([error.code, error.message], [code, "The server refused: no"]);
+    assertEquals(error.hint, refusalHintOf(code));
+    assert(error.hint, code);
+  }
+  const { code, hint } = told(99);
+  assertEquals([code, hint], ["refused", hintOf("refused")]);
+  assertStringIncludes(told(REFUSAL_CODES.limit).hint!, "--new-names-per-day");
+  assertStringIncludes(told(REFUSAL_CODES.auth_failed).hint!, "clock");
+});
+
+Deno.test("refusalError() says how long to wait, where waiting is what helps", () => {
+  const told = (code: RefusalCode, retryAfter: number) =>
+    refusalError({ code: REFUSAL_CODES[code], retryAfter, reason: "" });
+  assertEquals(told("limit", 119).hint, "try again in 119 s");
+  assertEquals(told("limit", 121).hint, "try again in 3 minutes");
+  assertEquals(told("limit", 121).retryAfter, 121);
+  // Numbers that are behind are caught up with, not waited for.
+  const { hint, retryAfter } = told("stale_registration", 30);
+  assertEquals([hint, retryAfter], [hintOf("stale_registration"), 30]);
 });
