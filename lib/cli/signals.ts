@@ -1,5 +1,5 @@
 /** Ctrl-C and its relatives, as a value. */
-import { CifraError } from "../errors.ts";
+import { CifraError, exitCodeOf } from "../errors.ts";
 
 /** The signal is aborted with its name. */
 export interface Signals {
@@ -30,7 +30,7 @@ export function listenForSignals({ hangUp = false } = {}): Signals {
 
 /** The exit code after a signal: 130 for Ctrl-C, 0 for an orderly end that was asked for. */
 export function exitCodeOfSignal(signal: AbortSignal): number {
-  return signal.reason === "SIGTERM" || signal.reason === "SIGHUP" ? 0 : 130;
+  return signal.reason === "SIGTERM" || signal.reason === "SIGHUP" ? 0 : exitCodeOf("interrupted");
 }
 
 /** The exit code when `error` is but the news of a signal; throws it when it is a failure. */

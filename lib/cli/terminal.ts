@@ -1,6 +1,6 @@
 /** The one place that prints: results to stdout, talk to stderr, JSON lines to stdout on request. */
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
-import { CifraError } from "../errors.ts";
+import { CifraError, exitCodeOf } from "../errors.ts";
 import { sanitize } from "./sanitize.ts";
 
 /** One JSON line; keys are documented in the README. */
@@ -72,15 +72,8 @@ export class Terminal {
       writeAllSync(Deno.stderr, `error: ${sanitize(message)}\n`);
       if (hint !== undefined) writeAllSync(Deno.stderr, `hint: ${sanitize(hint)}\n`);
     }
-    return exitCode(error);
+    return exitCodeOf(code);
   }
-}
-
-/** 2 for a wrong command line, 3 when somebody is not who we know, 1 for all else. */
-export function exitCode({ code }: CifraError): number {
-  if (code === "usage" || code === "bad_name") return 2;
-  if (code === "identity_changed" || code === "suite_downgrade") return 3;
-  return 1;
 }
 
 /** Talk is short and must come out in order, so it is written at once. */

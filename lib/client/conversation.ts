@@ -13,7 +13,7 @@ import {
 import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Random } from "../crypto/platform.ts";
 import type { Suite } from "../crypto/suite.ts";
-import { CifraError, type ErrorCode } from "../errors.ts";
+import { CifraError, isChange, isFinal } from "../errors.ts";
 import { MEETING_BACKOFF_MAXIMUM, MEETING_DEADLINE, MEETING_PATIENCE } from "../limits.ts";
 import { aborted, delay } from "../flow/delay.ts";
 import type { Environment, Listening } from "../net/environment.ts";
@@ -363,7 +363,7 @@ export class Conversation {
       pin = await this.#options.checkPeer(peer);
     } catch (error) {
       // Whatever it is that keeps us from knowing who that is, no waiting helps against it.
-      if (!(error instanceof CifraError) || !CHANGED.has(error.code)) return this.#fail(error);
+      if (!(error instanceof CifraError) || !isChange(error.code)) return this.#fail(error);
       stranger = true;
       pin = () => Promise.reject(error);
       // They are told as well, once they have shown that they have that key.
@@ -403,7 +403,7 @@ export class Conversation {
   /** Says goodbye to somebody who is not who we know, or cannot be written down. */
   async #turnAway({ channel }: Meeting, error: unknown): Promise<void> {
     const { time } = this.#options.environment;
-    const isStranger = error instanceof CifraError && CHANGED.has(error.code);
+    const isStranger = error instanceof CifraError && isChange(error.code);
     await channel.close(isStranger ? CloseCode.stranger : CloseCode.failed);
     // Until they have gone: a connection that is torn down may take our word with it.
     const deaf = (async () => {
@@ -485,9 +485,6 @@ export class Conversation {
   }
 }
 
-/** Somebody is not who they were. */
-const CHANGED: ReadonlySet<ErrorCode> = new Set(["identity_changed", "suite_downgrade"]);
-
 /** What somebody is told who is not to know what was said before. */
 function nowhere(random: Random): LogPosition {
   return {
@@ -498,31 +495,6 @@ function nowhere(random: Random): LogPosition {
     have: 0n,
     haveId: new Uint8Array(ID_LENGTH),
   };
-}
-
-/** Errors that waiting does not help against, also in the middle of a conversation. */
-const FINAL: ReadonlySet<ErrorCode> = new Set([
-  "usage",
-  "bad_name",
-  "bad_version",
-  "suite_refused",
-  "replaced",
-  "invite_required",
-  "account_required",
-  "banned",
-  "kicked",
-  "name_taken",
-  "identity_unknown",
-  "identity_changed",
-  "suite_downgrade",
-]);
-
-/**
- * Whether waiting does not help. Who has not been registered yet is told at once of everything but of
- * numbers that another machine of theirs has used: the next one will do.
- */
-export function isFinal(code: ErrorCode, wasRegistered: boolean): boolean {
-  return wasRegistered ? FINAL.has(code) : code !== "stale_registration";
 }
 
 /** Judged by the connection and not by the name: any name may mean this machine. */

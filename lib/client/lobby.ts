@@ -4,7 +4,7 @@
  */
 import { identityClassOf, type PublicIdentity, readIdentity } from "../crypto/identity.ts";
 import type { Suite } from "../crypto/suite.ts";
-import { CifraError } from "../errors.ts";
+import { CifraError, isFinal } from "../errors.ts";
 import { LOBBY_PEOPLE, PRESENCE_LIMIT } from "../limits.ts";
 import { delay } from "../flow/delay.ts";
 import type { Environment } from "../net/environment.ts";
@@ -12,7 +12,6 @@ import { isName } from "../wire/names.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { Capability } from "../wire/rendezvous_messages.ts";
 import { Backoff } from "../flow/backoff.ts";
-import { isFinal } from "./conversation.ts";
 import { Throttle } from "../flow/throttle.ts";
 import type { Registrar } from "./name_claim.ts";
 import { NO_PORTS, type Person, type ServerLink, type ServerNews } from "./server_link.ts";

@@ -4,7 +4,7 @@
  */
 import { parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";
-import type { ErrorCode } from "../errors.ts";
+import { type ErrorCode, penaltyOf } from "../errors.ts";
 import {
   EARLY_DROP_FROM,
   EARLY_DROP_PROBABILITY,
@@ -147,18 +147,9 @@ export class ConnectionLimits {
   }
 }
 
+const PENALTIES = { auth: PENALTY_AUTH, malformed: PENALTY_MALFORMED, pardoned: 0 };
+
 function penaltyFor(failure: ErrorCode | undefined): number {
-  switch (failure) {
-    case "auth_failed":
-      return PENALTY_AUTH;
-    case "bad_frame":
-    case "bad_state":
-      return PENALTY_MALFORMED;
-    // The server's own trouble is nobody's fault.
-    case "busy":
-    case "shutdown":
-      return 0;
-    default:
-      return PENALTY_NONE;
-  }
+  const penalty = failure && penaltyOf(failure);
+  return penalty ? PENALTIES[penalty] : PENALTY_NONE;
 }
