@@ -61,9 +61,7 @@ export class Directory {
     this.requireAllowed(identity);
     if (this.#store.isBanned("name", name)) throw banned();
     if (this.#rules.accountsOnly && !signingUp && !this.#store.account(name)) {
-      throw new CifraError("account_required", `"${name}" has no account here`, {
-        hint: "make one with --sign-up, or come in with --sign-in if it is on another machine",
-      });
+      throw new CifraError("account_required", `"${name}" has no account here`);
     }
     const fingerprint = encodeHex(identity.fingerprint);
     const known = this.#find(claimant, fingerprint);
@@ -101,14 +99,10 @@ export class Directory {
     const own = this.#store.keyWith(fingerprint);
     // The suites `rsa` and `classic` have keys of one kind: a key of one must not speak in the other.
     if (own && own.suite !== suite) {
-      throw new CifraError("name_taken", `This identity is known here in the suite ${own.suite}`, {
-        hint: `use it with --suite ${own.suite}`,
-      });
+      throw new CifraError("name_taken", `This identity is known here in the suite ${own.suite}`);
     }
     if (own && own.name !== name) {
-      throw new CifraError("name_taken", `This identity is "${own.name}" here`, {
-        hint: `use one name for one identity: --name ${own.name}`,
-      });
+      throw new CifraError("name_taken", `This identity is "${own.name}" here`);
     }
     return own;
   }
@@ -120,9 +114,7 @@ export class Directory {
       claim.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
       await verifyBy(identity, claim.signature, signed);
     if (!holds) {
-      throw new CifraError("auth_failed", "The claim that the name is theirs does not hold", {
-        hint: "look at the clock of this machine",
-      });
+      throw new CifraError("auth_failed", "The claim that the name is theirs does not hold");
     }
   }
 
@@ -136,9 +128,6 @@ export class Directory {
       throw new CifraError(
         "name_taken",
         `"${name}" looks like "${alike.name}", who is known here`,
-        {
-          hint: "choose another --name",
-        },
       );
     }
     const owners = this.#store.keysOf(name);
@@ -150,11 +139,8 @@ export class Directory {
       this.#countNewName(source, now);
       return this.#store.forget(name);
     }
-    throw new CifraError("name_taken", `The name "${name}" belongs to another identity`, {
-      hint: sameSuite
-        ? "choose another --name, or bring your keys from the machine on which you have it"
-        : `it is known here by a key for the suite ${owners[0]!.suite}`,
-    });
+    const whose = sameSuite ? "" : `, with a key for the suite ${owners[0]!.suite}`;
+    throw new CifraError("name_taken", `The name "${name}" belongs to another identity${whose}`);
   }
 
   #countNewName(source: string | undefined, now: number): void {
@@ -162,9 +148,7 @@ export class Directory {
     if (newNamesPerDay === 0 || source === undefined) return;
     const recent = (this.#taken.get(source) ?? []).filter((at) => now - at < DAY);
     if (recent.length >= newNamesPerDay) {
-      throw new CifraError("limit", "Too many new names from this address in one day", {
-        hint: "ask the operator of the server to raise --new-names-per-day",
-      });
+      throw new CifraError("limit", "Too many new names from this address in one day");
     }
     // Re-inserted, so that the map stays in the order of last use.
     this.#taken.delete(source);
@@ -189,9 +173,7 @@ async function trueVouchers(claimant: Claimant): Promise<readonly string[]> {
 }
 
 function banned(): CifraError {
-  return new CifraError("banned", "The operator of this server has shut you out", {
-    hint: "ask the operator",
-  });
+  return new CifraError("banned", "The operator of this server has shut you out");
 }
 
 /**
@@ -202,6 +184,5 @@ export function staleRegistration(sequence: bigint, last: bigint): CifraError {
   const behind = Number((last - sequence) / 1000n) + 1;
   return new CifraError("stale_registration", "This registration is older than the present one", {
     retryAfter: Math.min(behind, 0xffff),
-    hint: "connect again; if that does not help, look at the clock of this machine",
   });
 }

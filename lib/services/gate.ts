@@ -53,7 +53,5 @@ export class Gate {
 }
 
 function busy(): CifraError {
-  return new CifraError("busy", "Too many key agreements at once", {
-    hint: "try again in a moment",
-  });
+  return new CifraError("busy", "Too many key agreements at once");
 }

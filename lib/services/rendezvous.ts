@@ -119,7 +119,7 @@ export class Rendezvous<Holder> {
     const inLobby = wanted === NOBODY && can(applicant, Capability.lobby);
     if (wanted !== SERVER_NAME && !inLobby) requireName(wanted);
     if (wanted === name) {
-      throw new CifraError("bad_name", "Cannot wait for oneself", { hint: "choose another --to" });
+      throw new CifraError("bad_name", "Cannot wait for oneself");
     }
     requirePorts(receivePort, sendPort);
     this.#requireNewest(applicant);
@@ -248,9 +248,7 @@ export class Rendezvous<Holder> {
 
   #requireFewIntroductions(fingerprint: string, now: number): void {
     if (this.#recentIntroductions(fingerprint, now).length >= INTRODUCTIONS_PER_HOUR) {
-      throw new CifraError("limit", "Too many introductions in one hour", {
-        hint: "wait some minutes",
-      });
+      throw new CifraError("limit", "Too many introductions in one hour");
     }
   }
 
@@ -274,7 +272,6 @@ function requirePorts(receivePort: number, sendPort: number): void {
     throw new CifraError(
       "bad_address",
       `Cannot use ports ${receivePort} and ${sendPort}: must be two different ones from ${PORT_MINIMUM} up`,
-      { hint: "leave --receive-port and --send-port out, and free ones are chosen" },
     );
   }
 }

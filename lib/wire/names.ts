@@ -16,9 +16,7 @@ export function isName(name: string): boolean {
 /** Throws `bad_name` unless a person may be called `name`. The text of the error repeats no bad name. */
 export function requireName(name: string): void {
   if (RESERVED.has(name)) {
-    throw new CifraError("bad_name", `Cannot use the name "${name}": it is reserved`, {
-      hint: "choose another name",
-    });
+    throw new CifraError("bad_name", `Cannot use the name "${name}": it is reserved`);
   }
   if (!isName(name)) {
     throw new CifraError(
