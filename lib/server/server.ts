@@ -5,13 +5,13 @@ import { hmacSha512 } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
-import { CLOSE_DEADLINE } from "../limits.ts";
+import { ASYMMETRIC_QUEUE, ASYMMETRIC_WAIT, CLOSE_DEADLINE } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/tcp.ts";
+import { Limiter } from "../flow/limiter.ts";
 import { Ticker } from "../flow/ticker.ts";
 import { type ConnectionCaps, ConnectionLimits, sourceOf } from "../services/connection_limits.ts";
 import type { DirectoryRules } from "../services/directory.ts";
-import { Gate } from "../services/gate.ts";
 import { Invites, type Presented } from "../services/invites.ts";
 import type { RelayLimits } from "../services/relay.ts";
 import { Channel } from "../channel/channel.ts";
@@ -83,7 +83,7 @@ export class Server {
   readonly #invites: Invites;
   readonly #requests: Requests;
   readonly #connectionLimits: ConnectionLimits;
-  readonly #gate: Gate;
+  readonly #gate: Limiter;
   readonly #ticker: Ticker;
   readonly #clients = new Set<Client>();
   /** Connections being served, and who waits for them to end. */
@@ -110,7 +110,11 @@ export class Server {
       secret: keys.inviteSecret,
       tag: (host) => this.#tag(host),
     });
-    this.#gate = new Gate(options.gateWidth, time.now);
+    this.#gate = new Limiter(options.gateWidth, {
+      length: ASYMMETRIC_QUEUE,
+      patience: ASYMMETRIC_WAIT,
+      clock: time.now,
+    });
     this.#listener = network.listen(options.hosts, options.port);
     this.#ticker = new Ticker(time);
     this.#ticker.add((now) => this.#tick(now));

@@ -1,6 +1,5 @@
 import { assertEquals } from "@std/assert";
 import { Throttle } from "../../lib/flow/throttle.ts";
-import { Limiter } from "../../lib/flow/limiter.ts";
 
 /** A clock and its alarm. */
 class Alarm {
@@ -52,27 +51,4 @@ Deno.test("what happens in quick succession is told once, and then not again for
   throttle.stop();
   alarm.advance(100_000);
   assertEquals(told.length, 3);
-});
-
-Deno.test("turns are taken by a few at a time, in order, also after failures", async () => {
-  const turns = new Limiter(2);
-  const begun: number[] = [];
-  const jobs = Array.from({ length: 6 }, () => Promise.withResolvers<number>());
-  const results = jobs.map(({ promise }, i) =>
-    turns.run(() => {
-      begun.push(i);
-      return promise;
-    }).catch((error: Error) => error.message)
-  );
-  assertEquals(begun, [0, 1]);
-  jobs[1]!.reject(new Error("no"));
-  assertEquals(await results[1], "no");
-  assertEquals(begun, [0, 1, 2]);
-  jobs[0]!.resolve(0);
-  jobs[2]!.resolve(2);
-  assertEquals(await Promise.all([results[0], results[2]]), [0, 2]);
-  assertEquals(begun, [0, 1, 2, 3, 4]);
-  for (const i of [3, 4, 5]) jobs[i]!.resolve(i);
-  assertEquals(await Promise.all(results), [0, "no", 2, 3, 4, 5]);
-  assertEquals(await turns.run(() => Promise.resolve("free again")), "free again");
 });
