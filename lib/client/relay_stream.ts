@@ -4,6 +4,7 @@
  */
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { Signal } from "../flow/signal.ts";
 import { ITEM_BODY_LIMIT, RELAY_WINDOW } from "../limits.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { Transport } from "../channel/transport.ts";
@@ -24,7 +25,7 @@ export class RelayStream implements Transport {
   #owed = 0;
   #credit = RELAY_WINDOW;
   #over = false;
-  #change: PromiseWithResolvers<void> | undefined;
+  readonly #change = new Signal();
 
   /** The stream of one introduction over the channel to the server; `onClose` is called once. */
   constructor(channel: Channel, stream: number, onClose: () => void) {
@@ -55,14 +56,14 @@ export class RelayStream implements Transport {
         this.end();
         return;
     }
-    this.#changed();
+    this.#change.notify();
   }
 
   /** The channel to the server, or the stream, is over: what has arrived may still be read. */
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#changed();
+    this.#change.notify();
     this.#onClose();
   }
 
@@ -77,12 +78,12 @@ export class RelayStream implements Transport {
         return count;
       }
       if (this.#over) return null;
-      await this.#changing();
+      await this.#change.wait();
     }
   }
 
   async write(data: Bytes): Promise<number> {
-    while (this.#credit === 0 && !this.#over) await this.#changing();
+    while (this.#credit === 0 && !this.#over) await this.#change.wait();
     await this.#channel.ready();
     if (this.#over || !this.#channel.isOpen) {
       throw new CifraError("cut", "The server does not relay any more");
@@ -116,15 +117,5 @@ export class RelayStream implements Transport {
 
   #send(item: RelayItem): void {
     this.#channel.send(ItemType.relay, encode(relayItem, item));
-  }
-
-  async #changing(): Promise<void> {
-    this.#change ??= Promise.withResolvers();
-    await this.#change.promise;
-  }
-
-  #changed(): void {
-    this.#change?.resolve();
-    this.#change = undefined;
   }
 }

@@ -5,6 +5,7 @@
 import { parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { type ErrorCode, penaltyOf } from "../errors.ts";
+import { BoundedMap } from "../flow/bounded_map.ts";
 import {
   EARLY_DROP_FROM,
   EARLY_DROP_PROBABILITY,
@@ -51,7 +52,11 @@ export function sourceOf(host: string): string {
 export class ConnectionLimits {
   readonly #limits: ConnectionCaps;
   readonly #chance: () => number;
-  readonly #sources = new Map<string, Source>();
+  /** One with open connections is still being counted, and stays. */
+  readonly #sources = new BoundedMap<string, Source>(
+    SOURCES_REMEMBERED,
+    ({ unauthenticated }) => unauthenticated === 0,
+  );
   #connections = 0;
   #unauthenticated = 0;
 
@@ -124,26 +129,13 @@ export class ConnectionLimits {
     // A penalty is time: it runs off by itself.
     state.penalty = Math.max(0, state.penalty - (now - state.penaltyAt));
     state.penaltyAt = now;
-    // Re-inserted, so that the map stays in the order of last use.
-    this.#sources.delete(source);
     this.#sources.set(source, state);
-    this.#forgetOldest();
     return state;
   }
 
   get #burst(): number {
     const { handshakesPerMinute } = this.#limits;
     return Math.max(1, handshakesPerMinute * HANDSHAKE_BURST / HANDSHAKES_PER_MINUTE);
-  }
-
-  #forgetOldest(): void {
-    if (this.#sources.size <= SOURCES_REMEMBERED) return;
-    for (const [source, { unauthenticated }] of this.#sources) {
-      // One with open connections is still being counted.
-      if (unauthenticated > 0) continue;
-      this.#sources.delete(source);
-      return;
-    }
   }
 }
 
