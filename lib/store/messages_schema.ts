@@ -1,10 +1,8 @@
 /** How messages lie in their database. SQLite keeps the comments: whoever opens the file reads them there. */
+import type { Step } from "./sqlite_file.ts";
 
-/** Goes into `user_version`; a later one comes with the statements that lead to it. */
-export const SCHEMA_VERSION = 1;
-
-/** Makes an empty database one of messages. */
-export const SCHEMA = `
+const VERSION_1: Step = [
+  `
 CREATE TABLE side (
   -- One direction of the conversation with one person in one suite.
   id        INTEGER PRIMARY KEY,
@@ -13,8 +11,8 @@ CREATE TABLE side (
   direction TEXT NOT NULL CHECK (direction IN ('sent', 'received')),
   log       INTEGER REFERENCES log (id),  -- the one that is written, or was read last
   UNIQUE (peer, suite, direction)
-) STRICT;
-
+) STRICT`,
+  `
 CREATE TABLE log (
   -- Messages numbered from 1. Its writer begins another one when its copy of this one is too old.
   id     INTEGER PRIMARY KEY,
@@ -28,8 +26,8 @@ CREATE TABLE log (
   last_id BLOB CHECK (length(last_id) = 16),
   CHECK (0 <= shown AND shown <= stored AND stored <= last),
   UNIQUE (side, name)
-) STRICT;
-
+) STRICT`,
+  `
 CREATE TABLE message (
   place   INTEGER PRIMARY KEY AUTOINCREMENT,  -- in the order in which they came; never used again
   side    INTEGER NOT NULL REFERENCES side (id),
@@ -41,7 +39,8 @@ CREATE TABLE message (
   content BLOB NOT NULL,  -- UTF-8
   UNIQUE (side, id),  -- the same message never counts twice
   UNIQUE (log, number)
-) STRICT;
+) STRICT`,
+];
 
-PRAGMA user_version = ${SCHEMA_VERSION};
-`;
+/** The steps to the present version of a database of messages. */
+export const MESSAGES_STEPS: readonly Step[] = [VERSION_1];

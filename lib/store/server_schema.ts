@@ -1,10 +1,9 @@
 /** How the memory of a server lies in its database. SQLite keeps the comments: whoever opens the file reads them. */
+import type { Step } from "./sqlite_file.ts";
 
-/** Goes into `user_version`; a later one comes with the statements that lead to it. */
-export const SERVER_SCHEMA_VERSION = 1;
-
-/** Makes an empty database one of a server. There is no secret in it: not a key, not a password. */
-export const SERVER_SCHEMA = `
+/** There is no secret in it: not a key, not a password. */
+const VERSION_1: Step = [
+  `
 CREATE TABLE name_key (
   -- A key that owns a name: the first that took it, and those that it vouched for.
   name        TEXT NOT NULL,
@@ -18,9 +17,9 @@ CREATE TABLE name_key (
   created     INTEGER NOT NULL,  -- times are milliseconds since 1970
   last_seen   INTEGER NOT NULL,
   PRIMARY KEY (name, suite)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX name_key_skeleton ON name_key (skeleton);
-
+) STRICT, WITHOUT ROWID`,
+  "CREATE INDEX name_key_skeleton ON name_key (skeleton)",
+  `
 CREATE TABLE account (
   -- What proves that somebody knows a password. The password cannot be read from it, only guessed.
   name       TEXT PRIMARY KEY,
@@ -31,22 +30,23 @@ CREATE TABLE account (
   server_key BLOB NOT NULL CHECK (length(server_key) = 64),
   backup     BLOB NOT NULL,     -- the owner's keys, sealed under the password; empty for none
   created    INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
+) STRICT, WITHOUT ROWID`,
+  `
 CREATE TABLE invite (
   id      TEXT PRIMARY KEY CHECK (length(id) = 32),  -- hexadecimal; the secret is not here
   serial  BLOB NOT NULL CHECK (length(serial) = 16),
   created INTEGER NOT NULL,
   expires INTEGER NOT NULL,
   uses    INTEGER NOT NULL CHECK (uses >= 0)  -- how many more may come in with it
-) STRICT, WITHOUT ROWID;
-
+) STRICT, WITHOUT ROWID`,
+  `
 CREATE TABLE ban (
   kind    TEXT NOT NULL CHECK (kind IN ('name', 'key')),
   subject TEXT NOT NULL,
   since   INTEGER NOT NULL,
   PRIMARY KEY (kind, subject)
-) STRICT, WITHOUT ROWID;
+) STRICT, WITHOUT ROWID`,
+];
 
-PRAGMA user_version = ${SERVER_SCHEMA_VERSION};
-`;
+/** The steps to the present version of a server's database. */
+export const SERVER_STEPS: readonly Step[] = [VERSION_1];

@@ -1,4 +1,7 @@
-/** A private SQLite database: made whole, looked through when it is opened, its failures as sentences. */
+/**
+ * A private SQLite database: made whole, checked and brought up to date when it is opened, its failures as
+ * sentences.
+ */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { CifraError } from "../errors.ts";
 
@@ -8,7 +11,8 @@ const BUSY_TIMEOUT = 200;
 const COMPANIONS = ["-wal", "-shm", "-journal"] as const;
 
 /** SQLite's primary result codes that tell something about the disk or the file. */
-const BUSY = 5,
+const ERROR = 1,
+  BUSY = 5,
   LOCKED = 6,
   READONLY = 8,
   CORRUPT = 11,
@@ -28,10 +32,15 @@ PRAGMA trusted_schema = OFF;
 
 /** What kind of database a file must be. */
 export interface FileKind {
-  /** The statements that make an empty database one of these, `user_version` among them. */
-  readonly schema: string;
-  readonly version: number;
+  /**
+   * The statements that lead from each version to the next, version 0 being an empty database. A step that
+   * was released is never changed: whoever changes the layout appends a step.
+   */
+  readonly steps: readonly Step[];
 }
+
+/** The statements of one step, run in order. */
+export type Step = readonly string[];
 
 /** An open database. After a failure that leaves its state in doubt every use throws that failure. */
 export class SqliteFile {
@@ -42,6 +51,7 @@ export class SqliteFile {
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
   readonly #rollback: StatementSync;
+  #isCurrent = false;
   #failure: CifraError | undefined;
 
   private constructor(path: string, database: DatabaseSync, readOnly: boolean) {
@@ -53,14 +63,20 @@ export class SqliteFile {
     this.#rollback = database.prepare("ROLLBACK");
   }
 
-  /** Opens the database to read and write, making it if there is none; throws `local`. */
+  /**
+   * Opens the database to read and write, making it if there is none. An older one is brought up to date in
+   * one transaction. Throws `local`, also for a newer one, which is left as it is.
+   */
   static async open(folder: string, name: string, kind: FileKind): Promise<SqliteFile> {
     const path = `${folder}/${name}`;
     if (!lookAt(path)) await make(folder, path, kind);
     return SqliteFile.#open(path, kind, false);
   }
 
-  /** Opens a database that there is, to read it alone; another program may be writing. Throws `local`. */
+  /**
+   * Opens a database that there is, to read it alone; another program may be writing. An older one stays
+   * as it is: see `isCurrent`. Throws `local`.
+   */
   static openToRead(path: string, kind: FileKind): SqliteFile {
     if (!lookAt(path)) {
       throw new CifraError("local", `Cannot read ${path}: there is no such file`, {
@@ -76,12 +92,13 @@ export class SqliteFile {
     const file = new SqliteFile(path, database, readOnly);
     try {
       file.use(() => {
-        checkKind(path, database, kind);
+        const version = knownVersion(path, database, kind);
+        file.#isCurrent = !readOnly || version === kind.steps.length;
         if (readOnly) return;
         checkPages(path, database);
         database.exec(SETTINGS);
-        // Tells now, and not when the first message is written, that nothing can be.
-        file.transaction(() => database.prepare(`PRAGMA user_version = ${kind.version}`).run());
+        // Also where no step is left: a file that cannot be written says so now, not at the first message.
+        file.transaction(() => upgrade(database, version, kind));
       });
       file.#emptyLog();
       return file;
@@ -91,11 +108,18 @@ export class SqliteFile {
     }
   }
 
-  /** A statement whose integers are bigints; a column past 2^53 loses nothing. */
+  /** Whether the database has the present layout; false for an older one that was opened to read. */
+  get isCurrent(): boolean {
+    return this.#isCurrent;
+  }
+
+  /** A statement whose integers are bigints; a column past 2^53 loses nothing. Throws `local`. */
   prepare(sql: string): StatementSync {
-    const statement = this.#database.prepare(sql);
-    statement.setReadBigInts(true);
-    return statement;
+    return this.use(() => {
+      const statement = this.#database.prepare(sql);
+      statement.setReadBigInts(true);
+      return statement;
+    });
   }
 
   /** Runs `action` on the database; throws `local` when the database fails. */
@@ -175,7 +199,9 @@ async function make(folder: string, path: string, kind: FileKind): Promise<void>
     (await Deno.open(aside, { write: true, createNew: true, mode: 0o600 })).close();
     const database = openDatabase(aside, false);
     try {
-      database.exec(`PRAGMA journal_mode = WAL; BEGIN; ${kind.schema} COMMIT;`);
+      database.exec("PRAGMA journal_mode = WAL; BEGIN;");
+      upgrade(database, 0, kind);
+      database.exec("COMMIT");
     } finally {
       database.close();
     }
@@ -200,17 +226,25 @@ function openDatabase(path: string, readOnly: boolean): DatabaseSync {
   return new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT });
 }
 
-/** Throws `local` unless the database is one of this kind that this program understands. */
-function checkKind(path: string, database: DatabaseSync, { version }: FileKind): void {
-  const found = Number(database.prepare("PRAGMA user_version").get()?.user_version);
-  if (found > version) {
+/** Runs the steps that follow `version`. The version is in the file's first page: it commits with them. */
+function upgrade(database: DatabaseSync, version: number, { steps }: FileKind): void {
+  for (const statement of steps.slice(version).flat()) database.prepare(statement).run();
+  database.prepare(`PRAGMA user_version = ${steps.length}`).run();
+}
+
+/** The version of the database; throws `local` when it is not one that this program understands. */
+function knownVersion(path: string, database: DatabaseSync, { steps }: FileKind): number {
+  const version = Number(database.prepare("PRAGMA user_version").get()?.user_version);
+  if (version > steps.length) {
     throw new CifraError(
       "local",
-      `Cannot use ${path}: a newer cifra made it (version ${found}); it was left as it is`,
-      { hint: `use that cifra, or ${MOVE_AWAY}` },
+      `Cannot use ${path}: a newer cifra made it (version ${version}, this one knows ` +
+        `${steps.length}); it was left as it is`,
+      { hint: `use the newer cifra, or ${MOVE_AWAY}` },
     );
   }
-  if (found === 0) throw foreign(path);
+  if (version < 1) throw foreign(path);
+  return version;
 }
 
 function checkPages(path: string, database: DatabaseSync): void {
@@ -315,6 +349,8 @@ function explanation(path: string, cause: unknown): unknown {
       return failure("another program is writing to it", "try again when that one has ended");
     case CONSTRAINT:
       return cause;
+    // A table or a column is not there: the layout is not the one that the version promises.
+    case ERROR:
     case CORRUPT:
       return damaged(path, cause);
     case NOT_A_DATABASE:

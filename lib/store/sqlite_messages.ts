@@ -2,6 +2,7 @@
 import type { Bytes } from "../bytes.ts";
 import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
+import { CifraError } from "../errors.ts";
 import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
@@ -14,7 +15,7 @@ import {
   requireNumber,
   within,
 } from "./message_rules.ts";
-import { SCHEMA, SCHEMA_VERSION } from "./messages_schema.ts";
+import { MESSAGES_STEPS } from "./messages_schema.ts";
 import type {
   ConversationKey,
   HistoryEntry,
@@ -29,7 +30,7 @@ import type { PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 
 const FILE_NAME = "messages.db";
-const KIND = { schema: SCHEMA, version: SCHEMA_VERSION };
+const KIND = { steps: MESSAGES_STEPS };
 const LOG_ID_LENGTH = 16;
 /** Lines of the history read at once: a reader that takes its time holds no transaction open. */
 const PAGE = 100;
@@ -117,7 +118,13 @@ export class SqliteMessages implements MessageStore {
     folder: PrivateFolder,
     options: SqliteMessagesOptions,
   ): Promise<SqliteMessages> {
-    return new SqliteMessages(await SqliteFile.open(folder.path, FILE_NAME, KIND), options);
+    const file = await SqliteFile.open(folder.path, FILE_NAME, KIND);
+    try {
+      return new SqliteMessages(file, options);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
   }
 
   async outgoing(key: ConversationKey): Promise<OutgoingState> {
@@ -392,10 +399,18 @@ export function* readHistory(
 ): Iterable<HistoryEntry> {
   const file = SqliteFile.openToRead(`${folder}/${FILE_NAME}`, KIND);
   try {
+    if (!file.isCurrent) throw outOfDate(file.path);
     yield* entries(file, filter, (_, progress) => progress);
   } finally {
     file.close();
   }
+}
+
+/** A reader cannot bring a file up to date: that is for whoever has the profile's lock. */
+function outOfDate(path: string): CifraError {
+  return new CifraError("local", `Cannot read ${path}: an older cifra wrote it`, {
+    hint: "run 'cifra connect' once with this name, which brings the file up to date",
+  });
 }
 
 /** The history in `file`; `progressOf` knows more about a log than its row does. */
@@ -404,7 +419,7 @@ function* entries(
   { peer, search }: { readonly peer?: string; readonly search?: string },
   progressOf: (log: bigint, progress: Progress) => Progress,
 ): Iterable<HistoryEntry> {
-  const page = file.use(() => file.prepare(HISTORY_PAGE));
+  const page = file.prepare(HISTORY_PAGE);
   const found = contains(search);
   let place = 0n;
   for (;;) {
@@ -433,7 +448,7 @@ type Statements = ReturnType<typeof prepareStatements>;
 function prepareStatements(file: SqliteFile) {
   const log = "log.id, log.side, log.name, log.last, log.last_id AS lastId, log.stored, log.shown";
   const message = "message.number, message.id, message.type, message.written, message.content";
-  const prepare = (sql: string) => file.use(() => file.prepare(sql));
+  const prepare = (sql: string) => file.prepare(sql);
   return {
     side: prepare("SELECT id FROM side WHERE peer = ? AND suite = ? AND direction = ?"),
     insertSide: prepare(

@@ -5,12 +5,12 @@ import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { STORE_BUDGET, STORE_LAZY_AFTER } from "../limits.ts";
 import type { PrivateFolder } from "./private_files.ts";
-import { SERVER_SCHEMA, SERVER_SCHEMA_VERSION } from "./server_schema.ts";
+import { SERVER_STEPS } from "./server_schema.ts";
 import type { Account, Ban, Invite, NameKey, ServerStore, StoreCounts } from "./server_store.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 
 const FILE_NAME = "server.db";
-const KIND = { schema: SERVER_SCHEMA, version: SERVER_SCHEMA_VERSION };
+const KIND = { steps: SERVER_STEPS };
 /** Of the budget, so much is for the database; its log and a copy of a page need room as well. */
 const SHARE = 0.8;
 const PAGE_SIZE = 4096;
@@ -98,9 +98,14 @@ export class SqliteServerStore implements ServerStore {
     { budget = STORE_BUDGET, after = systemAfter }: SqliteServerStoreOptions = {},
   ): Promise<SqliteServerStore> {
     const file = await SqliteFile.open(folder.path, FILE_NAME, KIND);
-    const pages = Math.floor(budget * SHARE / PAGE_SIZE);
-    file.use(() => file.prepare(`PRAGMA max_page_count = ${pages}`).get());
-    return new SqliteServerStore(file, after);
+    try {
+      const pages = Math.floor(budget * SHARE / PAGE_SIZE);
+      file.use(() => file.prepare(`PRAGMA max_page_count = ${pages}`).get());
+      return new SqliteServerStore(file, after);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
   }
 
   keysOf(name: string): readonly NameKey[] {

@@ -11,7 +11,7 @@ import { encodeUtf8 } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { MESSAGES_LAZY_AFTER } from "../../lib/limits.ts";
-import { SCHEMA_VERSION } from "../../lib/store/messages_schema.ts";
+import { MESSAGES_STEPS } from "../../lib/store/messages_schema.ts";
 import type { NewMessage } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import {
@@ -245,10 +245,10 @@ Deno.test("open() refuses a database of a newer cifra or of another program, and
       return await Deno.readFile(file);
     };
     await fill(path, 3);
-    const newer = await change(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
+    const newer = await change(`PRAGMA user_version = ${MESSAGES_STEPS.length + 1}`);
     const { message, hint } = await refusal(path);
     assertMatch(message, /newer cifra.*left as it is/);
-    assertStringIncludes(hint!, "use that cifra");
+    assertStringIncludes(hint!, "use the newer cifra");
     assertThrows(() => texts(path), CifraError, "newer cifra");
     assertEquals(await Deno.readFile(file), newer);
     await Deno.remove(file);
