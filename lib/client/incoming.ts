@@ -62,7 +62,7 @@ interface Reading {
 /** An event of a live log, with what it weighs, or word that the store has something to show. */
 type Queued =
   | { readonly event: PeerEvent; readonly reading: Reading | undefined; readonly size: number }
-  /** Up to this place; what was stored later may stand behind other events. */
+  /** Up to this ordinal; what was stored later may stand behind other events. */
   | { readonly storedUpTo: number };
 
 /** Where an event that was given out came from. */
@@ -81,7 +81,7 @@ export class Incoming {
   readonly #origins = new WeakMap<PeerEvent, Origin>();
   readonly #recoveredUpTo: number;
   #page: Unshown[] = [];
-  #place = 0;
+  #givenUpTo = 0;
   #reading: Reading | undefined;
   #bytesHeld = 0;
   #unread: number;
@@ -92,7 +92,7 @@ export class Incoming {
   constructor(store: MessageStore | undefined, key: ConversationKey) {
     this.#store = store;
     this.#key = key;
-    this.#recoveredUpTo = store?.lastPlace() ?? 0;
+    this.#recoveredUpTo = store?.lastOrdinal() ?? 0;
     this.#unread = store?.unread(key) ?? 0;
     if (store) this.#queue.push({ storedUpTo: this.#recoveredUpTo });
   }
@@ -187,7 +187,7 @@ export class Incoming {
     }
     const newest = this.#queue.at(-1);
     if (newest && "storedUpTo" in newest) this.#queue.pop();
-    this.#queue.push({ storedUpTo: store.lastPlace() });
+    this.#queue.push({ storedUpTo: store.lastOrdinal() });
   }
 
   #hold(reading: Reading, messages: readonly PeerMessage[]): void {
@@ -227,17 +227,17 @@ export class Incoming {
         return head.event;
       }
       if (this.#page.length === 0) {
-        this.#page = [...this.#store!.unshown(this.#key, this.#place, PAGE)];
+        this.#page = [...this.#store!.unshown(this.#key, this.#givenUpTo, PAGE)];
       }
       const [stored] = this.#page;
-      if (!stored || stored.place > head.storedUpTo) {
+      if (!stored || stored.ordinal > head.storedUpTo) {
         this.#queue.shift();
         continue;
       }
       this.#page.shift();
-      this.#place = stored.place;
+      this.#givenUpTo = stored.ordinal;
       const { log, message } = stored;
-      const event = toEvent(toPeerMessage(message), stored.place <= this.#recoveredUpTo);
+      const event = toEvent(toPeerMessage(message), stored.ordinal <= this.#recoveredUpTo);
       this.#origins.set(event, { reading: undefined, size: 0, log });
       return event;
     }

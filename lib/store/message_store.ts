@@ -25,7 +25,7 @@ export interface NewMessage {
   readonly content: Bytes;
 }
 
-/** A message with its place in its log; numbers begin with 1. */
+/** A message with its number in its log; numbers begin with 1. */
 export interface KeptMessage extends NewMessage {
   readonly number: bigint;
 }
@@ -56,7 +56,7 @@ export interface IncomingState {
 /** A received message that waits to be shown. */
 export interface Unshown {
   /** Grows in the order in which messages were stored; means nothing else. */
-  readonly place: number;
+  readonly ordinal: number;
   readonly log: Bytes;
   readonly message: KeptMessage;
 }
@@ -114,15 +114,15 @@ export interface MessageStore {
   shown(key: ConversationKey, log: Bytes, number: bigint): void;
   /**
    * At most `limit` messages that are stored and not known to be shown, in the order in which they were
-   * stored, beginning after the place `after`; 0 begins with the first.
+   * stored, beginning after the ordinal `after`; 0 begins with the first.
    */
   unshown(key: ConversationKey, after: number, limit: number): readonly Unshown[];
   /** How many texts are stored and not known to be shown. */
   unread(key: ConversationKey): number;
   /** The names of those with whom there is, or was to be, a conversation in this suite; in no order. */
   peers(suite: SuiteName): readonly string[];
-  /** The place of the message stored last, in any conversation; 0 when there is none. */
-  lastPlace(): number;
+  /** The ordinal of the message stored last, in any conversation; 0 when there is none. */
+  lastOrdinal(): number;
 
   /** What was said, oldest first; texts alone. */
   history(

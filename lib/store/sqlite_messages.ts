@@ -66,13 +66,13 @@ interface MessageRow {
 }
 
 interface UnshownRow extends MessageRow {
-  readonly place: bigint;
+  readonly ordinal: bigint;
   readonly log: bigint;
   readonly name: Bytes;
 }
 
 interface HistoryRow extends Progress {
-  readonly place: bigint;
+  readonly ordinal: bigint;
   readonly peer: string;
   readonly direction: Direction;
   readonly log: bigint;
@@ -229,7 +229,7 @@ export class SqliteMessages implements MessageStore {
       const rows = this.#statements.unshown.iterate({ peer, suite, after });
       for (const row of rows as Iterable<UnshownRow>) {
         if (row.number <= (this.#later.get(row.log)?.progress.shown ?? 0n)) continue;
-        found.push({ place: Number(row.place), log: row.name, message: keptMessage(row) });
+        found.push({ ordinal: Number(row.ordinal), log: row.name, message: keptMessage(row) });
         if (found.length === limit) break;
       }
       return found;
@@ -256,9 +256,9 @@ export class SqliteMessages implements MessageStore {
     return (rows as unknown[] as { readonly peer: string }[]).map(({ peer }) => peer);
   }
 
-  lastPlace(): number {
+  lastOrdinal(): number {
     this.#requireOpen();
-    const row = this.#file.use(() => this.#statements.lastPlace.get()) as
+    const row = this.#file.use(() => this.#statements.lastOrdinal.get()) as
       | { readonly seq: bigint }
       | undefined;
     return Number(row?.seq ?? 0n);
@@ -421,13 +421,13 @@ function* entries(
 ): Iterable<HistoryEntry> {
   const page = file.prepare(HISTORY_PAGE);
   const found = contains(search);
-  let place = 0n;
+  let after = 0n;
   for (;;) {
     const rows = file.use(() =>
-      page.all({ place, peer: peer ?? null, page: PAGE }) as unknown[] as HistoryRow[]
+      page.all({ after, peer: peer ?? null, page: PAGE }) as unknown[] as HistoryRow[]
     );
     for (const row of rows) {
-      place = row.place;
+      after = row.ordinal;
       const message = { ...row, written: Number(row.written) };
       const entry = historyEntry(row, message, progressOf(row.log, row));
       if (found(entry.text)) yield entry;
@@ -437,10 +437,10 @@ function* entries(
 }
 
 const HISTORY_PAGE = `
-  SELECT message.place, side.peer, side.direction, message.log, message.number, message.written,
+  SELECT message.place AS ordinal, side.peer, side.direction, message.log, message.number, message.written,
     message.content, log.last, log.stored, log.shown
   FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
-  WHERE message.place > :place AND message.type = 'text' AND (:peer IS NULL OR side.peer = :peer)
+  WHERE message.place > :after AND message.type = 'text' AND (:peer IS NULL OR side.peer = :peer)
   ORDER BY message.place LIMIT :page`;
 
 type Statements = ReturnType<typeof prepareStatements>;
@@ -480,14 +480,14 @@ function prepareStatements(file: SqliteFile) {
     deleteShown: prepare(`
       DELETE FROM message WHERE log = :log AND number <= :shown
       AND number > (SELECT shown FROM log WHERE id = :log)`),
-    // Along the places, from the first that can be one: a page costs no more for a long history, or for
+    // Along the ordinals, from the first that can be one: a page costs no more for a long history, or for
     // much that waits after it. The unary + keeps the planner from sorting instead.
     unshown: prepare(`
       WITH read_log AS (
         SELECT log.id, log.shown FROM side JOIN log ON log.side = side.id
         WHERE side.peer = :peer AND side.suite = :suite AND side.direction = 'received'
       )
-      SELECT message.place, message.log, log.name, ${message}
+      SELECT message.place AS ordinal, message.log, log.name, ${message}
       FROM message CROSS JOIN log ON log.id = +message.log
       WHERE message.place > :after AND message.number > log.shown
         AND +message.log IN (SELECT id FROM read_log)
@@ -504,7 +504,7 @@ function prepareStatements(file: SqliteFile) {
     textsAfter: prepare(`
       SELECT count(*) AS texts FROM message WHERE log = ? AND number > ? AND type = 'text'`),
     peers: prepare("SELECT DISTINCT peer FROM side WHERE suite = ?"),
-    lastPlace: prepare("SELECT seq FROM sqlite_sequence WHERE name = 'message'"),
+    lastOrdinal: prepare("SELECT seq FROM sqlite_sequence WHERE name = 'message'"),
   };
 }
 

@@ -487,23 +487,23 @@ conforms(
 conforms("lists what waits to be shown, oldest first, a page at a time", async (disk) => {
   const store = await disk.open();
   const [first, second] = [systemRandom(16), systemRandom(16)];
-  assertEquals(store.lastPlace(), 0);
+  assertEquals(store.lastOrdinal(), 0);
   await store.receive(BOB, first, numbered(1, text("a"), text("b"), text("c")));
   await store.append(BOB, [text("ours")]);
   await store.receive(CAROL, first, numbered(1, text("hers")));
   await store.receive(BOB, second, numbered(1, text("d"), end()));
-  const places = store.unshown(BOB, 0, 10).map(({ place }) => place);
-  assertEquals(places.length, 5);
-  assert(places[0]! > 0);
-  assertEquals(places, [...new Set(places)].toSorted((a, b) => a - b));
-  assertEquals(store.lastPlace(), places.at(-1));
+  const ordinals = store.unshown(BOB, 0, 10).map(({ ordinal }) => ordinal);
+  assertEquals(ordinals.length, 5);
+  assert(ordinals[0]! > 0);
+  assertEquals(ordinals, [...new Set(ordinals)].toSorted((a, b) => a - b));
+  assertEquals(store.lastOrdinal(), ordinals.at(-1));
   const page = (after: number, limit: number) =>
     contents(store.unshown(BOB, after, limit).map(({ message }) => message));
   assertEquals(page(0, 0), []);
   assertEquals(page(0, 2), ["1 a", "2 b"]);
-  assertEquals(page(places[1]!, 2), ["3 c", "1 d"]);
-  assertEquals(page(places[3]!, 2), ["2 "]);
-  assertEquals(page(places[4]!, 2), []);
+  assertEquals(page(ordinals[1]!, 2), ["3 c", "1 d"]);
+  assertEquals(page(ordinals[3]!, 2), ["2 "]);
+  assertEquals(page(ordinals[4]!, 2), []);
   store.shown(BOB, first, 2n);
   assertEquals(page(0, 2), ["3 c", "1 d"]);
   store.shown(BOB, first, 1n);
@@ -516,17 +516,17 @@ conforms("lists what waits to be shown, oldest first, a page at a time", async (
   const again = await disk.open();
   assertEquals(unshown(again, BOB), ["3 c", "2 "]);
   assertEquals(unshown(again, CAROL), ["1 hers"]);
-  assertEquals(again.lastPlace(), places.at(-1));
+  assertEquals(again.lastOrdinal(), ordinals.at(-1));
 });
 
-conforms("uses no place twice, also when messages are deleted", async (disk) => {
+conforms("uses no ordinal twice, also when messages are deleted", async (disk) => {
   const store = await disk.open(false);
   const log = systemRandom(16);
   const seen: number[] = [];
   for (let n = 1; n <= 5; n++) {
     await store.receive(BOB, log, numbered(n, text("x")));
-    seen.push(...store.unshown(BOB, seen.at(-1) ?? 0, 10).map(({ place }) => place));
-    assertEquals(store.lastPlace(), seen.at(-1));
+    seen.push(...store.unshown(BOB, seen.at(-1) ?? 0, 10).map(({ ordinal }) => ordinal));
+    assertEquals(store.lastOrdinal(), seen.at(-1));
     store.shown(BOB, log, BigInt(n));
   }
   assertEquals(seen.length, 5);
@@ -660,7 +660,7 @@ conforms("may not be used when it is closed, which closing twice does not", asyn
   assertThrows(() => store.read(BOB, 1n, 1), Error, "closed");
   assertThrows(() => store.acknowledge(BOB, 1n, 1n), Error, "closed");
   assertThrows(() => store.incoming(BOB), Error, "closed");
-  assertThrows(() => store.lastPlace(), Error, "closed");
+  assertThrows(() => store.lastOrdinal(), Error, "closed");
   assertEquals(lines((await disk.open()).history({})).length, 1);
 });
 

@@ -308,7 +308,7 @@ Deno.test("damage that comes to light during use ends the store: every later cal
         () => store.incoming(BOB),
         () => store.shown(BOB, LOG, 1n),
         () => store.unshown(BOB, 0, 1),
-        () => store.lastPlace(),
+        () => store.lastOrdinal(),
         () => [...store.history({})],
       ]
     ) assertEquals(assertThrows(call), error);

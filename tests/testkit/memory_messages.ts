@@ -34,12 +34,12 @@ interface Log {
   progress: Progress;
   /** Of a log that is read: the id of its last message, if that ever came here. */
   lastId: Bytes | undefined;
-  /** By number. Empty places are left out. */
+  /** By number. Missing numbers are left out. */
   kept: Kept[];
 }
 
 interface Kept {
-  readonly place: number;
+  readonly ordinal: number;
   readonly side: Side;
   log: Log;
   message: KeptMessage;
@@ -63,7 +63,7 @@ interface Disk {
   readonly sides: Map<string, Side>;
   /** In the order in which they came here. */
   readonly kept: Set<Kept>;
-  lastPlace: number;
+  lastOrdinal: number;
 }
 
 /** What was durable at one moment; for the constructor, any number of times. */
@@ -115,7 +115,7 @@ export class MemoryMessages implements MessageStore {
     this.#random = options.random ?? systemRandom;
     this.#commit = options.commit ?? ((work) => Promise.resolve().then(work));
     this.#disk = structuredClone(options.snapshot?.disk) ??
-      { sides: new Map(), kept: new Set(), lastPlace: 0 };
+      { sides: new Map(), kept: new Set(), lastOrdinal: 0 };
   }
 
   /** What is durable at this moment: all that a process started after a crash would find. */
@@ -225,11 +225,11 @@ export class MemoryMessages implements MessageStore {
     const logs = [...this.#find(key, "received")?.logs.values() ?? []];
     return logs
       .flatMap((log) => this.#waiting(log))
-      .filter(({ place }) => place > after)
-      .toSorted((a, b) => a.place - b.place)
+      .filter(({ ordinal }) => ordinal > after)
+      .toSorted((a, b) => a.ordinal - b.ordinal)
       .slice(0, limit)
-      .map(({ place, log, message }) => ({
-        place,
+      .map(({ ordinal, log, message }) => ({
+        ordinal,
         log: log.name.slice(),
         message: ownCopy(message),
       }));
@@ -247,9 +247,9 @@ export class MemoryMessages implements MessageStore {
     return [...new Set(sides.filter((side) => side.suite === suite).map(({ peer }) => peer))];
   }
 
-  lastPlace(): number {
+  lastOrdinal(): number {
     this.#requireUsable();
-    return this.#disk.lastPlace;
+    return this.#disk.lastOrdinal;
   }
 
   *history(
@@ -406,7 +406,7 @@ export class MemoryMessages implements MessageStore {
     const id = encodeHex(message.id);
     if (side.ids.has(id)) return false;
     side.ids.add(id);
-    const kept = { place: ++this.#disk.lastPlace, side, log, message };
+    const kept = { ordinal: ++this.#disk.lastOrdinal, side, log, message };
     log.kept.push(kept);
     this.#disk.kept.add(kept);
     return true;
