@@ -6,6 +6,7 @@ import type { HistoryEntry } from "../store/message_store.ts";
 import { readHistory } from "../store/sqlite_messages.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";
+import { describeGap } from "./lines.ts";
 import { chooseProfile } from "./profiles.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
@@ -67,8 +68,13 @@ function* textLines(
   name: string,
   onlyPeer: string | undefined,
 ): Iterable<string> {
-  for (const { peer, direction, written, text, state } of entries) {
-    const other = sanitize(peer);
+  for (const entry of entries) {
+    const other = sanitize(entry.peer);
+    if (entry.type === "gap") {
+      yield `-- ${describeGap(entry)} of ${other} are not on this machine any more`;
+      continue;
+    }
+    const { direction, written, text, state } = entry;
     const to = onlyPeer === undefined ? ` to ${other}` : "";
     const who = direction === "received" ? other : `${name}${to}`;
     const mark = state === "queued" ? " (queued)" : "";
@@ -77,7 +83,18 @@ function* textLines(
 }
 
 function* jsonLines(entries: Iterable<HistoryEntry>): Iterable<string> {
-  for (const { peer, direction, number, written, text, state } of entries) {
+  for (const entry of entries) {
+    const { peer } = entry;
+    if (entry.type === "gap") {
+      yield JSON.stringify({
+        event: "gap",
+        peer,
+        from: Number(entry.from),
+        to: Number(entry.to),
+      });
+      continue;
+    }
+    const { direction, number, written, text, state } = entry;
     const time = new Date(written).toISOString();
     yield JSON.stringify({
       event: "history",

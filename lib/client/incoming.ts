@@ -6,8 +6,10 @@ import { type Bytes, decodeUtf8 } from "../bytes.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../limits.ts";
+import { gapBetween } from "../store/message_rules.ts";
 import type {
   ConversationKey,
+  Gap,
   KeptMessage,
   MessageStore,
   Unshown,
@@ -40,8 +42,7 @@ export type PeerEvent =
   | { readonly type: "bytes"; readonly number: bigint; readonly bytes: Bytes }
   /** Its program has nothing more to say, for now. */
   | { readonly type: "end"; readonly number: bigint }
-  /** Messages that were stored here once, or on a lost copy of this profile, and are no longer there. */
-  | { readonly type: "gap"; readonly from: bigint; readonly to: bigint }
+  | Gap
   /** Its program has begun anew; the rest of an unfinished byte stream will not come. */
   | { readonly type: "restarted" };
 
@@ -141,14 +142,18 @@ export class Incoming {
       this.#reading = { log, kind, have, haveId, read, underWay: false };
     }
     const reading = this.#reading!;
-    if (first <= reading.have + 1n) return;
     // The other side keeps only what we have not stored: this much we had, and lost.
-    if (kind === LogKind.kept) await this.#store?.skip(this.#key, log, first);
-    // Told when it is on disk, so once; another channel may have come as far in the meantime.
-    if (first <= reading.have + 1n) return;
-    this.#tell({ type: "gap", from: reading.have + 1n, to: first - 1n });
-    reading.have = first - 1n;
-    reading.haveId = NO_ID;
+    const gap = gapBetween(reading.have, first);
+    if (!gap) return;
+    if (kind === LogKind.kept && this.#store) {
+      await this.#store.skip(this.#key, log, first);
+      this.#showStored(this.#store);
+    } else this.#tell(gap);
+    // Another channel may have come further in the meantime.
+    if (gap.to > reading.have) {
+      reading.have = gap.to;
+      reading.haveId = NO_ID;
+    }
     if (kind === LogKind.live) this.#tell({ type: "restarted" });
   }
 
@@ -168,7 +173,6 @@ export class Incoming {
     });
     if (reading.kind === LogKind.kept && this.#store) await this.#keep(this.#store, reading, fresh);
     else this.#hold(reading, fresh);
-    this.#wake();
     return true;
   }
 
@@ -185,9 +189,15 @@ export class Incoming {
       reading.have = last.number;
       reading.haveId = last.id;
     }
+    this.#showStored(store);
+  }
+
+  /** What the store has by now is to be shown, after all that waits here. */
+  #showStored(store: MessageStore): void {
     const newest = this.#queue.at(-1);
     if (newest && "storedUpTo" in newest) this.#queue.pop();
     this.#queue.push({ storedUpTo: store.lastOrdinal() });
+    this.#wake();
   }
 
   #hold(reading: Reading, messages: readonly PeerMessage[]): void {
@@ -205,6 +215,7 @@ export class Incoming {
       reading.underWay = message.type !== "end";
       this.#queue.push({ event, reading, size });
     }
+    this.#wake();
   }
 
   /** The next event; undefined when there is none and `close` was called. */
@@ -237,7 +248,9 @@ export class Incoming {
       this.#page.shift();
       this.#givenUpTo = stored.ordinal;
       const { log, message } = stored;
-      const event = toEvent(toPeerMessage(message), stored.ordinal <= this.#recoveredUpTo);
+      const event = message.type === "gap"
+        ? message
+        : toEvent(toPeerMessage(message), stored.ordinal <= this.#recoveredUpTo);
       this.#origins.set(event, { reading: undefined, size: 0, log });
       return event;
     }
@@ -246,15 +259,16 @@ export class Incoming {
   /** The program is done with this event, and with all before it. */
   taken(event: PeerEvent): void {
     const origin = this.#origins.get(event);
-    if (!origin || !("number" in event)) return;
+    if (!origin || event.type === "restarted") return;
     this.#bytesHeld -= origin.size;
     if (event.type === "text" || event.type === "bytes") this.#unread--;
     const { log } = origin;
-    if (log) this.#store!.shown(this.#key, log, event.number);
+    const number = event.type === "gap" ? event.to : event.number;
+    if (log) this.#store!.shown(this.#key, log, number);
     const reading = log && this.#reading && timingSafeEqual(log, this.#reading.log)
       ? this.#reading
       : origin.reading;
-    if (reading && event.number > reading.read) reading.read = event.number;
+    if (reading && number > reading.read) reading.read = number;
   }
 
   /** Nothing more will come: `next` gives what is there, and then undefined. */

@@ -1,7 +1,14 @@
 /** What every message store does alike, wherever it keeps its messages. */
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import type { HistoryEntry, KeptMessage, NewMessage } from "./message_store.ts";
+import type {
+  Direction,
+  Gap,
+  HistoryEntry,
+  HistoryText,
+  KeptMessage,
+  NewMessage,
+} from "./message_store.ts";
 
 /** Largest number of a message: what a database holds. The wire can say twice as much. */
 const LARGEST_NUMBER = 2n ** 63n - 1n;
@@ -48,6 +55,11 @@ export function following<M extends KeptMessage>(have: bigint, messages: readonl
   return after;
 }
 
+/** What is missing where a log goes on with number `first` after `have`; undefined when nothing is. */
+export function gapBetween(have: bigint, first: bigint): Gap | undefined {
+  return first > have + 1n ? { type: "gap", from: have + 1n, to: first - 1n } : undefined;
+}
+
 /** `now` moved forward as the reader of a log says; never back, and never beyond the last message. */
 export function advanced<P extends Progress>(now: P, stored: bigint, shown: bigint): P {
   const newStored = larger(now.stored, smaller(stored, now.last));
@@ -66,28 +78,29 @@ export function within(messages: Iterable<KeptMessage>, byteLimit: number): Kept
   return fitting;
 }
 
-/** A message as a line of the history. */
-export function historyEntry(
-  side: { readonly peer: string; readonly direction: HistoryEntry["direction"] },
+/** A text as a line of the history. */
+export function historyText(
+  side: { readonly peer: string; readonly direction: Direction },
   message: { readonly number: bigint; readonly written: number; readonly content: Bytes },
   progress: Progress,
-): HistoryEntry {
+): HistoryText {
   const { number, written, content } = message;
   const { peer, direction } = side;
-  return { peer, direction, number, written, text: decoder.decode(content), state: state() };
+  const text = decoder.decode(content);
+  return { type: "text", peer, direction, number, written, text, state: state() };
 
-  function state(): HistoryEntry["state"] {
+  function state(): HistoryText["state"] {
     if (direction === "received") return "received";
     if (number <= progress.shown) return "read";
     return number <= progress.stored ? "stored" : "queued";
   }
 }
 
-/** Whether a text holds what is looked for, upper and lower case being the same. */
-export function contains(search: string | undefined): (text: string) => boolean {
+/** Whether a line of the history is one that is looked for, upper and lower case being the same. */
+export function finds(search: string | undefined): (entry: HistoryEntry) => boolean {
   if (search === undefined) return () => true;
   const wanted = search.toLowerCase();
-  return (text) => text.toLowerCase().includes(wanted);
+  return (entry) => entry.type === "text" && entry.text.toLowerCase().includes(wanted);
 }
 
 const larger = (a: bigint, b: bigint): bigint => a > b ? a : b;

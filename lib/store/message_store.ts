@@ -7,6 +7,9 @@
 import type { Bytes } from "../bytes.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 
+/** Which way a message went. */
+export type Direction = "sent" | "received";
+
 /** Whose conversation it is. */
 export interface ConversationKey {
   /** The other person's name. */
@@ -53,24 +56,40 @@ export interface IncomingState {
   readonly shown: bigint;
 }
 
-/** A received message that waits to be shown. */
-export interface Unshown {
-  /** Grows in the order in which messages were stored; means nothing else. */
-  readonly ordinal: number;
-  readonly log: Bytes;
-  readonly message: KeptMessage;
+/** Messages of the other side that were stored here once, or on a lost copy, and cannot come any more. */
+export interface Gap {
+  readonly type: "gap";
+  /** The first number that is missing. */
+  readonly from: bigint;
+  /** The last one. */
+  readonly to: bigint;
 }
 
-/** One line of the history. */
-export interface HistoryEntry {
+/** A received message, or a gap, that waits to be shown. */
+export interface Unshown {
+  /** Grows in the order in which these were stored; means nothing else. */
+  readonly ordinal: number;
+  readonly log: Bytes;
+  readonly message: KeptMessage | Gap;
+}
+
+/** One line of the history: a text, or what is missing of the other side's log. */
+export type HistoryEntry = HistoryText | HistoryGap;
+
+export interface HistoryText {
+  readonly type: "text";
   readonly peer: string;
-  readonly direction: "sent" | "received";
+  readonly direction: Direction;
   readonly number: bigint;
   /** Milliseconds since 1970, by the clock of who wrote it. */
   readonly written: number;
   readonly text: string;
   /** Of what we sent: how far it came. */
   readonly state: "queued" | "stored" | "read" | "received";
+}
+
+export interface HistoryGap extends Gap {
+  readonly peer: string;
 }
 
 /**
@@ -108,12 +127,15 @@ export interface MessageStore {
     log: Bytes,
     messages: readonly KeptMessage[],
   ): Promise<readonly KeptMessage[]>;
-  /** The other side cannot give messages up to `before - 1` any more: go on from there. */
-  skip(key: ConversationKey, log: Bytes, before: bigint): Promise<void>;
-  /** Everything up to `number` of this log was shown. On disk some time later. */
+  /**
+   * The other side cannot give messages before number `first` any more: go on from there. What is missing
+   * is stored as a gap, which waits to be shown like a message.
+   */
+  skip(key: ConversationKey, log: Bytes, first: bigint): Promise<void>;
+  /** Everything up to `number` of this log was shown, gaps among it. On disk some time later. */
   shown(key: ConversationKey, log: Bytes, number: bigint): void;
   /**
-   * At most `limit` messages that are stored and not known to be shown, in the order in which they were
+   * At most `limit` messages and gaps that are stored and not known to be shown, in the order in which they were
    * stored, beginning after the ordinal `after`; 0 begins with the first.
    */
   unshown(key: ConversationKey, after: number, limit: number): readonly Unshown[];
@@ -121,10 +143,10 @@ export interface MessageStore {
   unread(key: ConversationKey): number;
   /** The names of those with whom there is, or was to be, a conversation in this suite; in no order. */
   peers(suite: SuiteName): readonly string[];
-  /** The ordinal of the message stored last, in any conversation; 0 when there is none. */
+  /** The ordinal of what was stored last, in any conversation; 0 when there is none. */
   lastOrdinal(): number;
 
-  /** What was said, oldest first; texts alone. */
+  /** What was said, oldest first: texts, and where nothing is searched for, gaps. */
   history(
     filter: { readonly peer?: string; readonly search?: string },
   ): Iterable<HistoryEntry>;

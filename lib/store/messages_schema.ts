@@ -42,5 +42,34 @@ CREATE TABLE message (
 ) STRICT`,
 ];
 
+/** What is missing of the other side's log has a row as well: it is shown like a message, and in its turn. */
+const VERSION_2: Step = [
+  "ALTER TABLE message RENAME TO message_1",
+  `
+CREATE TABLE message (
+  ordinal INTEGER PRIMARY KEY AUTOINCREMENT,  -- in the order in which they came; never used again
+  side    INTEGER NOT NULL REFERENCES side (id),
+  log     INTEGER NOT NULL REFERENCES log (id),
+  number  INTEGER NOT NULL CHECK (number > 0),
+  type    TEXT NOT NULL CHECK (type IN ('text', 'end', 'gap')),
+  -- Of a gap, which is what its writer cannot give any more: the first number that is missing; the last one
+  -- is its number.
+  gap_from INTEGER CHECK (gap_from BETWEEN 1 AND number),
+  id      BLOB CHECK (length(id) = 16),  -- chosen at random by its writer; a gap has none
+  written INTEGER NOT NULL,  -- milliseconds since 1970 by the clock of its writer; 0 for a gap
+  content BLOB NOT NULL,  -- UTF-8
+  CHECK ((type = 'gap') = (gap_from IS NOT NULL)),
+  CHECK ((type = 'gap') = (id IS NULL)),
+  UNIQUE (side, id),  -- the same message never counts twice
+  UNIQUE (log, number)
+) STRICT`,
+  `
+INSERT INTO message (ordinal, side, log, number, type, id, written, content)
+SELECT place, side, log, number, type, id, written, content FROM message_1 ORDER BY place`,
+  "DELETE FROM sqlite_sequence WHERE name = 'message'",
+  "UPDATE sqlite_sequence SET name = 'message' WHERE name = 'message_1'",
+  "DROP TABLE message_1",
+];
+
 /** The steps to the present version of a database of messages. */
-export const MESSAGES_STEPS: readonly Step[] = [VERSION_1];
+export const MESSAGES_STEPS: readonly Step[] = [VERSION_1, VERSION_2];

@@ -7,9 +7,10 @@ import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
   advanced,
-  contains,
+  finds,
   following,
-  historyEntry,
+  gapBetween,
+  historyText,
   ownCopy,
   type Progress,
   requireNumber,
@@ -18,6 +19,8 @@ import {
 import { MESSAGES_STEPS } from "./messages_schema.ts";
 import type {
   ConversationKey,
+  Direction,
+  Gap,
   HistoryEntry,
   IncomingState,
   KeptMessage,
@@ -48,8 +51,6 @@ export interface SqliteMessagesOptions {
   readonly after?: (milliseconds: number, action: () => void) => () => void;
 }
 
-type Direction = HistoryEntry["direction"];
-
 interface LogRow extends Progress {
   readonly id: bigint;
   readonly side: bigint;
@@ -65,21 +66,20 @@ interface MessageRow {
   readonly content: Bytes;
 }
 
-interface UnshownRow extends MessageRow {
+type GapRow = { readonly type: "gap"; readonly number: bigint; readonly gapFrom: bigint };
+
+type UnshownRow = (MessageRow | GapRow) & {
   readonly ordinal: bigint;
   readonly log: bigint;
   readonly name: Bytes;
-}
+};
 
-interface HistoryRow extends Progress {
+type HistoryRow = (MessageRow | GapRow) & Progress & {
   readonly ordinal: bigint;
   readonly peer: string;
   readonly direction: Direction;
   readonly log: bigint;
-  readonly number: bigint;
-  readonly written: bigint;
-  readonly content: Bytes;
-}
+};
 
 /** What is known of a log and not on disk yet. */
 interface Later {
@@ -205,12 +205,15 @@ export class SqliteMessages implements MessageStore {
     });
   }
 
-  async skip(key: ConversationKey, log: Bytes, before: bigint): Promise<void> {
+  async skip(key: ConversationKey, log: Bytes, first: bigint): Promise<void> {
     const name = log.slice();
-    requireNumber(before);
+    requireNumber(first);
     await this.#change(() => {
       const row = this.#incomingLog(key, name);
-      if (before > row.last + 1n) this.#statements.setHave.run(before - 1n, null, row.id);
+      const gap = gapBetween(row.last, first);
+      if (!gap) return;
+      this.#statements.insertGap.run(row.side, row.id, gap.from, gap.to);
+      this.#statements.setHave.run(gap.to, null, row.id);
     });
   }
 
@@ -229,7 +232,7 @@ export class SqliteMessages implements MessageStore {
       const rows = this.#statements.unshown.iterate({ peer, suite, after });
       for (const row of rows as Iterable<UnshownRow>) {
         if (row.number <= (this.#later.get(row.log)?.progress.shown ?? 0n)) continue;
-        found.push({ ordinal: Number(row.ordinal), log: row.name, message: keptMessage(row) });
+        found.push({ ordinal: Number(row.ordinal), log: row.name, message: messageOrGap(row) });
         if (found.length === limit) break;
       }
       return found;
@@ -420,7 +423,7 @@ function* entries(
   progressOf: (log: bigint, progress: Progress) => Progress,
 ): Iterable<HistoryEntry> {
   const page = file.prepare(HISTORY_PAGE);
-  const found = contains(search);
+  const isFound = finds(search);
   let after = 0n;
   for (;;) {
     const rows = file.use(() =>
@@ -428,20 +431,23 @@ function* entries(
     );
     for (const row of rows) {
       after = row.ordinal;
-      const message = { ...row, written: Number(row.written) };
-      const entry = historyEntry(row, message, progressOf(row.log, row));
-      if (found(entry.text)) yield entry;
+      const said = messageOrGap(row);
+      const entry = said.type === "gap"
+        ? { ...said, peer: row.peer }
+        : historyText(row, said, progressOf(row.log, row));
+      if (isFound(entry)) yield entry;
     }
     if (rows.length < PAGE) return;
   }
 }
 
 const HISTORY_PAGE = `
-  SELECT message.place AS ordinal, side.peer, side.direction, message.log, message.number, message.written,
-    message.content, log.last, log.stored, log.shown
+  SELECT message.ordinal, side.peer, side.direction, message.log, message.number, message.type,
+    message.gap_from AS gapFrom, message.written, message.content, log.last, log.stored, log.shown
   FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
-  WHERE message.place > :after AND message.type = 'text' AND (:peer IS NULL OR side.peer = :peer)
-  ORDER BY message.place LIMIT :page`;
+  WHERE message.ordinal > :after AND message.type IN ('text', 'gap')
+    AND (:peer IS NULL OR side.peer = :peer)
+  ORDER BY message.ordinal LIMIT :page`;
 
 type Statements = ReturnType<typeof prepareStatements>;
 
@@ -470,6 +476,9 @@ function prepareStatements(file: SqliteFile) {
     insertMessage: prepare(`
       INSERT INTO message (side, log, number, id, type, written, content)
       VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (side, id) DO NOTHING`),
+    insertGap: prepare(`
+      INSERT INTO message (side, log, gap_from, number, type, written, content)
+      VALUES (?, ?, ?, ?, 'gap', 0, x'')`),
     messagesFrom: prepare(`
       SELECT ${message} FROM message WHERE log = ? AND number >= ? ORDER BY number`),
     moveMessages: prepare(`
@@ -487,17 +496,17 @@ function prepareStatements(file: SqliteFile) {
         SELECT log.id, log.shown FROM side JOIN log ON log.side = side.id
         WHERE side.peer = :peer AND side.suite = :suite AND side.direction = 'received'
       )
-      SELECT message.place AS ordinal, message.log, log.name, ${message}
+      SELECT message.ordinal, message.log, log.name, message.gap_from AS gapFrom, ${message}
       FROM message CROSS JOIN log ON log.id = +message.log
-      WHERE message.place > :after AND message.number > log.shown
+      WHERE message.ordinal > :after AND message.number > log.shown
         AND +message.log IN (SELECT id FROM read_log)
-        AND message.place >= (
+        AND message.ordinal >= (
           SELECT min((
-            SELECT place FROM message WHERE log = read_log.id AND number > read_log.shown
+            SELECT ordinal FROM message WHERE log = read_log.id AND number > read_log.shown
             ORDER BY number LIMIT 1
           )) FROM read_log
         )
-      ORDER BY message.place`),
+      ORDER BY message.ordinal`),
     logsOf: prepare(`
       SELECT ${log} FROM side JOIN log ON log.side = side.id
       WHERE side.peer = ? AND side.suite = ? AND side.direction = ?`),
@@ -514,6 +523,11 @@ function outgoingState({ name, last, stored, shown }: LogRow): OutgoingState {
 
 function keptMessage({ number, id, type, written, content }: MessageRow): KeptMessage {
   return { number, id, type, written: Number(written), content };
+}
+
+function messageOrGap(row: MessageRow | GapRow): KeptMessage | Gap {
+  if (row.type !== "gap") return keptMessage(row);
+  return { type: "gap", from: row.gapFrom, to: row.number };
 }
 
 function* keptMessages(rows: Iterable<MessageRow>): Iterable<KeptMessage> {

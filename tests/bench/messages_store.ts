@@ -55,7 +55,7 @@ try {
   });
   await store.close();
   await measure("searched in the history", 155_000, () => {
-    for (const { text } of readHistory(path, { search: "not there" })) throw new Error(text);
+    for (const { peer } of readHistory(path, { search: "not there" })) throw new Error(peer);
     return Promise.resolve();
   });
 } finally {

@@ -157,6 +157,33 @@ Deno.test("history --json prints an object for a message", async () => {
   });
 });
 
+Deno.test("history shows what is missing of the other side's messages, in its turn", async () => {
+  await withFolder(async (state) => {
+    await withProfile(state, "alice", async (store) => {
+      await store.receive(BOB, LOG, [message("one", MORNING), message("two", MORNING, 2)]);
+      await store.skip(BOB, LOG, 6n);
+      await store.receive(BOB, LOG, [message("six", MORNING + MINUTE, 6)]);
+      await store.skip(BOB, LOG, 9n);
+    });
+    const { code, stdout } = await run(state, "--with", "bob");
+    assertEquals(
+      stdout,
+      "2026-11-21 10:03 bob: one\n" +
+        "2026-11-21 10:03 bob: two\n" +
+        "-- messages 3 to 5 of bob are not on this machine any more\n" +
+        "2026-11-21 10:04 bob: six\n" +
+        "-- messages 7 to 8 of bob are not on this machine any more\n",
+    );
+    assertEquals(code, 0);
+    const json = (await run(state, "--json")).stdout.trim().split("\n");
+    assertEquals([json[2], json[4]].map((line) => JSON.parse(line!)), [
+      { event: "gap", peer: "bob", from: 3, to: 5 },
+      { event: "gap", peer: "bob", from: 7, to: 8 },
+    ]);
+    assertEquals((await run(state, "--search", "s")).stdout, "2026-11-21 10:04 bob: six\n");
+  });
+});
+
 Deno.test("history says on stderr that there is nothing, which is no failure", async () => {
   await withFolder(async (state) => {
     await talk(state);

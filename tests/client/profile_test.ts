@@ -15,7 +15,10 @@ function text(content: string): NewMessage {
 }
 
 function history(messages: MessageStore): string[] {
-  return Array.from(messages.history({}), ({ text }) => text);
+  return Array.from(
+    messages.history({}),
+    (entry) => entry.type === "text" ? entry.text : entry.type,
+  );
 }
 
 async function refusal(opening: Promise<Profile>, code: ErrorCode): Promise<void> {

@@ -7,6 +7,7 @@ import { MESSAGES_LAZY_COUNT } from "../../lib/limits.ts";
 import { type Commit, MemoryMessages, type MessagesSnapshot } from "../testkit/memory_messages.ts";
 import type {
   ConversationKey,
+  Gap,
   HistoryEntry,
   KeptMessage,
   MessageStore,
@@ -91,8 +92,12 @@ function numbered(first: number, ...messages: readonly NewMessage[]): KeptMessag
   return messages.map((message, i) => ({ ...message, number: BigInt(first + i) }));
 }
 
-function contents(messages: readonly KeptMessage[]): string[] {
-  return messages.map(({ number, content }) => `${number} ${decodeUtf8(content)}`);
+function contents(messages: readonly (KeptMessage | Gap)[]): string[] {
+  return messages.map((message) =>
+    message.type === "gap"
+      ? `gap ${message.from}-${message.to}`
+      : `${message.number} ${decodeUtf8(message.content)}`
+  );
 }
 
 /** How far a log that is read has come, whatever its last message is. */
@@ -106,9 +111,11 @@ function unshown(store: MessageStore, key: ConversationKey): string[] {
 }
 
 function lines(entries: Iterable<HistoryEntry>): string[] {
-  return [...entries].map(({ peer, direction, number, text, state }) =>
-    `${direction} ${peer} ${number} ${text} ${state}`
-  );
+  return [...entries].map((entry) => {
+    if (entry.type === "gap") return `gap ${entry.peer} ${entry.from}-${entry.to}`;
+    const { peer, direction, number, text, state } = entry;
+    return `${direction} ${peer} ${number} ${text} ${state}`;
+  });
 }
 
 conforms("numbers what is appended from 1, without a gap", async (disk) => {
@@ -347,8 +354,8 @@ conforms("receives each id once, also over two logs", async (disk) => {
   assertEquals(where(store, BOB), { log: second, have: 4n, shown: 0n });
   assertEquals(where(store, BOB, first), { log: first, have: 2n, shown: 0n });
   assertEquals(
-    store.unshown(BOB, 0, 10).map(({ log, message }) => [log, message.number]),
-    [[first, 1n], [first, 2n], [second, 2n]],
+    store.unshown(BOB, 0, 10).map(({ log, message }) => [log, contents([message])]),
+    [[first, ["1 a"]], [first, ["2 b"]], [second, ["2 c"]]],
   );
   // The same id of somebody else, or in another suite, is another message.
   assertEquals((await store.receive(CAROL, second, numbered(1, a))).length, 1);
@@ -381,7 +388,72 @@ conforms("goes on after what the other side cannot give any more", async (disk) 
   assertEquals(where(store, BOB), { log, have: 5n, shown: 0n });
   await store.skip(BOB, log, 9n);
   await store.receive(BOB, log, numbered(9, text("i")));
-  assertEquals(unshown(store, BOB), ["5 e", "9 i"]);
+  assertEquals(unshown(store, BOB), ["gap 1-4", "5 e", "gap 6-8", "9 i"]);
+});
+
+conforms(
+  "keeps a gap as it keeps a message: once, in its turn, until it was shown",
+  async (disk) => {
+    const store = await disk.open();
+    const [first, second] = [systemRandom(16), systemRandom(16)];
+    await store.receive(BOB, first, numbered(1, text("a")));
+    // Asked for twice, as by two channels, and of no other log or person.
+    await Promise.all([store.skip(BOB, first, 4n), store.skip(BOB, first, 4n)]);
+    await store.receive(BOB, first, numbered(4, text("d")));
+    await store.skip(BOB, second, 2n);
+    await store.receive(CAROL, first, numbered(1, text("hers")));
+    await store.skip(BOB, second, 3n);
+    const all = ["1 a", "gap 2-3", "4 d", "gap 1-1", "gap 2-2"];
+    assertEquals(unshown(store, BOB), all);
+    // A gap is nothing to read.
+    assertEquals(store.unread(BOB), 2);
+    const crashed = await disk.afterCrash(store);
+    assertEquals(unshown(crashed, BOB), all);
+    crashed.shown(BOB, first, 2n);
+    assertEquals(unshown(crashed, BOB), all.slice(1));
+    crashed.shown(BOB, first, 3n);
+    crashed.shown(BOB, second, 1n);
+    assertEquals(unshown(crashed, BOB), ["4 d", "gap 2-2"]);
+    await crashed.close();
+    const again = await disk.open();
+    assertEquals(unshown(again, BOB), ["4 d", "gap 2-2"]);
+    assertEquals(where(again, BOB, first), { log: first, have: 4n, shown: 3n });
+    assertEquals(where(again, BOB, second), { log: second, have: 2n, shown: 1n });
+  },
+);
+
+conforms("has gaps in the history, where nothing is searched for", async (disk) => {
+  const store = await disk.open();
+  const log = systemRandom(16);
+  await store.receive(BOB, log, numbered(1, text("a")));
+  await store.skip(BOB, log, 4n);
+  await store.append(BOB, [text("ours")]);
+  await store.skip(CAROL, log, 2n);
+  await store.receive(BOB, log, numbered(4, text("gap")));
+  const all = [
+    "received bob 1 a received",
+    "gap bob 2-3",
+    "sent bob 1 ours queued",
+    "gap carol 1-1",
+    "received bob 4 gap received",
+  ];
+  store.shown(BOB, log, 4n);
+  assertEquals(lines(store.history({})), all);
+  assertEquals(lines(store.history({ peer: "carol" })), ["gap carol 1-1"]);
+  assertEquals(lines(store.history({ search: "gap" })), all.slice(4));
+  await store.close();
+  assertEquals(lines((await disk.open()).history({ peer: "bob" })), all.toSpliced(3, 1));
+});
+
+conforms("without history forgets a gap that was shown", async (disk) => {
+  const store = await disk.open(false);
+  const log = systemRandom(16);
+  await store.skip(BOB, log, 4n);
+  await store.receive(BOB, log, numbered(4, text("d")));
+  store.shown(BOB, log, 3n);
+  await store.append(CAROL, []);
+  assertEquals(lines(store.history({})), ["received bob 4 d received"]);
+  assertEquals(where(store, BOB), { log, have: 4n, shown: 3n });
 });
 
 conforms(
@@ -437,7 +509,7 @@ conforms("refuses numbers that no message can have, and takes the largest", asyn
     await store.receive(BOB, log, [{ ...message!, number: largest }]),
     [{ ...message!, number: largest }],
   );
-  assertEquals(unshown(store, BOB), [`${largest} last`]);
+  assertEquals(unshown(store, BOB), [`gap 1-${largest - 1n}`, `${largest} last`]);
   const beyond = [{ ...message!, number: largest + 1n }];
   const error = await assertRejects(() => store.receive(BOB, log, beyond), CifraError);
   assertEquals(error.code, "limit");
@@ -450,7 +522,9 @@ conforms("takes any time a stranger may claim", async (disk) => {
   const times = [0, -5, 1.5, Number.MAX_SAFE_INTEGER, 2 ** 64, Infinity];
   const messages = times.map((time) => ({ ...text(`${time}`), written: time }));
   await store.receive(BOB, systemRandom(16), numbered(1, ...messages));
-  const kept = [...store.history({})].map(({ written }) => written);
+  const kept = [...store.history({})].flatMap((entry) =>
+    entry.type === "text" ? [entry.written] : []
+  );
   assertEquals(kept, [0, 0, 1, 8.64e15, 8.64e15, 8.64e15]);
   for (const time of kept) new Date(time).toISOString();
 });
@@ -589,7 +663,7 @@ conforms("gives a long history whole, in order, also while it grows", async (dis
   await store.append(BOB, Array.from({ length: 250 }, (_, i) => text(`${i}`)));
   const told: string[] = [];
   for (const entry of store.history({})) {
-    told.push(entry.text);
+    if (entry.type === "text") told.push(entry.text);
     if (told.length === 120) await store.append(CAROL, [text("250")]);
   }
   assertEquals(told, Array.from({ length: 251 }, (_, i) => `${i}`));
@@ -744,7 +818,7 @@ conforms("does what a model of it does, whatever it is asked in whatever order",
         log.haveId = idOf(name);
         if (model.known.has(name)) continue;
         model.known.add(name);
-        log.kept.push([log.have, name]);
+        log.kept.push([log.have, `${log.have} ${name}`]);
         expected.push(`${log.have} ${name}`);
       }
       const first = log.have - names.length + 1;
@@ -755,7 +829,10 @@ conforms("does what a model of it does, whatever it is asked in whatever order",
       const log = model.logs[model.current]!;
       const before = below(log.have + 4);
       await store.skip(key, log.name, BigInt(before));
-      if (before > log.have + 1) log.haveId = undefined;
+      if (before > log.have + 1) {
+        log.haveId = undefined;
+        log.kept.push([before - 1, `gap ${log.have + 1}-${before - 1}`]);
+      }
       log.have = Math.max(log.have, before - 1);
     } else if (action === 7 && model.logs.length > 0) {
       const log = model.logs[below(model.logs.length)]!;
@@ -787,7 +864,7 @@ async function compare(store: MessageStore, key: ConversationKey, model: Model):
     else assertEquals(have, 0);
   }
   const waiting = model.logs.flatMap(({ kept, shown }) =>
-    kept.filter(([number]) => number > shown).map(([number, name]) => `${number} ${name}`)
+    kept.filter(([number]) => number > shown).map(([, content]) => content)
   );
   assertEquals(unshown(store, key).toSorted(), waiting.toSorted());
 }

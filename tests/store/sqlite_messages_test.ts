@@ -12,7 +12,7 @@ import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { MESSAGES_LAZY_AFTER } from "../../lib/limits.ts";
 import { MESSAGES_STEPS } from "../../lib/store/messages_schema.ts";
-import type { NewMessage } from "../../lib/store/message_store.ts";
+import type { HistoryEntry, NewMessage } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import {
   readHistory,
@@ -58,8 +58,16 @@ async function fill(path: string, count = 500): Promise<void> {
   await store.close();
 }
 
+function textOf(entry: HistoryEntry): string {
+  return entry.type === "text" ? entry.text : entry.type;
+}
+
+function stateOf(entry: HistoryEntry): string {
+  return entry.type === "text" ? entry.state : entry.type;
+}
+
 function texts(path: string): string[] {
-  return Array.from(readHistory(path, {}), ({ text }) => text);
+  return Array.from(readHistory(path, {}), textOf);
 }
 
 async function modeOf(path: string): Promise<string> {
@@ -105,7 +113,7 @@ Deno.test("acknowledgements are written after a while, all together, by one time
         return () => void (timer.stopped = true);
       },
     });
-    const states = () => Array.from(readHistory(path, {}), ({ state }) => state);
+    const states = () => Array.from(readHistory(path, {}), stateOf);
     await store.append(BOB, [text("a"), text("b"), text("c")]);
     assertEquals(timers, []);
     store.acknowledge(BOB, 1n, 0n);
@@ -113,7 +121,7 @@ Deno.test("acknowledgements are written after a while, all together, by one time
     store.acknowledge(BOB, 2n, 1n);
     assertEquals(timers.map(({ after }) => after), [MESSAGES_LAZY_AFTER]);
     assertEquals(states(), ["queued", "queued", "queued"]);
-    assertEquals([...store.history({})].map(({ state }) => state), ["read", "stored", "queued"]);
+    assertEquals([...store.history({})].map(stateOf), ["read", "stored", "queued"]);
     timers[0]!.action();
     assertEquals(states(), ["read", "stored", "queued"]);
     store.acknowledge(BOB, 3n, 1n);
@@ -475,7 +483,9 @@ Deno.test("nothing that was confirmed is lost or doubled when the process is kil
       const kept = store.read(BOB, stored + 1n, ALL);
       assertEquals(kept.length, Number(last - stored));
       const next = { sent: 1, received: 1 };
-      for (const { direction, number, text } of store.history({})) {
+      for (const entry of store.history({})) {
+        assert(entry.type === "text");
+        const { direction, number, text } = entry;
         assertEquals([Number(number), text], [next[direction], `${number}`]);
         next[direction]++;
       }
@@ -494,8 +504,9 @@ Deno.test("readHistory() reads while another process writes, each time a whole b
       for (let round = 1; round <= 10; round++) {
         await writer.until("more", () => writer.stdout.length > round * 500);
         let expected = 1n;
-        for (const { direction, number, text } of readHistory(path, { peer: "bob" })) {
-          if (direction !== "sent") continue;
+        for (const entry of readHistory(path, { peer: "bob" })) {
+          if (entry.type !== "text" || entry.direction !== "sent") continue;
+          const { number, text } = entry;
           assertEquals([number, text], [expected, `${expected}`]);
           expected++;
         }
@@ -523,8 +534,8 @@ Deno.test("readHistory() says that there is no file, and makes none", async () =
 Deno.test("readHistory() lets go of the file when its reader has enough", async () => {
   await withFolder(async (path) => {
     await fill(path, 3);
-    for (const { text } of readHistory(path, {})) {
-      assertStringIncludes(text, "0 ");
+    for (const entry of readHistory(path, {})) {
+      assertStringIncludes(textOf(entry), "0 ");
       break;
     }
     const store = await open(path);

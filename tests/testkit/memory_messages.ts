@@ -6,9 +6,10 @@ import type { SuiteName } from "../../lib/crypto/suite.ts";
 import { MESSAGES_LAZY_COUNT } from "../../lib/limits.ts";
 import {
   advanced,
-  contains,
+  finds,
   following,
-  historyEntry,
+  gapBetween,
+  historyText,
   ownCopy,
   type Progress,
   requireNumber,
@@ -16,6 +17,8 @@ import {
 } from "../../lib/store/message_rules.ts";
 import type {
   ConversationKey,
+  Direction,
+  Gap,
   HistoryEntry,
   IncomingState,
   KeptMessage,
@@ -26,8 +29,6 @@ import type {
 } from "../../lib/store/message_store.ts";
 
 const LOG_ID_LENGTH = 16;
-
-type Direction = HistoryEntry["direction"];
 
 interface Log {
   readonly name: Bytes;
@@ -42,7 +43,9 @@ interface Kept {
   readonly ordinal: number;
   readonly side: Side;
   log: Log;
-  message: KeptMessage;
+  /** That of the message; of a gap the last one. */
+  number: bigint;
+  message: KeptMessage | Gap;
 }
 
 /** One direction of a conversation. */
@@ -144,7 +147,7 @@ export class MemoryMessages implements MessageStore {
 
   read(key: ConversationKey, from: bigint, byteLimit: number): readonly KeptMessage[] {
     const log = this.#find(key, "sent")?.current;
-    const oldest = log?.kept[0]?.message.number;
+    const oldest = log?.kept[0]?.number;
     if (!log || oldest === undefined) return [];
     const { stored } = this.#progress(log);
     const first = from > stored ? from : stored + 1n;
@@ -164,13 +167,14 @@ export class MemoryMessages implements MessageStore {
       const log = this.#beginLog(side, this.#random(LOG_ID_LENGTH));
       if (!old) return this.#outgoingState(log);
       const { last, stored } = old.progress;
-      log.kept = old.kept.filter(({ message }) => message.number > stored);
-      old.kept = old.kept.filter(({ message }) => message.number <= stored);
+      log.kept = old.kept.filter(({ number }) => number > stored);
+      old.kept = old.kept.filter(({ number }) => number <= stored);
       old.progress = { ...old.progress, last: stored };
       log.progress = { last: last - stored, stored: 0n, shown: 0n };
       for (const kept of log.kept) {
         kept.log = log;
-        kept.message = { ...kept.message, number: kept.message.number - stored };
+        kept.number -= stored;
+        kept.message = { ...kept.message as KeptMessage, number: kept.number };
       }
       return this.#outgoingState(log);
     });
@@ -205,14 +209,17 @@ export class MemoryMessages implements MessageStore {
     });
   }
 
-  skip(key: ConversationKey, log: Bytes, before: bigint): Promise<void> {
+  skip(key: ConversationKey, log: Bytes, first: bigint): Promise<void> {
     const name = log.slice();
     return this.#change(() => {
-      requireNumber(before);
-      const read = this.#incomingLog(this.#side(key, "received"), name);
-      if (before <= read.progress.last + 1n) return;
-      read.progress = { ...read.progress, last: before - 1n, stored: before - 1n };
+      requireNumber(first);
+      const side = this.#side(key, "received");
+      const read = this.#incomingLog(side, name);
+      const gap = gapBetween(read.progress.last, first);
+      if (!gap) return;
+      read.progress = { ...read.progress, last: gap.to, stored: gap.to };
       read.lastId = undefined;
+      this.#put(side, read, gap.to, gap);
     });
   }
 
@@ -231,7 +238,7 @@ export class MemoryMessages implements MessageStore {
       .map(({ ordinal, log, message }) => ({
         ordinal,
         log: log.name.slice(),
-        message: ownCopy(message),
+        message: message.type === "gap" ? { ...message } : ownCopy(message),
       }));
   }
 
@@ -256,11 +263,13 @@ export class MemoryMessages implements MessageStore {
     filter: { readonly peer?: string; readonly search?: string },
   ): Iterable<HistoryEntry> {
     this.#requireUsable();
-    const found = contains(filter.search);
+    const isFound = finds(filter.search);
     for (const { side, log, message } of this.#disk.kept) {
-      if (message.type !== "text" || (filter.peer ?? side.peer) !== side.peer) continue;
-      const entry = historyEntry(side, message, this.#progress(log));
-      if (found(entry.text)) yield entry;
+      if (message.type === "end" || (filter.peer ?? side.peer) !== side.peer) continue;
+      const entry = message.type === "gap"
+        ? { ...message, peer: side.peer }
+        : historyText(side, message, this.#progress(log));
+      if (isFound(entry)) yield entry;
     }
   }
 
@@ -328,11 +337,11 @@ export class MemoryMessages implements MessageStore {
   }
 
   #forget(log: Log, after: bigint, upTo: bigint): void {
-    const gone = ({ message }: Kept) => message.number > after && message.number <= upTo;
+    const gone = ({ number }: Kept) => number > after && number <= upTo;
     for (const kept of log.kept) {
       if (!gone(kept)) continue;
       this.#disk.kept.delete(kept);
-      kept.side.ids.delete(encodeHex(kept.message.id));
+      if (kept.message.type !== "gap") kept.side.ids.delete(encodeHex(kept.message.id));
     }
     log.kept = log.kept.filter((kept) => !gone(kept));
   }
@@ -358,7 +367,7 @@ export class MemoryMessages implements MessageStore {
   #waiting(log: Log): Kept[] {
     const { shown } = this.#progress(log);
     const waiting: Kept[] = [];
-    for (let i = log.kept.length - 1; i >= 0 && log.kept[i]!.message.number > shown; i--) {
+    for (let i = log.kept.length - 1; i >= 0 && log.kept[i]!.number > shown; i--) {
       waiting.push(log.kept[i]!);
     }
     return waiting;
@@ -406,10 +415,14 @@ export class MemoryMessages implements MessageStore {
     const id = encodeHex(message.id);
     if (side.ids.has(id)) return false;
     side.ids.add(id);
-    const kept = { ordinal: ++this.#disk.lastOrdinal, side, log, message };
+    this.#put(side, log, message.number, message);
+    return true;
+  }
+
+  #put(side: Side, log: Log, number: bigint, message: KeptMessage | Gap): void {
+    const kept = { ordinal: ++this.#disk.lastOrdinal, side, log, number, message };
     log.kept.push(kept);
     this.#disk.kept.add(kept);
-    return true;
   }
 }
 
@@ -417,6 +430,7 @@ function nameOf({ peer, suite }: ConversationKey, direction: Direction): string 
   return `${direction} ${suite} ${peer}`;
 }
 
+/** Of a log that is written, which has no gaps. */
 function* messagesFrom(kept: readonly Kept[], index: number): Iterable<KeptMessage> {
-  for (let i = index; i < kept.length; i++) yield ownCopy(kept[i]!.message);
+  for (let i = index; i < kept.length; i++) yield ownCopy(kept[i]!.message as KeptMessage);
 }
