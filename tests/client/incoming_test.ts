@@ -6,7 +6,11 @@ import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../../lib/limits.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
+import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { LogKind, type PeerMessage } from "../../lib/wire/peer_messages.ts";
+import { Program } from "../testkit/program.ts";
+import { withFolder } from "../testkit/server.ts";
 
 const BOB = { peer: "bob", suite: "modern" } as const;
 const LOG = new Uint8Array(16).fill(1), OTHER = new Uint8Array(16).fill(2);
@@ -229,6 +233,48 @@ Deno.test("a gap stands between what was stored before it and after it, however 
   await incoming.take([text(4n, "four")]);
   await incoming.take([text(5n, "five")]);
   assertEquals(await told(incoming), ["1 one", "gap 2-3", "4 four", "5 five"]);
+});
+
+Deno.test("a gap that was stored and not shown comes in the next run, in its turn, until it is shown", async () => {
+  const { incoming, store } = await reading();
+  await incoming.take([text(1n, "one")]);
+  await incoming.begin({ ...KEPT, first: 4n });
+  await incoming.take([text(4n, "four")]);
+  incoming.taken((await incoming.next())!);
+  // Given out, and perhaps seen; nobody knows.
+  assertEquals(brief((await incoming.next())!), "gap 2-3");
+  const { incoming: second } = await reading(KEPT, store);
+  assertEquals([second.have, second.read], [4n, 1n]);
+  const gap = (await second.next())!;
+  assertEquals(brief(gap), "gap 2-3");
+  second.taken(gap);
+  assertEquals(second.read, 3n);
+  const { incoming: third } = await reading(KEPT, store);
+  assertEquals(await told(third), ["4 four again"]);
+});
+
+Deno.test("a gap is shown though the program was killed between storing and showing it", async () => {
+  for (const history of ["history", "none"]) {
+    await withFolder(async (path) => {
+      const command = [Deno.execPath(), "run", "--quiet", "--allow-all", "--frozen"];
+      await using storer = new Program({
+        name: "storer",
+        command: [...command, "tests/client/gap_storer.ts", path, history],
+      });
+      await storer.until("the gap is stored", () => storer.stdout === "stored\n");
+      storer.kill("SIGKILL");
+      assertEquals((await storer.exit()).signal, "SIGKILL", storer.told);
+      const expected = [["gap 1-3"], []];
+      for (const events of expected) {
+        const store = await SqliteMessages.open(await PrivateFolder.open(path), {
+          keepHistory: history === "history",
+        });
+        // Without a channel, and so without a word of the other side.
+        assertEquals(await told(new Incoming(store, BOB)), events);
+        await store.close();
+      }
+    });
+  }
 });
 
 Deno.test("begin() tells of a gap only when it is on disk", async () => {
