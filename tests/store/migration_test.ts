@@ -1,0 +1,180 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
+import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
+import { CifraError } from "../../lib/errors.ts";
+import type { KeptMessage } from "../../lib/store/message_store.ts";
+import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { readHistory, SqliteMessages } from "../../lib/store/sqlite_messages.ts";
+import { Program } from "../testkit/program.ts";
+import { withFolder } from "../testkit/server.ts";
+import { fillDisk, hasTmpfs, withTmpfs } from "../testkit/tmpfs.ts";
+import { BOB, idOf, LAST_ORDINAL, makeVersion1, OUR_LOG, textOf, THEIR_LOG } from "./version_1.ts";
+
+const ALL = 2 ** 30;
+const MIB = 2 ** 20;
+
+async function open(path: string): Promise<SqliteMessages> {
+  return await SqliteMessages.open(await PrivateFolder.open(path), { keepHistory: true });
+}
+
+/** The version that stands in the file, by a program that changes nothing. */
+function versionOf(path: string): number {
+  const database = new DatabaseSync(`${path}/messages.db`, { readOnly: true });
+  const { user_version } = database.prepare("PRAGMA user_version").get()!;
+  database.close();
+  return Number(user_version);
+}
+
+function expectedMessages(side: number, from: number, count: number, size: number): KeptMessage[] {
+  return Array.from({ length: count - from + 1 }, (_, i) => {
+    const n = from + i, isEnd = n === count;
+    return {
+      type: isEnd ? "end" : "text",
+      number: BigInt(n),
+      id: idOf(side, n),
+      written: 1000 * n,
+      content: encodeUtf8(isEnd ? "" : textOf(side, n, size)),
+    };
+  });
+}
+
+/** Fails unless everything that `makeVersion1` wrote is in the store. */
+async function checkAll(store: SqliteMessages, count: number, size = 20): Promise<void> {
+  const last = BigInt(count);
+  assertEquals(await store.outgoing(BOB), { log: OUR_LOG, last, stored: 2n, read: 1n });
+  assertEquals([...store.read(BOB, 1n, ALL)], expectedMessages(1, 3, count, size));
+  assertEquals(store.incoming(BOB), {
+    log: THEIR_LOG,
+    have: last,
+    haveId: idOf(2, count),
+    shown: 3n,
+  });
+  const waiting = store.unshown(BOB, 0, 2 * count).map(({ message }) => message);
+  assertEquals(waiting, expectedMessages(2, 4, count, size));
+  const said = Array.from(store.history({}), (entry) => {
+    assert(entry.type === "text");
+    return `${entry.direction} ${entry.number} ${entry.text.length} ${entry.state}`;
+  });
+  const expected: string[] = [];
+  for (let n = 1; n < count; n++) {
+    expected.push(`sent ${n} ${size} ${n <= 1 ? "read" : n <= 2 ? "stored" : "queued"}`);
+    expected.push(`received ${n} ${size} received`);
+  }
+  assertEquals(said, expected);
+  assertEquals(store.lastOrdinal(), LAST_ORDINAL);
+}
+
+Deno.test("a file of version 1 is brought up to date with all that is in it, and goes on", async () => {
+  await withFolder(async (path) => {
+    await makeVersion1(path, 300);
+    for (let run = 0; run < 2; run++) {
+      const store = await open(path);
+      await checkAll(store, 300);
+      await store.close();
+      assertEquals(versionOf(path), 2);
+    }
+    const store = await open(path);
+    // Nothing counts twice, and what is new, a gap among it, comes after all that was there.
+    assertEquals(await store.receive(BOB, THEIR_LOG, expectedMessages(2, 300, 300, 20)), []);
+    await store.skip(BOB, THEIR_LOG, 302n);
+    const content = encodeUtf8("new");
+    const text = { type: "text", id: systemRandom(16), written: 0, content } as const;
+    assertEquals(await store.append(BOB, [text]), 301n);
+    const [gap] = store.unshown(BOB, LAST_ORDINAL, 10);
+    assertEquals(gap, {
+      ordinal: LAST_ORDINAL + 1,
+      log: THEIR_LOG,
+      message: { type: "gap", from: 301n, to: 301n },
+    });
+    assertEquals(store.read(BOB, 301n, ALL).map(({ content }) => decodeUtf8(content)), ["new"]);
+    await store.close();
+  });
+});
+
+Deno.test("a file that was brought up to date has the layout of a new one", async () => {
+  const layout = (path: string) => {
+    const database = new DatabaseSync(`${path}/messages.db`, { readOnly: true });
+    const rows = database.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").all();
+    database.close();
+    // Version 1 is made by this test without the comments.
+    return rows.filter(({ name }) => name !== "side" && name !== "log").map((row) => ({ ...row }));
+  };
+  await withFolder(async (path) => {
+    await makeVersion1(path, 5);
+    await (await open(path)).close();
+    const migrated = layout(path);
+    await Deno.remove(`${path}/messages.db`);
+    await (await open(path)).close();
+    assertEquals(migrated, layout(path));
+  });
+});
+
+Deno.test("readHistory() does not read a file of version 1, and says what brings it up to date", async () => {
+  await withFolder(async (path) => {
+    await makeVersion1(path, 5);
+    const error = assertThrows(() => [...readHistory(path, {})], CifraError);
+    assertStringIncludes(error.message, `${path}/messages.db: an older cifra wrote it`);
+    assertStringIncludes(error.hint!, "cifra connect");
+    assertEquals(versionOf(path), 1);
+    await (await open(path)).close();
+    assertEquals([...readHistory(path, {})].length, 8);
+  });
+});
+
+Deno.test("nothing is lost when the process is killed in the middle of bringing a file up to date", async () => {
+  const COUNT = 1500, SIZE = 4000;
+  await withFolder(async (folder) => {
+    await makeVersion1(folder, COUNT, SIZE);
+    let interrupted = 0;
+    for (let round = 0; round < 5; round++) {
+      const path = `${folder}/${round}`;
+      await Deno.mkdir(path, { mode: 0o700 });
+      await Deno.copyFile(`${folder}/messages.db`, `${path}/messages.db`);
+      const command = [Deno.execPath(), "run", "--quiet", "--allow-all", "--frozen"];
+      await using opener = new Program({
+        name: "opener",
+        command: [...command, "tests/store/opener.ts", path],
+      });
+      // The transaction is larger than SQLite's cache: its pages are in the log before it is committed.
+      const enough = 100_000 + round * MIB;
+      while (sizeOf(`${path}/messages.db-wal`) < enough && opener.stdout === "") {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+      opener.kill("SIGKILL");
+      assertEquals((await opener.exit()).signal, "SIGKILL");
+      if (versionOf(path) === 1) interrupted++;
+      const store = await open(path);
+      await checkAll(store, COUNT, SIZE);
+      await store.close();
+    }
+    assert(interrupted > 0, "no kill came in the middle");
+  });
+});
+
+function sizeOf(path: string): number {
+  try {
+    return Deno.statSync(path).size;
+  } catch {
+    return 0;
+  }
+}
+
+Deno.test({
+  name: "a disk too full to bring a file up to date leaves it as it was, and the next try succeeds",
+  ignore: !hasTmpfs,
+  fn: () =>
+    withTmpfs(4 * MIB, async (path) => {
+      await makeVersion1(path, 200, 1000);
+      const makeRoom = await fillDisk(path);
+      let error: unknown;
+      await open(path).catch((refusal) => error = refusal);
+      assert(error instanceof CifraError, String(error));
+      assertStringIncludes(error.message, "the disk is full");
+      await makeRoom();
+      assertEquals(versionOf(path), 1);
+      const store = await open(path);
+      await checkAll(store, 200, 1000);
+      await store.close();
+    }),
+});
