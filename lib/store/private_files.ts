@@ -18,7 +18,7 @@ export class PrivateFolder {
   static async open(path: string): Promise<PrivateFolder> {
     await explain(path, async () => {
       await Deno.mkdir(path, { recursive: true, mode: 0o700 });
-      requirePrivate(path, await Deno.lstat(path), "isDirectory");
+      findPrivate(path, "isDirectory");
     });
     return new PrivateFolder(path);
   }
@@ -32,15 +32,8 @@ export class PrivateFolder {
   async read(name: string): Promise<string | undefined> {
     const path = `${this.path}/${name}`;
     return await explain(path, async () => {
-      let info: Deno.FileInfo;
-      try {
-        // Looked at before it is opened: opening would follow a link.
-        info = await Deno.lstat(path);
-      } catch (error) {
-        if (error instanceof Deno.errors.NotFound) return undefined;
-        throw error;
-      }
-      requirePrivate(path, info, "isFile");
+      const info = findPrivate(path, "isFile");
+      if (!info) return undefined;
       if (info.size > LARGEST_FILE) {
         throw new CifraError(
           "local",
@@ -70,7 +63,7 @@ export class PrivateFolder {
         file.close();
       }
       await Deno.rename(aside, path);
-      await this.#sync();
+      await syncFolder(this.path);
     });
   }
 
@@ -100,16 +93,51 @@ export class PrivateFolder {
       return () => file.close();
     });
   }
+}
 
-  async #sync(): Promise<void> {
-    if (Deno.build.os === "windows") return;
-    const folder = await Deno.open(this.path);
-    try {
-      await folder.sync();
-    } finally {
-      folder.close();
-    }
+/**
+ * What is at `path`, undefined when there is nothing. Throws `local` unless it is a file, or a folder, that
+ * its owner alone may read, and the platform's errors. To be called before opening, which follows links.
+ */
+export function findPrivate(
+  path: string,
+  kind: "isFile" | "isDirectory",
+): Deno.FileInfo | undefined {
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
   }
+  requirePrivate(path, info, kind);
+  return info;
+}
+
+/** Puts on disk which files there are in a folder; a rename is durable afterwards. */
+export async function syncFolder(path: string): Promise<void> {
+  if (Deno.build.os === "windows") return;
+  const folder = await Deno.open(path);
+  try {
+    await folder.sync();
+  } finally {
+    folder.close();
+  }
+}
+
+/** What the platform threw about `path`, as a sentence; a CifraError is given back as it is. */
+export function localError(path: string, cause: unknown): CifraError {
+  if (cause instanceof CifraError) return cause;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  if (cause instanceof Deno.errors.NotCapable) {
+    return new CifraError("local", `Cannot use ${path}: this program was not given access to it`, {
+      cause,
+      hint: "the deno tasks may use the default state folder only; for another one run " +
+        "'deno run --allow-net --allow-env --allow-sys=uid --allow-read=DIR --allow-write=DIR " +
+        "main.ts ... --state DIR', or the compiled program",
+    });
+  }
+  return new CifraError("local", `Cannot use ${path}: ${message}`, { cause });
 }
 
 function decodeText(path: string, bytes: Bytes): string {
@@ -147,16 +175,6 @@ async function explain<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    if (error instanceof CifraError) throw error;
-    const message = error instanceof Error ? error.message : String(error);
-    if (error instanceof Deno.errors.NotCapable) {
-      throw new CifraError("local", `Cannot use ${path}: this program was not given access to it`, {
-        cause: error,
-        hint: "the deno tasks may use the default state folder only; for another one run " +
-          "'deno run --allow-net --allow-env --allow-sys=uid --allow-read=DIR --allow-write=DIR " +
-          "main.ts ... --state DIR', or the compiled program",
-      });
-    }
-    throw new CifraError("local", `Cannot use ${path}: ${message}`, { cause: error });
+    throw localError(path, error);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { CifraError } from "../errors.ts";
+import { findPrivate, localError, syncFolder } from "./private_files.ts";
 
 /** How long to wait for another program's lock; the whole program waits with it. */
 const BUSY_TIMEOUT = 200;
@@ -208,17 +209,7 @@ async function make(folder: string, path: string, kind: FileKind): Promise<void>
     await Deno.rename(aside, path);
     await syncFolder(folder);
   } catch (error) {
-    throw localError(path, error);
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  if (Deno.build.os === "windows") return;
-  const folder = await Deno.open(path);
-  try {
-    await folder.sync();
-  } finally {
-    folder.close();
+    throw localError(path, explanation(path, error));
   }
 }
 
@@ -254,35 +245,7 @@ function checkPages(path: string, database: DatabaseSync): void {
 
 /** Looks at a file; undefined when there is none. Throws `local` when it is not a private file of ours. */
 function lookAt(path: string): Deno.FileInfo | undefined {
-  return explained(path, () => {
-    let info: Deno.FileInfo;
-    try {
-      // Looked at before it is opened: opening would follow a link.
-      info = Deno.lstatSync(path);
-    } catch (error) {
-      ignoreMissing(error);
-      return undefined;
-    }
-    if (!info.isFile) {
-      throw new CifraError(
-        "local",
-        `Cannot use ${path}: must be a file, not a link or anything else`,
-      );
-    }
-    if (Deno.build.os === "windows") return info;
-    if ((info.mode! & 0o077) !== 0) {
-      const mode = (info.mode! & 0o777).toString(8);
-      throw new CifraError("local", `Cannot use ${path}: others can read it (mode ${mode})`, {
-        hint: `make it private: chmod 600 '${path}'`,
-      });
-    }
-    if (info.uid !== Deno.uid()) {
-      throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
-        hint: "choose a folder of your own with --state",
-      });
-    }
-    return info;
-  });
+  return explained(path, () => findPrivate(path, "isFile"));
 }
 
 function ignoreMissing(error: unknown): void {
@@ -369,13 +332,6 @@ function explained<T>(path: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
-    throw localError(path, error);
+    throw localError(path, explanation(path, error));
   }
-}
-
-function localError(path: string, cause: unknown): CifraError {
-  const error = explanation(path, cause);
-  if (error instanceof CifraError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new CifraError("local", `Cannot use ${path}: ${message}`, { cause });
 }
