@@ -314,23 +314,38 @@ export function handshakeByTheBook(input: ReferenceInput): ReferenceOutput {
   };
 }
 
+/** The IV of a direction XOR the counter of a record. */
+function recordNonce(iv: string, counter: number): string {
+  const nonce = raw(iv);
+  const at = nonce.length - 8;
+  nonce.writeBigUInt64BE(nonce.readBigUInt64BE(at) ^ BigInt(counter), at);
+  return hex(nonce);
+}
+
 /**
- * Opens the first record of a direction: its frame, header included. In classic `signer` is the bundle
- * whose signature it must carry.
+ * Opens a record: its frame, header included. In classic `signer` is the bundle whose signature it must
+ * carry.
  */
-export function openFirstRecord(
-  suite: SuiteName,
-  direction: "i2r" | "r2i",
-  keys: BoxKeyHex,
+export function openRecord(
+  { suite, direction, keys, counter, signer }: {
+    readonly suite: SuiteName;
+    readonly direction: "i2r" | "r2i";
+    readonly keys: BoxKeyHex;
+    /** Records before it under the same key. */
+    readonly counter: number;
+    readonly signer: string;
+  },
   frame: string,
-  signer: string,
 ): string {
   const bytes = raw(frame);
   const [header, body] = [bytes.subarray(0, 5), bytes.subarray(5)];
-  // The counter is 0, so that the nonce is the IV itself.
-  if (suite !== "classic") return hex(open(keys, header, body));
+  if (suite !== "classic") {
+    return hex(open({ key: keys.key, iv: recordNonce(keys.iv, counter) }, header, body));
+  }
   const sealed = body.subarray(0, body.length - 64);
-  const input = Buffer.concat([ascii(`cifra/1 rec${direction}`), Buffer.alloc(8), sha512(sealed)]);
+  const sequence = Buffer.alloc(8);
+  sequence.writeBigUInt64BE(BigInt(counter));
+  const input = Buffer.concat([ascii(`cifra/1 rec${direction}`), sequence, sha512(sealed)]);
   if (!signatureHolds(raw(signer), body.subarray(body.length - 64), input)) {
     throw new Error("The signature of a record does not hold");
   }

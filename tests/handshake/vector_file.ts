@@ -35,7 +35,18 @@ export interface VectorSide {
   readonly encapsulation?: { readonly mlkem_m: string; readonly x25519_pkcs8: string };
 }
 
-/** The first record of a direction. */
+/** That a name belongs to the initiator, as m7 to a server says it. */
+export interface VectorClaim {
+  readonly name: string;
+  readonly sequence: number;
+  readonly not_after: number;
+  /** What the owner and those who vouch for it sign. */
+  readonly signed: string;
+  readonly signature: string;
+  readonly vouchers: readonly { readonly bundle: string; readonly signature: string }[];
+}
+
+/** One record. */
 export interface VectorRecord {
   readonly inner: string;
   /** With its header. */
@@ -54,6 +65,8 @@ export interface VectorRun extends ReferenceOutput {
   readonly iv_seed: string;
   /** m1 to m6: bodies, without frame headers. */
   readonly messages: readonly string[];
+  /** Mode 1 alone: the claim inside m7. */
+  readonly claim?: VectorClaim;
   readonly m7: VectorRecord;
   readonly m8: VectorRecord;
 }
@@ -71,7 +84,8 @@ export function vectorUrl(suite: SuiteName): URL {
   return new URL(`${suite}.json`, FOLDER);
 }
 
-export function formatVectorFile(file: VectorFile): string {
+/** The text of any file of vectors. */
+export function formatVectorFile(file: unknown): string {
   return JSON.stringify(file, null, 2) + "\n";
 }
 

@@ -5,7 +5,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { createHash } from "node:crypto";
-import { makeVectorFile, STANDING } from "../../scripts/handshake_vectors.ts";
+import { STANDING } from "../../scripts/handshake_vectors.ts";
+import { makeHandshakeFiles } from "../../scripts/vectors.ts";
 import type { Bytes } from "../../lib/bytes.ts";
 import { type Identity, verifyBy } from "../../lib/crypto/identity.ts";
 import { type Direction, RecordCipher } from "../../lib/crypto/record_cipher.ts";
@@ -19,7 +20,13 @@ import { decode } from "../../lib/wire/layout.ts";
 import { peerHello, peerWelcome } from "../../lib/wire/peer_messages.ts";
 import { decodeItems, encodeItems, ItemType } from "../../lib/wire/records.ts";
 import { decodeServerRequest, decodeServerResponse } from "../../lib/wire/rendezvous_messages.ts";
-import { handshakeByTheBook, openFirstRecord, PARAMETERS, recordKey } from "./reference.ts";
+import {
+  handshakeByTheBook,
+  openRecord,
+  PARAMETERS,
+  recordKey,
+  signatureHolds,
+} from "./reference.ts";
 import {
   ephemeralPair,
   formatVectorFile,
@@ -233,10 +240,16 @@ for (const suiteName of SUITE_NAMES) {
         r2i: recordKey(suiteName, run.traffic.r2i),
       };
       assertEquals(keys, run.record_keys);
-      const { m7, m8 } = run;
-      const signers = [initiator.identity.bundle, responder.identity.bundle] as const;
-      assertEquals(openFirstRecord(suiteName, "i2r", keys.i2r, m7.frame, signers[0]), m7.inner);
-      assertEquals(openFirstRecord(suiteName, "r2i", keys.r2i, m8.frame, signers[1]), m8.inner);
+      for (
+        const [direction, sender, { inner, frame }] of [
+          ["i2r", initiator, run.m7],
+          ["r2i", responder, run.m8],
+        ] as const
+      ) {
+        const signer = sender.identity.bundle;
+        const first = { suite: suiteName, direction, keys: keys[direction], counter: 0, signer };
+        assertEquals(openRecord(first, frame), inner);
+      }
     }
   });
 
@@ -265,14 +278,59 @@ for (const suiteName of SUITE_NAMES) {
         assertEquals(decode(peerWelcome, m8), bob);
       } else {
         const request = decodeServerRequest(m7);
-        assertEquals(request.type === "register" && request.wanted, "bob");
+        assert(request.type === "register" && run.claim);
+        const { name, not_after, signature, vouchers } = run.claim;
+        assertEquals(request.name, name);
+        assertEquals(request.claim, {
+          notAfter: BigInt(not_after),
+          signature: decodeHex(signature),
+          vouchers: vouchers.map((voucher) => ({
+            bundle: decodeHex(voucher.bundle),
+            signature: decodeHex(voucher.signature),
+          })),
+        });
         assertEquals(decodeServerResponse(m8).type, "registered");
       }
     }
   });
+
+  Deno.test(`${suiteName} vectors: the name claim of m7 is signed by its owner and who vouches for it`, async () => {
+    const [{ claim, initiator }] = (await readVectorFile(suiteName)).runs as [VectorRun];
+    assert(claim);
+    const { name, sequence, not_after, signed, signature, vouchers } = claim;
+    const { bundle } = initiator.identity;
+    // "cifra/1 name claim\0" | text(32) name | var(130) bundle | u64 sequence | u64 not_after
+    const byTheBook = encodeHex("cifra/1 name claim\0") + variable(encodeHex(name)) +
+      variable(bundle) + u64(sequence) + u64(not_after);
+    assertEquals(signed, byTheBook);
+    for (const each of [{ bundle, signature }, ...vouchers]) {
+      const [key, proof, data] = [each.bundle, each.signature, signed].map((hex) => decodeHex(hex));
+      assert(signatureHolds(key!, proof!, data!), each.bundle);
+    }
+    const [modern] = (await readVectorFile("modern")).runs;
+    const vouching = vouchers.map((voucher) => voucher.bundle);
+    assertEquals(vouching, suiteName === "modern" ? [] : [modern!.initiator.identity.bundle]);
+  });
 }
 
-Deno.test("modern vectors: the script gives the same file again", async () => {
-  const file = await Deno.readTextFile(vectorUrl("modern"));
-  assertEquals(formatVectorFile(await makeVectorFile("modern")), file);
+/** A u16 length and these bytes, all in hexadecimal. */
+function variable(hex: string): string {
+  return (hex.length / 2).toString(16).padStart(4, "0") + hex;
+}
+
+function u64(value: number): string {
+  return value.toString(16).padStart(16, "0");
+}
+
+Deno.test("handshake vectors: the script gives the same files again", async () => {
+  for (const [suite, file] of await makeHandshakeFiles()) {
+    assertEquals(formatVectorFile(file), await Deno.readTextFile(vectorUrl(suite)), suite);
+  }
+});
+
+Deno.test("handshake vectors: between peers the lower fingerprint is the initiator's", async () => {
+  for (const suite of SUITE_NAMES) {
+    const { initiator, responder } = (await readVectorFile(suite)).runs[1]!;
+    assert(initiator.identity.fingerprint < responder.identity.fingerprint, suite);
+  }
 });
