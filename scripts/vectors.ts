@@ -1,47 +1,49 @@
 /**
- * Writes all test vectors of ours, tests/vectors/{handshake}:
+ * Writes all test vectors of ours, in tests/vectors/:
  *
  *   deno task vectors
  *
- * Twice gives the same files. What cannot be told its randomness (RSA-OAEP, ECDSA) is kept from the file that
- * is there; to capture it anew, delete that file first.
+ * Twice gives the same files. What cannot be told its randomness (RSA-OAEP, ECDSA) is kept from the file
+ * that is there; to capture it anew, delete that file first.
  */
 import { SUITE_NAMES, type SuiteName } from "../lib/crypto/suite.ts";
 import {
   formatVectorFile,
+  readRecordsFile,
   readVectorFile,
-  type VectorFile,
+  recordsUrl,
   vectorUrl,
 } from "../tests/handshake/vector_file.ts";
 import { makeVectorFile } from "./handshake_vectors.ts";
+import { makeRecordsFile } from "./record_vectors.ts";
 
-/** The file of a suite with randomness of its own, as it is now; undefined where there is none. */
-async function captured(suite: SuiteName): Promise<VectorFile | undefined> {
-  if (suite === "modern") return undefined;
+/** A file as it is now; undefined where there is none. */
+async function captured<T>(read: (suite: SuiteName) => Promise<T>, suite: SuiteName) {
   try {
-    return await readVectorFile(suite);
+    return await read(suite);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }
 
-/** The files of the handshake: in each suite the same person, known by the key of `modern`. */
-export async function makeHandshakeFiles(): Promise<ReadonlyMap<SuiteName, VectorFile>> {
+/** Every file, by where it belongs. In each suite it is the same person, known by the key of `modern`. */
+export async function makeAllFiles(): Promise<ReadonlyMap<URL, string>> {
+  const files = new Map<URL, string>();
+  const put = (url: URL, file: unknown) => files.set(url, formatVectorFile(file));
   const modern = await makeVectorFile("modern");
-  const files = new Map([["modern" as SuiteName, modern]]);
+  const voucher = modern.runs[0]!.initiator;
   for (const suite of SUITE_NAMES) {
-    if (suite === "modern") continue;
-    const file = await makeVectorFile(suite, await captured(suite), modern.runs[0]!.initiator);
-    files.set(suite, file);
+    const handshake = suite === "modern"
+      ? modern
+      : await makeVectorFile(suite, await captured(readVectorFile, suite), voucher);
+    put(vectorUrl(suite), handshake);
+    const records = suite === "classic" ? await captured(readRecordsFile, suite) : undefined;
+    put(recordsUrl(suite), await makeRecordsFile(handshake, records));
   }
   return files;
 }
 
-async function write(url: URL, file: unknown): Promise<void> {
-  await Deno.writeTextFile(url, formatVectorFile(file));
-}
-
 if (import.meta.main) {
-  for (const [suite, file] of await makeHandshakeFiles()) await write(vectorUrl(suite), file);
+  for (const [url, text] of await makeAllFiles()) await Deno.writeTextFile(url, text);
 }

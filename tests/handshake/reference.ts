@@ -114,6 +114,11 @@ export function recordKey(suite: SuiteName, trafficSecret: string): BoxKeyHex {
   };
 }
 
+/** The traffic secret after a key update. */
+export function nextTrafficSecret(trafficSecret: string): string {
+  return hex(hkdf(new Uint8Array(0), raw(trafficSecret), ascii("cifra/1 upd\0"), 64));
+}
+
 /** Opens AES-256-GCM, or A256CBC-HS512 when the key has 64 bytes; throws when it does not open. */
 export function open(box: BoxKeyHex, additionalData: Uint8Array, sealed: Uint8Array): Uint8Array {
   const [key, iv] = [raw(box.key), raw(box.iv)];

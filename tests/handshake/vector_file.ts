@@ -13,6 +13,7 @@ import type { SuiteName } from "../../lib/crypto/suite.ts";
 import { xwingKeyPair } from "../../lib/crypto/xwing.ts";
 import {
   agree,
+  type BoxKeyHex,
   combine,
   type PrivateEphemeral,
   rawPublicKey,
@@ -78,10 +79,38 @@ export interface VectorFile {
   readonly runs: readonly VectorRun[];
 }
 
-const FOLDER = new URL("../vectors/handshake/", import.meta.url);
+/** One record after the first of its direction. */
+export interface RecordVector extends VectorRecord {
+  /** Which of the keys of its direction. */
+  readonly key: number;
+  /** Records before it under this key. */
+  readonly counter: number;
+  readonly items: readonly { readonly type: number; readonly body: string }[];
+}
 
+/** The keys of one direction, each derived from the one before, and what is sealed with them. */
+export interface RecordsDirection {
+  readonly keys: readonly (BoxKeyHex & { readonly traffic: string })[];
+  readonly records: readonly RecordVector[];
+}
+
+/** A file in tests/vectors/records/. */
+export interface RecordsFile {
+  readonly suite: SuiteName;
+  readonly i2r: RecordsDirection;
+  readonly r2i: RecordsDirection;
+}
+
+const FOLDER = new URL("../vectors/", import.meta.url);
+
+/** Where the handshake of a suite is. */
 export function vectorUrl(suite: SuiteName): URL {
-  return new URL(`${suite}.json`, FOLDER);
+  return new URL(`handshake/${suite}.json`, FOLDER);
+}
+
+/** Where the records of a suite are. */
+export function recordsUrl(suite: SuiteName): URL {
+  return new URL(`records/${suite}.json`, FOLDER);
 }
 
 /** The text of any file of vectors. */
@@ -91,6 +120,10 @@ export function formatVectorFile(file: unknown): string {
 
 export async function readVectorFile(suite: SuiteName): Promise<VectorFile> {
   return JSON.parse(await Deno.readTextFile(vectorUrl(suite)));
+}
+
+export async function readRecordsFile(suite: SuiteName): Promise<RecordsFile> {
+  return JSON.parse(await Deno.readTextFile(recordsUrl(suite)));
 }
 
 /** The identity of a side, private key and all. */
