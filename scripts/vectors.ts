@@ -12,10 +12,12 @@ import {
   readRecordsFile,
   readVectorFile,
   recordsUrl,
+  VALUES_URL,
   vectorUrl,
 } from "../tests/handshake/vector_file.ts";
 import { makeVectorFile } from "./handshake_vectors.ts";
 import { makeRecordsFile } from "./record_vectors.ts";
+import { makeValuesFile } from "./value_vectors.ts";
 
 /** A file as it is now; undefined where there is none. */
 async function captured<T>(read: (suite: SuiteName) => Promise<T>, suite: SuiteName) {
@@ -41,6 +43,7 @@ export async function makeAllFiles(): Promise<ReadonlyMap<URL, string>> {
     const records = suite === "classic" ? await captured(readRecordsFile, suite) : undefined;
     put(recordsUrl(suite), await makeRecordsFile(handshake, records));
   }
+  put(VALUES_URL, await makeValuesFile(modern));
   return files;
 }
 

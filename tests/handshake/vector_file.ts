@@ -19,6 +19,7 @@ import {
   rawPublicKey,
   type ReferenceOutput,
 } from "./reference.ts";
+import type { account, AccountInput } from "./reference_values.ts";
 
 /** One side's secrets and public parts; bytes are hexadecimal. */
 export interface VectorSide {
@@ -101,6 +102,44 @@ export interface RecordsFile {
   readonly r2i: RecordsDirection;
 }
 
+/** A preface: its token, and the frame that carries it. */
+interface VectorPreface {
+  readonly token: string;
+  readonly frame: string;
+}
+
+/** tests/vectors/values.json. */
+export interface ValuesFile {
+  readonly fingerprints: readonly { readonly fingerprint: string; readonly text: string }[];
+  /** Lengths of items, and of the inner that holds them. */
+  readonly buckets: readonly (readonly number[])[];
+  /** Names, and what they look like. */
+  readonly look_alikes: readonly (readonly string[])[];
+  readonly invite: VectorPreface & {
+    readonly secret: string;
+    readonly fingerprint: string;
+    readonly lines: readonly string[];
+    readonly invite_id: string;
+    readonly further: { readonly serial: string; readonly secret: string };
+  };
+  readonly peers: {
+    readonly rv_id: string;
+    readonly rv_key: string;
+    readonly generation: number;
+    readonly fp_i: string;
+    readonly fp_r: string;
+    readonly context: string;
+    readonly preface_of_initiator: VectorPreface;
+    readonly preface_of_responder: VectorPreface;
+  };
+  readonly words: {
+    readonly fingerprints: readonly string[];
+    readonly numbers: readonly number[];
+    readonly words: readonly string[];
+  };
+  readonly account: AccountInput & ReturnType<typeof account>;
+}
+
 const FOLDER = new URL("../vectors/", import.meta.url);
 
 /** Where the handshake of a suite is. */
@@ -113,6 +152,8 @@ export function recordsUrl(suite: SuiteName): URL {
   return new URL(`records/${suite}.json`, FOLDER);
 }
 
+export const VALUES_URL = new URL("values.json", FOLDER);
+
 /** The text of any file of vectors. */
 export function formatVectorFile(file: unknown): string {
   return JSON.stringify(file, null, 2) + "\n";
@@ -124,6 +165,10 @@ export async function readVectorFile(suite: SuiteName): Promise<VectorFile> {
 
 export async function readRecordsFile(suite: SuiteName): Promise<RecordsFile> {
   return JSON.parse(await Deno.readTextFile(recordsUrl(suite)));
+}
+
+export async function readValuesFile(): Promise<ValuesFile> {
+  return JSON.parse(await Deno.readTextFile(VALUES_URL));
 }
 
 /** The identity of a side, private key and all. */
