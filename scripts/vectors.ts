@@ -6,17 +6,19 @@
  * Twice gives the same files. What cannot be told its randomness (RSA-OAEP, ECDSA) is kept from the file
  * that is there; to capture it anew, delete that file first.
  */
-import { SUITE_NAMES, type SuiteName } from "../lib/crypto/suite.ts";
+import type { SuiteName } from "../lib/crypto/suite.ts";
 import {
   formatVectorFile,
   readRecordsFile,
   readVectorFile,
   recordsUrl,
+  REFUSALS_URL,
   VALUES_URL,
   vectorUrl,
 } from "../tests/handshake/vector_file.ts";
 import { makeVectorFile } from "./handshake_vectors.ts";
 import { makeRecordsFile } from "./record_vectors.ts";
+import { makeRefusalsFile } from "./refusal_vectors.ts";
 import { makeValuesFile } from "./value_vectors.ts";
 
 /** A file as it is now; undefined where there is none. */
@@ -35,15 +37,18 @@ export async function makeAllFiles(): Promise<ReadonlyMap<URL, string>> {
   const put = (url: URL, file: unknown) => files.set(url, formatVectorFile(file));
   const modern = await makeVectorFile("modern");
   const voucher = modern.runs[0]!.initiator;
-  for (const suite of SUITE_NAMES) {
-    const handshake = suite === "modern"
-      ? modern
-      : await makeVectorFile(suite, await captured(readVectorFile, suite), voucher);
+  const capture = async (suite: SuiteName) =>
+    await makeVectorFile(suite, await captured(readVectorFile, suite), voucher);
+  const [rsa, classic] = [await capture("rsa"), await capture("classic")];
+  for (const handshake of [modern, rsa, classic]) {
+    const { suite } = handshake;
     put(vectorUrl(suite), handshake);
     const records = suite === "classic" ? await captured(readRecordsFile, suite) : undefined;
     put(recordsUrl(suite), await makeRecordsFile(handshake, records));
   }
-  put(VALUES_URL, await makeValuesFile(modern));
+  const values = await makeValuesFile(modern);
+  put(VALUES_URL, values);
+  put(REFUSALS_URL, makeRefusalsFile(modern, rsa, values));
   return files;
 }
 

@@ -140,6 +140,23 @@ export interface ValuesFile {
   readonly account: AccountInput & ReturnType<typeof account>;
 }
 
+/** What a decoder takes, and what it must refuse; bytes as it is given them. */
+export interface Decoder {
+  readonly what: string;
+  readonly valid: string;
+  readonly refused: readonly {
+    readonly why: string;
+    readonly bytes: string;
+    /** A word of `ErrorCode`. */
+    readonly code: string;
+  }[];
+}
+
+/** tests/vectors/refusals.json. */
+export interface RefusalsFile {
+  readonly decoders: readonly Decoder[];
+}
+
 const FOLDER = new URL("../vectors/", import.meta.url);
 
 /** Where the handshake of a suite is. */
@@ -153,6 +170,8 @@ export function recordsUrl(suite: SuiteName): URL {
 }
 
 export const VALUES_URL = new URL("values.json", FOLDER);
+
+export const REFUSALS_URL = new URL("refusals.json", FOLDER);
 
 /** The text of any file of vectors. */
 export function formatVectorFile(file: unknown): string {
@@ -169,6 +188,10 @@ export async function readRecordsFile(suite: SuiteName): Promise<RecordsFile> {
 
 export async function readValuesFile(): Promise<ValuesFile> {
   return JSON.parse(await Deno.readTextFile(VALUES_URL));
+}
+
+export async function readRefusalsFile(): Promise<RefusalsFile> {
+  return JSON.parse(await Deno.readTextFile(REFUSALS_URL));
 }
 
 /** The identity of a side, private key and all. */
