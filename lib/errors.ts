@@ -218,7 +218,7 @@ export const ERRORS = {
     fault: "refusal",
     final: "at first",
     exitCode: 1,
-    hint: "check it and try again",
+    hint: { none: "the sentence says it all" },
     refusal: { number: 12 },
   },
   banned: {

@@ -3,7 +3,7 @@
  * `serve` and `connect` are made of.
  */
 export { type Bytes } from "./bytes.ts";
-export { CifraError, type ErrorCode } from "./errors.ts";
+export { CifraError, type ErrorCode, ERRORS } from "./errors.ts";
 export {
   formatFingerprint,
   generateIdentity,
