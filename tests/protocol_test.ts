@@ -1,0 +1,227 @@
+/** The tables of lib/PROTOCOL.md against the code: every label (3.12) and every limit (4). */
+import { assert, assertEquals } from "@std/assert";
+import * as everyLimit from "../lib/limits.ts";
+
+const LIB = new URL("../lib/", import.meta.url);
+const text = await Deno.readTextFile(new URL("PROTOCOL.md", LIB));
+
+/** The text of a section, from its heading to the next of the same depth or above. */
+function section(heading: string): string {
+  const start = text.indexOf(`\n${heading}\n`) + 1;
+  assert(start > 0, heading);
+  const depth = heading.indexOf(" ");
+  const next = text.slice(start + heading.length).search(new RegExp(`^#{2,${depth}} `, "m"));
+  return text.slice(start, next < 0 ? undefined : start + heading.length + next);
+}
+
+/** The rows of all tables in a text, without their heads; cells are trimmed. */
+function rows(markdown: string): string[][] {
+  const lines = markdown.split("\n").filter((line) => line.startsWith("|"));
+  const cells = lines.map((line) => line.slice(1, -1).split("|").map((cell) => cell.trim()));
+  return cells.filter((row, i) => !isRule(row) && !(cells[i + 1] && isRule(cells[i + 1]!)));
+}
+
+function isRule(row: readonly string[]): boolean {
+  return row.every((cell) => /^-+$/.test(cell));
+}
+
+const asked = new Set<string>();
+/** The limits, which remember that they were asked for. */
+const limits = new Proxy(everyLimit, {
+  get(target, name: keyof typeof everyLimit) {
+    asked.add(name);
+    return target[name];
+  },
+});
+
+const seconds = (...times: readonly number[]) => times.map((time) => `${time / 1000} s`);
+const days = (time: number) => `${time / 86_400_000} d`;
+
+/** What section 4 has to say; a value without a limit of the code has `undefined` here. */
+function expectedLimits(): Readonly<Record<string, string | undefined>> {
+  const L = limits;
+  const [firstByte, frame, handshake] = seconds(
+    L.FIRST_BYTE_DEADLINE,
+    L.FRAME_DEADLINE,
+    L.HANDSHAKE_DEADLINE,
+  );
+  return {
+    "frame, before the ladder is finished / after":
+      `${L.FRAME_LIMIT_HANDSHAKE} / ${L.FRAME_LIMIT_OPEN}`,
+    "inner of a record / body of an item": `${L.RECORD_INNER_LIMIT} / ${L.ITEM_BODY_LIMIT}`,
+    "first byte, one frame of the ladder, the whole ladder": `${firstByte}, ${frame}, ${handshake}`,
+    "first byte of a peer's candidate that waits for its turn": seconds(L.MEETING_DEADLINE)[0],
+    "a write that is not taken": seconds(L.WRITE_DEADLINE)[0],
+    "from the introduction to m8 between peers": seconds(L.MEETING_DEADLINE)[0],
+    "silence with messages under way between peers": seconds(L.PENDING_DEADLINE)[0],
+    "silence in an open channel": seconds(L.SILENCE_DEADLINE)[0],
+    "connections without a finished ladder":
+      `${L.STRANGERS_TOTAL}, of one source ${L.STRANGERS_PER_SOURCE}`,
+    "ladders from one source": `${L.HANDSHAKE_BURST} at once, ${L.HANDSHAKES_PER_MINUTE} a minute`,
+
+    "connections": `${L.CONNECTIONS_TOTAL}`,
+    "handshakes that are not finished, from which on newcomers are dropped": `${
+      L.STRANGERS_TOTAL * L.EARLY_DROP_FROM
+    }: ${L.EARLY_DROP_PROBABILITY * 10} of 10, by chance`,
+    "penalty for a handshake that fails with `auth_failed`": seconds(L.PENALTY_AUTH)[0],
+    "penalty for `bad_frame` and `bad_state`": seconds(L.PENALTY_MALFORMED)[0],
+    "penalty for `busy` and `shutdown`": "0 s",
+    "penalty for any other end of a handshake": seconds(L.PENALTY_NONE)[0],
+    "penalties of a source above which it is refused, and their sum at the most": seconds(
+      L.PENALTY_THRESHOLD,
+      L.PENALTY_MAXIMUM,
+    ).join(", "),
+    "steps of handshakes that wait for the processor, and how long": `${L.ASYMMETRIC_QUEUE}, ${
+      seconds(L.ASYMMETRIC_WAIT)
+    }`,
+    "from m6 to the first request / from an answer of 3.10 to the next request": undefined,
+    "from a registration to its answer": handshake,
+    "bytes that a client does not take": `${L.OUTBOUND_QUEUE_HIGH_WATER}`,
+    "introductions of one identity in an hour": `${L.INTRODUCTIONS_PER_HOUR}`,
+    "people whom one identity waits for at once": `${L.WAITS_LIMIT}`,
+    "wants in a minute": undefined,
+    "new names from one source in a day": `${L.NEW_NAMES_PER_DAY}`,
+    "wrong passwords for one name, and from one source": `${L.PASSWORD_TRIES} in ${
+      seconds(L.PASSWORD_TRIES_PERIOD)
+    }`,
+    "pairs relayed at once": `${L.RELAYED_PAIRS}`,
+    "bytes a second relayed for a pair in one direction": `${L.RELAY_RATE}`,
+    "uses and age of an RSA key while no other is there": `${L.EPHEMERAL_KEY_USES}, ${
+      seconds(L.EPHEMERAL_KEY_LIFETIME)
+    }`,
+
+    "name, and a server's display name": `${L.NAME_LIMIT} / ${L.DISPLAY_NAME_LIMIT}`,
+    "reason of a refusal": `${L.REASON_LIMIT}`,
+    "port": `from ${L.PORT_MINIMUM} up`,
+    "advertised addresses / addresses in an introduction":
+      `${L.ADVERTISED_ADDRESSES} / ${L.DIAL_ATTEMPTS}`,
+    "a claim of ours holds / is renewed when it holds less": `${days(L.CLAIM_LIFETIME)} / ${
+      days(L.CLAIM_RENEWAL)
+    }`,
+    "a name whose owner does not come is free after": days(L.NAME_EXPIRY),
+    "people in one presence": `${L.PRESENCE_LIMIT}`,
+    "presence is told at most every": seconds(L.PRESENCE_PAUSE)[0],
+    "offers told to one who comes to the lobby, the newest": `${L.OFFERS_LIMIT}`,
+    "responses of a server that a client has not yet looked at": `${L.RESPONSES_LIMIT}`,
+    "people in a lobby whom a client remembers": `${L.LOBBY_PEOPLE}`,
+    "credit of a relayed stream / pieces under way": `${L.RELAY_WINDOW} / ${L.RELAY_WINDOW_PIECES}`,
+    "password": `1 to ${L.PASSWORD_LIMIT}`,
+    "memory in KiB / passes that a client accepts":
+      `${L.PASSWORD_MEMORY_MINIMUM} to ${L.PASSWORD_MEMORY_MAXIMUM} / 1 to ${L.PASSWORD_PASSES_MAXIMUM}`,
+    "memory in KiB / passes that cifra asks for": `${L.PASSWORD_MEMORY} / ${L.PASSWORD_PASSES}`,
+    "backup": `${L.BACKUP_LIMIT}`,
+
+    "a sender changes its key after records / bytes / time":
+      `${L.RECORDS_PER_KEY} / ${L.BYTES_PER_KEY} / ${seconds(L.KEY_LIFETIME)}`,
+    "records under one key": `${L.RECORDS_PER_KEY_HARD_LIMIT}`,
+    "key updates a minute that are not earned": `${L.KEY_UPDATES_PER_MINUTE}`,
+    "records under a key before another such update": `${L.KEY_UPDATE_MIN_RECORDS}`,
+    "records after which an update is earned": `${L.KEY_UPDATE_EARNED_RECORDS}`,
+    "a ping after silence of one's own": `${seconds(L.PING_INTERVAL)} ± ${seconds(L.PING_JITTER)}`,
+    "pongs": `one in ${seconds(L.PONG_INTERVAL)}`,
+    "after one's own `close`": seconds(L.CLOSE_DEADLINE)[0],
+
+    "text of a message": `${L.TEXT_LIMIT}`,
+    "piece of a byte stream": `${L.ITEM_BODY_LIMIT - 9}`,
+    "message bodies sent and not stored / held of a live log": `${L.CONVERSATION_WINDOW} / ${
+      2 * L.CONVERSATION_WINDOW
+    }`,
+    "with messages under way: silence before a ping": seconds(L.PENDING_PROBE)[0],
+    "a preface on a direct connection": seconds(L.PREFACE_DEADLINE)[0],
+    "connections at the receive port without a preface yet": undefined,
+    "candidates of one introduction": undefined,
+    "addresses dialled for one introduction": `${L.DIAL_ATTEMPTS}`,
+    "one dial": seconds(L.DIAL_DEADLINE)[0],
+    "pause after a failed dial, the first / the longest": seconds(
+      L.BACKOFF_MINIMUM,
+      L.BACKOFF_MAXIMUM,
+    ).join(" / "),
+    "punched: the first tries, and their pause": `${L.PUNCH_TRIES}, ${seconds(L.PUNCH_PAUSE)}`,
+    "head start of the others before the relay": seconds(L.RELAY_HEAD_START)[0],
+    "age below which a direct channel is kept": seconds(L.CHANNEL_GRACE)[0],
+    "an introduction with nothing under way is given up": seconds(L.MEETING_PATIENCE)[0],
+    "the longest pause between introductions": seconds(L.MEETING_BACKOFF_MAXIMUM)[0],
+  };
+}
+
+/** Limits that no other implementation can meet: memory, disk, and what stands elsewhere in the document. */
+const OURS_ALONE = [
+  "ACCEPT_PAUSE",
+  "CONVERSATIONS_LIMIT",
+  "EPHEMERAL_KEY_POOL",
+  "FRAME_BUFFER_START",
+  "ITEM_HEADER_LENGTH",
+  "KEY_FILE_MEMORY",
+  "KEY_FILE_PASSES",
+  "KEY_REST_AFTER",
+  "LOG_FILES",
+  "LOG_FILE_LIMIT",
+  "MESSAGES_LAZY_AFTER",
+  "MESSAGES_LAZY_COUNT",
+  "NONCE_LENGTH",
+  "PADDING_MINIMUM",
+  "PADDING_STEP",
+  "PRESENCE_LOG",
+  "PROOF_LENGTH",
+  "READ_BUFFER_MAXIMUM",
+  "READ_BUFFER_MINIMUM",
+  "RECORDS_IN_FLIGHT",
+  "SALT_LENGTH",
+  "SOURCES_REMEMBERED",
+  "STORE_BUDGET",
+  "STORE_LAZY_AFTER",
+];
+
+Deno.test("PROTOCOL.md 4: every value in the tables is that of limits.ts", () => {
+  const expected = expectedLimits();
+  const written = rows(section("## 4. Limits and deadlines"));
+  assertEquals(written.map(([what]) => what).toSorted(), Object.keys(expected).toSorted());
+  for (const [what, value] of written) {
+    const wanted = expected[what!];
+    if (wanted !== undefined) assertEquals(value, wanted, what);
+  }
+});
+
+Deno.test("PROTOCOL.md 4: every limit that another implementation meets has a row", () => {
+  expectedLimits();
+  const missing = Object.keys(everyLimit).filter((name) => !asked.has(name));
+  assertEquals(missing.toSorted(), OURS_ALONE, "give it a row in section 4, or list it here");
+});
+
+Deno.test("PROTOCOL.md 3.12: the table has every label of the code, ended as it says", async () => {
+  const labels = new Set<string>();
+  for (const [cell, ending] of rows(section("### 3.12 Labels"))) {
+    for (const [, label] of cell!.matchAll(/`([^`]+)`/g)) {
+      assertEquals(label!.endsWith("\\0"), ending === "yes", label);
+      labels.add(label!);
+    }
+  }
+  const inCode = new Set<string>();
+  for (const folder of ["crypto", "wire", "handshake", "channel", "services", "client", "store"]) {
+    for await (const { name } of Deno.readDir(new URL(`${folder}/`, LIB))) {
+      const code = await Deno.readTextFile(new URL(`${folder}/${name}`, LIB));
+      for (const label of labelsIn(folder, withoutComments(code))) inCode.add(label);
+    }
+  }
+  const ours = ["cifra/1 salt of nobody\\0", "cifra/1 identity file probe\\0"];
+  for (const label of ours) assert(inCode.delete(label), label);
+  // Those without the name of the protocol are the literals of one place each.
+  const own = ["key", "iv", "preface", "Client Key", "Server Key", "Sealing Key", "server"];
+  for (const label of own) assert(labels.delete(label), label);
+  assertEquals([...labels].toSorted(), [...inCode].toSorted());
+});
+
+function withoutComments(code: string): string {
+  return code.replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
+}
+
+/** As they stand in the table: of a template, what it gives in mode 1 of `modern`. */
+function* labelsIn(folder: string, code: string): Iterable<string> {
+  for (const [, label] of code.matchAll(/"(cifra\/1[^"]*)"/g)) yield label!;
+  if (folder !== "handshake" && folder !== "crypto") return;
+  const derived = /\b(?:mix|derive|deriveBox)\([^;]*?"([^"]+)"/g;
+  for (const [, label] of code.matchAll(derived)) yield `cifra/1 ${label}\\0`;
+  for (const [, role] of code.matchAll(/\bsignatureInput\([^;]*?"([^"]+)"/g)) {
+    yield `cifra/1 s3 m1 ${role}\\0`;
+  }
+}
