@@ -157,6 +157,13 @@ export class Incoming {
     if (kind === LogKind.live) this.#tell({ type: "restarted" });
   }
 
+  /** The other side names no log, as a server does, and goes on with message `first`. */
+  beginUnnamed(first: bigint): void {
+    const have = first - 1n;
+    const kind = LogKind.live;
+    this.#reading = { log: NO_LOG, kind, have, haveId: NO_ID, read: have, underWay: false };
+  }
+
   /**
    * Takes messages as they come, and resolves when they are safe: on disk, or in memory those of a
    * stream; to whether any was new. What is here already is passed over. Throws `bad_state` on a gap,

@@ -15,7 +15,7 @@ import {
   TEXT_LIMIT,
 } from "../limits.ts";
 import type { Time } from "../flow/time.ts";
-import type { Channel } from "../channel/channel.ts";
+import type { Goodbye } from "../channel/channel.ts";
 import type { ConversationKey, MessageStore } from "../store/message_store.ts";
 import { decode, encode } from "../wire/layout.ts";
 import {
@@ -34,8 +34,6 @@ import { KeptLog, LiveLog, type Outgoing } from "./outgoing.ts";
 export const STREAM_PIECE_LIMIT = ITEM_BODY_LIMIT - 9;
 /** While more is coming, an acknowledgement waits until this much of a stream has been taken. */
 const ACK_STRIDE = CONVERSATION_WINDOW / 4;
-const NO_LOG = new Uint8Array(ID_LENGTH);
-const NO_ID = new Uint8Array(ID_LENGTH);
 
 /** How a channel ended under a conversation. */
 export type Ending =
@@ -77,9 +75,37 @@ export interface ThreadOptions {
   readonly onUnread?: (() => void) | undefined;
 }
 
+/** What a conversation uses of the channel that carries it; a `Channel` is one. */
+export interface Carrier {
+  /** Whether `send` takes more. */
+  readonly isOpen: boolean;
+  /** Whether `receive` has something to give without waiting for the network. */
+  readonly hasMore: boolean;
+  /** When something was last heard, by the clock that `tick` is told. */
+  readonly lastHeard: number;
+  /** The other side's last words, when it said them. */
+  readonly goodbye: Goodbye | undefined;
+  /** Why it is over, when it failed. */
+  readonly failure: CifraError | undefined;
+  /** Queues an item of type `message` or `ack`. */
+  send(type: ItemType, body: Bytes): void;
+  /** Resolves when there is room for more. */
+  ready(): Promise<void>;
+  /** The next items, null at the end; calls `beforeWaiting` when none is there yet. */
+  receive(beforeWaiting: () => void): Promise<readonly Item[] | null>;
+  /** Asks the other side for a sign of life. */
+  probe(): void;
+  /** Says goodbye after everything queued. */
+  close(code: CloseCode, lastSent: bigint, lastStored: bigint): Promise<void>;
+  /** Ends it with an error that the other side is told by its code. */
+  fail(error: unknown): void;
+  /** Lets go of it at once. */
+  destroy(): void;
+}
+
 /** A channel while it carries the conversation. */
 interface Attachment {
-  readonly channel: Channel;
+  readonly carrier: Carrier;
   /** The next message to send on it. */
   next: bigint;
   /** Since when something is sent and not acknowledged, by the channel's clock. */
@@ -159,10 +185,30 @@ export class Thread {
    * Goes on over this channel, whose other side stands at `theirs`; the channel before it is let go.
    * Resolves when this one has ended.
    */
-  attach(channel: Channel, theirs: LogPosition): Promise<Ending> {
+  attach(carrier: Carrier, theirs: LogPosition): Promise<Ending> {
+    return this.#attach(carrier, (attachment) => this.#agree(attachment, theirs));
+  }
+
+  /**
+   * Goes on over a channel to a server, which exchanges no hellos: neither side keeps a log of what it says,
+   * and the server's answer to a message has the number of that message.
+   */
+  attachServer(carrier: Carrier): Promise<Ending> {
+    return this.#attach(carrier, (attachment) => {
+      const next = this.#outgoing.stored + 1n;
+      this.#rewind(attachment, next);
+      this.#incoming.beginUnnamed(next);
+    });
+  }
+
+  /** `begin` finds where both logs go on. */
+  #attach(
+    carrier: Carrier,
+    begin: (attachment: Attachment) => Promise<void> | void,
+  ): Promise<Ending> {
     this.#detach({ type: "done" })?.destroy();
     const attachment: Attachment = {
-      channel,
+      carrier,
       next: this.#outgoing.stored + 1n,
       pendingSince: undefined,
       probed: false,
@@ -171,18 +217,8 @@ export class Thread {
       ended: Promise.withResolvers(),
     };
     this.#attachment = attachment;
-    this.#carry(attachment, theirs);
+    this.#carry(attachment, begin);
     return attachment.ended.promise;
-  }
-
-  /**
-   * Goes on over a channel to a server, which exchanges no hellos: it keeps nothing, and neither do we of
-   * what it says.
-   */
-  attachServer(channel: Channel): Promise<Ending> {
-    const log = this.#outgoing.log;
-    const nothing = { readLog: log, have: 0n, haveId: NO_ID };
-    return this.attach(channel, { log: NO_LOG, kind: LogKind.live, first: 1n, ...nothing });
   }
 
   /**
@@ -253,7 +289,7 @@ export class Thread {
     const attachment = this.#attachment;
     if (!attachment) return;
     // In a flood one acknowledgement serves many messages; otherwise each is told at once.
-    if (attachment.channel.hasMore && this.#takenSinceAck < ACK_STRIDE) return;
+    if (attachment.carrier.hasMore && this.#takenSinceAck < ACK_STRIDE) return;
     this.#acknowledge(attachment);
   }
 
@@ -262,9 +298,9 @@ export class Thread {
     this.#left = true;
     const attachment = this.#attachment;
     if (attachment) {
-      const { channel } = attachment;
-      while (channel.isOpen && this.#hasRoomToSend(attachment)) this.#sendSome(attachment);
-      await channel.close(code, attachment.next - 1n, this.#incoming.stored);
+      const { carrier } = attachment;
+      while (carrier.isOpen && this.#hasRoomToSend(attachment)) this.#sendSome(attachment);
+      await carrier.close(code, attachment.next - 1n, this.#incoming.stored);
       await attachment.ended.promise;
     }
     this.#incoming.close();
@@ -278,13 +314,13 @@ export class Thread {
   tick(now: number): void {
     const attachment = this.#attachment;
     if (attachment?.pendingSince === undefined) return;
-    const { channel, pendingSince } = attachment;
-    const silence = now - Math.max(pendingSince, channel.lastHeard);
+    const { carrier, pendingSince } = attachment;
+    const silence = now - Math.max(pendingSince, carrier.lastHeard);
     if (silence > PENDING_DEADLINE) {
-      channel.fail(new CifraError("timeout", "The other side does not answer"));
+      carrier.fail(new CifraError("timeout", "The other side does not answer"));
     } else if (silence > PENDING_PROBE && !attachment.probed) {
       attachment.probed = true;
-      channel.probe();
+      carrier.probe();
     } else if (silence <= PENDING_PROBE) attachment.probed = false;
   }
 
@@ -317,19 +353,23 @@ export class Thread {
     while (log.bytesHeld > CONVERSATION_WINDOW) await this.#awaitProgress();
   }
 
-  async #carry(attachment: Attachment, theirs: LogPosition): Promise<void> {
-    const { channel } = attachment;
+  async #carry(
+    attachment: Attachment,
+    begin: (attachment: Attachment) => Promise<void> | void,
+  ): Promise<void> {
+    const { carrier } = attachment;
     try {
-      await this.#agree(attachment, theirs);
+      await begin(attachment);
+      this.#tellDelivery();
       const sending = this.#sendAll(attachment);
       // Who cannot send must not go on listening as if nothing were wrong.
-      sending.catch((error) => channel.fail(error));
+      sending.catch((error) => carrier.fail(error));
       await this.#receiveAll(attachment);
-      if (this.#attachment === attachment) this.#finish(attachment, this.#judgeEnding(channel));
+      if (this.#attachment === attachment) this.#finish(attachment, this.#judgeEnding(carrier));
       await sending;
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
-      channel.fail(error);
+      carrier.fail(error);
       this.#finish(attachment, { type: "cut", error });
     }
   }
@@ -358,7 +398,6 @@ export class Thread {
       throw new CifraError("cut", "The other side was not told what is here of its log");
     }
     if (this.#incoming.have > 0n) this.#acknowledge(attachment);
-    this.#tellDelivery();
   }
 
   /**
@@ -386,15 +425,15 @@ export class Thread {
 
   /** Sends what is in our log, in order, for as long as the channel carries the conversation. */
   async #sendAll(attachment: Attachment): Promise<void> {
-    const { channel } = attachment;
-    while (this.#attachment === attachment && channel.isOpen) {
+    const { carrier } = attachment;
+    while (this.#attachment === attachment && carrier.isOpen) {
       if (!this.#hasRoomToSend(attachment)) {
         this.#wantsToSend ??= Promise.withResolvers();
         await this.#wantsToSend.promise;
         continue;
       }
       this.#sendSome(attachment);
-      await channel.ready();
+      await carrier.ready();
     }
   }
 
@@ -402,7 +441,7 @@ export class Thread {
   #sendSome(attachment: Attachment): void {
     const messages = this.#outgoing.messages(attachment.next, OUTBOUND_QUEUE_HIGH_WATER);
     for (const { number, body } of messages) {
-      attachment.channel.send(ItemType.message, body);
+      attachment.carrier.send(ItemType.message, body);
       attachment.next = number + 1n;
       this.#lastSent = larger(this.#lastSent, number);
       this.#sizes.push(body.length);
@@ -417,10 +456,10 @@ export class Thread {
   }
 
   async #receiveAll(attachment: Attachment): Promise<void> {
-    const { channel } = attachment;
+    const { carrier } = attachment;
     for (;;) {
       // What follows a message need not be one: nobody waits for an acknowledgement for ever.
-      const items = await channel.receive(() => this.#acknowledge(attachment));
+      const items = await carrier.receive(() => this.#acknowledge(attachment));
       if (!items || this.#attachment !== attachment) return;
       const messages: PeerMessage[] = [];
       for (const item of items) {
@@ -461,22 +500,22 @@ export class Thread {
 
   /** Tells the other side what is stored and read here, unless it knows. */
   #acknowledge(attachment: Attachment, always = false): void {
-    if (this.#attachment !== attachment || !attachment.channel.isOpen) return;
+    if (this.#attachment !== attachment || !attachment.carrier.isOpen) return;
     const { stored, read: shown } = this.#incoming;
     const read = shown < stored ? shown : stored;
     if (!always && stored === attachment.toldStored && read === attachment.toldRead) return;
     attachment.toldStored = stored;
     attachment.toldRead = read;
     this.#takenSinceAck = 0;
-    attachment.channel.send(ItemType.ack, encode(peerAck, { stored, read }));
+    attachment.carrier.send(ItemType.ack, encode(peerAck, { stored, read }));
   }
 
   /** Lets go of the present channel, if there is one. */
-  #detach(ending: Ending): Channel | undefined {
+  #detach(ending: Ending): Carrier | undefined {
     const attachment = this.#attachment;
     if (!attachment) return undefined;
     this.#finish(attachment, ending);
-    return attachment.channel;
+    return attachment.carrier;
   }
 
   #finish(attachment: Attachment, ending: Ending): void {
@@ -487,8 +526,8 @@ export class Thread {
   }
 
   /** A goodbye whose counters disagree with ours is no goodbye (PROTOCOL.md 3.6). */
-  #judgeEnding(channel: Channel): Ending {
-    const { goodbye, failure } = channel;
+  #judgeEnding(carrier: Carrier): Ending {
+    const { goodbye, failure } = carrier;
     if (!goodbye) {
       if (this.#left) return { type: "done" };
       return { type: "cut", error: failure ?? new CifraError("cut", "The connection was cut") };

@@ -1,0 +1,182 @@
+import { assertEquals } from "@std/assert";
+import type { Bytes } from "../../lib/bytes.ts";
+import type { Goodbye } from "../../lib/channel/channel.ts";
+import { type Carrier, Thread } from "../../lib/client/thread.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
+import type { CifraError } from "../../lib/errors.ts";
+import { CONVERSATION_WINDOW } from "../../lib/limits.ts";
+import { decode } from "../../lib/wire/layout.ts";
+import { LogKind, peerAck, peerMessage } from "../../lib/wire/peer_messages.ts";
+import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
+import { test } from "../testkit/adversary.ts";
+import { ManualClock } from "../testkit/clock.ts";
+import {
+  ackItem,
+  Ear,
+  freshPosition,
+  messageItem,
+  openLink,
+  textItem,
+  until,
+} from "../testkit/links.ts";
+import { turn } from "../testkit/pipe.ts";
+
+/** A carrier with nothing below it: the test says what is heard, and sees what is said. */
+class ScriptedCarrier implements Carrier {
+  readonly said: Item[] = [];
+  isOpen = true;
+  /** Whether more is coming than was given out. */
+  hasMore = false;
+  lastHeard = 0;
+  goodbye: Goodbye | undefined;
+  failure: CifraError | undefined;
+  readonly #heard: (readonly Item[] | null)[] = [];
+  #wake: (() => void) | undefined;
+
+  /** These come as one record. */
+  hear(...items: readonly Item[]): void {
+    this.#heard.push(items);
+    this.#wake?.();
+  }
+
+  end(): void {
+    this.isOpen = false;
+    this.#heard.push(null);
+    this.#wake?.();
+  }
+
+  send(type: ItemType, body: Bytes): void {
+    this.said.push({ type, body });
+  }
+
+  ready(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async receive(beforeWaiting: () => void): Promise<readonly Item[] | null> {
+    while (this.#heard.length === 0) {
+      beforeWaiting();
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    return this.#heard.shift()!;
+  }
+
+  probe(): void {}
+
+  close(_code: CloseCode, lastSent: bigint, lastStored: bigint): Promise<void> {
+    this.goodbye = { code: CloseCode.done, lastSent: 0n, lastStored: lastSent };
+    this.lastStored = lastStored;
+    this.end();
+    return Promise.resolve();
+  }
+  /** What our goodbye said. */
+  lastStored: bigint | undefined;
+
+  fail(error: unknown): void {
+    this.failure = error as CifraError;
+    this.end();
+  }
+
+  destroy(): void {
+    this.end();
+  }
+
+  /** The numbers of the messages that were said. */
+  get numbers(): bigint[] {
+    const messages = this.said.filter(({ type }) => type === ItemType.message);
+    return messages.map(({ body }) => decode(peerMessage, body).number);
+  }
+
+  /** The acknowledgements that were said: stored and read. */
+  get acks(): (readonly [bigint, bigint])[] {
+    const acks = this.said.filter(({ type }) => type === ItemType.ack);
+    return acks.map(({ body }) => decode(peerAck, body)).map(({ stored, read }) => [stored, read]);
+  }
+}
+
+/** A thread to a server. */
+function serverThread(): Promise<Thread> {
+  return Thread.open({
+    key: { peer: "server", suite: "modern" },
+    kind: LogKind.live,
+    random: systemRandom,
+    time: { now: new ManualClock().read, date: () => 0 },
+  });
+}
+
+test("with a server, which says no hello, both go on with the next message over the next channel", async () => {
+  const thread = await serverThread();
+  const ear = new Ear(thread);
+  const first = new ScriptedCarrier();
+  const ended = thread.attachServer(first);
+  await thread.sendText("one");
+  await thread.sendText("two");
+  await until(() => first.numbers.length === 2, "both are sent");
+  first.hear(ackItem(1n, 1n), textItem(1n, "OK"));
+  await ear.count(1);
+  // Two was lost with the channel: it goes again over the next one, and the answer has its number.
+  first.end();
+  assertEquals((await ended).type, "cut");
+  const second = new ScriptedCarrier();
+  thread.attachServer(second);
+  await until(() => second.numbers.length === 1, "two goes again");
+  second.hear(ackItem(2n, 2n), textItem(2n, "OK again"));
+  await thread.settled();
+  await ear.count(2);
+  assertEquals([first.numbers, second.numbers], [[1n, 2n], [2n]]);
+  assertEquals(ear.words, ["OK", "OK again"]);
+  await until(() => second.acks.length > 0, "the answer is acknowledged");
+  assertEquals(second.acks.at(-1), [2n, 2n]);
+  await thread.leave();
+  assertEquals(second.lastStored, 2n);
+});
+
+test("an answer of a server that leaves a gap ends the channel", async () => {
+  const thread = await serverThread();
+  const carrier = new ScriptedCarrier();
+  const ended = thread.attachServer(carrier);
+  carrier.hear(textItem(2n, "where is the first?"));
+  assertEquals((await ended).type, "cut");
+  assertEquals(carrier.failure?.code, "bad_state");
+});
+
+/** Bob, who takes a stream that comes in pieces of 1000 bytes. */
+async function readingStream() {
+  const bob = await openLink("alice", { kind: LogKind.live });
+  const carrier = new ScriptedCarrier();
+  bob.attach(carrier, freshPosition({ kind: LogKind.live }));
+  const ear = new Ear(bob);
+  let last = 0;
+  /** So many pieces come in one record, and are taken. */
+  const hear = async (count: number) => {
+    const pieces = Array.from({ length: count }, () => {
+      const number = BigInt(++last);
+      return messageItem({ type: "bytes", number, content: new Uint8Array(1000) });
+    });
+    carrier.hear(...pieces);
+    await ear.count(last);
+    await turn();
+  };
+  return { bob, carrier, hear };
+}
+
+test("each piece of a stream is acknowledged at once when no more is coming", async () => {
+  const { bob, carrier, hear } = await readingStream();
+  await hear(5);
+  assertEquals(carrier.acks, [1n, 2n, 3n, 4n, 5n].map((n) => [n, n] as const));
+  await bob.leave();
+});
+
+test("in a flood one acknowledgement serves many pieces, and the last one tells of all", async () => {
+  const { bob, carrier, hear } = await readingStream();
+  carrier.hasMore = true;
+  const stride = Math.ceil(CONVERSATION_WINDOW / 4 / 1000);
+  await hear(2 * stride + 10);
+  const strides = [stride, 2 * stride].map(BigInt);
+  assertEquals(carrier.acks, strides.map((n) => [n, n] as const));
+  carrier.hasMore = false;
+  await hear(1);
+  const all = BigInt(2 * stride + 11);
+  assertEquals(carrier.acks.at(-1), [all, all]);
+  await bob.leave();
+});
