@@ -2,26 +2,25 @@
  * The messages that the other side writes: stored before they are acknowledged, shown once, in order,
  * and never missing without a word. Those of a byte stream are not stored but held until they are taken.
  */
-import { type Bytes, decodeUtf8 } from "../bytes.ts";
+import type { Bytes } from "../bytes.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
-import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../limits.ts";
+import { CONVERSATION_WINDOW } from "../limits.ts";
 import { gapBetween } from "../store/message_rules.ts";
-import type {
-  ConversationKey,
-  Gap,
-  KeptMessage,
-  MessageStore,
-  Unshown,
-} from "../store/message_store.ts";
+import type { ConversationKey, Gap, MessageStore, Unshown } from "../store/message_store.ts";
 import { badFrame } from "../wire/layout.ts";
-import { ID_LENGTH, LogKind, type LogPosition, type PeerMessage } from "../wire/peer_messages.ts";
+import {
+  ID_LENGTH,
+  type KeptMessage,
+  LogKind,
+  type LogPosition,
+  type Message,
+  messageLength,
+  textOf,
+} from "../wire/peer_messages.ts";
 
 const NO_LOG = new Uint8Array(ID_LENGTH);
 const NO_ID = new Uint8Array(ID_LENGTH);
-const NOTHING = new Uint8Array(0);
-/** Tag and number in front of every message on the wire. */
-const MESSAGE_HEADER_LENGTH = 9;
 /** Stored messages read from disk at a time. */
 const PAGE = 256;
 
@@ -170,7 +169,7 @@ export class Incoming {
    * `bad_frame` on what is no text, `limit` on a flood, `local` when they cannot be stored: then they must
    * not be acknowledged.
    */
-  async take(messages: readonly PeerMessage[]): Promise<boolean> {
+  async take(messages: readonly Message[]): Promise<boolean> {
     const reading = this.#reading;
     if (!reading) throw outOfTurn();
     const fresh = messages.filter(({ number }) => number > reading.have);
@@ -186,9 +185,9 @@ export class Incoming {
   async #keep(
     store: MessageStore,
     reading: Reading,
-    messages: readonly PeerMessage[],
+    messages: readonly Message[],
   ): Promise<void> {
-    const kept = messages.map(toKept);
+    const kept = messages.map(requireKept);
     const stored = await store.receive(this.#key, reading.log, kept);
     this.#unread += stored.filter(({ type }) => type === "text").length;
     const last = kept.at(-1)!;
@@ -207,10 +206,11 @@ export class Incoming {
     this.#wake();
   }
 
-  #hold(reading: Reading, messages: readonly PeerMessage[]): void {
+  #hold(reading: Reading, messages: readonly Message[]): void {
     for (const message of messages) {
       const event = toEvent(message, false);
-      const size = wireLength(message);
+      // As its sender counts it: a message without content weighs something as well.
+      const size = messageLength(message);
       // An honest sender stops at the window; what it sent before our acknowledgement may be on the way.
       if (this.#bytesHeld + size > 2 * CONVERSATION_WINDOW) {
         throw new CifraError("limit", "The other side sends more than was asked for");
@@ -257,7 +257,7 @@ export class Incoming {
       const { log, message } = stored;
       const event = message.type === "gap"
         ? message
-        : toEvent(toPeerMessage(message), stored.ordinal <= this.#recoveredUpTo);
+        : toEvent(message, stored.ordinal <= this.#recoveredUpTo);
       this.#origins.set(event, { reading: undefined, size: 0, log });
       return event;
     }
@@ -295,35 +295,17 @@ export class Incoming {
   }
 }
 
-/** Checked before it is stored: what does not decode must not be acknowledged. */
-function toKept(message: PeerMessage): KeptMessage {
-  const { type, number } = message;
-  switch (type) {
-    case "text": {
-      const { id, content } = message;
-      requireText(content);
-      return { type, number, id, written: displayTime(message.written), content };
-    }
-    case "end":
-      return { type, number, id: message.id, written: 0, content: NOTHING };
-    case "bytes":
-      throw badFrame("a byte stream is not kept");
-  }
+/** Only a chat is kept. */
+function requireKept(message: Message): KeptMessage {
+  if (message.type === "bytes") throw badFrame("a byte stream is not kept");
+  return message;
 }
 
-function toPeerMessage({ type, number, id, written, content }: KeptMessage): PeerMessage {
-  return type === "end"
-    ? { type, number, id }
-    : { type, number, id, written: BigInt(written), content };
-}
-
-function toEvent(message: PeerMessage, recovered: boolean): PeerEvent {
+function toEvent(message: Message, recovered: boolean): PeerEvent {
   const { type, number } = message;
   switch (type) {
-    case "text": {
-      const written = displayTime(message.written);
-      return { type, number, text: requireText(message.content), written, recovered };
-    }
+    case "text":
+      return { type, number, text: textOf(message), written: message.written, recovered };
     case "bytes":
       return { type, number, bytes: compact(message.content) };
     case "end":
@@ -331,35 +313,9 @@ function toEvent(message: PeerMessage, recovered: boolean): PeerEvent {
   }
 }
 
-/** What a message weighs, as its sender counts it; else messages without content would weigh nothing. */
-function wireLength(message: PeerMessage): number {
-  switch (message.type) {
-    case "text":
-      return MESSAGE_HEADER_LENGTH + ID_LENGTH + 8 + message.content.length;
-    case "bytes":
-      return MESSAGE_HEADER_LENGTH + message.content.length;
-    case "end":
-      return MESSAGE_HEADER_LENGTH + ID_LENGTH;
-  }
-}
-
 /** A view of a record keeps all of the record in memory: a small one is worth a copy. */
 function compact(content: Bytes): Bytes {
   return 2 * content.length < content.buffer.byteLength ? content.slice() : content;
-}
-
-/** A clock that is far off is still a clock; a number that no date has is none. */
-function displayTime(written: bigint): number {
-  return written > 8_640_000_000_000_000n ? 0 : Number(written);
-}
-
-function requireText(content: Bytes): string {
-  if (content.length > TEXT_LIMIT) throw badFrame("a text is too long");
-  try {
-    return decodeUtf8(content);
-  } catch {
-    throw badFrame("a text is not UTF-8");
-  }
 }
 
 function outOfTurn(): CifraError {

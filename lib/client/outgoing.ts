@@ -4,15 +4,15 @@
  */
 import type { Bytes } from "../bytes.ts";
 import { type Random, timingSafeEqual } from "../crypto/platform.ts";
-import type {
-  ConversationKey,
-  KeptMessage,
-  MessageStore,
-  NewMessage,
-  OutgoingState,
-} from "../store/message_store.ts";
-import { encode } from "../wire/layout.ts";
-import { ID_LENGTH, LogKind, peerMessage } from "../wire/peer_messages.ts";
+import type { ConversationKey, MessageStore, OutgoingState } from "../store/message_store.ts";
+import {
+  encodeMessage,
+  ID_LENGTH,
+  type KeptMessage,
+  LogKind,
+  type NewMessage,
+  type NewPiece,
+} from "../wire/peer_messages.ts";
 
 /** A message ready for the wire. */
 export interface OutgoingMessage {
@@ -32,6 +32,13 @@ export interface Outgoing {
   readonly stored: bigint;
   /** Everything up to here was shown over there. */
   readonly read: bigint;
+  /** Bytes that are held in memory until the other side has taken them. */
+  readonly bytesHeld: number;
+  /**
+   * Resolves to the message's number when it is as safe as it gets here. Throws `local` when it cannot be
+   * kept, TypeError for a piece of a stream in a log that is kept.
+   */
+  append(message: NewMessage | NewPiece): Promise<bigint>;
   /** Messages from `from` on, in order, at least one if there is one, until `byteLimit` is reached. */
   messages(from: bigint, byteLimit: number): readonly OutgoingMessage[];
   /** The other side has stored and read this much; less than before changes nothing. */
@@ -52,6 +59,7 @@ export interface Outgoing {
 /** A log on disk. */
 export class KeptLog implements Outgoing {
   readonly kind = LogKind.kept;
+  readonly bytesHeld = 0;
   readonly #store: MessageStore;
   readonly #key: ConversationKey;
   #state: OutgoingState;
@@ -83,8 +91,8 @@ export class KeptLog implements Outgoing {
     return this.#state.read;
   }
 
-  /** Resolves to the message's number when it is on disk; throws `local` when it cannot be kept. */
-  async append(message: NewMessage): Promise<bigint> {
+  async append(message: NewMessage | NewPiece): Promise<bigint> {
+    if (message.type === "bytes") throw new TypeError("A kept log has texts alone");
     const number = await this.#store.append(this.#key, [message]);
     if (number > this.last) this.#state = { ...this.#state, last: number };
     return number;
@@ -117,11 +125,8 @@ export class KeptLog implements Outgoing {
   }
 }
 
-function encodeKept({ type, number, id, written, content }: KeptMessage): OutgoingMessage {
-  const body = type === "end"
-    ? encode(peerMessage, { type, number, id })
-    : encode(peerMessage, { type, number, id, written: BigInt(written), content });
-  return { number, body };
+function encodeKept(message: KeptMessage): OutgoingMessage {
+  return { number: message.number, body: encodeMessage(message) };
 }
 
 /** A log in memory; whoever appends waits for room, so that it stays small. */
@@ -150,18 +155,16 @@ export class LiveLog implements Outgoing {
     return this.#read;
   }
 
-  /** Bytes of the messages that the other side has not taken. */
   get bytesHeld(): number {
     return this.#bytesHeld;
   }
 
-  /** Appends a message that `encodeBody` makes of its number. */
-  append(encodeBody: (number: bigint) => Bytes): bigint {
+  append(message: NewMessage | NewPiece): Promise<bigint> {
     const number = this.last + 1n;
-    const body = encodeBody(number);
+    const body = encodeMessage({ ...message, number });
     this.#messages.push({ number, body });
     this.#bytesHeld += body.length;
-    return number;
+    return Promise.resolve(number);
   }
 
   messages(from: bigint, byteLimit: number): readonly OutgoingMessage[] {

@@ -19,12 +19,14 @@ import type { Goodbye } from "../channel/channel.ts";
 import type { ConversationKey, MessageStore } from "../store/message_store.ts";
 import { decode, encode } from "../wire/layout.ts";
 import {
+  decodeMessage,
   ID_LENGTH,
   LogKind,
   type LogPosition,
+  type Message,
+  type NewMessage,
+  type NewPiece,
   peerAck,
-  type PeerMessage,
-  peerMessage,
 } from "../wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import { Incoming, type PeerEvent } from "./incoming.ts";
@@ -234,36 +236,21 @@ export class Thread {
         { hint: "send it in parts, or through a pipe: cifra connect ... < file" },
       );
     }
-    const { random, time } = this.#options;
-    return await this.#append({
-      type: "text",
-      id: random(ID_LENGTH),
-      written: time.date(),
-      content,
-    });
+    return await this.#append(this.#newMessage("text", content));
   }
 
   /** Says that this program has nothing more to say. Throws `local`. */
   async sendEnd(): Promise<bigint> {
-    const { random, time } = this.#options;
-    const content = new Uint8Array(0);
-    return await this.#append({
-      type: "end",
-      id: random(ID_LENGTH),
-      written: time.date(),
-      content,
-    });
+    return await this.#append(this.#newMessage("end", new Uint8Array(0)));
   }
 
   /** Sends a piece of a byte stream of any length; resolves when there is room for the next. */
   async sendBytes(bytes: Bytes): Promise<void> {
-    const log = this.#outgoing;
-    if (!(log instanceof LiveLog)) throw new TypeError("A kept log has texts alone");
     for (let offset = 0; offset < bytes.length; offset += STREAM_PIECE_LIMIT) {
       const content = bytes.subarray(offset, offset + STREAM_PIECE_LIMIT);
-      log.append((number) => encode(peerMessage, { type: "bytes", number, content }));
-      this.#queued();
-      await this.#room(log);
+      await this.#append({ type: "bytes", content });
+      // Waits until what the other side has not taken fits the window, so that little is held.
+      while (this.#outgoing.bytesHeld > CONVERSATION_WINDOW) await this.#awaitProgress();
     }
   }
 
@@ -324,33 +311,18 @@ export class Thread {
     } else if (silence <= PENDING_PROBE) attachment.probed = false;
   }
 
-  async #append(
-    message: {
-      readonly type: "text" | "end";
-      readonly id: Bytes;
-      readonly written: number;
-      readonly content: Bytes;
-    },
-  ): Promise<bigint> {
-    const log = this.#outgoing;
-    let number: bigint;
-    if (log instanceof KeptLog) number = await log.append(message);
-    else if (log instanceof LiveLog) number = log.append((next) => encodeLive(message, next));
-    else throw new TypeError("A log is kept or live");
-    this.#queued();
-    return number;
+  #newMessage(type: NewMessage["type"], content: Bytes): NewMessage {
+    const { random, time } = this.#options;
+    return { type, id: random(ID_LENGTH), written: time.date(), content };
   }
 
-  /** Something new is in our log. */
-  #queued(): void {
+  /** Puts a message in our log, and lets it be sent. */
+  async #append(message: NewMessage | NewPiece): Promise<bigint> {
+    const number = await this.#outgoing.append(message);
     this.#wantsToSend?.resolve();
     this.#wantsToSend = undefined;
     this.#tellDelivery();
-  }
-
-  /** A stream waits until what the other side has not taken fits the window, so that little is held. */
-  async #room(log: LiveLog): Promise<void> {
-    while (log.bytesHeld > CONVERSATION_WINDOW) await this.#awaitProgress();
+    return number;
   }
 
   async #carry(
@@ -461,10 +433,10 @@ export class Thread {
       // What follows a message need not be one: nobody waits for an acknowledgement for ever.
       const items = await carrier.receive(() => this.#acknowledge(attachment));
       if (!items || this.#attachment !== attachment) return;
-      const messages: PeerMessage[] = [];
+      const messages: Message[] = [];
       for (const item of items) {
         if (item.type === ItemType.ack) this.#readAcknowledgement(attachment, item);
-        else if (item.type === ItemType.message) messages.push(decode(peerMessage, item.body));
+        else if (item.type === ItemType.message) messages.push(decodeMessage(item.body));
         else throw outOfTurn();
       }
       if (messages.length === 0) continue;
@@ -560,20 +532,6 @@ export class Thread {
   #tellDelivery(): void {
     this.#options.onDelivery?.(this.delivery);
   }
-}
-
-function encodeLive(
-  { type, id, written, content }: {
-    readonly type: "text" | "end";
-    readonly id: Bytes;
-    readonly written: number;
-    readonly content: Bytes;
-  },
-  number: bigint,
-): Bytes {
-  return type === "end"
-    ? encode(peerMessage, { type, number, id })
-    : encode(peerMessage, { type, number, id, written: BigInt(written), content });
 }
 
 function larger(a: bigint, b: bigint): bigint {

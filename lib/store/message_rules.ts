@@ -1,14 +1,8 @@
 /** What every message store does alike, wherever it keeps its messages. */
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import type {
-  Direction,
-  Gap,
-  HistoryEntry,
-  HistoryText,
-  KeptMessage,
-  NewMessage,
-} from "./message_store.ts";
+import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
+import type { Direction, Gap, HistoryEntry, HistoryText } from "./message_store.ts";
 
 /** Largest number of a message: what a database holds. The wire can say twice as much. */
 const LARGEST_NUMBER = 2n ** 63n - 1n;

@@ -6,6 +6,7 @@
  */
 import type { Bytes } from "../bytes.ts";
 import type { SuiteName } from "../crypto/suite.ts";
+import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
 
 /** Which way a message went. */
 export type Direction = "sent" | "received";
@@ -15,22 +16,6 @@ export interface ConversationKey {
   /** The other person's name. */
   readonly peer: string;
   readonly suite: SuiteName;
-}
-
-/** A message of ours as it is submitted. `end` says that this run of the program has nothing more to say. */
-export interface NewMessage {
-  readonly type: "text" | "end";
-  /** 16 random bytes, chosen once. */
-  readonly id: Bytes;
-  /** Milliseconds since 1970. */
-  readonly written: number;
-  /** UTF-8; empty for `end`. */
-  readonly content: Bytes;
-}
-
-/** A message with its number in its log; numbers begin with 1. */
-export interface KeptMessage extends NewMessage {
-  readonly number: bigint;
 }
 
 /** Where our log to one person stands. */

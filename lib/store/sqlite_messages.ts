@@ -4,6 +4,7 @@ import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
+import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
   advanced,
@@ -23,9 +24,7 @@ import type {
   Gap,
   HistoryEntry,
   IncomingState,
-  KeptMessage,
   MessageStore,
-  NewMessage,
   OutgoingState,
   Unshown,
 } from "./message_store.ts";

@@ -1,6 +1,19 @@
 /** What two people's programs say to each other after the ladder (PROTOCOL.md 3.8). */
-import { NAME_LIMIT } from "../limits.ts";
-import { bytes, type Of, rest, struct, tagged, text, u64, u8 } from "./layout.ts";
+import { type Bytes, decodeUtf8 } from "../bytes.ts";
+import { NAME_LIMIT, TEXT_LIMIT } from "../limits.ts";
+import {
+  badFrame,
+  bytes,
+  decode,
+  encode,
+  type Of,
+  rest,
+  struct,
+  tagged,
+  text,
+  u64,
+  u8,
+} from "./layout.ts";
 
 const name = text(NAME_LIMIT);
 
@@ -43,7 +56,7 @@ export const peerWelcome = struct(position);
 /** Where the logs of one side stand, as it tells the other. */
 export type LogPosition = Of<typeof peerWelcome>;
 
-/** A message: text of the chat, a piece of a byte stream, or the end of what a program has to say. */
+/** A message as it lies on the wire; programs use `Message`. */
 export const peerMessage = tagged(
   { text: 1, bytes: 2, end: 3 },
   {
@@ -60,6 +73,97 @@ export const peerMessage = tagged(
   },
 );
 export type PeerMessage = Of<typeof peerMessage>;
+
+/** A message of a chat before it has a number. `end`: this run of the program has nothing more to say. */
+export interface NewMessage {
+  readonly type: "text" | "end";
+  /** 16 random bytes, chosen once. */
+  readonly id: Bytes;
+  /** Milliseconds since 1970, by the clock of whoever wrote it; 0 when it did not say. */
+  readonly written: number;
+  /** UTF-8; empty for `end`. */
+  readonly content: Bytes;
+}
+
+/** A message of a chat, as it is sent, stored and received; numbers begin with 1. */
+export interface KeptMessage extends NewMessage {
+  readonly number: bigint;
+}
+
+/** A piece of a byte stream before it has a number. */
+export interface NewPiece {
+  readonly type: "bytes";
+  readonly content: Bytes;
+}
+
+/** A piece of a byte stream. */
+export interface Piece extends NewPiece {
+  readonly number: bigint;
+}
+
+/** What stands in a log. */
+export type Message = KeptMessage | Piece;
+
+const NOTHING = new Uint8Array(0);
+/** Last moment that a date can name, in milliseconds since 1970. */
+const LAST_MOMENT = 8_640_000_000_000_000n;
+
+/** The body of a message's item. */
+export function encodeMessage(message: Message): Bytes {
+  const { type, number, content } = message;
+  switch (type) {
+    case "text": {
+      const { id, written } = message;
+      return encode(peerMessage, { type, number, id, written: BigInt(written), content });
+    }
+    case "bytes":
+      return encode(peerMessage, { type, number, content });
+    case "end":
+      return encode(peerMessage, { type, number, id: message.id });
+  }
+}
+
+/**
+ * The message in an item; its bytes are views of `body`. Throws `bad_frame`, also for a text that is longer
+ * than 16 KiB or is not UTF-8. A clock that is far off is still a clock; a time that no date has is none.
+ */
+export function decodeMessage(body: Bytes): Message {
+  const message = decode(peerMessage, body);
+  switch (message.type) {
+    case "text": {
+      textOf(message);
+      const { written } = message;
+      return { ...message, written: written > LAST_MOMENT ? 0 : Number(written) };
+    }
+    case "bytes":
+      return message;
+    case "end":
+      return { ...message, written: 0, content: NOTHING };
+  }
+}
+
+/** What a text says. Throws `bad_frame` when it is too long or is not UTF-8. */
+export function textOf({ content }: { readonly content: Bytes }): string {
+  if (content.length > TEXT_LIMIT) throw badFrame("a text is too long");
+  try {
+    return decodeUtf8(content);
+  } catch {
+    throw badFrame("a text is not UTF-8");
+  }
+}
+
+/** Length of the body that `encodeMessage` makes of a message. */
+export function messageLength({ type, content }: Message): number {
+  const header = 1 + 8, id = ID_LENGTH, written = 8;
+  switch (type) {
+    case "text":
+      return header + id + written + content.length;
+    case "bytes":
+      return header + content.length;
+    case "end":
+      return header + id;
+  }
+}
 
 /** Everything up to `stored` is safe over there, and everything up to `read` was shown. */
 export const peerAck = struct({ stored: u64, read: u64 });

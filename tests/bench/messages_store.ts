@@ -1,10 +1,10 @@
 /** Messages put on disk a second: one at a time, and many in one call, as after a while without the network. */
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
-import type { NewMessage } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { readHistory, SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { report } from "./bench.ts";
+import type { NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const BOB = { peer: "bob", suite: "modern" } as const;
 const LOG = systemRandom(16);

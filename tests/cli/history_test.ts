@@ -3,11 +3,12 @@ import { encodeUtf8 } from "../../lib/bytes.ts";
 import { HISTORY_HELP, parseHistory } from "../../lib/cli/history.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
-import type { KeptMessage, MessageStore } from "../../lib/store/message_store.ts";
+import type { MessageStore } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { type Exit, Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
+import type { KeptMessage } from "../../lib/wire/peer_messages.ts";
 
 const BOB = { peer: "bob", suite: "modern" } as const;
 const CAROL = { peer: "carol", suite: "modern" } as const;

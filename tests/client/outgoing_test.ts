@@ -4,9 +4,14 @@ import { KeptLog, LiveLog, type Outgoing } from "../../lib/client/outgoing.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
-import type { NewMessage } from "../../lib/store/message_store.ts";
-import { decode, encode } from "../../lib/wire/layout.ts";
-import { ID_LENGTH, LogKind, type PeerMessage, peerMessage } from "../../lib/wire/peer_messages.ts";
+import { decode } from "../../lib/wire/layout.ts";
+import {
+  ID_LENGTH,
+  LogKind,
+  type NewMessage,
+  type PeerMessage,
+  peerMessage,
+} from "../../lib/wire/peer_messages.ts";
 
 const BOB = { peer: "bob", suite: "modern" } as const;
 const WRITTEN = Date.UTC(2030, 0, 1);
@@ -23,16 +28,14 @@ async function kept(...texts: readonly string[]) {
   return { store, log };
 }
 
-function appendPiece(log: LiveLog, content: string): bigint {
-  return log.append((number) =>
-    encode(peerMessage, { type: "bytes", number, content: encodeUtf8(content) })
-  );
+function appendPiece(log: Outgoing, content: string): Promise<bigint> {
+  return log.append({ type: "bytes", content: encodeUtf8(content) });
 }
 
 /** A log in memory with these pieces. */
 function live(...pieces: readonly string[]): LiveLog {
   const log = new LiveLog(systemRandom);
-  for (const piece of pieces) appendPiece(log, piece);
+  for (const piece of pieces) void appendPiece(log, piece);
   return log;
 }
 
@@ -104,6 +107,22 @@ Deno.test("append() gives numbers in the order of the calls, many at once", asyn
     decoded(log, 1n).map((message) => message.type === "text" && message.id),
     texts.map(({ id }) => id),
   );
+});
+
+Deno.test("either kind of log takes texts and ends, a live one pieces of a stream as well", async () => {
+  const { log: onDisk } = await kept();
+  const one = text("one"), end = { ...text(""), type: "end" } as const;
+  for (const log of [onDisk, live()]) {
+    assertEquals([await log.append(one), await log.append(end)], [1n, 2n]);
+    const { id, content } = one;
+    assertEquals(decoded(log, 1n), [
+      { type: "text", number: 1n, id, written: BigInt(WRITTEN), content },
+      { type: "end", number: 2n, id: end.id },
+    ]);
+  }
+  assertEquals(await appendPiece(live("one"), "two"), 2n);
+  await assertRejects(() => appendPiece(onDisk, "three"), TypeError, "texts alone");
+  assertEquals([onDisk.last, onDisk.bytesHeld], [2n, 0]);
 });
 
 Deno.test("acknowledge() never goes back, in either kind of log", async () => {
@@ -200,7 +219,7 @@ Deno.test("a kept log restarts while something is being appended, and loses noth
   }
 });
 
-Deno.test("a live log holds what is not taken over there, and lets go of the rest", () => {
+Deno.test("a live log holds what is not taken over there, and lets go of the rest", async () => {
   const log = live("one", "two", "three");
   assertEquals([log.kind, log.log.length], [LogKind.live, ID_LENGTH]);
   const all = log.messages(1n, 1e6);
@@ -208,7 +227,7 @@ Deno.test("a live log holds what is not taken over there, and lets go of the res
   log.acknowledge(2n, 2n);
   assertEquals(log.bytesHeld, all[2]!.body.length);
   assertEquals(numbers(log, 3n), [3n]);
-  assertEquals(appendPiece(log, "four"), 4n);
+  assertEquals(await appendPiece(log, "four"), 4n);
   log.acknowledge(4n, 4n);
   assertEquals([log.bytesHeld, log.last], [0, 4n]);
 });

@@ -3,8 +3,9 @@ import { encodeUtf8 } from "../../lib/bytes.ts";
 import { Profile } from "../../lib/client/profile.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
-import type { MessageStore, NewMessage } from "../../lib/store/message_store.ts";
+import type { MessageStore } from "../../lib/store/message_store.ts";
 import { withFolder } from "../testkit/server.ts";
+import type { NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
 const FILE = "registration-sequence";

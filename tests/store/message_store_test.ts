@@ -9,13 +9,12 @@ import type {
   ConversationKey,
   Gap,
   HistoryEntry,
-  KeptMessage,
   MessageStore,
-  NewMessage,
 } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { withFolder } from "../testkit/server.ts";
+import type { KeptMessage, NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const BOB: ConversationKey = { peer: "bob", suite: "modern" };
 const BOB_RSA: ConversationKey = { peer: "bob", suite: "rsa" };

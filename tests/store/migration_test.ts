@@ -3,13 +3,13 @@ import { DatabaseSync } from "node:sqlite";
 import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
-import type { KeptMessage } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { readHistory, SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, withTmpfs } from "../testkit/tmpfs.ts";
 import { BOB, idOf, LAST_ORDINAL, makeVersion1, OUR_LOG, textOf, THEIR_LOG } from "./version_1.ts";
+import type { KeptMessage } from "../../lib/wire/peer_messages.ts";
 
 const ALL = 2 ** 30;
 const MIB = 2 ** 20;

@@ -12,7 +12,7 @@ import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { MESSAGES_LAZY_AFTER } from "../../lib/limits.ts";
 import { MESSAGES_STEPS } from "../../lib/store/messages_schema.ts";
-import type { HistoryEntry, NewMessage } from "../../lib/store/message_store.ts";
+import type { HistoryEntry } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import {
   readHistory,
@@ -22,6 +22,7 @@ import {
 import { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, makeReadOnly, withTmpfs } from "../testkit/tmpfs.ts";
+import type { NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const POSIX = Deno.build.os !== "windows";
 const BOB = { peer: "bob", suite: "modern" } as const;

@@ -21,12 +21,11 @@ import type {
   Gap,
   HistoryEntry,
   IncomingState,
-  KeptMessage,
   MessageStore,
-  NewMessage,
   OutgoingState,
   Unshown,
 } from "../../lib/store/message_store.ts";
+import type { KeptMessage, NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const LOG_ID_LENGTH = 16;
 

@@ -1,14 +1,20 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
-import { encodeUtf8 } from "../../lib/bytes.ts";
+import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
+import { TEXT_LIMIT } from "../../lib/limits.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import {
+  decodeMessage,
+  encodeMessage,
   ID_LENGTH,
   LogKind,
+  type Message,
+  messageLength,
   peerAck,
   peerHello,
   peerMessage,
   peerWelcome,
+  textOf,
 } from "../../lib/wire/peer_messages.ts";
 import { position, U64_MAX } from "./samples.ts";
 import { assertRefuses } from "./refusal.ts";
@@ -96,4 +102,57 @@ Deno.test("peerMessage refuses unknown types, a text cut before its content, an 
   for (const hex of bad) {
     assertRefuses(() => decode(peerMessage, decodeHex(hex)), "bad_frame", hex);
   }
+});
+
+const ID = new Uint8Array(16).fill(6);
+
+/** The body of a text with this content. */
+function textBody(content: Bytes, written = 0n): Bytes {
+  return encode(peerMessage, { type: "text", number: 1n, id: ID, written, content });
+}
+
+Deno.test("decodeMessage() gives what encodeMessage() took, and messageLength() its length", () => {
+  const nothing = new Uint8Array(0);
+  const messages: Message[] = [
+    { type: "text", number: 1n, id: ID, written: 7, content: encodeUtf8("ahoj") },
+    { type: "text", number: 2n, id: ID, written: 0, content: nothing },
+    { type: "bytes", number: U64_MAX, content: decodeHex("00ff") },
+    { type: "bytes", number: 3n, content: nothing },
+    { type: "end", number: 4n, id: ID, written: 0, content: nothing },
+  ];
+  for (const message of messages) {
+    const body = encodeMessage(message);
+    assertEquals(decodeMessage(body), message);
+    assertEquals(messageLength(message), body.length);
+  }
+});
+
+Deno.test("encodeMessage() says nothing of when an end was written", () => {
+  const end = { type: "end", number: 4n, id: ID } as const;
+  const body = encodeMessage({ ...end, written: 99, content: new Uint8Array(0) });
+  assertEquals(body, encode(peerMessage, end));
+});
+
+Deno.test("decodeMessage() and textOf() refuse what is no text", () => {
+  const wrong = [
+    new Uint8Array([0xff]),
+    new Uint8Array([0xc0, 0x80]),
+    new Uint8Array([0xed, 0xa0, 0x80]),
+    encodeUtf8("x".repeat(TEXT_LIMIT + 1)),
+  ];
+  for (const content of wrong) {
+    assertRefuses(() => decodeMessage(textBody(content)));
+    assertRefuses(() => textOf({ content }));
+  }
+  const longest = encodeUtf8("x".repeat(TEXT_LIMIT));
+  assertEquals(textOf(decodeMessage(textBody(longest))).length, TEXT_LIMIT);
+  // A byte stream is made of anything.
+  decodeMessage(encode(peerMessage, { type: "bytes", number: 1n, content: wrong[0]! }));
+});
+
+Deno.test("decodeMessage() takes a time that no date has for none", () => {
+  const times = [0n, 8_640_000_000_000_000n, 8_640_000_000_000_001n, U64_MAX];
+  const written = times.map((time) => decodeMessage(textBody(ID, time)))
+    .map((message) => message.type === "text" && message.written);
+  assertEquals(written, [0, 8.64e15, 0, 0]);
 });
