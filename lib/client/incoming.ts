@@ -6,7 +6,7 @@ import type { Bytes } from "../bytes.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { CONVERSATION_WINDOW } from "../limits.ts";
-import { gapBetween } from "../store/message_rules.ts";
+import { following, gapBetween } from "../store/message_rules.ts";
 import type { ConversationKey, Gap, MessageStore, Unshown } from "../store/message_store.ts";
 import { badFrame } from "../wire/layout.ts";
 import {
@@ -172,30 +172,26 @@ export class Incoming {
   async take(messages: readonly Message[]): Promise<boolean> {
     const reading = this.#reading;
     if (!reading) throw outOfTurn();
-    const fresh = messages.filter(({ number }) => number > reading.have);
-    if (fresh.length === 0) return false;
-    fresh.forEach(({ number }, i) => {
-      if (number !== reading.have + 1n + BigInt(i)) throw outOfTurn();
-    });
-    if (reading.kind === LogKind.kept && this.#store) await this.#keep(this.#store, reading, fresh);
-    else this.#hold(reading, fresh);
-    return true;
+    return reading.kind === LogKind.kept && this.#store
+      ? await this.#keep(this.#store, reading, messages)
+      : this.#hold(reading, messages);
   }
 
   async #keep(
     store: MessageStore,
     reading: Reading,
     messages: readonly Message[],
-  ): Promise<void> {
+  ): Promise<boolean> {
     const kept = messages.map(requireKept);
-    const stored = await store.receive(this.#key, reading.log, kept);
-    this.#unread += stored.filter(({ type }) => type === "text").length;
-    const last = kept.at(-1)!;
-    if (last.number > reading.have) {
+    const fresh = await store.receive(this.#key, reading.log, kept);
+    this.#unread += fresh.filter(({ type }) => type === "text").length;
+    const last = kept.at(-1);
+    if (last && last.number > reading.have) {
       reading.have = last.number;
       reading.haveId = last.id;
     }
     this.#showStored(store);
+    return fresh.length > 0;
   }
 
   /** What the store has by now is to be shown, after all that waits here. */
@@ -206,8 +202,10 @@ export class Incoming {
     this.#wake();
   }
 
-  #hold(reading: Reading, messages: readonly Message[]): void {
-    for (const message of messages) {
+  #hold(reading: Reading, messages: readonly Message[]): boolean {
+    const fresh = following(reading.have, messages);
+    if (fresh instanceof CifraError) throw fresh;
+    for (const message of fresh) {
       const event = toEvent(message, false);
       // As its sender counts it: a message without content weighs something as well.
       const size = messageLength(message);
@@ -223,6 +221,7 @@ export class Incoming {
       this.#queue.push({ event, reading, size });
     }
     this.#wake();
+    return fresh.length > 0;
   }
 
   /** The next event; undefined when there is none and `close` was called. */

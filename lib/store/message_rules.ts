@@ -23,9 +23,11 @@ export interface Progress {
 
 /** Throws `limit` for a number that no message can have. */
 export function requireNumber(number: bigint): void {
-  if (number > LARGEST_NUMBER) {
-    throw new CifraError("limit", `A message cannot have the number ${number}: it is too large`);
-  }
+  if (number > LARGEST_NUMBER) throw tooLarge(number);
+}
+
+function tooLarge(number: bigint): CifraError {
+  return new CifraError("limit", `A message cannot have the number ${number}: it is too large`);
 }
 
 /**
@@ -37,15 +39,23 @@ export function ownCopy<M extends NewMessage>(message: M): M {
   return { ...message, id: message.id.slice(), content: message.content.slice(), written };
 }
 
-/** The messages after `have`; throws when there is a gap, which is the caller's mistake. */
-export function following<M extends KeptMessage>(have: bigint, messages: readonly M[]): M[] {
+/**
+ * Those of the messages of a log that are new where everything up to `have` has come. Or why all are refused:
+ * `bad_state` when one is missing, `limit` when one cannot have its number.
+ */
+export function following<M extends { readonly number: bigint }>(
+  have: bigint,
+  messages: readonly M[],
+): readonly M[] | CifraError {
   const after = messages.filter(({ number }) => number > have);
-  after.forEach(({ number }, i) => {
+  for (const [i, { number }] of after.entries()) {
     const expected = have + BigInt(i) + 1n;
     if (number !== expected) {
-      throw new Error(`A gap in what was received: wanted ${expected}, got ${number}`);
+      const gap = `wanted message ${expected}, got ${number}`;
+      return new CifraError("bad_state", `The other side leaves a gap: ${gap}`);
     }
-  });
+    if (number > LARGEST_NUMBER) return tooLarge(number);
+  }
   return after;
 }
 

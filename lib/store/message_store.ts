@@ -104,8 +104,8 @@ export interface MessageStore {
   incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined;
   /**
    * Stores messages of a log, in one transaction: those up to `have` are passed over, and so is the
-   * content of one whose id is stored already. Resolves to those that are new, in order. The caller
-   * has made sure that there is no gap.
+   * content of one whose id is stored already. Resolves to those that are new, in order. Rejects, with
+   * nothing stored, with `bad_state` when one is missing and `limit` when a number is too large.
    */
   receive(
     key: ConversationKey,

@@ -193,15 +193,17 @@ export class SqliteMessages implements MessageStore {
   ): Promise<readonly KeptMessage[]> {
     const copies = messages.map(ownCopy);
     const name = log.slice();
-    for (const { number } of copies) requireNumber(number);
-    return await this.#change(() => {
+    const kept = await this.#change(() => {
+      const fresh = following(this.#named(key, name)?.last ?? 0n, copies);
+      // Not thrown here: that would undo what others change in the same transaction.
+      if (fresh instanceof CifraError) return fresh;
       const row = this.#incomingLog(key, name);
-      const fresh = following(row.last, copies);
-      const kept = fresh.filter((message) => this.#insert(row, message));
       const last = fresh.at(-1);
       if (last) this.#statements.setHave.run(last.number, last.id, row.id);
-      return kept;
+      return fresh.filter((message) => this.#insert(row, message));
     });
+    if (kept instanceof CifraError) throw kept;
+    return kept;
   }
 
   async skip(key: ConversationKey, log: Bytes, first: bigint): Promise<void> {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } fr
 import type { Bytes } from "../../lib/bytes.ts";
 import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
-import { CifraError } from "../../lib/errors.ts";
+import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { MESSAGES_LAZY_COUNT } from "../../lib/limits.ts";
 import { type Commit, MemoryMessages, type MessagesSnapshot } from "../testkit/memory_messages.ts";
 import type {
@@ -103,6 +103,10 @@ function contents(messages: readonly (KeptMessage | Gap)[]): string[] {
 function where(store: MessageStore, key: ConversationKey, log?: Bytes) {
   const { haveId: _, ...state } = store.incoming(key, log)!;
   return state;
+}
+
+async function refuses(change: Promise<unknown>, code: ErrorCode): Promise<void> {
+  assertEquals((await assertRejects(() => change, CifraError)).code, code);
 }
 
 function unshown(store: MessageStore, key: ConversationKey): string[] {
@@ -332,13 +336,20 @@ conforms("receives each number once", async (disk) => {
   assertEquals(again.unshown(BOB, 0, 10).map(({ message }) => message), [a!, b!, c!, d!]);
 });
 
-conforms("refuses a gap, which is its caller's mistake, and changes nothing", async (disk) => {
+conforms("refuses a gap, and changes nothing but what others asked for", async (disk) => {
   const store = await disk.open();
   const log = systemRandom(16);
+  const refused = (number: number, ...messages: readonly NewMessage[]) =>
+    refuses(store.receive(BOB, log, numbered(number, ...messages)), "bad_state");
+  await refused(2, text("b"));
+  assertEquals(store.incoming(BOB), undefined);
   await store.receive(BOB, log, numbered(1, text("a")));
-  await assertRejects(() => store.receive(BOB, log, numbered(3, text("c"))), Error, "gap");
+  // In one transaction with a change of somebody who is innocent.
+  const both = [store.append(CAROL, [text("ours")]), refused(3, text("c"))] as const;
+  assertEquals(await both[0], 1n);
+  await both[1];
   const swapped = numbered(2, text("b"), text("c")).toReversed();
-  await assertRejects(() => store.receive(BOB, log, swapped), Error, "gap");
+  await refuses(store.receive(BOB, log, swapped), "bad_state");
   assertEquals(where(store, BOB), { log, have: 1n, shown: 0n });
   assertEquals(unshown(store, BOB), ["1 a"]);
 });
@@ -509,9 +520,7 @@ conforms("refuses numbers that no message can have, and takes the largest", asyn
     [{ ...message!, number: largest }],
   );
   assertEquals(unshown(store, BOB), [`gap 1-${largest - 1n}`, `${largest} last`]);
-  const beyond = [{ ...message!, number: largest + 1n }];
-  const error = await assertRejects(() => store.receive(BOB, log, beyond), CifraError);
-  assertEquals(error.code, "limit");
+  await refuses(store.receive(BOB, log, [{ ...message!, number: largest + 1n }]), "limit");
   store.shown(BOB, log, 2n ** 64n - 1n);
   assertEquals(where(store, BOB), { log, have: largest, shown: largest });
 });

@@ -3,6 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
 import { type Random, systemRandom } from "../../lib/crypto/platform.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
+import { CifraError } from "../../lib/errors.ts";
 import { MESSAGES_LAZY_COUNT } from "../../lib/limits.ts";
 import {
   advanced,
@@ -195,9 +196,9 @@ export class MemoryMessages implements MessageStore {
     const copies = messages.map(ownCopy);
     const name = log.slice();
     return this.#change(() => {
-      for (const { number } of copies) requireNumber(number);
       const side = this.#side(key, "received");
       const fresh = following(side.logs.get(encodeHex(name))?.progress.last ?? 0n, copies);
+      if (fresh instanceof CifraError) throw fresh;
       const read = this.#incomingLog(side, name);
       return fresh.filter((message) => {
         const { number, id } = message;
