@@ -1,4 +1,10 @@
-import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { CifraError } from "../../lib/errors.ts";
 import { SERVER_STEPS } from "../../lib/store/server_schema.ts";
@@ -135,5 +141,23 @@ Deno.test("a server's memory is made by its steps, one statement each", async ()
       .all().map(({ name }) => name);
     file.close();
     assertEquals(found, ["account", "ban", "invite", "name_key", "name_key_skeleton"]);
+  });
+});
+
+Deno.test("after a change that need not wait for the disk, the next one waits again, also when it failed", async () => {
+  await withFolder(async (path) => {
+    const file = await SqliteFile.open(path, NAME, { steps: [CREATE] });
+    // What SQLite answers: 1 is NORMAL, 2 is FULL.
+    const synchronous = () => Number(file.prepare("PRAGMA synchronous").get()!.synchronous);
+    assertEquals(synchronous(), 2);
+    assertEquals(file.unsyncedTransaction(synchronous), 1);
+    assertEquals(synchronous(), 2);
+    assertThrows(
+      () => file.unsyncedTransaction(() => file.prepare("INSERT INTO note VALUES (NULL)").run()),
+      Error,
+      "NOT NULL",
+    );
+    assertEquals(synchronous(), 2);
+    file.close();
   });
 });
