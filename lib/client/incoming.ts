@@ -137,7 +137,7 @@ export class Incoming {
     if (!previous || previous.kind !== kind || !timingSafeEqual(previous.log, log)) {
       if (previous?.underWay) this.#tell({ type: "restarted" });
       const kept = kind === LogKind.kept ? this.#store?.incoming(this.#key, log) : undefined;
-      const { have, haveId = NO_ID, shown: read } = kept ?? { have: 0n, shown: 0n };
+      const { have, haveId = NO_ID, read } = kept ?? { have: 0n, read: 0n };
       this.#reading = { log, kind, have, haveId, read, underWay: false };
     }
     const reading = this.#reading!;
@@ -270,7 +270,7 @@ export class Incoming {
     if (event.type === "text" || event.type === "bytes") this.#unread--;
     const { log } = origin;
     const number = event.type === "gap" ? event.to : event.number;
-    if (log) this.#store!.shown(this.#key, log, number);
+    if (log) this.#store!.markRead(this.#key, log, number);
     const reading = log && this.#reading && timingSafeEqual(log, this.#reading.log)
       ? this.#reading
       : origin.reading;

@@ -18,7 +18,7 @@ export interface Progress {
   /** Everything up to here is stored by its reader. */
   readonly stored: bigint;
   /** Everything up to here was shown to its reader. */
-  readonly shown: bigint;
+  readonly read: bigint;
 }
 
 /** Throws `limit` for a number that no message can have. */
@@ -65,9 +65,9 @@ export function gapBetween(have: bigint, first: bigint): Gap | undefined {
 }
 
 /** `now` moved forward as the reader of a log says; never back, and never beyond the last message. */
-export function advanced<P extends Progress>(now: P, stored: bigint, shown: bigint): P {
+export function advanced<P extends Progress>(now: P, stored: bigint, read: bigint): P {
   const newStored = larger(now.stored, smaller(stored, now.last));
-  return { ...now, stored: newStored, shown: larger(now.shown, smaller(shown, newStored)) };
+  return { ...now, stored: newStored, read: larger(now.read, smaller(read, newStored)) };
 }
 
 /** The messages whose contents fit in `byteLimit`, but at least one. */
@@ -95,7 +95,7 @@ export function historyText(
 
   function state(): HistoryText["state"] {
     if (direction === "received") return "received";
-    if (number <= progress.shown) return "read";
+    if (number <= progress.read) return "read";
     return number <= progress.stored ? "stored" : "queued";
   }
 }

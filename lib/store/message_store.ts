@@ -38,7 +38,7 @@ export interface IncomingState {
   /** The id of message `have`, also when it is not kept any more; undefined when it never was here. */
   readonly haveId: Bytes | undefined;
   /** Everything up to here was shown. */
-  readonly shown: bigint;
+  readonly read: bigint;
 }
 
 /** Messages of the other side that were stored here once, or on a lost copy, and cannot come any more. */
@@ -118,7 +118,7 @@ export interface MessageStore {
    */
   skip(key: ConversationKey, log: Bytes, first: bigint): Promise<void>;
   /** Everything up to `number` of this log was shown, gaps among it. On disk some time later. */
-  shown(key: ConversationKey, log: Bytes, number: bigint): void;
+  markRead(key: ConversationKey, log: Bytes, number: bigint): void;
   /**
    * At most `limit` messages and gaps that are stored and not known to be shown, in the order in which they were
    * stored, beginning after the ordinal `after`; 0 begins with the first.

@@ -44,6 +44,7 @@ CREATE TABLE message (
 
 /** What is missing of the other side's log has a row as well: it is shown like a message, and in its turn. */
 const VERSION_2: Step = [
+  "ALTER TABLE log RENAME COLUMN shown TO read",
   "ALTER TABLE message RENAME TO message_1",
   `
 CREATE TABLE message (

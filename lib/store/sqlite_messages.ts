@@ -182,8 +182,8 @@ export class SqliteMessages implements MessageStore {
     this.#requireOpen();
     const row = log ? this.#named(key, log) : this.#current(key, "received");
     if (!row) return undefined;
-    const { name, last, lastId, shown } = row;
-    return { log: name, have: last, haveId: lastId ?? undefined, shown };
+    const { name, last, lastId, read } = row;
+    return { log: name, have: last, haveId: lastId ?? undefined, read };
   }
 
   async receive(
@@ -218,7 +218,7 @@ export class SqliteMessages implements MessageStore {
     });
   }
 
-  shown(key: ConversationKey, log: Bytes, number: bigint): void {
+  markRead(key: ConversationKey, log: Bytes, number: bigint): void {
     this.#requireOpen();
     const row = this.#named(key, log);
     if (row) this.#note("received", row, advanced(row, row.stored, number));
@@ -232,7 +232,7 @@ export class SqliteMessages implements MessageStore {
       if (limit < 1) return found;
       const rows = this.#statements.unshown.iterate({ peer, suite, after });
       for (const row of rows as Iterable<UnshownRow>) {
-        if (row.number <= (this.#later.get(row.log)?.progress.shown ?? 0n)) continue;
+        if (row.number <= (this.#later.get(row.log)?.progress.read ?? 0n)) continue;
         found.push({ ordinal: Number(row.ordinal), log: row.name, message: messageOrGap(row) });
         if (found.length === limit) break;
       }
@@ -246,8 +246,8 @@ export class SqliteMessages implements MessageStore {
       const logs = this.#statements.logsOf.all(peer, suite, "received") as unknown[] as LogRow[];
       let count = 0;
       for (const row of logs) {
-        const { id, shown } = this.#withLater(row.id, row);
-        const { texts } = this.#statements.textsAfter.get(id, shown) as { readonly texts: bigint };
+        const { id, read } = this.#withLater(row.id, row);
+        const { texts } = this.#statements.textsAfter.get(id, read) as { readonly texts: bigint };
         count += Number(texts);
       }
       return count;
@@ -303,7 +303,7 @@ export class SqliteMessages implements MessageStore {
 
   /** Remembers how far a log has come until the next transaction, which is not far away. */
   #note(direction: Direction, now: LogRow, progress: Progress): void {
-    if (progress.stored === now.stored && progress.shown === now.shown) return;
+    if (progress.stored === now.stored && progress.read === now.read) return;
     this.#later.set(now.id, { direction, progress });
     this.#laterCount++;
     if (this.#laterCount >= MESSAGES_LAZY_COUNT) return this.#commits.schedule();
@@ -325,13 +325,13 @@ export class SqliteMessages implements MessageStore {
 
   /** The beginning of every transaction; what it returns follows the commit. */
   #writeLater(): () => void {
-    const { deleteStored, deleteShown, setProgress } = this.#statements;
-    for (const [id, { direction, progress: { stored, shown } }] of this.#later) {
+    const { deleteStored, deleteRead, setProgress } = this.#statements;
+    for (const [id, { direction, progress: { stored, read } }] of this.#later) {
       if (!this.#keepHistory) {
         if (direction === "sent") deleteStored.run({ log: id, stored });
-        else deleteShown.run({ log: id, shown });
+        else deleteRead.run({ log: id, read });
       }
-      setProgress.run(stored, shown, id);
+      setProgress.run(stored, read, id);
     }
     return () => {
       this.#stopTimer?.();
@@ -343,7 +343,7 @@ export class SqliteMessages implements MessageStore {
 
   #withLater<P extends Progress>(log: bigint, progress: P): P {
     const later = this.#later.get(log)?.progress;
-    return later ? advanced(progress, later.stored, later.shown) : progress;
+    return later ? advanced(progress, later.stored, later.read) : progress;
   }
 
   /** The log that is written, or was read last. */
@@ -382,7 +382,7 @@ export class SqliteMessages implements MessageStore {
   #beginLog(side: bigint, name: Bytes): LogRow {
     const id = BigInt(this.#statements.insertLog.run(side, name).lastInsertRowid);
     this.#statements.setCurrent.run(id, side);
-    return { id, side, name, lastId: null, last: 0n, stored: 0n, shown: 0n };
+    return { id, side, name, lastId: null, last: 0n, stored: 0n, read: 0n };
   }
 
   /** Whether the message is new: one whose id is kept already is passed over. */
@@ -444,7 +444,7 @@ function* entries(
 
 const HISTORY_PAGE = `
   SELECT message.ordinal, side.peer, side.direction, message.log, message.number, message.type,
-    message.gap_from AS gapFrom, message.written, message.content, log.last, log.stored, log.shown
+    message.gap_from AS gapFrom, message.written, message.content, log.last, log.stored, log.read
   FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
   WHERE message.ordinal > :after AND message.type IN ('text', 'gap')
     AND (:peer IS NULL OR side.peer = :peer)
@@ -453,7 +453,7 @@ const HISTORY_PAGE = `
 type Statements = ReturnType<typeof prepareStatements>;
 
 function prepareStatements(file: SqliteFile) {
-  const log = "log.id, log.side, log.name, log.last, log.last_id AS lastId, log.stored, log.shown";
+  const log = "log.id, log.side, log.name, log.last, log.last_id AS lastId, log.stored, log.read";
   const message = "message.number, message.id, message.type, message.written, message.content";
   const prepare = (sql: string) => file.prepare(sql);
   return {
@@ -469,11 +469,11 @@ function prepareStatements(file: SqliteFile) {
       SELECT ${log} FROM side JOIN log ON log.side = side.id
       WHERE side.peer = ? AND side.suite = ? AND side.direction = 'received' AND log.name = ?`),
     insertLog: prepare(
-      "INSERT INTO log (side, name, last, stored, shown) VALUES (?, ?, 0, 0, 0)",
+      "INSERT INTO log (side, name, last, stored, read) VALUES (?, ?, 0, 0, 0)",
     ),
     setLast: prepare("UPDATE log SET last = ? WHERE id = ?"),
     setHave: prepare("UPDATE log SET last = ?1, stored = ?1, last_id = ?2 WHERE id = ?3"),
-    setProgress: prepare("UPDATE log SET stored = ?, shown = ? WHERE id = ?"),
+    setProgress: prepare("UPDATE log SET stored = ?, read = ? WHERE id = ?"),
     insertMessage: prepare(`
       INSERT INTO message (side, log, number, id, type, written, content)
       VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (side, id) DO NOTHING`),
@@ -487,23 +487,23 @@ function prepareStatements(file: SqliteFile) {
     deleteStored: prepare(`
       DELETE FROM message WHERE log = :log AND number <= :stored
       AND number > (SELECT stored FROM log WHERE id = :log)`),
-    deleteShown: prepare(`
-      DELETE FROM message WHERE log = :log AND number <= :shown
-      AND number > (SELECT shown FROM log WHERE id = :log)`),
+    deleteRead: prepare(`
+      DELETE FROM message WHERE log = :log AND number <= :read
+      AND number > (SELECT read FROM log WHERE id = :log)`),
     // Along the ordinals, from the first that can be one: a page costs no more for a long history, or for
     // much that waits after it. The unary + keeps the planner from sorting instead.
     unshown: prepare(`
       WITH read_log AS (
-        SELECT log.id, log.shown FROM side JOIN log ON log.side = side.id
+        SELECT log.id, log.read FROM side JOIN log ON log.side = side.id
         WHERE side.peer = :peer AND side.suite = :suite AND side.direction = 'received'
       )
       SELECT message.ordinal, message.log, log.name, message.gap_from AS gapFrom, ${message}
       FROM message CROSS JOIN log ON log.id = +message.log
-      WHERE message.ordinal > :after AND message.number > log.shown
+      WHERE message.ordinal > :after AND message.number > log.read
         AND +message.log IN (SELECT id FROM read_log)
         AND message.ordinal >= (
           SELECT min((
-            SELECT ordinal FROM message WHERE log = read_log.id AND number > read_log.shown
+            SELECT ordinal FROM message WHERE log = read_log.id AND number > read_log.read
             ORDER BY number LIMIT 1
           )) FROM read_log
         )
@@ -518,8 +518,8 @@ function prepareStatements(file: SqliteFile) {
   };
 }
 
-function outgoingState({ name, last, stored, shown }: LogRow): OutgoingState {
-  return { log: name, last, stored, read: shown };
+function outgoingState({ name, last, stored, read }: LogRow): OutgoingState {
+  return { log: name, last, stored, read };
 }
 
 function keptMessage({ number, id, type, written, content }: MessageRow): KeptMessage {

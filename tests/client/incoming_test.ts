@@ -308,8 +308,8 @@ Deno.test("what was not shown comes also without a channel, and of every log the
   await incoming.take([text(1n, "uno")]);
   const offline = new Incoming(store, BOB);
   assertEquals(await told(offline), ["1 one again", "1 uno again"]);
-  assertEquals(store!.incoming(BOB, LOG)?.shown, 1n);
-  assertEquals(store!.incoming(BOB, OTHER)?.shown, 1n);
+  assertEquals(store!.incoming(BOB, LOG)?.read, 1n);
+  assertEquals(store!.incoming(BOB, OTHER)?.read, 1n);
 });
 
 Deno.test("what is shown of an older log does not count as read of this one", async () => {

@@ -229,15 +229,15 @@ conforms(
     await store.append(BOB, [text("a"), text("b"), text("c")]);
     await store.receive(BOB, log, numbered(1, text("x"), text("y")));
     store.acknowledge(BOB, 2n, 1n);
-    store.shown(BOB, log, 1n);
+    store.markRead(BOB, log, 1n);
     await store.append(CAROL, [text("carries them to the disk")]);
     store.acknowledge(BOB, 3n, 3n);
-    store.shown(BOB, log, 2n);
+    store.markRead(BOB, log, 2n);
     assertEquals(unshown(store, BOB), []);
     const again = await disk.afterCrash(store);
     const { last, stored, read } = await again.outgoing(BOB);
     assertEquals([last, stored, read], [3n, 2n, 1n]);
-    assertEquals(where(again, BOB), { log, have: 2n, shown: 1n });
+    assertEquals(where(again, BOB), { log, have: 2n, read: 1n });
     assertEquals(unshown(again, BOB), ["2 y"]);
     assertEquals(contents(again.read(BOB, 1n, ALL)), ["3 c"]);
   },
@@ -322,14 +322,14 @@ conforms("receives each number once", async (disk) => {
   assertEquals(store.incoming(BOB), undefined);
   assertEquals(store.incoming(BOB, log), undefined);
   assertEquals(await store.receive(BOB, log, [a!, b!]), [a!, b!]);
-  assertEquals(where(store, BOB), { log, have: 2n, shown: 0n });
+  assertEquals(where(store, BOB), { log, have: 2n, read: 0n });
   assertEquals(await store.receive(BOB, log, [a!, b!]), []);
   const both = await Promise.all([
     store.receive(BOB, log, [b!, c!]),
     store.receive(BOB, log, [b!, c!, d!]),
   ]);
   assertEquals(both, [[c!], [d!]]);
-  assertEquals(where(store, BOB, log), { log, have: 4n, shown: 0n });
+  assertEquals(where(store, BOB, log), { log, have: 4n, read: 0n });
   await store.close();
   const again = await disk.open();
   assertEquals(await again.receive(BOB, log, [a!, d!]), []);
@@ -350,7 +350,7 @@ conforms("refuses a gap, and changes nothing but what others asked for", async (
   await both[1];
   const swapped = numbered(2, text("b"), text("c")).toReversed();
   await refuses(store.receive(BOB, log, swapped), "bad_state");
-  assertEquals(where(store, BOB), { log, have: 1n, shown: 0n });
+  assertEquals(where(store, BOB), { log, have: 1n, read: 0n });
   assertEquals(unshown(store, BOB), ["1 a"]);
 });
 
@@ -361,8 +361,8 @@ conforms("receives each id once, also over two logs", async (disk) => {
   await store.receive(BOB, first, numbered(1, a, b));
   const fresh = await store.receive(BOB, second, numbered(1, b, c, a, c));
   assertEquals(contents(fresh), ["2 c"]);
-  assertEquals(where(store, BOB), { log: second, have: 4n, shown: 0n });
-  assertEquals(where(store, BOB, first), { log: first, have: 2n, shown: 0n });
+  assertEquals(where(store, BOB), { log: second, have: 4n, read: 0n });
+  assertEquals(where(store, BOB, first), { log: first, have: 2n, read: 0n });
   assertEquals(
     store.unshown(BOB, 0, 10).map(({ log, message }) => [log, contents([message])]),
     [[first, ["1 a"]], [first, ["2 b"]], [second, ["2 c"]]],
@@ -382,7 +382,7 @@ conforms("knows which log was read last", async (disk) => {
   await store.receive(BOB, first, numbered(1, text("a")));
   assertEquals(store.incoming(BOB)?.log, first);
   await store.skip(BOB, second, 1n);
-  assertEquals(where(store, BOB), { log: second, have: 1n, shown: 0n });
+  assertEquals(where(store, BOB), { log: second, have: 1n, read: 0n });
   await store.close();
   assertEquals((await disk.open()).incoming(BOB)?.log, second);
 });
@@ -391,11 +391,11 @@ conforms("goes on after what the other side cannot give any more", async (disk) 
   const store = await disk.open();
   const log = systemRandom(16);
   await store.skip(BOB, log, 5n);
-  assertEquals(where(store, BOB), { log, have: 4n, shown: 0n });
+  assertEquals(where(store, BOB), { log, have: 4n, read: 0n });
   assertEquals(contents(await store.receive(BOB, log, numbered(4, text("d"), text("e")))), ["5 e"]);
   await store.skip(BOB, log, 3n);
   await store.skip(BOB, log, 0n);
-  assertEquals(where(store, BOB), { log, have: 5n, shown: 0n });
+  assertEquals(where(store, BOB), { log, have: 5n, read: 0n });
   await store.skip(BOB, log, 9n);
   await store.receive(BOB, log, numbered(9, text("i")));
   assertEquals(unshown(store, BOB), ["gap 1-4", "5 e", "gap 6-8", "9 i"]);
@@ -419,16 +419,16 @@ conforms(
     assertEquals(store.unread(BOB), 2);
     const crashed = await disk.afterCrash(store);
     assertEquals(unshown(crashed, BOB), all);
-    crashed.shown(BOB, first, 2n);
+    crashed.markRead(BOB, first, 2n);
     assertEquals(unshown(crashed, BOB), all.slice(1));
-    crashed.shown(BOB, first, 3n);
-    crashed.shown(BOB, second, 1n);
+    crashed.markRead(BOB, first, 3n);
+    crashed.markRead(BOB, second, 1n);
     assertEquals(unshown(crashed, BOB), ["4 d", "gap 2-2"]);
     await crashed.close();
     const again = await disk.open();
     assertEquals(unshown(again, BOB), ["4 d", "gap 2-2"]);
-    assertEquals(where(again, BOB, first), { log: first, have: 4n, shown: 3n });
-    assertEquals(where(again, BOB, second), { log: second, have: 2n, shown: 1n });
+    assertEquals(where(again, BOB, first), { log: first, have: 4n, read: 3n });
+    assertEquals(where(again, BOB, second), { log: second, have: 2n, read: 1n });
   },
 );
 
@@ -447,7 +447,7 @@ conforms("has gaps in the history, where nothing is searched for", async (disk) 
     "gap carol 1-1",
     "received bob 4 gap received",
   ];
-  store.shown(BOB, log, 4n);
+  store.markRead(BOB, log, 4n);
   assertEquals(lines(store.history({})), all);
   assertEquals(lines(store.history({ peer: "carol" })), ["gap carol 1-1"]);
   assertEquals(lines(store.history({ search: "gap" })), all.slice(4));
@@ -460,10 +460,10 @@ conforms("without history forgets a gap that was shown", async (disk) => {
   const log = systemRandom(16);
   await store.skip(BOB, log, 4n);
   await store.receive(BOB, log, numbered(4, text("d")));
-  store.shown(BOB, log, 3n);
+  store.markRead(BOB, log, 3n);
   await store.append(CAROL, []);
   assertEquals(lines(store.history({})), ["received bob 4 d received"]);
-  assertEquals(where(store, BOB), { log, have: 4n, shown: 3n });
+  assertEquals(where(store, BOB), { log, have: 4n, read: 3n });
 });
 
 conforms(
@@ -521,8 +521,8 @@ conforms("refuses numbers that no message can have, and takes the largest", asyn
   );
   assertEquals(unshown(store, BOB), [`gap 1-${largest - 1n}`, `${largest} last`]);
   await refuses(store.receive(BOB, log, [{ ...message!, number: largest + 1n }]), "limit");
-  store.shown(BOB, log, 2n ** 64n - 1n);
-  assertEquals(where(store, BOB), { log, have: largest, shown: largest });
+  store.markRead(BOB, log, 2n ** 64n - 1n);
+  assertEquals(where(store, BOB), { log, have: largest, read: largest });
 });
 
 conforms("takes any time a stranger may claim", async (disk) => {
@@ -551,15 +551,15 @@ conforms(
     // What comes again is not new.
     await store.receive(BOB, first, numbered(1, text("a"), end(), text("b")));
     assertEquals(store.unread(BOB), 3);
-    store.shown(BOB, first, 2n);
+    store.markRead(BOB, first, 2n);
     assertEquals(store.unread(BOB), 2);
     assertEquals(store.peers("modern").toSorted(), ["bob", "carol"]);
     assertEquals(store.peers("rsa"), ["bob"]);
     await store.close();
     const again = await disk.open();
     assertEquals([again.unread(BOB), again.unread(BOB_RSA)], [2, 1]);
-    again.shown(BOB, first, 3n);
-    again.shown(BOB, second, 1n);
+    again.markRead(BOB, first, 3n);
+    again.markRead(BOB, second, 1n);
     assertEquals(again.unread(BOB), 0);
     await again.append(BOB, [text("and that is written down")]);
     assertEquals(again.unread(BOB), 0);
@@ -586,14 +586,14 @@ conforms("lists what waits to be shown, oldest first, a page at a time", async (
   assertEquals(page(ordinals[1]!, 2), ["3 c", "1 d"]);
   assertEquals(page(ordinals[3]!, 2), ["2 "]);
   assertEquals(page(ordinals[4]!, 2), []);
-  store.shown(BOB, first, 2n);
+  store.markRead(BOB, first, 2n);
   assertEquals(page(0, 2), ["3 c", "1 d"]);
-  store.shown(BOB, first, 1n);
-  store.shown(BOB, second, 1n);
-  store.shown(BOB, systemRandom(16), 1n);
-  store.shown(CAROL, second, 1n);
+  store.markRead(BOB, first, 1n);
+  store.markRead(BOB, second, 1n);
+  store.markRead(BOB, systemRandom(16), 1n);
+  store.markRead(CAROL, second, 1n);
   assertEquals(page(0, 10), ["3 c", "2 "]);
-  assertEquals(where(store, BOB, first), { log: first, have: 3n, shown: 2n });
+  assertEquals(where(store, BOB, first), { log: first, have: 3n, read: 2n });
   await store.close();
   const again = await disk.open();
   assertEquals(unshown(again, BOB), ["3 c", "2 "]);
@@ -609,7 +609,7 @@ conforms("uses no ordinal twice, also when messages are deleted", async (disk) =
     await store.receive(BOB, log, numbered(n, text("x")));
     seen.push(...store.unshown(BOB, seen.at(-1) ?? 0, 10).map(({ ordinal }) => ordinal));
     assertEquals(store.lastOrdinal(), seen.at(-1));
-    store.shown(BOB, log, BigInt(n));
+    store.markRead(BOB, log, BigInt(n));
   }
   assertEquals(seen.length, 5);
 });
@@ -622,7 +622,7 @@ conforms("keeps two people and two suites apart", async (disk) => {
     await store.append(key, Array.from({ length: i + 1 }, () => text(`to ${key.peer}`)));
     await store.receive(key, log, numbered(1, ...Array.from({ length: i + 2 }, () => text("x"))));
     store.acknowledge(key, BigInt(i), 0n);
-    store.shown(key, log, BigInt(i + 1));
+    store.markRead(key, log, BigInt(i + 1));
   }
   const logs = new Set<string>();
   for (const [i, key] of keys.entries()) {
@@ -630,7 +630,7 @@ conforms("keeps two people and two suites apart", async (disk) => {
     logs.add(state.log.join());
     assertEquals([state.last, state.stored, state.read], [BigInt(i + 1), BigInt(i), 0n]);
     assertEquals(contents(store.read(key, 1n, ALL)), [`${i + 1} to ${key.peer}`]);
-    assertEquals(where(store, key), { log, have: BigInt(i + 2), shown: BigInt(i + 1) });
+    assertEquals(where(store, key), { log, have: BigInt(i + 2), read: BigInt(i + 1) });
     assertEquals(unshown(store, key), [`${i + 2} x`]);
   }
   assertEquals(logs.size, 3);
@@ -645,7 +645,7 @@ conforms(
     await store.receive(BOB, log, numbered(1, text("hello yourself"), end()));
     await store.append(CAROL, [text("one"), text("two"), text("three")]);
     store.acknowledge(CAROL, 2n, 1n);
-    store.shown(BOB, log, 1n);
+    store.markRead(BOB, log, 1n);
     const all = [
       "sent bob 1 Hello queued",
       "sent bob 2 Grüße, ÉCOLE queued",
@@ -688,7 +688,7 @@ conforms(
     await store.receive(BOB, log, theirs);
     assertEquals(lines(store.history({})).length, 5);
     store.acknowledge(BOB, 2n, 0n);
-    store.shown(BOB, log, 1n);
+    store.markRead(BOB, log, 1n);
     await store.append(CAROL, []);
     const left = ["sent bob 3 c queued", "received bob 2 y received"];
     assertEquals(lines(store.history({})), left);
@@ -702,9 +702,9 @@ conforms(
     await store.close();
     const again = await disk.open(false);
     assertEquals(await again.outgoing(BOB), state);
-    assertEquals(where(again, BOB), { log, have: 2n, shown: 1n });
+    assertEquals(where(again, BOB), { log, have: 2n, read: 1n });
     again.acknowledge(BOB, 4n, 4n);
-    again.shown(BOB, log, 2n);
+    again.markRead(BOB, log, 2n);
     await again.close();
     const last = await disk.open(false);
     assertEquals(lines(last.history({})), []);
@@ -719,11 +719,11 @@ conforms("without history leaves what was kept before", async (disk) => {
   const log = systemRandom(16);
   await store.receive(BOB, log, numbered(1, text("x"), text("y")));
   store.acknowledge(BOB, 1n, 1n);
-  store.shown(BOB, log, 1n);
+  store.markRead(BOB, log, 1n);
   await store.close();
   const second = await disk.open(false);
   second.acknowledge(BOB, 2n, 2n);
-  second.shown(BOB, log, 2n);
+  second.markRead(BOB, log, 2n);
   await second.close();
   assertEquals(
     lines((await disk.open()).history({})),
@@ -769,7 +769,7 @@ class Model {
     readonly name: Bytes;
     have: number;
     haveId: Bytes | undefined;
-    shown: number;
+    read: number;
     kept: [number, string][];
   }[] = [];
   readonly known = new Set<string>();
@@ -810,7 +810,7 @@ conforms("does what a model of it does, whatever it is asked in whatever order",
     } else if (action <= 5) {
       if (model.logs.length === 0 || below(10) === 0) {
         const name = systemRandom(16);
-        model.logs.push({ name, have: 0, haveId: undefined, shown: 0, kept: [] });
+        model.logs.push({ name, have: 0, haveId: undefined, read: 0, kept: [] });
       }
       model.current = below(model.logs.length);
       const log = model.logs[model.current]!;
@@ -845,8 +845,8 @@ conforms("does what a model of it does, whatever it is asked in whatever order",
     } else if (action === 7 && model.logs.length > 0) {
       const log = model.logs[below(model.logs.length)]!;
       const number = below(log.have + 3);
-      store.shown(key, log.name, BigInt(number));
-      log.shown = Math.max(log.shown, Math.min(number, log.have));
+      store.markRead(key, log.name, BigInt(number));
+      log.read = Math.max(log.read, Math.min(number, log.have));
     } else if (action === 8 && below(5) === 0) {
       await store.close();
       store = await disk.open();
@@ -865,14 +865,14 @@ async function compare(store: MessageStore, key: ConversationKey, model: Model):
   assertEquals(contents(store.read(key, 0n, ALL)), queued);
   const current = model.logs[model.current];
   assertEquals(store.incoming(key)?.log, current?.name);
-  for (const { name, have, haveId, shown } of model.logs) {
+  for (const { name, have, haveId, read } of model.logs) {
     const state = store.incoming(key, name);
     // A log that was made up and never used is unknown.
-    if (state) assertEquals(state, { log: name, have: BigInt(have), haveId, shown: BigInt(shown) });
+    if (state) assertEquals(state, { log: name, have: BigInt(have), haveId, read: BigInt(read) });
     else assertEquals(have, 0);
   }
-  const waiting = model.logs.flatMap(({ kept, shown }) =>
-    kept.filter(([number]) => number > shown).map(([, content]) => content)
+  const waiting = model.logs.flatMap(({ kept, read }) =>
+    kept.filter(([number]) => number > read).map(([, content]) => content)
   );
   assertEquals(unshown(store, key).toSorted(), waiting.toSorted());
 }

@@ -48,7 +48,7 @@ async function checkAll(store: SqliteMessages, count: number, size = 20): Promis
     log: THEIR_LOG,
     have: last,
     haveId: idOf(2, count),
-    shown: 3n,
+    read: 3n,
   });
   const waiting = store.unshown(BOB, 0, 2 * count).map(({ message }) => message);
   assertEquals(waiting, expectedMessages(2, 4, count, size));

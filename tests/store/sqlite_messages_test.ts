@@ -315,7 +315,7 @@ Deno.test("damage that comes to light during use ends the store: every later cal
         () => store.read(BOB, 1n, 1),
         () => store.acknowledge(BOB, 1n, 1n),
         () => store.incoming(BOB),
-        () => store.shown(BOB, LOG, 1n),
+        () => store.markRead(BOB, LOG, 1n),
         () => store.unshown(BOB, 0, 1),
         () => store.lastOrdinal(),
         () => [...store.history({})],
@@ -435,7 +435,7 @@ Deno.test("without history no trace of a text is left in the files", async () =>
     await store.receive(BOB, LOG, received);
     assert(traces() >= 7);
     store.acknowledge(BOB, 63n, 0n);
-    store.shown(BOB, LOG, 2n);
+    store.markRead(BOB, LOG, 2n);
     await store.close();
     assertEquals(traces(), 0);
     assertEquals(texts(path).length, 60);

@@ -170,7 +170,7 @@ export class MemoryMessages implements MessageStore {
       log.kept = old.kept.filter(({ number }) => number > stored);
       old.kept = old.kept.filter(({ number }) => number <= stored);
       old.progress = { ...old.progress, last: stored };
-      log.progress = { last: last - stored, stored: 0n, shown: 0n };
+      log.progress = { last: last - stored, stored: 0n, read: 0n };
       for (const kept of log.kept) {
         kept.log = log;
         kept.number -= stored;
@@ -184,8 +184,8 @@ export class MemoryMessages implements MessageStore {
     const side = this.#find(key, "received");
     const found = log ? side?.logs.get(encodeHex(log)) : side?.current;
     if (!found) return undefined;
-    const { last, shown } = this.#progress(found);
-    return { log: found.name.slice(), have: last, haveId: found.lastId?.slice(), shown };
+    const { last, read } = this.#progress(found);
+    return { log: found.name.slice(), have: last, haveId: found.lastId?.slice(), read };
   }
 
   receive(
@@ -223,7 +223,7 @@ export class MemoryMessages implements MessageStore {
     });
   }
 
-  shown(key: ConversationKey, log: Bytes, number: bigint): void {
+  markRead(key: ConversationKey, log: Bytes, number: bigint): void {
     const found = this.#find(key, "received")?.logs.get(encodeHex(log));
     if (found) this.#note("received", found, found.progress.stored, number);
   }
@@ -326,10 +326,10 @@ export class MemoryMessages implements MessageStore {
 
   /** Writes what was only noted. */
   #write(): void {
-    for (const [log, { direction, progress: { stored, shown } }] of this.#later) {
-      const upTo = direction === "sent" ? stored : shown;
-      const before = direction === "sent" ? log.progress.stored : log.progress.shown;
-      log.progress = advanced(log.progress, stored, shown);
+    for (const [log, { direction, progress: { stored, read } }] of this.#later) {
+      const upTo = direction === "sent" ? stored : read;
+      const before = direction === "sent" ? log.progress.stored : log.progress.read;
+      log.progress = advanced(log.progress, stored, read);
       if (!this.#keepHistory) this.#forget(log, before, upTo);
     }
     this.#later.clear();
@@ -346,11 +346,11 @@ export class MemoryMessages implements MessageStore {
     log.kept = log.kept.filter((kept) => !gone(kept));
   }
 
-  #note(direction: Direction, log: Log, stored: bigint, shown: bigint): void {
+  #note(direction: Direction, log: Log, stored: bigint, read: bigint): void {
     this.#requireUsable();
     const now = this.#progress(log);
-    const progress = advanced(now, stored, shown);
-    if (progress.stored === now.stored && progress.shown === now.shown) return;
+    const progress = advanced(now, stored, read);
+    if (progress.stored === now.stored && progress.read === now.read) return;
     this.#later.set(log, { direction, progress });
     this.#laterCount++;
     // Nobody waits for it, and whoever asks next is told when it fails.
@@ -360,14 +360,14 @@ export class MemoryMessages implements MessageStore {
   /** How far a log has come, with what was only noted. */
   #progress(log: Log): Progress {
     const later = this.#later.get(log)?.progress;
-    return later ? advanced(log.progress, later.stored, later.shown) : log.progress;
+    return later ? advanced(log.progress, later.stored, later.read) : log.progress;
   }
 
   /** The messages of a log that were not shown, last first. */
   #waiting(log: Log): Kept[] {
-    const { shown } = this.#progress(log);
+    const { read } = this.#progress(log);
     const waiting: Kept[] = [];
-    for (let i = log.kept.length - 1; i >= 0 && log.kept[i]!.number > shown; i--) {
+    for (let i = log.kept.length - 1; i >= 0 && log.kept[i]!.number > read; i--) {
       waiting.push(log.kept[i]!);
     }
     return waiting;
@@ -399,15 +399,15 @@ export class MemoryMessages implements MessageStore {
   }
 
   #beginLog(side: Side, name: Bytes): Log {
-    const progress = { last: 0n, stored: 0n, shown: 0n };
+    const progress = { last: 0n, stored: 0n, read: 0n };
     const log: Log = { name, progress, lastId: undefined, kept: [] };
     side.logs.set(encodeHex(name), log);
     return side.current = log;
   }
 
   #outgoingState(log: Log): OutgoingState {
-    const { last, stored, shown } = this.#progress(log);
-    return { log: log.name.slice(), last, stored, read: shown };
+    const { last, stored, read } = this.#progress(log);
+    return { log: log.name.slice(), last, stored, read };
   }
 
   /** Whether the message is new: one whose id is kept already is passed over. */
