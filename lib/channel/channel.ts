@@ -1,59 +1,28 @@
-/**
- * The channel that the ladder leads to: items both ways, sealed in records, several to a record when
- * they queue up, several records in flight when data flows (PROTOCOL.md 3.5, 3.6).
- */
+/** The channel that a handshake leads to: items both ways, a heartbeat and goodbyes (PROTOCOL.md 3.5, 3.6). */
 import type { Bytes } from "../bytes.ts";
 import { type Direction, RecordCipher } from "../crypto/record_cipher.ts";
 import { verifyBy } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import type { Established } from "../handshake/state.ts";
 import {
-  BYTES_PER_KEY,
   CLOSE_DEADLINE,
   ITEM_BODY_LIMIT,
-  ITEM_HEADER_LENGTH,
-  KEY_LIFETIME,
   KEY_REST_AFTER,
-  KEY_UPDATE_EARNED_RECORDS,
-  KEY_UPDATE_MIN_RECORDS,
-  KEY_UPDATES_PER_MINUTE,
-  OUTBOUND_QUEUE_HIGH_WATER,
   PING_INTERVAL,
   PING_JITTER,
   PONG_INTERVAL,
-  RECORD_INNER_LIMIT,
-  RECORDS_IN_FLIGHT,
-  RECORDS_PER_KEY,
   SILENCE_DEADLINE,
 } from "../limits.ts";
-import {
-  type Frame,
-  FRAME_HEADER_LENGTH,
-  FrameEncoder,
-  frameHeader,
-  FrameKind,
-} from "../wire/frame.ts";
 import { badFrame, decode, encode } from "../wire/layout.ts";
-import {
-  type CloseCode,
-  closeLayout,
-  decodeItems,
-  encodeItems,
-  type Item,
-  itemLength,
-  ItemType,
-  paddedLength,
-} from "../wire/records.ts";
-import { type Connection, endOfInput } from "./connection.ts";
+import { type CloseCode, closeLayout, type Item, ItemType } from "../wire/records.ts";
+import type { Connection } from "./connection.ts";
+import { Receiver } from "./receiver.ts";
+import { Sender } from "./sender.ts";
 import type { MonotonicClock } from "./transport.ts";
 
 const EMPTY = new Uint8Array(0);
-/**
- * Plaintext on its way into a cipher, for all channels of this process: WebCrypto takes its copy before
- * `encrypt` returns, so the next record may use the same place at once.
- */
-const PLAINTEXT_SCRATCH = new Uint8Array(new ArrayBuffer(RECORD_INNER_LIMIT));
-const MINUTE = 60_000;
+const PING: Item = { type: ItemType.ping, body: EMPTY };
+const PONG: Item = { type: ItemType.pong, body: EMPTY };
 
 /** The other side's last words: why, and the last message it sent and stored. */
 export interface Goodbye {
@@ -65,68 +34,40 @@ export interface Goodbye {
   readonly lastStored: bigint;
 }
 
-/**
- * A received record: being opened, or waiting for a key update to finish first. What ends the input
- * badly stands in the same queue without a frame, so that everything before it is delivered.
- */
-interface Incoming {
-  readonly frame: Frame | undefined;
-  opened: Promise<Bytes> | undefined;
-}
-
 /** One authenticated, encrypted, ordered conversation over one connection. */
 export class Channel {
-  /** How the ladder ended: who is there. */
+  /** How the handshake ended: who is there. */
   readonly established: Established;
   readonly #connection: Connection;
   readonly #clock: MonotonicClock;
-  readonly #sealer: RecordCipher;
-  readonly #opener: RecordCipher;
+  readonly #sender: Sender;
+  readonly #receiver: Receiver;
   /** Our place in the ping interval, so that a crowd does not beat in step. */
   readonly #pingInterval: number;
-
-  #outgoing: Item[] = [];
-  #outgoingLength = 0;
-  #pumping: Promise<void> | undefined;
-  #drained: PromiseWithResolvers<void> | undefined;
-  #keyBytes = 0;
-  #keyAge: number;
-  #closing = false;
+  #lastPong = -Infinity;
   #closedAt: number | undefined;
-
-  readonly #incoming: Incoming[] = [];
-  #reading: Promise<void> | undefined;
-  #inputEnded = false;
-  #preparingKey = false;
-  #recordsUnderKey = 0;
-  #keyUpdates: number[] = [];
   #goodbye: Goodbye | undefined;
   /** After a failure nothing more is given out: it would stand behind a gap. */
   #over = false;
-
-  #lastHeard: number;
-  #lastSpoken: number;
-  #lastPong = -Infinity;
 
   private constructor(
     connection: Connection,
     established: Established,
     clock: MonotonicClock,
-    sealer: RecordCipher,
-    opener: RecordCipher,
+    sender: Sender,
+    receiver: Receiver,
   ) {
     this.established = established;
     this.#connection = connection;
     this.#clock = clock;
-    this.#sealer = sealer;
-    this.#opener = opener;
-    this.#lastHeard = this.#lastSpoken = this.#keyAge = clock();
+    this.#sender = sender;
+    this.#receiver = receiver;
     // The session id is random and public to both ends: no second source of chance is needed.
     const spread = established.sessionId[0]! / 255 * 2 - 1;
     this.#pingInterval = PING_INTERVAL + spread * PING_JITTER;
   }
 
-  /** The channel above a finished ladder; the connection belongs to it from now on. */
+  /** The channel above a finished handshake; the connection belongs to it from now on. */
   static async open(
     connection: Connection,
     established: Established,
@@ -145,7 +86,9 @@ export class Channel {
     const sealer = new RecordCipher(suite, out, signer, established.sendSecret);
     const opener = new RecordCipher(suite, back, signer, established.receiveSecret);
     await Promise.all([sealer.prepare(), opener.prepare()]);
-    return new Channel(connection, established, clock, sealer, opener);
+    const sender = new Sender(connection, clock, sealer);
+    const receiver = new Receiver(connection, clock, opener);
+    return new Channel(connection, established, clock, sender, receiver);
   }
 
   /** Why the channel is over, when it failed. */
@@ -160,28 +103,27 @@ export class Channel {
 
   /** Whether `send` takes more. */
   get isOpen(): boolean {
-    return !this.#closing && !this.#connection.failure;
+    return !this.#isClosing && !this.#connection.failure;
   }
 
   /** When something was last heard, by the channel's clock. */
   get lastHeard(): number {
-    return this.#lastHeard;
+    return this.#receiver.lastHeard;
   }
 
   /** Whether `receive` has something to give without waiting for the network. */
   get hasMore(): boolean {
-    return this.#incoming.length > 0;
+    return this.#receiver.hasMore;
   }
 
   /** Length on the wire of the frame that carries one item with a body of this length. */
   frameLength(bodyLength: number): number {
-    const inner = paddedLength(ITEM_HEADER_LENGTH + bodyLength);
-    return FRAME_HEADER_LENGTH + this.#sealer.sealedLength(inner);
+    return this.#sender.frameLength(bodyLength);
   }
 
   /** Bytes accepted by `send` and not yet handed to the transport. */
   get queuedLength(): number {
-    return this.#outgoingLength;
+    return this.#sender.queuedLength;
   }
 
   /**
@@ -190,25 +132,21 @@ export class Channel {
    */
   send(type: ItemType, body: Bytes): void {
     if (this.#connection.failure) throw this.#connection.failure;
-    if (this.#closing) throw new CifraError("cut", "Cannot send: the channel is closing");
+    if (this.#isClosing) throw new CifraError("cut", "Cannot send: the channel is closing");
     if (body.length > ITEM_BODY_LIMIT) {
       throw new CifraError("limit", `Cannot send ${body.length} bytes: ${ITEM_BODY_LIMIT} at most`);
     }
-    this.#enqueue({ type, body });
+    this.#sender.enqueue({ type, body });
   }
 
   /** Resolves when there is room for more; a sender that can wait awaits this between sends. */
-  async ready(): Promise<void> {
-    while (this.#outgoingLength > OUTBOUND_QUEUE_HIGH_WATER && !this.#connection.failure) {
-      this.#drained ??= Promise.withResolvers();
-      await this.#drained.promise;
-    }
+  ready(): Promise<void> {
+    return this.#sender.ready();
   }
 
   /** Resolves when everything sent so far is with the transport; throws the channel's failure. */
-  async flush(): Promise<void> {
-    while (this.#pumping) await this.#pumping;
-    if (this.#connection.failure) throw this.#connection.failure;
+  flush(): Promise<void> {
+    return this.#sender.flush();
   }
 
   /**
@@ -218,35 +156,22 @@ export class Channel {
    */
   async receive(beforeWaiting?: () => void): Promise<readonly Item[] | null> {
     try {
-      for (;;) {
-        if (this.#goodbye || this.#over) return null;
-        this.#readAhead();
-        if (this.#incoming.length > 0 && !this.#opener.ready) {
-          await this.#openUnder(() => this.#opener.prepare());
-        }
-        const next = this.#incoming.shift();
-        if (next) {
-          const items = await this.#take(next);
-          if (items.length > 0) return items;
-        } else if (this.#reading) {
-          beforeWaiting?.();
-          await this.#reading;
-        } else if (this.#inputEnded) {
-          throw endOfInput();
-        }
+      while (!this.#goodbye && !this.#over) {
+        const items = await this.#receiver.next(beforeWaiting);
+        const forOwner = items.every(isForOwner) ? items : await this.#takeOurs(items);
+        if (forOwner.length > 0) return forOwner;
       }
     } catch (error) {
       this.fail(error);
-      return null;
     }
+    return null;
   }
 
   /** Says goodbye after everything queued and ends our output. The other side's output may go on. */
   async close(code: CloseCode, lastSent = 0n, lastStored = 0n): Promise<void> {
-    if (this.#closing || this.#connection.failure) return;
-    this.#closing = true;
+    if (!this.isOpen) return;
     this.#closedAt = this.#clock();
-    this.#enqueue({
+    this.#sender.enqueue({
       type: ItemType.close,
       body: encode(closeLayout, { code, lastSent, lastStored }),
     });
@@ -263,20 +188,19 @@ export class Channel {
   fail(error: unknown): void {
     this.#over = true;
     this.#connection.fail(error);
-    this.#wake();
+    this.#sender.wake();
   }
 
   /** Lets go of the connection at once and overwrites what can be overwritten. */
   destroy(): void {
     this.#connection.close();
-    this.#sealer.destroy();
-    this.#opener.destroy();
-    this.#wake();
+    this.#sender.destroy();
+    this.#receiver.destroy();
   }
 
   /** Asks the other side for a sign of life, ahead of the heartbeat. */
   probe(): void {
-    if (this.isOpen) this.#enqueue({ type: ItemType.ping, body: EMPTY });
+    if (this.isOpen) this.#sender.enqueue(PING);
   }
 
   /** Heartbeat, key age and deadlines; the owner calls it about once a second. */
@@ -284,152 +208,31 @@ export class Channel {
     if (this.#connection.failure) return;
     this.#restIfIdle(now);
     this.#connection.enforceDeadlines(now);
-    if (now - this.#lastHeard > SILENCE_DEADLINE) {
+    if (now - this.lastHeard > SILENCE_DEADLINE) {
       this.fail(new CifraError("timeout", "The other side has been silent for too long"));
-    } else if (this.#closedAt !== undefined && now - this.#closedAt > CLOSE_DEADLINE) {
-      this.destroy();
-    } else if (!this.#closing) {
-      const oldKey = now - this.#keyAge > KEY_LIFETIME && this.#sealer.counter > 0;
-      if (oldKey || now - this.#lastSpoken > this.#pingInterval) {
-        this.#enqueue({ type: ItemType.ping, body: EMPTY });
-      }
+    } else if (this.#closedAt !== undefined) {
+      if (now - this.#closedAt > CLOSE_DEADLINE) this.destroy();
+    } else if (
+      now - this.#sender.lastSpoken > this.#pingInterval || this.#sender.keyIsOld(now)
+    ) {
+      this.#sender.enqueue(PING);
     }
+  }
+
+  get #isClosing(): boolean {
+    return this.#closedAt !== undefined;
   }
 
   /** A channel that says nothing for a while holds as little as it can. */
   #restIfIdle(now: number): void {
-    const idle = !this.#pumping && this.#incoming.length === 0 && !this.#preparingKey;
-    if (!idle || now - Math.max(this.#lastHeard, this.#lastSpoken) < KEY_REST_AFTER) return;
-    this.#sealer.rest();
-    this.#opener.rest();
+    if (!this.#sender.isIdle || !this.#receiver.isIdle) return;
+    if (now - Math.max(this.lastHeard, this.#sender.lastSpoken) < KEY_REST_AFTER) return;
+    this.#sender.rest();
+    this.#receiver.rest();
   }
 
-  #enqueue(item: Item): void {
-    this.#outgoing.push(item);
-    this.#outgoingLength += itemLength(item);
-    // Deferred by a microtask, so that everything sent in one go shares records.
-    this.#pumping ??= Promise.resolve().then(() => this.#pump());
-  }
-
-  /** Seals and writes the queue. Small items wait for each other while a record is under way. */
-  async #pump(): Promise<void> {
-    const sealed: Promise<Bytes>[] = [];
-    const frames = new FrameEncoder();
-    try {
-      if (!this.#sealer.ready) await this.#sealer.prepare();
-      while (this.#outgoing.length > 0 || sealed.length > 0) {
-        while (
-          this.#outgoing.length > 0 && sealed.length < RECORDS_IN_FLIGHT &&
-          (sealed.length === 0 || this.#outgoingLength >= RECORD_INNER_LIMIT)
-        ) {
-          if (this.#keyIsUsedUp()) {
-            sealed.push(this.#sealRecord([{ type: ItemType.keyUpdate, body: EMPTY }]));
-            // The next record needs the next key; what is sealed already is not affected.
-            await this.#updateSendKey();
-          }
-          sealed.push(this.#sealRecord(this.#takeForRecord()));
-        }
-        await this.#connection.write(frames.encode(FrameKind.record, await sealed.shift()!));
-        this.#lastSpoken = this.#clock();
-        if (this.#outgoingLength <= OUTBOUND_QUEUE_HIGH_WATER / 2) this.#wake();
-      }
-    } catch (error) {
-      this.#connection.fail(error);
-      for (const rest of sealed) rest.catch(() => {});
-    } finally {
-      this.#pumping = undefined;
-      this.#wake();
-    }
-  }
-
-  /** As many items as fit one record. */
-  #takeForRecord(): Item[] {
-    let length = 0;
-    let count = 0;
-    for (const item of this.#outgoing) {
-      const next = length + itemLength(item);
-      if (count > 0 && next > RECORD_INNER_LIMIT) break;
-      length = next;
-      count++;
-    }
-    this.#outgoingLength -= length;
-    return this.#outgoing.splice(0, count);
-  }
-
-  /** The sealed body of one record; the counter is taken before the first await. */
-  #sealRecord(items: readonly Item[]): Promise<Bytes> {
-    const inner = encodeItems(items, PLAINTEXT_SCRATCH);
-    this.#keyBytes += inner.length;
-    const header = frameHeader(FrameKind.record, this.#sealer.sealedLength(inner.length));
-    return this.#sealer.seal(header, inner);
-  }
-
-  #keyIsUsedUp(): boolean {
-    return this.#sealer.counter >= RECORDS_PER_KEY || this.#keyBytes >= BYTES_PER_KEY ||
-      (this.#clock() - this.#keyAge > KEY_LIFETIME && this.#sealer.counter > 0);
-  }
-
-  async #updateSendKey(): Promise<void> {
-    await this.#sealer.update();
-    this.#keyBytes = 0;
-    this.#keyAge = this.#clock();
-  }
-
-  /** Keeps one read under way while there is room for what it brings. */
-  #readAhead(): void {
-    if (this.#reading || this.#inputEnded || this.#incoming.length >= RECORDS_IN_FLIGHT) return;
-    this.#reading = this.#connection.nextFrames().then(this.#onFrames).catch(this.#onReadFailure);
-  }
-
-  readonly #onFrames = (frames: Frame[] | null): void => {
-    this.#reading = undefined;
-    if (frames === null) this.#inputEnded = true;
-    else for (const frame of frames) this.#accept(frame);
-  };
-
-  readonly #onReadFailure = (error: unknown): void => {
-    this.#reading = undefined;
-    const opened = Promise.reject(error);
-    opened.catch(() => {});
-    this.#incoming.push({ frame: undefined, opened });
-  };
-
-  /** Begins to open a record, unless the key that opens it is not known yet. */
-  #accept(frame: Frame): void {
-    if (frame.kind !== FrameKind.record) {
-      throw new CifraError("bad_state", `Cannot take message ${frame.kind} in an open channel`);
-    }
-    const incoming: Incoming = { frame, opened: undefined };
-    this.#incoming.push(incoming);
-    if (this.#opener.ready && !this.#preparingKey) this.#startOpening(incoming);
-  }
-
-  /** Prepares a key of the receiving direction, then opens what has come in the meantime. */
-  async #openUnder(prepare: () => Promise<void>): Promise<void> {
-    this.#preparingKey = true;
-    await prepare();
-    this.#preparingKey = false;
-    for (const incoming of this.#incoming) this.#startOpening(incoming);
-  }
-
-  #startOpening(incoming: Incoming): void {
-    if (!incoming.frame) return;
-    const { body } = incoming.frame;
-    const header = frameHeader(FrameKind.record, body.length);
-    // At the end of its key the cipher throws: that is this record's failure, in its turn.
-    incoming.opened = Promise.try(() => this.#opener.open(header, body));
-    // Opened ahead of its turn, and perhaps under a key that a record before it replaces.
-    incoming.opened.catch(() => {});
-  }
-
-  /** Takes the oldest record: what is for the owner is returned, the rest is handled here. */
-  async #take({ opened }: Incoming): Promise<readonly Item[]> {
-    const items = decodeItems(await opened!);
-    const now = this.#clock();
-    this.#lastHeard = now;
-    this.#recordsUnderKey++;
-    const plain = items.every(({ type }) => type <= ItemType.ack || type >= ItemType.request);
-    if (plain) return items;
+  /** Handles the items of a record that are for the channel itself; returns the rest. */
+  async #takeOurs(items: readonly Item[]): Promise<readonly Item[]> {
     const forOwner: Item[] = [];
     for (const [i, item] of items.entries()) {
       const last = i === items.length - 1;
@@ -437,11 +240,11 @@ export class Channel {
         case ItemType.ping:
         case ItemType.pong:
           if (item.body.length > 0) throw badFrame("a heartbeat has no body");
-          if (item.type === ItemType.ping) this.#answerPing(now);
+          if (item.type === ItemType.ping) this.#answerPing();
           break;
         case ItemType.keyUpdate:
           if (!last || item.body.length > 0) throw badFrame("a key update stands last and alone");
-          await this.#updateReceiveKey(now);
+          await this.#receiver.followKeyUpdate();
           break;
         case ItemType.close:
           if (!last) throw badFrame("nothing follows a goodbye");
@@ -454,30 +257,14 @@ export class Channel {
     return forOwner;
   }
 
-  #answerPing(now: number): void {
-    if (this.#closing || now - this.#lastPong < PONG_INTERVAL) return;
+  #answerPing(): void {
+    const now = this.lastHeard;
+    if (this.#isClosing || now - this.#lastPong < PONG_INTERVAL) return;
     this.#lastPong = now;
-    this.#enqueue({ type: ItemType.pong, body: EMPTY });
+    this.#sender.enqueue(PONG);
   }
+}
 
-  /** Follows the other side to its next key, and opens again what was opened too early. */
-  async #updateReceiveKey(now: number): Promise<void> {
-    if (this.#recordsUnderKey < KEY_UPDATE_EARNED_RECORDS) this.#countUnearnedKeyUpdate(now);
-    await this.#openUnder(() => this.#opener.update());
-    this.#recordsUnderKey = 0;
-  }
-
-  #countUnearnedKeyUpdate(now: number): void {
-    this.#keyUpdates = this.#keyUpdates.filter((at) => now - at < MINUTE);
-    const hasty = this.#recordsUnderKey < KEY_UPDATE_MIN_RECORDS && this.#keyUpdates.length > 0;
-    if (hasty || this.#keyUpdates.length >= KEY_UPDATES_PER_MINUTE) {
-      throw new CifraError("limit", "The other side changes its key too often");
-    }
-    this.#keyUpdates.push(now);
-  }
-
-  #wake(): void {
-    this.#drained?.resolve();
-    this.#drained = undefined;
-  }
+function isForOwner({ type }: Item): boolean {
+  return type <= ItemType.ack || type >= ItemType.request;
 }
