@@ -43,7 +43,7 @@ export const EPHEMERAL_KEY_POOL = 8;
 // --- Deadlines (PROTOCOL.md 4) ---
 
 export const FIRST_BYTE_DEADLINE = 3 * SECOND;
-/** From the first byte of a handshake frame to its last. */
+/** From the first byte of a handshake frame, or from when it is due, to its last byte. */
 export const FRAME_DEADLINE = 5 * SECOND;
 export const HANDSHAKE_DEADLINE = 10 * SECOND;
 export const PREFACE_DEADLINE = 3 * SECOND;

@@ -33,7 +33,10 @@ export class Connection {
   /** Set with the first whole frame: before it we owe a stranger no answer, not even an alert. */
   #understood = false;
   #heardAnything = false;
-  #frameStartedAt: number | undefined;
+  /** Set with the first frame of the handshake itself: from then on the next one is due when we wait for it. */
+  #underWay = false;
+  /** Since when a frame of the handshake has been due or has been coming. */
+  #frameSince: number | undefined;
   #writing: Promise<void> = Promise.resolve();
   #writeStartedAt: number | undefined;
   #failure: CifraError | undefined;
@@ -67,6 +70,7 @@ export class Connection {
     if (frames === null) throw this.fail(endOfInput());
     const [next, ...others] = frames;
     this.#ready.unshift(...others);
+    if (next!.kind !== FrameKind.preface) this.#underWay = true;
     return next!;
   }
 
@@ -81,6 +85,7 @@ export class Connection {
       while (this.#ready.length === 0) {
         if (this.#failure) throw this.#failure;
         if (this.#decoder.failed) this.#decoder.push(NOTHING);
+        if (this.#underWay && !this.#open) this.#frameSince ??= this.#clock();
         // Awaited here and not in a function of its own: thousands of connections wait at this place.
         const count = await this.#transport.read(this.#readBuffer);
         if (this.#failure) throw this.#failure;
@@ -107,8 +112,8 @@ export class Connection {
       this.#understood = true;
       this.#ready.push(...frames);
     }
-    const began = frames.length > 0 ? undefined : this.#frameStartedAt;
-    this.#frameStartedAt = this.#decoder.midFrame ? began ?? this.#clock() : undefined;
+    const since = frames.length > 0 ? undefined : this.#frameSince;
+    this.#frameSince = this.#decoder.midFrame ? since ?? this.#clock() : undefined;
   }
 
   /** An alert ends the connection, in its turn: what came before it counts. */
@@ -186,8 +191,8 @@ export class Connection {
     if (!this.#heardAnything && now - this.#openedAt > this.#firstByteDeadline) {
       return "the other side says nothing";
     }
-    if (this.#frameStartedAt !== undefined && now - this.#frameStartedAt > FRAME_DEADLINE) {
-      return "a message does not end";
+    if (this.#frameSince !== undefined && now - this.#frameSince > FRAME_DEADLINE) {
+      return this.#decoder.midFrame ? "a message does not end" : "the next message does not come";
     }
     if (now - this.#openedAt > HANDSHAKE_DEADLINE) return "the key agreement takes too long";
     return undefined;

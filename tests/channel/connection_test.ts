@@ -155,6 +155,36 @@ Deno.test("enforceDeadlines() keeps each deadline to the millisecond", async (t)
     connection.enforceDeadlines();
     assertEquals((await ended).code, "timeout");
   });
+  await t.step("the next frame of the handshake, counted from when it is waited for", async () => {
+    const { connection, between, clock } = connected();
+    between.toRight.deliver(HELLO);
+    await connection.nextFrame();
+    // Our own work is not the other side's delay.
+    clock.advance(4000);
+    connection.enforceDeadlines();
+    const ended = failure(connection.nextFrame());
+    clock.advance(1000);
+    // A frame that begins late has no more time for that.
+    between.toRight.deliver(HELLO.slice(0, 1));
+    await turn();
+    clock.advance(FRAME_DEADLINE - 1000);
+    connection.enforceDeadlines();
+    assertEquals(connection.failure, undefined);
+    clock.advance(1);
+    connection.enforceDeadlines();
+    assertEquals((await ended).code, "timeout");
+  });
+  await t.step("no frame after a preface: a candidate may wait for its turn", async () => {
+    const { connection, between, clock } = connected();
+    between.toRight.deliver(encodeFrame(FrameKind.preface, filled(32, 1)));
+    await connection.nextFrame();
+    const next = connection.nextFrame();
+    clock.advance(HANDSHAKE_DEADLINE);
+    connection.enforceDeadlines();
+    assertEquals(connection.failure, undefined);
+    between.toRight.deliver(HELLO);
+    await next;
+  });
   await t.step("one frame that begins in the same piece as another ends", async () => {
     const { connection, between, clock } = connected();
     between.toRight.deliver(HELLO.slice(0, 3));
