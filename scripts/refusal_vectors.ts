@@ -92,6 +92,7 @@ function inners(): Decoder {
     ["a key update with a body", pad(item("05", "00"))],
     ["a key update that is not last", pad(item("05") + ping)],
     ["a close that is not last", pad(close + ping)],
+    ["a close with an unknown code", pad(item("07", "05" + u64(0) + u64(0)))],
     ["a close of 16 bytes", pad(item("07", "00".repeat(16)))],
   ]);
 }

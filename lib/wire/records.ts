@@ -6,7 +6,7 @@ import {
   PADDING_STEP,
   RECORD_INNER_LIMIT,
 } from "../limits.ts";
-import { badFrame, struct, u64, u8 } from "./layout.ts";
+import { badFrame, type Layout, struct, u64, u8 } from "./layout.ts";
 
 /** Types of items. An unknown type is fatal: extensions raise the version instead. */
 export const ItemType = {
@@ -97,5 +97,16 @@ export const CloseCode = { done: 0, replaced: 1, shutdown: 2, failed: 3, strange
 /** The number of a reason. */
 export type CloseCode = typeof CloseCode[keyof typeof CloseCode];
 
+const CLOSE_CODES: ReadonlySet<number> = new Set(Object.values(CloseCode));
+
+const closeCode: Layout<CloseCode> = {
+  write: u8.write,
+  read(reader) {
+    const code = u8.read(reader);
+    if (!CLOSE_CODES.has(code)) throw badFrame(`unknown close code ${code}`);
+    return code as CloseCode;
+  },
+};
+
 /** The last words of a channel; the counters tell the other side whether anything is missing. */
-export const closeLayout = struct({ code: u8, lastSent: u64, lastStored: u64 });
+export const closeLayout = struct({ code: closeCode, lastSent: u64, lastStored: u64 });

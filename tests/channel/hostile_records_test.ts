@@ -234,6 +234,7 @@ test("R6: a record with another inside than the document's is a bad frame", asyn
     "a key update before another item": padded([5, 0, 0, 0, 0, 1, 0, 0, 0, 0]),
     "a goodbye too short": padded([7, 0, 0, 0, 1, 0]),
     "a goodbye too long": padded([7, 0, 0, 0, 18]),
+    "a goodbye of an unknown kind": padded([7, 0, 0, 0, 17, 5]),
     "a goodbye before another item": padded([7, 0, 0, 0, 17, ...Array(17).fill(0), 3, 0, 0, 0, 0]),
   };
   for (const [name, inner] of Object.entries(cases)) {

@@ -11,6 +11,7 @@ import {
 } from "../../lib/limits.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import {
+  CloseCode,
   closeLayout,
   decodeItems,
   encodeItems,
@@ -179,11 +180,11 @@ Deno.test("decodeItems() reads a view at an offset of its buffer", () => {
 });
 
 Deno.test("closeLayout is a code and two counters", () => {
-  const goodbye = { code: 2, lastSent: 2n ** 64n - 1n, lastStored: 1n };
+  const goodbye = { code: CloseCode.shutdown, lastSent: 2n ** 64n - 1n, lastStored: 1n };
   const hex = "02" + "ffffffffffffffff" + "0000000000000001";
   assertEquals(encodeHex(encode(closeLayout, goodbye)), hex);
   assertEquals(decode(closeLayout, decodeHex(hex)), goodbye);
-  for (const bad of ["", hex.slice(2), hex + "00"]) {
+  for (const bad of ["", hex.slice(2), hex + "00", "05" + hex.slice(2), "ff" + hex.slice(2)]) {
     assertRefuses(() => decode(closeLayout, decodeHex(bad)));
   }
 });

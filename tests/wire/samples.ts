@@ -11,7 +11,13 @@ import {
   peerMessage,
   peerWelcome,
 } from "../../lib/wire/peer_messages.ts";
-import { closeLayout, decodeItems, encodeItems, ItemType } from "../../lib/wire/records.ts";
+import {
+  CloseCode,
+  closeLayout,
+  decodeItems,
+  encodeItems,
+  ItemType,
+} from "../../lib/wire/records.ts";
 import { relayItem } from "../../lib/wire/relay_messages.ts";
 import {
   Capability,
@@ -179,7 +185,7 @@ export async function allSamples(): Promise<Sample[]> {
       roundTrip: (inner) => encodeItems(decodeItems(inner)),
       openEnd: undefined,
     },
-    ofLayout("close", closeLayout, [{ code: 0, lastSent: 7n, lastStored: U64_MAX }]),
+    ofLayout("close", closeLayout, [{ code: CloseCode.done, lastSent: 7n, lastStored: U64_MAX }]),
     ofLayout("peer hello", peerHello, [{ from: "alice", to: "bob", ...position }]),
     ofLayout("peer welcome", peerWelcome, [
       position,
