@@ -337,6 +337,7 @@ export class Thread {
       // Who cannot send must not go on listening as if nothing were wrong.
       sending.catch((error) => carrier.fail(error));
       await this.#receiveAll(attachment);
+      await this.#answerGoodbye(attachment);
       if (this.#attachment === attachment) this.#finish(attachment, this.#judgeEnding(carrier));
       await sending;
     } catch (error) {
@@ -495,6 +496,11 @@ export class Thread {
     attachment.ended.resolve(ending);
     this.#wake();
     this.#tellDelivery();
+  }
+
+  /** A goodbye is answered with ours, which says how far we have come (PROTOCOL.md 3.6). */
+  async #answerGoodbye({ carrier, next }: Attachment): Promise<void> {
+    if (carrier.goodbye) await carrier.close(CloseCode.done, next - 1n, this.#incoming.stored);
   }
 
   /** A goodbye whose counters disagree with ours is no goodbye (PROTOCOL.md 3.6). */

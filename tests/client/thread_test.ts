@@ -77,7 +77,8 @@ test("a conversation numbers messages from 1 in each direction, and hears how fa
     { ...text, number: 2n, text: "two" },
   ]);
   assertEquals(atAlice.heard, [{ ...text, number: 1n, text: "uno" }]);
-  assertEquals(await endings, [{ type: "done" }, { type: "left" }]);
+  // Bob answers the goodbye, which tells Alice that nothing is missing.
+  assertEquals(await endings, [{ type: "left" }, { type: "left" }]);
 });
 
 test("delivery is told as it changes, and never goes back while one channel lasts", async () => {
@@ -360,6 +361,18 @@ test("leave() without a channel ends the events, after those that are there", as
   assertEquals(ear.words, ["hello"]);
   assertEquals(bob.isAttached, false);
   await alice.leave();
+});
+
+test("a goodbye is answered with one, which says what arrived and what was sent", async () => {
+  const bob = await openLink("alice");
+  await bob.sendText("hello");
+  const { say, hearUntil, ending } = await meetEvil(bob, freshPosition());
+  await hearUntil(({ type }) => type === ItemType.message);
+  await say(textItem(1n, "one"), textItem(2n, "two"), goodbyeItem(2n, 1n));
+  const heard = await hearUntil(({ type }) => type === ItemType.close);
+  assertEquals(heard.at(-1), goodbyeItem(1n, 2n));
+  assertEquals(await ending, { type: "left" });
+  await bob.leave();
 });
 
 test("a goodbye after a failure says so", async () => {
