@@ -20,3 +20,16 @@ export function encodeU32(value: number): Bytes {
   new DataView(bytes.buffer).setUint32(0, value);
   return bytes;
 }
+
+/** Writes all of `bytes` where one write may take less than it is given, as sockets and files do. */
+export async function writeAll(
+  to: { write(bytes: Bytes): Promise<number> },
+  bytes: Bytes,
+): Promise<void> {
+  for (let offset = 0; offset < bytes.length;) offset += await to.write(bytes.subarray(offset));
+}
+
+/** Writes all of `bytes` at once. */
+export function writeAllSync(to: { writeSync(bytes: Bytes): number }, bytes: Bytes): void {
+  for (let offset = 0; offset < bytes.length;) offset += to.writeSync(bytes.subarray(offset));
+}

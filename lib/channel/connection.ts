@@ -1,5 +1,5 @@
 /** Frames over a transport: whole writes, deadlines, and one way to fail. */
-import type { Bytes } from "../bytes.ts";
+import { type Bytes, writeAll } from "../bytes.ts";
 import { CifraError, toCifraError } from "../errors.ts";
 import {
   FIRST_BYTE_DEADLINE,
@@ -217,14 +217,17 @@ export class Connection {
     }
   }
 
-  /** The transport may take less than it is given. */
   async #push(data: Bytes): Promise<void> {
     this.#writeStartedAt = this.#clock();
     try {
-      for (let offset = 0; offset < data.length;) {
-        offset += await this.#transport.write(data.subarray(offset));
-        this.#writeStartedAt = this.#clock();
-      }
+      await writeAll({
+        write: async (rest) => {
+          const count = await this.#transport.write(rest);
+          // Whatever is taken gives the rest as much time again.
+          this.#writeStartedAt = this.#clock();
+          return count;
+        },
+      }, data);
     } finally {
       this.#writeStartedAt = undefined;
     }

@@ -1,5 +1,5 @@
 /** Keys in a file that somebody carries to another machine. */
-import { encodeUtf8 } from "../bytes.ts";
+import { encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { formatKeyFile, type KeyBundle, parseKeyFile } from "../store/key_bundle.ts";
 
@@ -16,9 +16,7 @@ export async function writeKeyFile(
   await explain(path, async () => {
     const file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
     try {
-      for (let offset = 0; offset < bytes.length;) {
-        offset += await file.write(bytes.subarray(offset));
-      }
+      await writeAll(file, bytes);
       await file.sync();
     } catch (error) {
       await Deno.remove(path);

@@ -1,5 +1,5 @@
 /** The operator's console: on the server's own terminal, and over its local socket from another one. */
-import { encodeUtf8 } from "../bytes.ts";
+import { encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { dialLocally, type LocalConnection } from "../net/local_socket.ts";
 import { COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
@@ -53,7 +53,7 @@ export async function answerOperator(
 ): Promise<void> {
   try {
     for await (const line of readLines(connection, LONGEST_COMMAND)) {
-      await writeAll(connection, JSON.stringify(answer(line, options)) + "\n");
+      await writeAll(connection, encodeUtf8(JSON.stringify(answer(line, options)) + "\n"));
     }
   } finally {
     connection.close();
@@ -72,7 +72,7 @@ export async function operate(args: readonly string[], terminal: Terminal): Prom
   const connection = await dialLocally(socketPath(given.value("state")));
   const answers = readLines(connection, LONGEST_ANSWER);
   const ask = async (line: string): Promise<Answer> => {
-    await writeAll(connection, `${line}\n`);
+    await writeAll(connection, encodeUtf8(`${line}\n`));
     const { value } = await answers.next();
     if (value === undefined) throw new CifraError("cut", "The server has ended");
     return JSON.parse(value);
@@ -163,11 +163,4 @@ async function* readLines(
   }
   if (rest !== "") yield rest;
   return undefined;
-}
-
-async function writeAll(connection: LocalConnection, text: string): Promise<void> {
-  const bytes = encodeUtf8(text);
-  for (let offset = 0; offset < bytes.length;) {
-    offset += await connection.write(bytes.subarray(offset));
-  }
 }

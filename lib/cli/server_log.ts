@@ -1,5 +1,5 @@
 /** What a server tells its operator: a line for each event, on the terminal, and in a file that stays small. */
-import { encodeUtf8 } from "../bytes.ts";
+import { encodeUtf8, writeAllSync } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { LOG_FILE_LIMIT, LOG_FILES } from "../limits.ts";
 import type { ServerEvent } from "../server/events.ts";
@@ -120,9 +120,7 @@ export class LogFile {
         this.#file.truncateSync(0);
         this.#file.seekSync(0, Deno.SeekMode.Start);
       }
-      for (let offset = 0; offset < line.length;) {
-        offset += this.#file.writeSync(line.subarray(offset));
-      }
+      writeAllSync(this.#file, line);
       this.#length += line.length;
     } catch {
       // The disk is full: what happens is still told on the terminal.

@@ -1,7 +1,7 @@
 /** Files that only their owner may read, written so that a crash leaves the old or the new version. */
 import { encodeHex } from "@std/encoding/hex";
 import { systemRandom } from "../crypto/platform.ts";
-import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
+import { type Bytes, decodeUtf8, encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 
 const LARGEST_FILE = 1024 * 1024;
@@ -51,10 +51,7 @@ export class PrivateFolder {
     await explain(path, async () => {
       const file = await Deno.open(aside, { write: true, createNew: true, mode: 0o600 });
       try {
-        const bytes = encodeUtf8(text);
-        for (let offset = 0; offset < bytes.length;) {
-          offset += await file.write(bytes.subarray(offset));
-        }
+        await writeAll(file, encodeUtf8(text));
         await file.sync();
       } catch (error) {
         await Deno.remove(aside);
