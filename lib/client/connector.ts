@@ -24,7 +24,7 @@ import {
 } from "../limits.ts";
 import { delay } from "../flow/delay.ts";
 import type { Environment } from "../net/environment.ts";
-import type { TcpTransport } from "../net/tcp.ts";
+import type { TcpTransport } from "../net/transports.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { Channel } from "../channel/channel.ts";
 import { runHandshake } from "../channel/run_handshake.ts";

@@ -9,7 +9,7 @@ import { CifraError } from "../errors.ts";
 import { startInitiator } from "../handshake/initiator.ts";
 import { HANDSHAKE_DEADLINE, PORT_MINIMUM, RESPONSES_LIMIT } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
-import type { TcpTransport } from "../net/tcp.ts";
+import type { TcpTransport } from "../net/transports.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { Channel } from "../channel/channel.ts";
 import { runHandshake } from "../channel/run_handshake.ts";

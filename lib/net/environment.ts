@@ -5,12 +5,14 @@
 import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { Endpoint } from "../wire/address.ts";
 import type { Time } from "../flow/time.ts";
-import { dial, dialFrom, findFreePort, Listener, type TcpTransport } from "./tcp.ts";
+import { dial, dialFrom, findFreePort } from "./dial.ts";
+import { Listener } from "./listener.ts";
+import type { TcpTransport } from "./transports.ts";
 
 /** An open port, as `Listener` is one. */
 export type Listening = Pick<Listener, "port" | "endpoints" | "acceptAll" | "close">;
 
-/** Sockets, as the functions of `tcp.ts` describe them. */
+/** Sockets, as `listener.ts` and `dial.ts` describe them. */
 export interface Network {
   listen(hosts: readonly string[], port: number): Listening;
   dial(host: string, port: number, deadline?: number): Promise<TcpTransport>;

@@ -7,7 +7,7 @@ import { CifraError } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
 import { ASYMMETRIC_QUEUE, ASYMMETRIC_WAIT, CLOSE_DEADLINE } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
-import type { TcpTransport } from "../net/tcp.ts";
+import type { TcpTransport } from "../net/transports.ts";
 import { Limiter } from "../flow/limiter.ts";
 import { Ticker } from "../flow/ticker.ts";
 import { type ConnectionCaps, ConnectionLimits, sourceOf } from "../services/connection_limits.ts";

@@ -8,7 +8,7 @@ import { loadSuite, type SuiteName } from "../../lib/crypto/suite.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import type { OurSide } from "../../lib/handshake/state.ts";
-import { dial } from "../../lib/net/tcp.ts";
+import { dial } from "../../lib/net/dial.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";

@@ -1,6 +1,6 @@
 /** The other end of the channel measurements: accepts one channel after the other and does as told. */
 import { startResponder } from "../../lib/handshake/responder.ts";
-import { Listener } from "../../lib/net/tcp.ts";
+import { Listener } from "../../lib/net/listener.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { Network } from "../../lib/net/environment.ts";
-import type { TcpTransport } from "../../lib/net/tcp.ts";
+import type { TcpTransport } from "../../lib/net/transports.ts";
 import { CHANNEL_GRACE, PUNCH_PAUSE, PUNCH_TRIES, RELAY_HEAD_START } from "../../lib/limits.ts";
 import type { Endpoint } from "../../lib/wire/address.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";

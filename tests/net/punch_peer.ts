@@ -3,7 +3,8 @@
  * send port, the deadline of one dial, and the longest pause between two. Tells in lines of JSON; the
  * first line of stdin is where the other is.
  */
-import { dialFrom, type TcpTransport } from "../../lib/net/tcp.ts";
+import { dialFrom } from "../../lib/net/dial.ts";
+import type { TcpTransport } from "../../lib/net/transports.ts";
 
 const [host, port, sendPort, deadline, pause] = Deno.args;
 const never = new AbortController().signal;

@@ -1,5 +1,5 @@
 /** A server that tells everybody the endpoint from which it sees them, and keeps the connection. */
-import { Listener } from "../../lib/net/tcp.ts";
+import { Listener } from "../../lib/net/listener.ts";
 
 const listener = Listener.open(["0.0.0.0"], 0);
 console.log(JSON.stringify({ event: "listening", port: listener.port }));

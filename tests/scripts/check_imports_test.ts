@@ -18,7 +18,7 @@ Deno.test("checkDirections() is silent when every import goes down", () => {
     "main.ts": ["lib/cli/serve.ts", "lib/errors.ts"],
     "lib/cli/serve.ts": ["lib/server/server.ts", "lib/client/profile.ts", "lib/cli/args.ts"],
     "lib/cli/args.ts": ["lib/deps/std-cli/parse_args.ts"],
-    "lib/server/server.ts": ["lib/services/directory.ts", "lib/net/tcp.ts"],
+    "lib/server/server.ts": ["lib/services/directory.ts", "lib/net/listener.ts"],
     "lib/client/profile.ts": ["lib/store/memory.ts"],
     "lib/services/directory.ts": ["lib/store/memory.ts"],
     "lib/channel/channel.ts": ["lib/handshake/state.ts"],
@@ -33,7 +33,7 @@ const FORBIDDEN = [
   ["lib/errors.ts", "lib/crypto/kem.ts", "up from ground (0) to crypto (1)"],
   ["lib/crypto/kem.ts", "lib/wire/frame.ts", "up from crypto (1) to wire (2)"],
   ["lib/wire/frame.ts", "lib/channel/channel.ts", "up from wire (2) to channel (3)"],
-  ["lib/channel/channel.ts", "lib/net/tcp.ts", "up from channel (3) to net (4)"],
+  ["lib/channel/channel.ts", "lib/net/listener.ts", "up from channel (3) to net (4)"],
   ["lib/store/store.ts", "lib/services/directory.ts", "up from store (4) to services (5)"],
   ["lib/services/directory.ts", "lib/server/server.ts", "up from services (5) to server (6)"],
   ["lib/client/meet.ts", "lib/cli/terminal.ts", "up from client (6) to cli (7)"],
@@ -41,7 +41,7 @@ const FORBIDDEN = [
   ["lib/client/meet.ts", "lib/server/server.ts", "across from client to server"],
   ["lib/server/server.ts", "lib/client/meet.ts", "across from server to client"],
   ["lib/handshake/state.ts", "lib/channel/channel.ts", "across from handshake to channel"],
-  ["lib/net/tcp.ts", "lib/store/store.ts", "across from net to store"],
+  ["lib/net/listener.ts", "lib/store/store.ts", "across from net to store"],
   ["lib/cli/serve.ts", "main.ts", "across from cli to main"],
   ["lib/mod.ts", "lib/cli/serve.ts", "across from mod to cli"],
 ] as const;
@@ -90,9 +90,9 @@ Deno.test("findCircles() sees a file that imports itself, and no circle in a dia
 const OWNED = [
   ["crypto.subtle.digest(x, y)", "lib/crypto/kem.ts", "lib/store/store.ts"],
   ["globalThis.crypto.getRandomValues(x)", "lib/crypto/kem.ts", "lib/server/server.ts"],
-  ["Deno.listen({ port })", "lib/net/tcp.ts", "lib/server/server.ts"],
-  ["Deno.connectTls({ port })", "lib/net/tcp.ts", "lib/client/meet.ts"],
-  ['import { connect } from "node:net";', "lib/net/tcp.ts", "lib/client/meet.ts"],
+  ["Deno.listen({ port })", "lib/net/listener.ts", "lib/server/server.ts"],
+  ["Deno.connectTls({ port })", "lib/net/listener.ts", "lib/client/meet.ts"],
+  ['import { connect } from "node:net";', "lib/net/listener.ts", "lib/client/meet.ts"],
   ["Deno.exit(1)", "main.ts", "lib/cli/serve.ts"],
   ["console.log(x)", "lib/cli/terminal.ts", "lib/server/server.ts"],
   ["await Deno.stdin.read(x)", "lib/cli/conversation.ts", "lib/client/meet.ts"],
@@ -121,7 +121,7 @@ for (const code of ["Deno.uid()", "setTimeout(f, 1)", "Date.now()", "performance
       "lib/services/directory.ts",
     ];
     for (const path of pure) assertEquals(checkOwners(path, source).length, 1, path);
-    for (const path of ["lib/net/tcp.ts", "lib/store/store.ts", "lib/client/meet.ts"]) {
+    for (const path of ["lib/net/listener.ts", "lib/store/store.ts", "lib/client/meet.ts"]) {
       assertEquals(checkOwners(path, source), [], path);
     }
   });

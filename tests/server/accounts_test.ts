@@ -9,7 +9,7 @@ import { CifraError } from "../../lib/errors.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
 import { PASSWORD_TRIES } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import type { TcpTransport } from "../../lib/net/tcp.ts";
+import type { TcpTransport } from "../../lib/net/transports.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { Server } from "../../lib/server/server.ts";
 import { Channel } from "../../lib/channel/channel.ts";

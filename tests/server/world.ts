@@ -2,7 +2,7 @@
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { Time } from "../../lib/flow/time.ts";
 import type { Environment, Listening } from "../../lib/net/environment.ts";
-import type { TcpTransport } from "../../lib/net/tcp.ts";
+import type { TcpTransport } from "../../lib/net/transports.ts";
 
 /** Time that stands still until it is told to go on. */
 export class ManualTime implements Time {

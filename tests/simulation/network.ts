@@ -2,7 +2,7 @@
 import type { Bytes } from "../../lib/bytes.ts";
 import { CifraError } from "../../lib/errors.ts";
 import type { Listening, Network } from "../../lib/net/environment.ts";
-import type { TcpTransport } from "../../lib/net/tcp.ts";
+import type { TcpTransport } from "../../lib/net/transports.ts";
 import { type Endpoint, formatEndpoint } from "../../lib/wire/address.ts";
 import { DIAL_DEADLINE } from "../../lib/limits.ts";
 import type { Process, World } from "./world.ts";

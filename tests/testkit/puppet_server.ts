@@ -4,7 +4,7 @@ import type { Identity, PublicIdentity } from "../../lib/crypto/identity.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import type { TcpTransport } from "../../lib/net/tcp.ts";
+import type { TcpTransport } from "../../lib/net/transports.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";

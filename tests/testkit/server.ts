@@ -5,7 +5,7 @@ import { claimName } from "../../lib/client/name_claim.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { dial } from "../../lib/net/tcp.ts";
+import { dial } from "../../lib/net/dial.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
 import type { DirectoryRules } from "../../lib/services/directory.ts";
 import { Server, type ServerOptions } from "../../lib/server/server.ts";

@@ -1,7 +1,7 @@
 /** The sockets of this machine, with a hand on each: counted, cut, refused, or swallowed. */
 import { CifraError } from "../../lib/errors.ts";
 import { type Listening, type Network, systemEnvironment } from "../../lib/net/environment.ts";
-import type { TcpTransport } from "../../lib/net/tcp.ts";
+import type { TcpTransport } from "../../lib/net/transports.ts";
 import { type Endpoint, formatEndpoint } from "../../lib/wire/address.ts";
 
 /** Where was dialled, and from which port. */

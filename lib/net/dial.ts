@@ -1,0 +1,138 @@
+/** Dialling over TCP: a host by name, or an address from a local port of our choice. */
+import { connect as connectSocket } from "node:net";
+import { CifraError } from "../errors.ts";
+import { DIAL_DEADLINE } from "../limits.ts";
+import { type Endpoint, formatEndpoint } from "../wire/address.ts";
+import { isPortBusy, reasonOf } from "./platform_errors.ts";
+import { ConnTransport, SocketTransport, type TcpTransport } from "./transports.ts";
+
+/** Dials a host, which may be a name, within a deadline. Throws `unreachable`. */
+export async function dial(
+  host: string,
+  port: number,
+  deadline: number = DIAL_DEADLINE,
+): Promise<TcpTransport> {
+  const where = formatEndpoint({ host, port });
+  const connecting = Deno.connect({ hostname: host, port, transport: "tcp" });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const expired = new Promise<"expired">((resolve) => {
+    timer = setTimeout(() => resolve("expired"), deadline);
+  });
+  try {
+    const conn = await Promise.race([connecting, expired]);
+    if (conn === "expired") {
+      connecting.then((late) => late.close(), () => {});
+      throw unreachable(where, "no answer");
+    }
+    return new ConnTransport(conn);
+  } catch (error) {
+    throw error instanceof CifraError ? error : unreachable(where, reasonOf(error), error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Dials an address from a local port of our choice, so that a firewall rule can name it and a router
+ * between us and the other side knows it. Throws `unreachable`, after `deadline` milliseconds at the
+ * latest and at once when `signal` is aborted; `cause` names what the system said of a port in use.
+ *
+ * Two that are behind routers each meet by dialling, both and from the port that the other was told,
+ * for as long as the deadline lets them: their first packets need not cross, since each is sent again
+ * until it is answered. Only a router that refuses what it does not expect makes them dial anew.
+ */
+export async function dialFrom(
+  localPort: number,
+  remote: Endpoint,
+  signal?: AbortSignal,
+  deadline: number = DIAL_DEADLINE,
+): Promise<TcpTransport> {
+  const giveUp = new AbortController();
+  const stop = () => giveUp.abort(new Error("given up"));
+  const timer = setTimeout(() => giveUp.abort(new Error("no answer")), deadline);
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
+  try {
+    requireLocalPort(localPort, remote);
+    try {
+      return await dialOnceFrom(localPort, remote, giveUp.signal);
+    } catch (error) {
+      if (!isPortBusy(error)) throw error;
+      // The port of a connection that has just ended may be free again a moment later.
+      await pause(PORT_BUSY_PAUSE, giveUp.signal);
+      return await dialOnceFrom(localPort, remote, giveUp.signal);
+    }
+  } catch (error) {
+    throw unreachable(formatEndpoint(remote), reasonOf(error), error);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+/** Between the two tries from a port that is in use. */
+const PORT_BUSY_PAUSE = 50;
+
+/**
+ * Throws when the platform does not let us use the port. Its socket asks as well, but throws where
+ * nobody can catch it, and the program ends.
+ */
+function requireLocalPort(localPort: number, { host }: Endpoint): void {
+  if (localPort === 0) return;
+  const any = formatEndpoint({ host: host.includes(":") ? "::" : "0.0.0.0", port: localPort });
+  const { state } = Deno.permissions.requestSync({ name: "net", host: any });
+  if (state !== "granted") throw new Error(`dialling from port ${localPort} is not allowed`);
+}
+
+function dialOnceFrom(
+  localPort: number,
+  { host, port }: Endpoint,
+  signal: AbortSignal,
+): Promise<TcpTransport> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const socket = connectSocket({ host, port, localPort, allowHalfOpen: true });
+    const giveUp = () => {
+      socket.destroy();
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", giveUp);
+    // Stays, since a socket may fail again while it is being destroyed.
+    socket.on("error", (error) => {
+      signal.removeEventListener("abort", giveUp);
+      reject(error);
+    });
+    socket.once("connect", () => {
+      signal.removeEventListener("abort", giveUp);
+      resolve(new SocketTransport(socket, { host, port }));
+    });
+  });
+}
+
+/** Resolves after `milliseconds`; rejects as soon as `signal` is aborted. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener("abort", stop);
+  });
+}
+
+/** A port that nobody uses at the moment, for dials to come from. */
+export function findFreePort(host: string): number {
+  const listener = Deno.listen({ hostname: host, port: 0, transport: "tcp" });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+function unreachable(where: string, why: string, cause?: unknown): CifraError {
+  return new CifraError("unreachable", `Cannot reach ${where}: ${why}`, { cause });
+}
