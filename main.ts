@@ -29,7 +29,8 @@ async function main(args: readonly string[]): Promise<number> {
         return rest.includes("--help") ? help(terminal, SERVE_HELP) : await serve(rest, terminal);
       }
       case "connect": {
-        const { connect, CONNECT_HELP } = await import("./lib/cli/connect.ts");
+        const { connect } = await import("./lib/cli/connect.ts");
+        const { CONNECT_HELP } = await import("./lib/cli/connect_options.ts");
         return rest.includes("--help")
           ? help(terminal, CONNECT_HELP)
           : await connect(rest, terminal);

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { parseConnect } from "../../lib/cli/connect.ts";
+import { parseConnect } from "../../lib/cli/connect_options.ts";
 import { KEYS_HELP, parseKeys } from "../../lib/cli/keys.ts";
 import { connectCommand } from "../../lib/cli/server_options.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
