@@ -12,8 +12,8 @@ import { parseOptions } from "./args.ts";
 import { readKeyFile, writeKeyFile } from "./key_files.ts";
 import { listPeers, unpinPeer, verifyPeer } from "./key_peers.ts";
 import { chooseProfile } from "./profiles.ts";
-import { DESCRIPTOR_MAXIMUM, Secrets } from "./secrets.ts";
-import { exitCodeOfInterruption, listenForSignals } from "./signals.ts";
+import { runFramed } from "./run.ts";
+import { DESCRIPTOR_MAXIMUM, type Secrets } from "./secrets.ts";
 import type { Terminal } from "./terminal.ts";
 
 const ACTIONS = ["show", "peers", "verify", "unpin", "passphrase", "export", "import"] as const;
@@ -110,15 +110,10 @@ export function parseKeys(args: readonly string[]): KeysOptions {
 export async function keys(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseKeys(args);
   const state = stateFolder(options.state);
-  const signals = listenForSignals();
-  try {
-    await run(options, state, terminal, new Secrets(signals));
+  return await runFramed(async ({ secrets }) => {
+    await run(options, state, terminal, secrets);
     return 0;
-  } catch (error) {
-    return exitCodeOfInterruption(error, signals.interrupted);
-  } finally {
-    signals.stop();
-  }
+  });
 }
 
 async function run(

@@ -31,9 +31,9 @@ import { backUpServerStore, SqliteServerStore } from "../store/sqlite_server.ts"
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
 import { type GivenOptions, parseOptions } from "./args.ts";
 import { answerOperator, openConsole, serverFolder, socketPath } from "./operate.ts";
+import { runFramed } from "./run.ts";
 import { sanitize } from "./sanitize.ts";
 import { LogFile, ServerLog } from "./server_log.ts";
-import { exitCodeOfSignal, listenForSignals } from "./signals.ts";
 import type { Terminal } from "./terminal.ts";
 
 const MIB = 1024 * 1024;
@@ -193,16 +193,16 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
     return 0;
   }
   const unlock = await folder.lock();
-  const signals = listenForSignals({ hangUp: terminal.interactive });
   try {
-    const store = await SqliteServerStore.open(folder, { budget: options.budget });
-    try {
-      return await run(options, terminal, folder, store, signals.interrupted);
-    } finally {
-      store.close();
-    }
+    return await runFramed(async ({ interrupted }) => {
+      const store = await SqliteServerStore.open(folder, { budget: options.budget });
+      try {
+        return await run(options, terminal, folder, store, interrupted);
+      } finally {
+        store.close();
+      }
+    }, { hangUp: terminal.interactive });
   } finally {
-    signals.stop();
     unlock();
   }
 }
@@ -213,7 +213,7 @@ async function run(
   folder: PrivateFolder,
   store: ServerStore,
   interrupted: AbortSignal,
-): Promise<number> {
+): Promise<number | "interrupted"> {
   const log = new ServerLog(terminal, options.log ? LogFile.open(options.log) : undefined);
   const metrics = new Metrics();
   const tell = (event: ServerEvent) => {
@@ -263,7 +263,7 @@ async function run(
     await dropPermissions();
     await Promise.race([aborted(interrupted), asked.promise]);
     terminal.say("closing", { event: "closing" });
-    return interrupted.aborted ? exitCodeOfSignal(interrupted) : 0;
+    return interrupted.aborted ? "interrupted" : 0;
   } finally {
     for (const end of endings) await end();
     log.close();

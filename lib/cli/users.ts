@@ -1,16 +1,12 @@
 /** `cifra users`: who is in the lobby, told once. */
 import { Lobby } from "../client/lobby.ts";
-import { Profile } from "../client/profile.ts";
 import { DEFAULT_PORT } from "../client/server_address.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
-import { Ticker } from "../flow/ticker.ts";
-import { stateFolder } from "../store/state_folder.ts";
 import { parseOptions } from "./args.ts";
-import { Secrets } from "./secrets.ts";
+import { type Frame, runFramed } from "./run.ts";
 import { ServerAccess } from "./server_access.ts";
 import { parseServerOptions, type ServerOptions } from "./server_options.ts";
-import { exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
 import type { Terminal } from "./terminal.ts";
 
 export const USERS_HELP = `cifra users: who is in the lobby, for scripts
@@ -45,49 +41,47 @@ export function parseUsers(args: readonly string[]): ServerOptions {
 /** Prints who is there; returns the exit code, which is 0 also when nobody is. */
 export async function users(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseUsers(args);
-  const state = stateFolder(options.state);
-  const signals = listenForSignals();
-  const ticker = new Ticker(systemEnvironment.time);
-  const passphrase = new Secrets(signals).passphrase(options.name, options.passphraseFd);
-  let profile: Profile | undefined;
-  try {
-    profile = await Profile.open(state, options.name, options.suite, passphrase);
-    const access = new ServerAccess(options, profile, terminal, ticker);
-    const address = await access.address();
-    const complete = Promise.withResolvers<void>();
-    const lobby = new Lobby({
-      environment: systemEnvironment,
-      ourName: profile.name,
-      suite: profile.suite,
-      openServer: () => access.open(address, undefined),
-      register: profile.registrar(systemEnvironment.time.date),
-      hidden: true,
-      changesPause: 0,
-      onNews: (news) => {
-        if (news.type === "changes") complete.resolve();
-        // Whoever asks once is not kept waiting for a server that has gone.
-        if (news.type === "server-lost") complete.reject(news.error);
-      },
-    });
-    const staying = lobby.run();
-    const interrupted = aborted(signals.interrupted).then(() => "interrupted" as const);
-    try {
-      const first = await Promise.race([complete.promise, staying, interrupted]);
-      if (first === "interrupted") return exitCodeOfSignal(signals.interrupted);
-    } finally {
-      lobby.leave();
-      await staying.catch(() => {});
-    }
-    for (const [name, state] of [...lobby.people].sort(([a], [b]) => a < b ? -1 : 1)) {
+  return await runFramed(async (frame) => {
+    const people = await lookIntoLobby(options, frame, terminal);
+    if (people === "interrupted") return people;
+    for (const [name, state] of [...people].sort(([a], [b]) => a < b ? -1 : 1)) {
       if (terminal.json) terminal.emit({ event: "user", name, state });
       else terminal.print(state === "away" ? `${name}\taway` : name);
     }
     return 0;
-  } catch (error) {
-    return exitCodeOfInterruption(error, signals.interrupted);
+  });
+}
+
+async function lookIntoLobby(
+  options: ServerOptions,
+  { interrupted, ticker, openProfile }: Frame,
+  terminal: Terminal,
+): Promise<Lobby["people"] | "interrupted"> {
+  const profile = await openProfile(options);
+  const access = new ServerAccess(options, profile, terminal, ticker);
+  const address = await access.address();
+  const complete = Promise.withResolvers<void>();
+  const lobby = new Lobby({
+    environment: systemEnvironment,
+    ourName: profile.name,
+    suite: profile.suite,
+    openServer: () => access.open(address, undefined),
+    register: profile.registrar(systemEnvironment.time.date),
+    hidden: true,
+    changesPause: 0,
+    onNews: (news) => {
+      if (news.type === "changes") complete.resolve();
+      // Whoever asks once is not kept waiting for a server that has gone.
+      if (news.type === "server-lost") complete.reject(news.error);
+    },
+  });
+  const staying = lobby.run();
+  try {
+    const signal = aborted(interrupted).then(() => "interrupted" as const);
+    const first = await Promise.race([complete.promise, staying, signal]);
+    return first === "interrupted" ? first : lobby.people;
   } finally {
-    ticker.stop();
-    signals.stop();
-    await profile?.close();
+    lobby.leave();
+    await staying.catch(() => {});
   }
 }

@@ -1,0 +1,61 @@
+/** The frame around a command: signals, the clock's tick, secrets, the profile, and the exit code. */
+import type { Profile } from "../client/profile.ts";
+import type { SuiteName } from "../crypto/suite.ts";
+import { Ticker } from "../flow/ticker.ts";
+import { systemEnvironment } from "../net/environment.ts";
+import { stateFolder } from "../store/state_folder.ts";
+import { Secrets } from "./secrets.ts";
+import { exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
+
+/** Whose profile is to be opened. */
+export interface Who {
+  readonly name: string;
+  readonly suite: SuiteName;
+  /** The state folder; undefined is that of this user. */
+  readonly state: string | undefined;
+  /** The descriptor that gives the passphrase of the keys; undefined asks a person. */
+  readonly passphraseFd: number | undefined;
+}
+
+/** What a command runs in. */
+export interface Frame {
+  /** Aborted with the name of the signal that ends the program. */
+  readonly interrupted: AbortSignal;
+  readonly ticker: Ticker;
+  readonly secrets: Secrets;
+  /** Opens a profile, which is closed after the command. Throws like `Profile.open`. */
+  readonly openProfile: (who: Who) => Promise<Profile>;
+}
+
+/**
+ * Runs `job` and cleans up after it; returns its exit code, or that of the signal when it ends by
+ * "interrupted", as a value or as an error. `hangUp`: a closed terminal ends it as well.
+ */
+export async function runFramed(
+  job: (frame: Frame) => Promise<number | "interrupted">,
+  { hangUp = false }: { readonly hangUp?: boolean } = {},
+): Promise<number> {
+  const signals = listenForSignals({ hangUp });
+  const { interrupted } = signals;
+  const ticker = new Ticker(systemEnvironment.time);
+  const secrets = new Secrets(signals);
+  const profiles: Profile[] = [];
+  const openProfile: Frame["openProfile"] = async ({ name, suite, state, passphraseFd }) => {
+    const passphrase = secrets.passphrase(name, passphraseFd);
+    // A server has no profile, and need not hold the code for one.
+    const { Profile } = await import("../client/profile.ts");
+    const profile = await Profile.open(stateFolder(state), name, suite, passphrase);
+    profiles.push(profile);
+    return profile;
+  };
+  try {
+    const code = await job({ interrupted, ticker, secrets, openProfile });
+    return code === "interrupted" ? exitCodeOfSignal(interrupted) : code;
+  } catch (error) {
+    return exitCodeOfInterruption(error, interrupted);
+  } finally {
+    ticker.stop();
+    signals.stop();
+    for (const profile of profiles) await profile.close();
+  }
+}
