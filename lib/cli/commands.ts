@@ -1,0 +1,543 @@
+/**
+ * The table of commands. Parser and help are made from it.
+ */
+import { encodeUtf8 } from "../bytes.ts";
+import { DEFAULT_PORT } from "../client/server_address.ts";
+import { parseFingerprint } from "../crypto/identity.ts";
+import { CifraError } from "../errors.ts";
+import {
+  ADVERTISED_ADDRESSES,
+  CONNECTIONS_TOTAL,
+  DISPLAY_NAME_LIMIT,
+  HANDSHAKES_PER_MINUTE,
+  LOG_FILE_LIMIT,
+  LOG_FILES,
+  NEW_NAMES_PER_DAY,
+  PORT_MINIMUM,
+  RELAY_RATE,
+  RELAYED_PAIRS,
+  STORE_BUDGET,
+  STRANGERS_PER_SOURCE,
+  STRANGERS_TOTAL,
+} from "../limits.ts";
+import { addressScope, canonicalAddress } from "../wire/address.ts";
+import {
+  ACCOUNT,
+  KEYS_IN_USE,
+  type OptionTable,
+  OUTPUT,
+  PROFILE,
+  readName,
+  readPeerName,
+  SERVER,
+  STATE,
+  WRITES_FILE,
+} from "./options.ts";
+
+/** An argument that is no option. */
+export interface Word {
+  /** What stands for it in help, such as `FILE`. */
+  readonly name: string;
+  readonly isOptional?: boolean;
+  readonly choices?: readonly string[];
+  readonly isFile?: boolean;
+  /** Checks it; throws `usage` or `bad_name`. */
+  readonly read?: (text: string) => unknown;
+}
+
+/** One of several things that a command does. */
+export interface Action {
+  readonly name: string;
+  readonly does: string;
+  readonly words: readonly Word[];
+  /** The options of the command that it takes. */
+  readonly options: readonly string[];
+}
+
+/** What Deno allows a command: the flags of its task. */
+export interface Permissions {
+  readonly net: boolean;
+  readonly sys: readonly string[];
+  readonly env: readonly string[];
+  /** Which files: none, those in the state folder, or all. */
+  readonly files: "none" | "state" | "all";
+  /** What else the task tells Deno. */
+  readonly flags?: readonly string[];
+}
+
+/** A row of the table. */
+export interface Command {
+  readonly name: string;
+  /** What it does: a clause without full stop. */
+  readonly does: string;
+  /** How it is called; the default is `cifra NAME`. */
+  readonly call?: string;
+  readonly words?: readonly Word[];
+  readonly actions?: {
+    /** The heading of their list. */
+    readonly title: string;
+    readonly rows: readonly Action[];
+    /** What is done when none is named; without it the command has something of its own to do. */
+    readonly otherwise?: string;
+  };
+  /** By heading. */
+  readonly options: Readonly<Record<string, OptionTable>>;
+  /** Paragraphs for whoever wants to know more. */
+  readonly about: readonly string[];
+  /** Command lines that work as they stand, in a shell; the first is the most usual one. */
+  readonly examples: readonly string[];
+  /** Undefined for a program that has a task of its own. */
+  readonly permissions?: Permissions;
+}
+
+const MIB = 1024 * 1024;
+const NO_PERMISSIONS: Permissions = { net: false, sys: [], env: [], files: "none" };
+const ENVIRONMENT = ["HOME", "XDG_STATE_HOME", "LOCALAPPDATA", "NO_COLOR"] as const;
+const OF_A_PERSON = { sys: ["uid"], env: [...ENVIRONMENT, "TERM"] } as const;
+
+/** Seconds without a connection after which a pipe ends. */
+const PIPE_PATIENCE = 300;
+
+function readTitle(text: string): string {
+  if (encodeUtf8(text).length <= DISPLAY_NAME_LIMIT) return text;
+  throw new CifraError("usage", `--title must be at most ${DISPLAY_NAME_LIMIT} bytes`);
+}
+
+function readHost(text: string): string {
+  const host = canonicalAddress(text);
+  if (host) return host;
+  throw new CifraError("usage", `--host must be an IP address, got "${text}"`);
+}
+
+function readAdvertised(text: string): string {
+  const address = canonicalAddress(text);
+  if (address && addressScope(address) === "private") return address;
+  throw new CifraError(
+    "usage",
+    `--advertise must be an address of a private network, got "${text}"`,
+  );
+}
+
+function readCount(text: string): string {
+  if (/^\d{1,9}$/.test(text)) return text;
+  throw new CifraError("usage", `Days and uses are whole numbers, got "${text}"`);
+}
+
+/** Any number of something that is at least one. */
+const COUNT = { kind: "number", value: "N", from: 1, to: 1_000_000 } as const;
+/** The same, or 0 for something else. */
+const COUNT_OR_ZERO = { kind: "number", value: "N", from: 0, to: 1_000_000 } as const;
+const ANY_PORT = { kind: "number", value: "PORT", from: 0, to: 65_535 } as const;
+const OWN_PORT = { kind: "number", value: "PORT", from: PORT_MINIMUM, to: 65_535 } as const;
+
+export const SERVE = {
+  name: "serve",
+  does: "run the server",
+  actions: {
+    title: "While a server runs, on its machine",
+    rows: [
+      {
+        name: "console",
+        does: "give it commands, as on its own terminal; help lists them",
+        words: [],
+        options: ["state", "json"],
+      },
+      {
+        name: "invite",
+        does: "print a new invite line (7 days, for one person)",
+        words: [
+          { name: "DAYS", isOptional: true, read: readCount },
+          { name: "USES", isOptional: true, read: readCount },
+        ],
+        options: ["state", "json"],
+      },
+    ],
+  },
+  options: {
+    "Where it listens": {
+      host: {
+        kind: "list",
+        value: "ADDRESS",
+        does: "listen there; 0.0.0.0 for the whole network",
+        otherwise: "127.0.0.1 and ::1, this machine alone",
+        read: readHost,
+      },
+      port: { ...ANY_PORT, does: "listen there; 0 takes any free port", default: DEFAULT_PORT },
+      title: {
+        kind: "text",
+        value: "NAME",
+        does: "what clients see as the name of the server",
+        default: "cifra server",
+        read: readTitle,
+      },
+      http: {
+        ...ANY_PORT,
+        does: "answer GET /healthz and /metrics there, for this machine alone; 0 takes any port",
+      },
+    },
+    "Who may come in": {
+      admission: {
+        kind: "choice",
+        value: "MODE",
+        does: "open: everybody; invite: whoever has an invite line; accounts: whoever has, or " +
+          "makes, an account",
+        choices: ["open", "invite", "accounts"],
+        otherwise: "open on this machine alone, invite on a network",
+      },
+      "allow-classic": {
+        kind: "flag",
+        does: "also accept the suite classic, which is for study",
+      },
+    },
+    "Limits": {
+      "max-connections": {
+        ...COUNT,
+        does: "clients at once",
+        default: CONNECTIONS_TOTAL,
+      },
+      "max-strangers": {
+        ...COUNT,
+        does: "clients that have not shown who they are, at once",
+        default: STRANGERS_TOTAL,
+      },
+      "max-strangers-per-address": {
+        ...COUNT,
+        does: "the same, from one address",
+        default: STRANGERS_PER_SOURCE,
+      },
+      "handshakes-per-minute": {
+        ...COUNT_OR_ZERO,
+        does: "handshakes from one address; 0 sets no limit",
+        default: HANDSHAKES_PER_MINUTE,
+      },
+      "new-names-per-day": {
+        ...COUNT_OR_ZERO,
+        does: "new names from one address; 0 sets no limit",
+        default: NEW_NAMES_PER_DAY,
+      },
+      "no-relay": {
+        kind: "flag",
+        does: "do not forward between people who cannot reach each other",
+      },
+      "max-relayed": {
+        ...COUNT,
+        does: "pairs of people to forward between, at once",
+        default: RELAYED_PAIRS,
+      },
+      "relay-rate": {
+        ...COUNT_OR_ZERO,
+        value: "MIB",
+        does: "MiB a second for each of them; 0 sets no limit",
+        default: RELAY_RATE / MIB,
+      },
+    },
+    "Disk and output": {
+      state: { ...STATE.state, does: "where keys, names and accounts are kept" },
+      budget: {
+        ...COUNT,
+        value: "MIB",
+        does: "MiB of disk for names and accounts",
+        default: STORE_BUDGET / MIB,
+      },
+      backup: {
+        kind: "text",
+        value: "FILE",
+        does:
+          "copy the database of names and accounts to a file and exit; also while a server runs",
+        access: WRITES_FILE,
+      },
+      log: {
+        kind: "text",
+        value: "FILE",
+        does: `log there as well, as JSON lines: up to ${LOG_FILES} files of ${
+          LOG_FILE_LIMIT / MIB
+        } MiB`,
+        access: WRITES_FILE,
+      },
+      "log-ip": { kind: "flag", does: "log addresses, not tags for them" },
+      trace: { kind: "flag", does: "log every protocol message; never a secret" },
+      ...OUTPUT,
+    },
+  },
+  about: ["On its terminal the server takes commands; help lists them."],
+  examples: [
+    'cifra serve --host 0.0.0.0 --title "Lab 3"',
+    "cifra serve invite 30 25",
+  ],
+  permissions: {
+    net: true,
+    sys: ["uid", "networkInterfaces"],
+    env: ENVIRONMENT,
+    files: "state",
+    // A server holds much and computes little.
+    flags: ["--v8-flags=--optimize-for-size"],
+  },
+} as const satisfies Command;
+
+export const CONNECT = {
+  name: "connect",
+  does: "find people and talk, encrypted end to end",
+  options: {
+    "You and the server": { ...SERVER, ...ACCOUNT },
+    "With one person": {
+      to: {
+        kind: "text",
+        value: "NAME",
+        does: 'talk to this person, or with "server" to the server itself',
+        otherwise: "be in the lobby, see who is there and talk to several people",
+        read: readPeerName,
+      },
+      "peer-key": {
+        kind: "text",
+        value: "KEY",
+        does: "the fingerprint that the other person must have",
+        needs: ["to"],
+        read: parseFingerprint,
+      },
+      "receive-port": {
+        ...OWN_PORT,
+        does: "listen for the other person there",
+        needs: ["to"],
+        otherwise: "any free port",
+      },
+      "send-port": {
+        ...OWN_PORT,
+        does: "dial from there",
+        needs: ["to"],
+        otherwise: "any free port",
+      },
+      "give-up": {
+        kind: "number",
+        value: "SECONDS",
+        from: 1,
+        to: 1_000_000,
+        does: "how long a pipe waits when it has lost its connection",
+        needs: ["to"],
+        default: PIPE_PATIENCE,
+      },
+    },
+    "In the lobby, without --to": {
+      hidden: {
+        kind: "flag",
+        does: "the others are not told that you are there",
+        excludes: ["to"],
+      },
+      accept: {
+        kind: "choice",
+        value: "WHOM",
+        does: "whose calls are answered automatically: known people, all, or none",
+        choices: ["known", "all", "none"],
+        default: "known",
+        excludes: ["to"],
+      },
+    },
+    "The way to the other person": {
+      advertise: {
+        kind: "list",
+        value: "ADDRESS",
+        does: "another address of this machine in its network",
+        most: ADVERTISED_ADDRESSES,
+        read: readAdvertised,
+      },
+      "relay-only": {
+        kind: "flag",
+        does: "go through the server alone: the other person does not learn your address",
+        excludes: ["no-relay"],
+        conflict: "--relay-only and --no-relay leave no way to go",
+      },
+      "no-relay": { kind: "flag", does: "never go through the server" },
+    },
+    "Keys, disk and output": {
+      ...KEYS_IN_USE,
+      ...STATE,
+      "no-history": {
+        kind: "flag",
+        does: "keep nothing of what was said once both sides have it",
+      },
+      trace: { kind: "flag", does: "show every protocol message; never a secret" },
+      json: {
+        kind: "flag",
+        does:
+          "one JSON object per line on stdout; lines on stdin are messages, or commands in the " +
+          "lobby",
+      },
+    },
+  },
+  about: [
+    "On a terminal you chat, and /help lists what else can be done. What you write is kept until " +
+    "the other person has it, also over restarts. With a pipe on stdin or stdout it is an " +
+    "encrypted pipe.",
+  ],
+  examples: [
+    "cifra connect --name alice --to bob",
+    "tar c . | cifra connect --name alice --to bob",
+    "cifra connect --name bob --to alice | tar x",
+  ],
+  permissions: { net: true, ...OF_A_PERSON, files: "state" },
+} as const satisfies Command;
+
+export const USERS = {
+  name: "users",
+  does: "print who is in the lobby, for scripts",
+  options: {
+    "You and the server": SERVER,
+    "Keys and output": { ...KEYS_IN_USE, ...STATE, ...OUTPUT },
+  },
+  about: [
+    'Each line is a name, and a tab and "away" for those who are away. The others are not told ' +
+    "that you looked.",
+  ],
+  examples: ["cifra users --name alice"],
+  permissions: { net: true, ...OF_A_PERSON, files: "state" },
+} as const satisfies Command;
+
+export const HISTORY = {
+  name: "history",
+  does: "print what was said, as it is kept on this machine",
+  options: {
+    "Options": {
+      with: {
+        kind: "text",
+        value: "NAME",
+        does: "only what was said with this person",
+        otherwise: "with everybody",
+        read: readPeerName,
+      },
+      search: {
+        kind: "text",
+        value: "TEXT",
+        does: "only messages with this text in them; upper and lower case are the same",
+      },
+      ...PROFILE,
+      ...STATE,
+      ...OUTPUT,
+    },
+  },
+  about: [
+    "Times are those of whoever wrote the message. What the other side does not have yet is " +
+    "marked (queued).",
+  ],
+  examples: ["cifra history --with bob --search dinner"],
+  permissions: { net: false, ...OF_A_PERSON, files: "state" },
+} as const satisfies Command;
+
+const OF_KEYS = ["name", "state", "json"] as const;
+const WITH_PASSPHRASE = [...OF_KEYS, "passphrase-fd"] as const;
+
+export const KEYS = {
+  name: "keys",
+  does: "your keys, and those of the people you know",
+  actions: {
+    title: "What to do",
+    otherwise: "show",
+    rows: [
+      {
+        name: "show",
+        does: "print your fingerprints, and where your keys are (the default)",
+        words: [],
+        options: WITH_PASSPHRASE,
+      },
+      {
+        name: "peers",
+        does: "print whom you know, by which key, and whether you have compared words",
+        words: [],
+        options: WITH_PASSPHRASE,
+      },
+      {
+        name: "verify",
+        does: "print the words to compare; mark the person when you say that they are the same",
+        words: [{ name: "PERSON", read: readName }],
+        options: [...WITH_PASSPHRASE, "suite", "yes"],
+      },
+      {
+        name: "unpin",
+        does: "forget a person's key: whoever comes next by that name is new to you",
+        words: [{ name: "PERSON", read: readName }],
+        options: WITH_PASSPHRASE,
+      },
+      {
+        name: "passphrase",
+        does: "seal your keys on this disk by a passphrase, change it, or remove it",
+        words: [],
+        options: WITH_PASSPHRASE,
+      },
+      {
+        name: "export",
+        does: "write all your keys to a file for another machine, sealed by a passphrase",
+        words: [{ name: "FILE", isFile: true }],
+        options: WITH_PASSPHRASE,
+      },
+      {
+        name: "import",
+        does: "take your keys from such a file",
+        words: [{ name: "FILE", isFile: true }],
+        options: WITH_PASSPHRASE,
+      },
+    ],
+  },
+  options: {
+    "Options": {
+      ...PROFILE,
+      suite: {
+        kind: "choice",
+        value: "SUITE",
+        does: "the key for this suite, with verify",
+        choices: ["modern", "rsa", "classic"],
+        otherwise: "modern, if there is one",
+      },
+      yes: { kind: "flag", does: "the words are the same, do not ask, with verify" },
+      "passphrase-fd": {
+        ...KEYS_IN_USE["passphrase-fd"],
+        does:
+          "read passphrases from this descriptor, a line for each, in the order in which they " +
+          "would be asked for: 0 is standard input, others must be pipes",
+      },
+      ...STATE,
+      ...OUTPUT,
+    },
+  },
+  about: [
+    "A passphrase protects your keys where somebody else gets at this disk. Without it nobody can " +
+    "read them, not even you. What was on the disk before it was set may still be found there.",
+    "This command never uses the network.",
+  ],
+  examples: [
+    "cifra keys verify bob",
+    "cifra keys export alice.keys --name alice",
+  ],
+  permissions: { net: false, ...OF_A_PERSON, files: "all" },
+} as const satisfies Command;
+
+export const HELP = {
+  name: "help",
+  does: "explain a command",
+  words: [{ name: "COMMAND", isOptional: true }],
+  options: {},
+  about: ["Every command takes --help as well."],
+  examples: ["cifra help connect"],
+  permissions: NO_PERMISSIONS,
+} as const satisfies Command;
+
+/** Every command, in the order of help. */
+export const COMMANDS = [SERVE, CONNECT, USERS, HISTORY, KEYS, HELP] as const;
+
+export type CommandName = typeof COMMANDS[number]["name"];
+
+/** The exit codes of every command, and what they mean. */
+export const EXIT_CODES: readonly (readonly [number, string])[] = [
+  [0, "done"],
+  [1, "failed"],
+  [2, "wrong command line"],
+  [3, "somebody is not who we know"],
+  [130, "interrupted"],
+];
+
+/** How a command is called: `cifra connect`. */
+export function callOf({ call, name }: Command): string {
+  return call ?? `cifra ${name}`;
+}
+
+/** The options of all headings, by name. */
+export function optionsOf({ options }: Command): OptionTable {
+  return Object.assign({}, ...Object.values(options));
+}
