@@ -1,43 +1,82 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { parseOptions } from "../../lib/cli/args.ts";
+import { parse } from "../../lib/cli/args.ts";
+import { type Command, SERVE } from "../../lib/cli/commands.ts";
 import { CifraError } from "../../lib/errors.ts";
 
-const NAMES = { flags: ["json", "trace"], values: ["name", "port"], lists: ["host"] };
+const TEST = {
+  name: "test",
+  does: "be parsed",
+  options: {
+    "One": {
+      json: { kind: "flag", does: "x" },
+      name: { kind: "text", value: "NAME", does: "x" },
+      port: { kind: "number", value: "PORT", from: 1, to: 1000, does: "x" },
+    },
+    "Two": {
+      trace: { kind: "flag", does: "x", needs: ["json", "port"] },
+      quiet: { kind: "flag", does: "x", excludes: ["json"] },
+      host: { kind: "list", value: "HOST", does: "x", most: 3 },
+      colour: {
+        kind: "choice",
+        value: "COLOUR",
+        choices: ["red", "blue"],
+        default: "red",
+        does: "x",
+      },
+    },
+  },
+  about: [],
+  examples: [],
+} as const satisfies Command;
+
+function given(...args: readonly string[]) {
+  return parse(TEST, args).given;
+}
 
 function refusal(...args: readonly string[]): CifraError {
-  const error = assertThrows(() => parseOptions(args, NAMES), CifraError);
+  const error = assertThrows(() => given(...args), CifraError);
   assertEquals(error.code, "usage", args.join(" "));
   return error;
 }
 
-Deno.test("parseOptions() reads flags, values and lists", () => {
-  const given = parseOptions(
-    ["--json", "--name", "alice", "--port=80", "--host", "a", "--host=b"],
-    NAMES,
+Deno.test("parse() reads flags, texts, numbers, choices and lists", () => {
+  assertEquals(
+    given("--json", "--name", "alice", "--port=80", "--host", "a", "--host=b", "--colour", "blue"),
+    {
+      json: true,
+      name: "alice",
+      port: 80,
+      trace: false,
+      quiet: false,
+      host: ["a", "b"],
+      colour: "blue",
+    },
   );
-  assertEquals([given.flag("json"), given.flag("trace")], [true, false]);
-  assertEquals([given.value("name"), given.value("port")], ["alice", "80"]);
-  assertEquals(given.list("host"), ["a", "b"]);
-  assertEquals(given.integer("port", 0, 65_535), 80);
 });
 
-Deno.test("parseOptions() tells what was not given as undefined or empty", () => {
-  const given = parseOptions([], NAMES);
-  assertEquals(given.value("name"), undefined);
-  assertEquals(given.integer("port", 0, 1), undefined);
-  assertEquals(given.list("host"), []);
+Deno.test("parse() gives what was not given its default, or leaves it undefined or empty", () => {
+  assertEquals(given(), {
+    json: false,
+    name: undefined,
+    port: undefined,
+    trace: false,
+    quiet: false,
+    host: [],
+    colour: "red",
+  });
 });
 
-Deno.test("parseOptions() keeps a value as it was typed", () => {
+Deno.test("parse() keeps a text as it was typed", () => {
   for (const value of ["007", "1e3", "0x10", "true", "null", "a=b", "ñ", "__proto__"]) {
-    assertEquals(parseOptions(["--name", value], NAMES).value("name"), value);
-    assertEquals(parseOptions([`--name=${value}`], NAMES).value("name"), value);
+    assertEquals(given("--name", value).name, value);
+    assertEquals(given(`--name=${value}`).name, value);
   }
 });
 
-Deno.test("parseOptions() refuses what it does not know, and says what it knows", () => {
+Deno.test("parse() refuses what it does not know, and says where help is", () => {
   const unknown = [
     ["--nmae", "alice"],
+    ["--frob"],
     ["-n", "alice"],
     ["stray"],
     ["--json", "stray"],
@@ -51,11 +90,11 @@ Deno.test("parseOptions() refuses what it does not know, and says what it knows"
   ];
   for (const args of unknown) {
     const { hint } = refusal(...args);
-    assert(hint?.includes("--name"), args.join(" "));
+    assert(hint?.match(/^did you mean --name\?|^cifra test --help lists/), args.join(" "));
   }
 });
 
-Deno.test("parseOptions() refuses a value that is missing, empty or given twice", () => {
+Deno.test("parse() refuses a value that is missing, empty or given twice", () => {
   for (
     const args of [
       ["--name"],
@@ -70,12 +109,60 @@ Deno.test("parseOptions() refuses a value that is missing, empty or given twice"
   ) refusal(...args);
 });
 
-Deno.test("integer() takes whole numbers between its bounds and nothing else", () => {
-  const read = (text: string) => parseOptions([`--port=${text}`], NAMES).integer("port", 1, 1000);
+Deno.test("parse() suggests an option for one that is mistyped, and none for one that is not", () => {
+  for (const typed of ["--nmae", "--nam", "--naem=alice", "-name"]) {
+    assertEquals(refusal(typed).hint, "did you mean --name?", typed);
+  }
+  assertEquals(refusal("--colour", "bleu").hint, "did you mean blue?");
+  assertEquals(refusal("--colour", "green").hint, undefined);
+  assertEquals(refusal("--frob").hint, "cifra test --help lists what there is");
+});
+
+Deno.test("parse() takes whole numbers between the bounds and nothing else", () => {
+  const read = (text: string) => given(`--port=${text}`).port;
   assertEquals([read("1"), read("1000"), read("007")], [1, 1000, 7]);
   for (const text of ["0", "1001", "-1", "1.5", "1e2", "0x1f", " 5", "5 ", "five", "9999999999"]) {
     const error = assertThrows(() => read(text), CifraError);
     assertEquals(error.code, "usage", text);
     assert(error.message.includes("from 1 to 1000"));
   }
+});
+
+Deno.test("parse() refuses a choice that there is not, and a list that is too long", () => {
+  assertEquals(refusal("--colour", "green").message, '--colour must be red or blue, got "green"');
+  assertEquals(given("--host=a", "--host=b", "--host=c").host.length, 3);
+  const four = ["--host=a", "--host=b", "--host=c", "--host=d"];
+  assertEquals(refusal(...four).message, "--host may be given 3 times at most");
+});
+
+Deno.test("parse() refuses options that make no sense together, or alone", () => {
+  assertEquals(
+    refusal("--trace").message,
+    "--trace only makes sense with --json or --port",
+  );
+  assertEquals(given("--trace", "--json").trace, true);
+  assertEquals(given("--trace", "--port", "1").trace, true);
+  assertEquals(refusal("--quiet", "--json").message, "--quiet only makes sense without --json");
+});
+
+Deno.test("parse() takes an action and its words before all options", () => {
+  const { action, words, given } = parse(SERVE, ["invite", "30", "25", "--state", "/s"]);
+  assertEquals([action, words, given.state], ["invite", ["30", "25"], "/s"]);
+  assertEquals(parse(SERVE, ["invite"]).words, []);
+  assertEquals(parse(SERVE, []).action, undefined);
+  const refused = (...args: readonly string[]) => {
+    const error = assertThrows(() => parse(SERVE, args), CifraError);
+    assertEquals(error.code, "usage");
+    return [error.message, error.hint];
+  };
+  assertEquals(refused("consul"), [
+    'Unknown action "consul" of serve',
+    "did you mean console?",
+  ]);
+  assertEquals(refused("frob"), ['Unknown action "frob" of serve', "one of console, invite"]);
+  assertEquals(refused("console", "x")[0], "Write: cifra serve console");
+  assertEquals(refused("invite", "1", "2", "3")[0], "Write: cifra serve invite [DAYS] [USES]");
+  assertEquals(refused("invite", "x")[0], 'Days and uses are whole numbers, got "x"');
+  assertEquals(refused("console", "--port", "1")[0], "--port only makes sense without console");
+  assertEquals(refused("--json", "console")[0], 'Unknown argument "console"');
 });
