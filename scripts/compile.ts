@@ -1,19 +1,9 @@
 /** Builds cifra as one executable, for this machine or for others. `deno task compile --help`. */
 import { encodeHex } from "@std/encoding/hex";
-import { parseOptions } from "../lib/cli/args.ts";
+import { parse } from "../lib/cli/args.ts";
+import type { Command } from "../lib/cli/commands.ts";
+import { helpOf } from "../lib/cli/help.ts";
 import { CifraError } from "../lib/errors.ts";
-
-const HELP = `compile: build cifra as one executable
-
-Usage: deno task compile [options]
-
-  --target TARGET   build for another kind of machine; may be repeated
-  --all             build for every kind
-  --output DIR      put what is built there (default dist)
-  --deno COMMAND    the deno that builds (default: the one that runs this; or set CIFRA_DENO)
-
-A base for each target is fetched by Deno once. Without a network, set DENORT_BIN to one.
-`;
 
 /** What Deno can build for. */
 export const TARGETS = [
@@ -24,6 +14,49 @@ export const TARGETS = [
   "x86_64-pc-windows-msvc",
   "aarch64-pc-windows-msvc",
 ] as const;
+
+const COMPILE = {
+  name: "compile",
+  call: "deno task compile",
+  does: "build cifra as one executable",
+  options: {
+    "Options": {
+      target: {
+        kind: "list",
+        value: "TARGET",
+        does: "build for another kind of machine",
+        otherwise: "this machine",
+        read: readTarget,
+      },
+      all: {
+        kind: "flag",
+        does: "build for every kind",
+        excludes: ["target"],
+        conflict: "--all names every target: leave --target out",
+      },
+      output: { kind: "text", value: "DIR", does: "put what is built there", default: "dist" },
+      deno: {
+        kind: "text",
+        value: "COMMAND",
+        does: "the deno that builds; CIFRA_DENO sets it as well",
+        otherwise: "the one that runs this",
+      },
+    },
+  },
+  about: [
+    "A base for each target is fetched by Deno once. Without a network, set DENORT_BIN to one.",
+    `The targets are ${TARGETS.join(", ")}.`,
+  ],
+  examples: [`deno task compile --target ${TARGETS[0]}`],
+} as const satisfies Command;
+
+function readTarget(text: string): typeof TARGETS[number] {
+  const target = TARGETS.find((known) => known === text);
+  if (target) return target;
+  throw new CifraError("usage", `Unknown target "${text}"`, {
+    hint: `known: ${TARGETS.join(" ")}`,
+  });
+}
 
 /**
  * Fixed at build time, so wide enough for any `--state`. It starts no program and loads no library;
@@ -55,29 +88,15 @@ export interface CompileOptions {
 
 /** Reads the arguments; throws `usage`. */
 export function parseCompile(args: readonly string[], os: typeof Deno.build.os): CompileOptions {
-  const given = parseOptions(args, {
-    flags: ["all", "help"],
-    values: ["output", "deno"],
-    lists: ["target"],
-  });
-  const asked = given.list("target");
-  if (given.flag("all") && asked.length > 0) {
-    throw new CifraError("usage", "--all names every target: leave --target out");
-  }
-  const unknown = asked.find((target) => !TARGETS.some((known) => known === target));
-  if (unknown !== undefined) {
-    throw new CifraError("usage", `Unknown target "${unknown}"`, {
-      hint: `known: ${TARGETS.join(" ")}`,
-    });
-  }
-  const output = (given.value("output") ?? "dist").replace(/(?<=.)\/+$/, "");
-  const targets = given.flag("all") ? TARGETS : [...new Set(asked)];
+  const { given } = parse(COMPILE, args);
+  const output = given.output.replace(/(?<=.)\/+$/, "");
+  const targets = given.all ? TARGETS : [...new Set(given.target)];
   const builds = targets.map((target) => ({
     target,
     path: `${output}/cifra-${target}${target.includes("windows") ? ".exe" : ""}`,
   }));
   const here = { target: undefined, path: `${output}/cifra${os === "windows" ? ".exe" : ""}` };
-  return { builds: builds.length > 0 ? builds : [here], output, deno: given.value("deno") };
+  return { builds: builds.length > 0 ? builds : [here], output, deno: given.deno };
 }
 
 /** What follows `deno` on the command line that builds. */
@@ -142,7 +161,7 @@ async function writeSums(folder: string): Promise<void> {
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  if (args.includes("--help")) return console.log(HELP.trimEnd());
+  if (args.includes("--help") || args.includes("-h")) return console.log(helpOf(COMPILE));
   const { builds, output, deno = Deno.env.get("CIFRA_DENO") } = parseCompile(args, Deno.build.os);
   if (builds.length > 1 && Deno.env.has("DENORT_BIN")) {
     throw new CifraError("usage", "DENORT_BIN is the base of one target: build one at a time");

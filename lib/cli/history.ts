@@ -1,59 +1,30 @@
 /** `cifra history`: what was said, from the disk; also while `connect` is running. */
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { requireName, SERVER_NAME } from "../wire/names.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
 import { readHistory } from "../store/sqlite_messages.ts";
 import { stateFolder } from "../store/state_folder.ts";
-import { parseOptions } from "./args.ts";
+import { parse } from "./args.ts";
+import { HISTORY } from "./commands.ts";
 import { describeGap } from "./lines.ts";
 import { chooseProfile } from "./profiles.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
-export const HISTORY_HELP = `cifra history: what was said, as it is kept on this machine
-
-Usage: cifra history [options]
-
-  --with NAME           only what was said with this person (default: with everybody)
-  --name NAME           whose history; needed when there are several profiles
-  --search TEXT         only messages with this text in them; upper and lower case are the same
-  --state DIR           where keys and messages are (default: the state folder of this user)
-  --json                one JSON object per line on stdout
-
-Times are those of whoever wrote the message. What the other side does not have yet is marked (queued).
-
-Example:
-  cifra history --with bob --search dinner
-`;
-
 interface HistoryOptions {
   readonly peer: string | undefined;
-  readonly name: string | undefined;
   readonly search: string | undefined;
-  readonly state: string | undefined;
 }
 
 /** Results are written in pieces of about this many bytes. */
 const PIECE = 64 * 1024;
 
-/** Reads the arguments of `history`; throws `usage` and `bad_name`. */
-export function parseHistory(args: readonly string[]): HistoryOptions {
-  const given = parseOptions(args, {
-    flags: ["json", "help"],
-    values: ["with", "name", "search", "state"],
-  });
-  const peer = given.value("with"), name = given.value("name");
-  if (peer !== undefined && peer !== SERVER_NAME) requireName(peer);
-  if (name !== undefined) requireName(name);
-  return { peer, name, search: given.value("search"), state: given.value("state") };
-}
-
 /** Prints the history; returns the exit code, which is 0 also when there is none. */
 export async function history(args: readonly string[], terminal: Terminal): Promise<number> {
-  const options = parseHistory(args);
-  const state = stateFolder(options.state);
-  const name = await chooseProfile(`${state}/profiles`, options.name, "history");
+  const { given } = parse(HISTORY, args);
+  const options = { peer: given.with, search: given.search };
+  const state = stateFolder(given.state);
+  const name = await chooseProfile(`${state}/profiles`, given.name, "history");
   const entries = readHistory(`${state}/profiles/${name}`, options);
   const lines = terminal.json ? jsonLines(entries) : textLines(entries, name, options.peer);
   const found = await print(lines, terminal);

@@ -3,58 +3,22 @@ import { KeyRing } from "../client/key_ring.ts";
 import { Pins } from "../client/pins.ts";
 import { PEERS_FILE } from "../client/profile.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
-import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
+import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { requireName } from "../wire/names.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { stateFolder } from "../store/state_folder.ts";
-import { parseOptions } from "./args.ts";
+import { parse, type Parsed } from "./args.ts";
+import { KEYS } from "./commands.ts";
 import { readKeyFile, writeKeyFile } from "./key_files.ts";
 import { listPeers, unpinPeer, verifyPeer } from "./key_peers.ts";
 import { chooseProfile } from "./profiles.ts";
 import { runFramed } from "./run.ts";
-import { DESCRIPTOR_MAXIMUM, type Secrets } from "./secrets.ts";
+import type { Secrets } from "./secrets.ts";
 import type { Terminal } from "./terminal.ts";
 
-const ACTIONS = ["show", "peers", "verify", "unpin", "passphrase", "export", "import"] as const;
-type Action = typeof ACTIONS[number];
-/** What those that are about something are about. */
-const ARGUMENTS: Partial<Readonly<Record<Action, string>>> = {
-  verify: "PERSON",
-  unpin: "PERSON",
-  export: "FILE",
-  import: "FILE",
-};
-
-export const KEYS_HELP = `cifra keys: your keys, and those of the people you know
-
-Usage: cifra keys [WHAT] [options]
-
-  show                  your fingerprints, and where your keys are (also without WHAT)
-  peers                 whom you know, by which key, and whether you have compared words
-  verify PERSON         the words to compare; marks the person when you say that they are the same
-  unpin PERSON          forget a person's key: whoever comes next by that name is new to you
-  passphrase            seal your keys on this disk by a passphrase, change it, or remove it
-  export FILE           write all your keys to a file for another machine, sealed by a passphrase
-  import FILE           take your keys from such a file
-
-  --name NAME           whose keys; needed when there are several profiles
-  --suite SUITE         verify: the key for this suite (default: modern, if there is one)
-  --yes                 verify: the words are the same, do not ask
-  --passphrase-fd N     read passphrases from this descriptor, a line for each, in the order in
-                        which they would be asked for: 0 is standard input, others must be pipes
-  --state DIR           where keys are (default: the state folder of this user)
-  --json                one JSON object per line on stdout
-
-A passphrase protects your keys where somebody else gets at this disk. Without it nobody can read
-them, not even you. What was on the disk before it was set may still be found there.
-
-Example:
-  cifra keys verify bob
-`;
-
 interface KeysOptions {
-  readonly action: Action;
+  readonly action: Parsed<typeof KEYS>["action"];
   /** The person or the file. */
   readonly argument: string;
   readonly name: string | undefined;
@@ -64,54 +28,12 @@ interface KeysOptions {
   readonly state: string | undefined;
 }
 
-/** Reads the arguments of `keys`; throws `usage` and `bad_name`. */
-export function parseKeys(args: readonly string[]): KeysOptions {
-  const first = args.findIndex((arg) => arg.startsWith("-"));
-  const words = first === -1 ? args : args.slice(0, first);
-  const given = parseOptions(args.slice(words.length), {
-    flags: ["yes", "json", "help"],
-    values: ["name", "suite", "passphrase-fd", "state"],
-  });
-  const [word = "show", argument, ...more] = words;
-  const action = ACTIONS.find((known) => known === word);
-  if (!action) {
-    throw new CifraError("usage", `Cannot do "${word}" with keys`, {
-      hint: `one of ${ACTIONS.join(", ")}`,
-    });
-  }
-  const wanted = ARGUMENTS[action];
-  if ((argument === undefined) !== (wanted === undefined) || more.length > 0) {
-    throw new CifraError("usage", `Write: cifra keys ${action}${wanted ? ` ${wanted}` : ""}`);
-  }
-  if (wanted === "PERSON") requireName(argument!);
-  const name = given.value("name"), suite = given.value("suite");
-  if (name !== undefined) requireName(name);
-  if (suite !== undefined && !isSuiteName(suite)) {
-    throw new CifraError("usage", `--suite must be ${SUITE_NAMES.join(", ")}, got "${suite}"`);
-  }
-  for (const option of ["suite", "yes"] as const) {
-    const isGiven = option === "yes" ? given.flag(option) : suite !== undefined;
-    if (isGiven && action !== "verify") {
-      throw new CifraError("usage", `--${option} only makes sense with verify`);
-    }
-  }
-  return {
-    action,
-    argument: argument ?? "",
-    name,
-    suite,
-    yes: given.flag("yes"),
-    passphraseFd: given.integer("passphrase-fd", 0, DESCRIPTOR_MAXIMUM),
-    state: given.value("state"),
-  };
-}
-
 /** Does one thing with keys; returns the exit code. */
 export async function keys(args: readonly string[], terminal: Terminal): Promise<number> {
-  const options = parseKeys(args);
-  const state = stateFolder(options.state);
+  const { action, words: [argument = ""], given } = parse(KEYS, args);
+  const options = { ...given, action, argument, passphraseFd: given["passphrase-fd"] };
   return await runFramed(async ({ secrets }) => {
-    await run(options, state, terminal, secrets);
+    await run(options, stateFolder(options.state), terminal, secrets);
     return 0;
   });
 }

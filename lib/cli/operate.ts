@@ -5,7 +5,6 @@ import { dialLocally, type LocalConnection } from "../net/local_socket.ts";
 import { COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { stateFolder } from "../store/state_folder.ts";
-import { parseOptions } from "./args.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -61,15 +60,14 @@ export async function answerOperator(
 }
 
 /** `cifra serve console` and `cifra serve invite`; returns the exit code. */
-export async function operate(args: readonly string[], terminal: Terminal): Promise<number> {
-  const [what, ...rest] = args;
-  const words = rest.filter((word) => /^\d+$/.test(word));
-  const given = parseOptions(rest.filter((word) => !words.includes(word)), {
-    flags: ["json", "help"],
-    values: ["state"],
-  });
+export async function operate(
+  action: "console" | "invite",
+  words: readonly string[],
+  state: string | undefined,
+  terminal: Terminal,
+): Promise<number> {
   // The folder is not opened: it may be another user's, when root asks.
-  const connection = await dialLocally(socketPath(given.value("state")));
+  const connection = await dialLocally(socketPath(state));
   const answers = readLines(connection, LONGEST_ANSWER);
   const ask = async (line: string): Promise<Answer> => {
     await writeAll(connection, encodeUtf8(`${line}\n`));
@@ -78,7 +76,7 @@ export async function operate(args: readonly string[], terminal: Terminal): Prom
     return JSON.parse(value);
   };
   try {
-    if (what === "invite") return show(terminal, await ask(["invite", ...words].join(" ")));
+    if (action === "invite") return show(terminal, await ask(["invite", ...words].join(" ")));
     return terminal.interactive ? await converse(terminal, ask) : await obeyLines(terminal, ask);
   } finally {
     connection.close();

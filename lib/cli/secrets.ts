@@ -11,8 +11,6 @@ import { readDescriptor } from "../net/descriptor.ts";
 import { SecretLine } from "./secret_line.ts";
 import type { Signals } from "./signals.ts";
 
-/** The largest descriptor that may be named. */
-export const DESCRIPTOR_MAXIMUM = 255;
 /** How often a new secret may be typed in two different ways. */
 const TRIES = 3;
 

@@ -1,21 +1,7 @@
-/** `cifra serve`: the meeting place. */
-import { type Bytes, encodeUtf8 } from "../bytes.ts";
-import { DEFAULT_PORT, formatInviteLine } from "../client/server_address.ts";
+/** `cifra serve`: the server. */
+import type { Bytes } from "../bytes.ts";
+import { formatInviteLine } from "../client/server_address.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
-import { CifraError } from "../errors.ts";
-import {
-  CONNECTIONS_TOTAL,
-  DISPLAY_NAME_LIMIT,
-  HANDSHAKES_PER_MINUTE,
-  LOG_FILE_LIMIT,
-  LOG_FILES,
-  NEW_NAMES_PER_DAY,
-  RELAY_RATE,
-  RELAYED_PAIRS,
-  STORE_BUDGET,
-  STRANGERS_PER_SOURCE,
-  STRANGERS_TOTAL,
-} from "../limits.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { serveHttp } from "../net/http.ts";
@@ -29,8 +15,9 @@ import type { PrivateFolder } from "../store/private_files.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import { backUpServerStore, SqliteServerStore } from "../store/sqlite_server.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
-import { type GivenOptions, parseOptions } from "./args.ts";
-import { answerOperator, openConsole, serverFolder, socketPath } from "./operate.ts";
+import { type Given, parse } from "./args.ts";
+import { SERVE } from "./commands.ts";
+import { answerOperator, openConsole, operate, serverFolder, socketPath } from "./operate.ts";
 import { runFramed } from "./run.ts";
 import { sanitize } from "./sanitize.ts";
 import { LogFile, ServerLog } from "./server_log.ts";
@@ -38,50 +25,8 @@ import type { Terminal } from "./terminal.ts";
 
 const MIB = 1024 * 1024;
 
-export const SERVE_HELP = `cifra serve: run the meeting place
-
-Usage: cifra serve [options]
-
-  --host ADDRESS               listen there; may be repeated (default 127.0.0.1 and ::1,
-                               this machine alone; 0.0.0.0 for the whole network)
-  --port PORT                  listen there (default ${DEFAULT_PORT}; 0 takes any free port)
-  --title NAME                 what clients see as the name of the server
-  --state DIR                  keep keys there (default: the state folder of this user)
-  --admission MODE             who may come in: open, invite (with an invite line), or accounts
-                               (everybody may make one); default: open on this machine alone,
-                               invite on a network
-  --new-names-per-day N        new names from one address (default ${NEW_NAMES_PER_DAY}; 0 does not count)
-  --allow-classic              also accept the suite classic, which is for study
-  --max-connections N          at most so many clients (default ${CONNECTIONS_TOTAL})
-  --max-strangers N            at most so many that have not shown who they are (default ${STRANGERS_TOTAL})
-  --max-strangers-per-address N   and so many from one address (default ${STRANGERS_PER_SOURCE})
-  --handshakes-per-minute N    from one address (default ${HANDSHAKES_PER_MINUTE}; 0 does not count)
-  --no-relay                   do not forward between people who cannot reach each other
-  --max-relayed N              at most so many pairs at once (default ${RELAYED_PAIRS})
-  --relay-rate MIB             so many MiB a second for each (default ${
-  RELAY_RATE / MIB
-}; 0 for no limit)
-  --budget MIB                 so much disk for names and accounts (default ${STORE_BUDGET / MIB})
-  --log FILE                   log there as well, as JSON lines; up to ${LOG_FILES} files of ${
-  LOG_FILE_LIMIT / MIB
-} MiB
-  --http PORT                  GET /healthz and /metrics there, for this machine alone (0: any port)
-  --log-ip                     log addresses, not tags for them
-  --trace                      log every protocol message; never a secret
-  --json                       one JSON object per line
-
-While a server runs, on its machine:
-  cifra serve console          its console (the server's own terminal has it as well)
-  cifra serve invite [DAYS] [USES]   a new invite line
-  cifra serve --backup FILE    copy the database of names and accounts
-
-Example, for a classroom:
-  cifra serve --host 0.0.0.0 --title "Lab 3"
-`;
-
 /** Who may come in. */
-export type AdmissionMode = "open" | "invite" | "accounts";
-const ADMISSION_MODES: readonly AdmissionMode[] = ["open", "invite", "accounts"];
+type AdmissionMode = "open" | "invite" | "accounts";
 
 interface ServeOptions {
   readonly hosts: readonly string[];
@@ -106,86 +51,42 @@ interface ServeOptions {
   readonly trace: boolean;
 }
 
-/** Reads the arguments of `serve`; throws `usage`. */
+/** Reads the arguments of `serve` without an action; throws `usage`. */
 export function parseServe(args: readonly string[]): ServeOptions {
-  const given = parseOptions(args, {
-    flags: ["allow-classic", "no-relay", "log-ip", "trace", "json", "help"],
-    values: [
-      "port",
-      "title",
-      "state",
-      "max-connections",
-      "max-strangers",
-      "max-strangers-per-address",
-      "handshakes-per-minute",
-      "max-relayed",
-      "relay-rate",
-      "admission",
-      "new-names-per-day",
-      "budget",
-      "log",
-      "http",
-      "backup",
-    ],
-    lists: ["host"],
-  });
-  const title = given.value("title") ?? "cifra server";
-  if (encodeUtf8(title).length > DISPLAY_NAME_LIMIT) {
-    throw new CifraError("usage", `--title must be at most ${DISPLAY_NAME_LIMIT} bytes`);
-  }
-  const hosts = hostsOf(given);
-  const isHere = hosts.every((host) => addressScope(host) === "loopback");
-  const mode = given.value("admission") ?? (isHere ? "open" : "invite");
-  const admission = ADMISSION_MODES.find((known) => known === mode);
-  if (!admission) {
-    throw new CifraError(
-      "usage",
-      `--admission must be ${ADMISSION_MODES.join(", ")}, got "${mode}"`,
-    );
-  }
-  return {
-    hosts,
-    port: given.integer("port", 0, 65_535) ?? DEFAULT_PORT,
-    title,
-    state: given.value("state"),
-    admission,
-    newNamesPerDay: given.integer("new-names-per-day", 0, 1_000_000) ?? NEW_NAMES_PER_DAY,
-    budget: (given.integer("budget", 1, 1_000_000) ?? STORE_BUDGET / MIB) * MIB,
-    log: given.value("log"),
-    http: given.integer("http", 0, 65_535),
-    backup: given.value("backup"),
-    allowClassic: given.flag("allow-classic"),
-    connections: given.integer("max-connections", 1, 1_000_000) ?? CONNECTIONS_TOTAL,
-    strangers: given.integer("max-strangers", 1, 1_000_000) ?? STRANGERS_TOTAL,
-    strangersPerSource: given.integer("max-strangers-per-address", 1, 1_000_000) ??
-      STRANGERS_PER_SOURCE,
-    handshakesPerMinute: given.integer("handshakes-per-minute", 0, 1_000_000) ??
-      HANDSHAKES_PER_MINUTE,
-    relayedPairs: given.flag("no-relay")
-      ? 0
-      : given.integer("max-relayed", 1, 1_000_000) ?? RELAYED_PAIRS,
-    relayRate: (given.integer("relay-rate", 0, 1_000_000) ?? RELAY_RATE / MIB) * MIB,
-    logAddresses: given.flag("log-ip"),
-    trace: given.flag("trace"),
-  };
+  return serveOptions(parse(SERVE, args).given);
 }
 
-function hostsOf(given: GivenOptions): readonly string[] {
-  const hosts = given.list("host").map((text) => {
-    const host = canonicalAddress(text);
-    if (!host) throw new CifraError("usage", `--host must be an IP address, got "${text}"`);
-    return host;
-  });
-  return hosts.length > 0 ? hosts : ["127.0.0.1", "::1"];
+function serveOptions(given: Given<typeof SERVE>): ServeOptions {
+  const hosts = given.host.length > 0 ? given.host : ["127.0.0.1", "::1"];
+  const isHere = hosts.every((host) => addressScope(host) === "loopback");
+  return {
+    hosts,
+    port: given.port,
+    title: given.title,
+    state: given.state,
+    admission: given.admission ?? (isHere ? "open" : "invite"),
+    newNamesPerDay: given["new-names-per-day"],
+    budget: given.budget * MIB,
+    log: given.log,
+    http: given.http,
+    backup: given.backup,
+    allowClassic: given["allow-classic"],
+    connections: given["max-connections"],
+    strangers: given["max-strangers"],
+    strangersPerSource: given["max-strangers-per-address"],
+    handshakesPerMinute: given["handshakes-per-minute"],
+    relayedPairs: given["no-relay"] ? 0 : given["max-relayed"],
+    relayRate: given["relay-rate"] * MIB,
+    logAddresses: given["log-ip"],
+    trace: given.trace,
+  };
 }
 
 /** Runs the server until a signal or its operator ends it; returns the exit code. */
 export async function serve(args: readonly string[], terminal: Terminal): Promise<number> {
-  if (args[0] === "console" || args[0] === "invite") {
-    const { operate } = await import("./operate.ts");
-    return await operate(args, terminal);
-  }
-  const options = parseServe(args);
+  const { action, words, given } = parse(SERVE, args);
+  if (action !== undefined) return await operate(action, words, given.state, terminal);
+  const options = serveOptions(given);
   const folder = await serverFolder(options.state);
   if (options.backup !== undefined) {
     await backUpServerStore(folder, options.backup);

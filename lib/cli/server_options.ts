@@ -1,16 +1,8 @@
 /** The options of every command that goes to a server: who we are, where it is, whether it is trusted. */
-import {
-  DEFAULT_PORT,
-  parseServerAddress,
-  type ServerAddress,
-  serverSubject,
-} from "../client/server_address.ts";
-import { parseFingerprint } from "../crypto/identity.ts";
-import { isSuiteName, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
-import { CifraError } from "../errors.ts";
-import { requireName } from "../wire/names.ts";
-import type { GivenOptions } from "./args.ts";
-import { DESCRIPTOR_MAXIMUM } from "./secrets.ts";
+import { DEFAULT_PORT, type ServerAddress, serverSubject } from "../client/server_address.ts";
+import type { SuiteName } from "../crypto/suite.ts";
+import type { Given } from "./args.ts";
+import type { USERS } from "./commands.ts";
 import type { ServerChoice } from "./server_access.ts";
 
 const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -50,38 +42,17 @@ function quote(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** Reads them; throws `usage` and `bad_name`. */
-export function parseServerOptions(given: GivenOptions): ServerOptions {
-  const name = given.value("name");
-  if (name === undefined) {
-    throw new CifraError("usage", "--name is missing", {
-      hint: "it says who you are, for example: --name alice",
-    });
-  }
-  requireName(name);
-  const suite = given.value("suite") ?? "modern";
-  if (!isSuiteName(suite)) {
-    throw new CifraError("usage", `--suite must be ${SUITE_NAMES.join(", ")}, got "${suite}"`);
-  }
-  const inviteFile = given.value("invite-file"), askInvite = given.flag("invite");
-  const serverKey = given.value("server-key"), host = given.value("server");
-  const isInvited = askInvite || inviteFile !== undefined;
-  if (isInvited && (host !== undefined || serverKey !== undefined)) {
-    throw new CifraError(
-      "usage",
-      "An invite names the server and its key: leave --server and --server-key out",
-    );
-  }
-  const server = parseServerAddress(host ?? "127.0.0.1");
-  const fingerprint = serverKey === undefined ? undefined : parseFingerprint(serverKey);
+/** What the options that all of these commands have say together. */
+export function serverOptions(given: Given<typeof USERS>): ServerOptions {
+  const { server, "server-key": fingerprint } = given;
   return {
-    name,
+    name: given.name,
     server: fingerprint === undefined ? server : { ...server, fingerprint },
-    inviteFile,
-    askInvite,
-    acceptNew: given.flag("accept-new"),
-    suite,
-    state: given.value("state"),
-    passphraseFd: given.integer("passphrase-fd", 0, DESCRIPTOR_MAXIMUM),
+    inviteFile: given["invite-file"],
+    askInvite: given.invite,
+    acceptNew: given["accept-new"],
+    suite: given.suite,
+    state: given.state,
+    passphraseFd: given["passphrase-fd"],
   };
 }

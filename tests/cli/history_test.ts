@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { encodeUtf8 } from "../../lib/bytes.ts";
-import { HISTORY_HELP, parseHistory } from "../../lib/cli/history.ts";
+import { parse } from "../../lib/cli/args.ts";
+import { HISTORY } from "../../lib/cli/commands.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
@@ -75,26 +76,36 @@ async function run(state: string, ...args: readonly string[]): Promise<Exit> {
   return await program.exit();
 }
 
-Deno.test("parseHistory() reads its options, all of which may be left out", () => {
-  const none = { peer: undefined, name: undefined, search: undefined, state: undefined };
-  assertEquals(parseHistory([]), none);
-  assertEquals(parseHistory(["--json", "--with=server"]), { ...none, peer: "server" });
-  assertEquals(
-    parseHistory(["--with", "bob", "--name", "alice", "--search", "a b", "--state", "/x"]),
-    { peer: "bob", name: "alice", search: "a b", state: "/x" },
-  );
+Deno.test("history reads its options, all of which may be left out", () => {
+  const none = {
+    with: undefined,
+    name: undefined,
+    search: undefined,
+    state: undefined,
+    json: false,
+  };
+  assertEquals(parse(HISTORY, []).given, none);
+  const server = parse(HISTORY, ["--json", "--with=server"]).given;
+  assertEquals(server, { ...none, json: true, with: "server" });
+  const all = ["--with", "bob", "--name", "alice", "--search", "a b", "--state", "/x"];
+  assertEquals(parse(HISTORY, all).given, {
+    json: false,
+    with: "bob",
+    name: "alice",
+    search: "a b",
+    state: "/x",
+  });
 });
 
-Deno.test("parseHistory() refuses what cannot be a name, and what it does not know", () => {
+Deno.test("history refuses what cannot be a name, and what it does not know", () => {
   const code = (...args: readonly string[]) =>
-    assertThrows(() => parseHistory(args), CifraError).code;
+    assertThrows(() => parse(HISTORY, args), CifraError).code;
   assertEquals(code("--with", "../bob"), "bad_name");
   assertEquals(code("--name", "../alice"), "bad_name");
   assertEquals(code("--name", "server"), "bad_name");
   assertEquals(code("bob"), "usage");
   assertEquals(code("--to", "bob"), "usage");
   assertEquals(code("--search"), "usage");
-  assertStringIncludes(HISTORY_HELP, "cifra history --with bob");
 });
 
 Deno.test("history prints a line for a message, by the clock on the wall, and nothing harmful", async () => {

@@ -1,6 +1,8 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { parse } from "../../lib/cli/args.ts";
+import { KEYS } from "../../lib/cli/commands.ts";
 import { parseConnect } from "../../lib/cli/connect_options.ts";
-import { KEYS_HELP, parseKeys } from "../../lib/cli/keys.ts";
+import { helpOf } from "../../lib/cli/help.ts";
 import { connectCommand } from "../../lib/cli/server_options.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 
@@ -10,9 +12,13 @@ function refusal(parse: () => unknown, code: ErrorCode = "usage"): string {
   return error.message;
 }
 
-Deno.test("parseKeys() shows the keys when nothing is said", () => {
+function parseKeys(args: readonly string[]) {
+  return parse(KEYS, args);
+}
+
+Deno.test("keys shows the keys when nothing is said", () => {
   for (const args of [[], ["show"], ["--json"]]) assertEquals(parseKeys(args).action, "show");
-  const { name, suite, yes, passphraseFd, state } = parseKeys([]);
+  const { name, suite, yes, "passphrase-fd": passphraseFd, state } = parseKeys([]).given;
   assertEquals([name, suite, yes, passphraseFd, state], [
     undefined,
     undefined,
@@ -22,20 +28,21 @@ Deno.test("parseKeys() shows the keys when nothing is said", () => {
   ]);
 });
 
-Deno.test("parseKeys() reads what is to be done, with whom or what, and how", () => {
+Deno.test("keys is told what is to be done, with whom or what, and how", () => {
   const verify = parseKeys(["verify", "bob", "--name", "alice", "--suite", "rsa", "--yes"]);
-  assertEquals([verify.action, verify.argument], ["verify", "bob"]);
-  assertEquals([verify.name, verify.suite, verify.yes], ["alice", "rsa", true]);
+  assertEquals([verify.action, verify.words], ["verify", ["bob"]]);
+  const { name, suite, yes } = verify.given;
+  assertEquals([name, suite, yes], ["alice", "rsa", true]);
   const file = parseKeys(["export", "../My Keys", "--passphrase-fd", "0", "--state", "/s"]);
-  assertEquals([file.action, file.argument], ["export", "../My Keys"]);
-  assertEquals([file.passphraseFd, file.state], [0, "/s"]);
+  assertEquals([file.action, file.words], ["export", ["../My Keys"]]);
+  assertEquals([file.given["passphrase-fd"], file.given.state], [0, "/s"]);
   for (const action of ["unpin bob", "import f", "passphrase", "peers"]) {
-    assertStringIncludes(KEYS_HELP, `  ${action.split(" ")[0]}`);
+    assertStringIncludes(helpOf(KEYS), `  ${action.split(" ")[0]}`);
     assertEquals(parseKeys(action.split(" ")).action, action.split(" ")[0]);
   }
 });
 
-Deno.test("parseKeys() refuses what is not known, not whole or too much", () => {
+Deno.test("keys refuses what is not known, not whole or too much", () => {
   const bad = [
     ["frob"],
     ["verify"],
