@@ -15,6 +15,7 @@ const RUNS: Readonly<Record<CommandName, () => Promise<Run>>> = {
   history: async () => (await import("./lib/cli/history.ts")).history,
   keys: async () => (await import("./lib/cli/keys.ts")).keys,
   help: async () => (await import("./lib/cli/help.ts")).help,
+  completions: async () => (await import("./lib/cli/completions.ts")).completions,
 };
 
 async function main([name, ...args]: readonly string[]): Promise<number> {

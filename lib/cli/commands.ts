@@ -1,5 +1,5 @@
 /**
- * The table of commands. Parser and help are made from it.
+ * The table of commands. Parser, help and completions are made from it.
  */
 import { encodeUtf8 } from "../bytes.ts";
 import { DEFAULT_PORT } from "../client/server_address.ts";
@@ -508,6 +508,9 @@ export const KEYS = {
   permissions: { net: false, ...OF_A_PERSON, files: "all" },
 } as const satisfies Command;
 
+/** The shells that completions are made for. */
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+
 export const HELP = {
   name: "help",
   does: "explain a command",
@@ -518,8 +521,24 @@ export const HELP = {
   permissions: NO_PERMISSIONS,
 } as const satisfies Command;
 
+export const COMPLETIONS = {
+  name: "completions",
+  does: "print completions for a shell",
+  words: [{ name: "SHELL", choices: SHELLS }],
+  options: {},
+  about: [
+    "For bash, add the first example to ~/.bashrc. For zsh, save them as _cifra in a folder of " +
+    "your $fpath. For fish, save them as cifra.fish in ~/.config/fish/completions.",
+  ],
+  examples: [
+    "source <(cifra completions bash)",
+    "cifra completions fish > ~/.config/fish/completions/cifra.fish",
+  ],
+  permissions: NO_PERMISSIONS,
+} as const satisfies Command;
+
 /** Every command, in the order of help. */
-export const COMMANDS = [SERVE, CONNECT, USERS, HISTORY, KEYS, HELP] as const;
+export const COMMANDS = [SERVE, CONNECT, USERS, HISTORY, KEYS, HELP, COMPLETIONS] as const;
 
 export type CommandName = typeof COMMANDS[number]["name"];
 
