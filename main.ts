@@ -16,6 +16,7 @@ const RUNS: Readonly<Record<CommandName, () => Promise<Run>>> = {
   keys: async () => (await import("./lib/cli/keys.ts")).keys,
   help: async () => (await import("./lib/cli/help.ts")).help,
   completions: async () => (await import("./lib/cli/completions.ts")).completions,
+  man: async () => (await import("./lib/cli/man_page.ts")).man,
 };
 
 async function main([name, ...args]: readonly string[]): Promise<number> {

@@ -1,5 +1,6 @@
 /**
- * The table of commands. Parser, help and completions are made from it.
+ * The table of commands. Parser, help, completions, man page, lib/docs/options.md and the tasks of deno.json
+ * are made from it or checked against it.
  */
 import { encodeUtf8 } from "../bytes.ts";
 import { DEFAULT_PORT } from "../client/server_address.ts";
@@ -537,8 +538,17 @@ export const COMPLETIONS = {
   permissions: NO_PERMISSIONS,
 } as const satisfies Command;
 
+export const MAN = {
+  name: "man",
+  does: "print the manual page",
+  options: {},
+  about: ["It is written in roff, for man, mandoc or groff."],
+  examples: ["cifra man > ~/.local/share/man/man1/cifra.1", "cifra man | man -l -"],
+  permissions: NO_PERMISSIONS,
+} as const satisfies Command;
+
 /** Every command, in the order of help. */
-export const COMMANDS = [SERVE, CONNECT, USERS, HISTORY, KEYS, HELP, COMPLETIONS] as const;
+export const COMMANDS = [SERVE, CONNECT, USERS, HISTORY, KEYS, HELP, COMPLETIONS, MAN] as const;
 
 export type CommandName = typeof COMMANDS[number]["name"];
 
