@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parse } from "../../lib/cli/args.ts";
-import { type Command, SERVE } from "../../lib/cli/commands.ts";
+import { type Command, COMPLETIONS, SERVE } from "../../lib/cli/commands.ts";
 import { CifraError } from "../../lib/errors.ts";
 
 const TEST = {
@@ -165,4 +165,12 @@ Deno.test("parse() takes an action and its words before all options", () => {
   assertEquals(refused("invite", "x")[0], 'Days and uses are whole numbers, got "x"');
   assertEquals(refused("console", "--port", "1")[0], "--port only makes sense without console");
   assertEquals(refused("--json", "console")[0], 'Unknown argument "console"');
+});
+
+Deno.test("parse() refuses a word that is missing, or none of its choices", () => {
+  assertEquals(parse(COMPLETIONS, ["zsh"]).words, ["zsh"]);
+  const refused = (...args: readonly string[]) =>
+    assertThrows(() => parse(COMPLETIONS, args), CifraError).message;
+  assertEquals(refused(), "Write: cifra completions SHELL");
+  assertEquals(refused("tcsh"), 'SHELL must be bash, zsh or fish, got "tcsh"');
 });

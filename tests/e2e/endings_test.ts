@@ -16,6 +16,9 @@ async function run(...args: readonly string[]): Promise<Program> {
 
 const WRONG: readonly (readonly [readonly string[], string])[] = [
   [["greet"], 'error: Unknown command "greet"\nhint: cifra --help lists the commands\n'],
+  [["conect"], 'error: Unknown command "conect"\nhint: did you mean connect?\n'],
+  [["help", "me"], 'error: Unknown command "me"\nhint: cifra --help lists the commands\n'],
+  [["completions", "tcsh"], "error: SHELL must be bash, zsh or fish"],
   [
     ["connect"],
     "error: --name is missing\nhint: it says who you are, for example: --name alice\n",
@@ -61,6 +64,12 @@ Deno.test("cifra alone prints help on stdout and exits with 2; --help and --vers
       [["--help"], 0, "Usage: cifra COMMAND"],
       [["serve", "--help"], 0, "Usage: cifra serve"],
       [["connect", "--help"], 0, "Usage: cifra connect"],
+      [["connect", "--to", "bob", "-h"], 0, "Usage: cifra connect"],
+      [["help", "connect"], 0, "Usage: cifra connect"],
+      [["help"], 0, "Usage: cifra COMMAND"],
+      [["-h"], 0, "Usage: cifra COMMAND"],
+      [["completions", "bash"], 0, "complete -F _cifra cifra"],
+      [["man"], 0, ".TH CIFRA 1"],
       [["--version"], 0, "cifra 0."],
     ] as const
   ) {
