@@ -1,9 +1,11 @@
 /** Dialling over TCP: a host by name, or an address from a local port of our choice. */
 import { connect as connectSocket } from "node:net";
 import { CifraError } from "../errors.ts";
+import { delay } from "../flow/delay.ts";
 import { DIAL_DEADLINE } from "../limits.ts";
 import { type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { isPortBusy, reasonOf } from "./platform_errors.ts";
+import { systemTime } from "./system_time.ts";
 import { ConnTransport, SocketTransport, type TcpTransport } from "./transports.ts";
 
 /** Dials a host, which may be a name, within a deadline. Throws `unreachable`. */
@@ -12,23 +14,18 @@ export async function dial(
   port: number,
   deadline: number = DIAL_DEADLINE,
 ): Promise<TcpTransport> {
-  const where = formatEndpoint({ host, port });
   const connecting = Deno.connect({ hostname: host, port, transport: "tcp" });
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const expired = new Promise<"expired">((resolve) => {
-    timer = setTimeout(() => resolve("expired"), deadline);
-  });
+  const answered = new AbortController();
   try {
-    const conn = await Promise.race([connecting, expired]);
-    if (conn === "expired") {
-      connecting.then((late) => late.close(), () => {});
-      throw unreachable(where, "no answer");
-    }
-    return new ConnTransport(conn);
+    const late = delay(systemTime, deadline, answered.signal);
+    const conn = await Promise.race([connecting, late]);
+    if (conn) return new ConnTransport(conn);
+    connecting.then((conn) => conn.close(), () => {});
+    throw new Error("no answer");
   } catch (error) {
-    throw error instanceof CifraError ? error : unreachable(where, reasonOf(error), error);
+    throw unreachable({ host, port }, error);
   } finally {
-    clearTimeout(timer);
+    answered.abort();
   }
 }
 
@@ -49,7 +46,7 @@ export async function dialFrom(
 ): Promise<TcpTransport> {
   const giveUp = new AbortController();
   const stop = () => giveUp.abort(new Error("given up"));
-  const timer = setTimeout(() => giveUp.abort(new Error("no answer")), deadline);
+  const cancel = systemTime.after(deadline, () => giveUp.abort(new Error("no answer")));
   signal?.addEventListener("abort", stop);
   if (signal?.aborted) stop();
   try {
@@ -59,13 +56,13 @@ export async function dialFrom(
     } catch (error) {
       if (!isPortBusy(error)) throw error;
       // The port of a connection that has just ended may be free again a moment later.
-      await pause(PORT_BUSY_PAUSE, giveUp.signal);
+      await delay(systemTime, PORT_BUSY_PAUSE, giveUp.signal);
       return await dialOnceFrom(localPort, remote, giveUp.signal);
     }
   } catch (error) {
-    throw unreachable(formatEndpoint(remote), reasonOf(error), error);
+    throw unreachable(remote, error);
   } finally {
-    clearTimeout(timer);
+    cancel();
     signal?.removeEventListener("abort", stop);
   }
 }
@@ -109,22 +106,6 @@ function dialOnceFrom(
   });
 }
 
-/** Resolves after `milliseconds`; rejects as soon as `signal` is aborted. */
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", stop);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener("abort", stop);
-  });
-}
-
 /** A port that nobody uses at the moment, for dials to come from. */
 export function findFreePort(host: string): number {
   const listener = Deno.listen({ hostname: host, port: 0, transport: "tcp" });
@@ -133,6 +114,7 @@ export function findFreePort(host: string): number {
   return port;
 }
 
-function unreachable(where: string, why: string, cause?: unknown): CifraError {
-  return new CifraError("unreachable", `Cannot reach ${where}: ${why}`, { cause });
+function unreachable(where: Endpoint, cause: unknown): CifraError {
+  const message = `Cannot reach ${formatEndpoint(where)}: ${reasonOf(cause)}`;
+  return new CifraError("unreachable", message, { cause });
 }

@@ -7,6 +7,7 @@ import type { Endpoint } from "../wire/address.ts";
 import type { Time } from "../flow/time.ts";
 import { dial, dialFrom, findFreePort } from "./dial.ts";
 import { Listener } from "./listener.ts";
+import { systemTime } from "./system_time.ts";
 import type { TcpTransport } from "./transports.ts";
 
 /** An open port, as `Listener` is one. */
@@ -29,14 +30,7 @@ export interface Environment {
 
 /** The world as it is. */
 export const systemEnvironment: Environment = {
-  time: {
-    now: () => performance.now(),
-    date: () => Date.now(),
-    after: (milliseconds, action) => {
-      const timer = setTimeout(action, milliseconds);
-      return () => clearTimeout(timer);
-    },
-  },
+  time: systemTime,
   network: { listen: (hosts, port) => Listener.open(hosts, port), dial, dialFrom, findFreePort },
   random: systemRandom,
 };

@@ -1,7 +1,10 @@
 /** Listening for TCP connections. */
 import { CifraError } from "../errors.ts";
+import { delay } from "../flow/delay.ts";
 import { ACCEPT_PAUSE } from "../limits.ts";
 import type { Endpoint } from "../wire/address.ts";
+import { isNotOurAddress, isPortBusy } from "./platform_errors.ts";
+import { systemTime } from "./system_time.ts";
 import { ConnTransport, endpointOf, type TcpTransport } from "./transports.ts";
 
 const EVERY_IPV4 = "0.0.0.0", EVERY_IPV6 = "::";
@@ -39,8 +42,8 @@ export class Listener {
         );
       } catch (error) {
         for (const listener of listeners) listener.close();
-        if (port === 0 && attempt < 8 && error instanceof Deno.errors.AddrInUse) continue;
-        if (error instanceof Deno.errors.AddrInUse) {
+        if (port === 0 && attempt < 8 && isPortBusy(error)) continue;
+        if (isPortBusy(error)) {
           throw new CifraError("local", `Cannot listen on port ${chosen}: it is in use`, {
             cause: error,
             hint: "choose another with --port, or 0 for any free one",
@@ -77,7 +80,7 @@ export class Listener {
           // A stranger's doing: a pause for each would keep everybody else waiting.
           if (error instanceof Deno.errors.NotConnected) continue;
           onTrouble(error as Error);
-          await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+          await delay(systemTime, ACCEPT_PAUSE);
         }
       }
     }));
@@ -112,8 +115,8 @@ function tryListen(
   try {
     return Deno.listen({ hostname, port, transport: "tcp" });
   } catch (error) {
-    if (isCovered && error instanceof Deno.errors.AddrInUse) return undefined;
-    if (error instanceof Deno.errors.AddrNotAvailable || /os error 97\b/.test(String(error))) {
+    if (isCovered && isPortBusy(error)) return undefined;
+    if (isNotOurAddress(error)) {
       if (mayBeMissing) return undefined;
       throw new CifraError("local", `Cannot listen on ${hostname}: it is not an address of ours`, {
         cause: error,

@@ -1,5 +1,6 @@
 /** Sockets of this machine alone: how an operator talks to a running server (Unix domain). */
 import { CifraError } from "../errors.ts";
+import { isNotAllowed } from "./platform_errors.ts";
 
 /** One end of a connection on this machine. */
 export type LocalConnection = Deno.UnixConn;
@@ -38,7 +39,7 @@ export async function dialLocally(path: string): Promise<LocalConnection> {
   try {
     return await Deno.connect({ transport: "unix", path });
   } catch (cause) {
-    if (cause instanceof Deno.errors.PermissionDenied || cause instanceof Deno.errors.NotCapable) {
+    if (isNotAllowed(cause)) {
       throw new CifraError("local", `Cannot use ${path}: it is another user's, or out of reach`, {
         cause,
       });

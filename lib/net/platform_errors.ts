@@ -1,11 +1,22 @@
-/** What the platform threw, in words. It names its errors by classes, by codes or in a sentence. */
+/** What the platform threw, in words: it names its errors by a class, a code or a sentence. */
 
-/** What the system calls a port that a connection to the same place, or a listener, still has. */
+/** Whether a listener, or a connection to the same place, still has the port. */
 export function isPortBusy(error: unknown): boolean {
-  return /EADDRINUSE|EADDRNOTAVAIL|EINVAL/.test(String(error));
+  return error instanceof Deno.errors.AddrInUse ||
+    /EADDRINUSE|EADDRNOTAVAIL|EINVAL/.test(String(error));
 }
 
-/** Why a connection did not come about, in a few words to stand behind a colon. */
+/** Whether this machine does not have the address, or no addresses of its kind. */
+export function isNotOurAddress(error: unknown): boolean {
+  return error instanceof Deno.errors.AddrNotAvailable || /os error 97\b/.test(String(error));
+}
+
+/** Whether another user, or the permissions of this program, keep us out. */
+export function isNotAllowed(error: unknown): boolean {
+  return error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable;
+}
+
+/** Why a dial failed, in a few words. */
 export function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.ConnectionRefused) return "nobody listens there";
   const message = error instanceof Error ? error.message : String(error);

@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Bytes } from "../bytes.ts";
 import type { Transport } from "../channel/transport.ts";
+import { Signal } from "../flow/signal.ts";
 import { canonicalAddress, type Endpoint } from "../wire/address.ts";
 
 /** A transport that knows who is at its other end. */
@@ -68,7 +69,8 @@ export class SocketTransport implements TcpTransport {
   #ended = false;
   #closed = false;
   #error: Error | undefined;
-  #arrived: PromiseWithResolvers<void> | undefined;
+  /** Something has arrived, or it is over. */
+  readonly #news = new Signal();
 
   constructor(socket: Socket, remote: Endpoint) {
     this.#socket = socket;
@@ -79,19 +81,19 @@ export class SocketTransport implements TcpTransport {
       // One piece at a time: what the program does not take, the network must not send.
       socket.pause();
       this.#chunks.push(new Uint8Array(chunk));
-      this.#wake();
+      this.#news.notify();
     });
     socket.on("end", () => {
       this.#ended = true;
-      this.#wake();
+      this.#news.notify();
     });
     socket.on("error", (error) => {
       this.#error = error;
-      this.#wake();
+      this.#news.notify();
     });
     socket.on("close", () => {
       this.#error ??= new Error("Socket closed");
-      this.#wake();
+      this.#news.notify();
     });
   }
 
@@ -108,8 +110,7 @@ export class SocketTransport implements TcpTransport {
       }
       if (this.#ended) return null;
       if (this.#error) throw this.#error;
-      this.#arrived ??= Promise.withResolvers();
-      await this.#arrived.promise;
+      await this.#news.wait();
     }
   }
 
@@ -132,11 +133,6 @@ export class SocketTransport implements TcpTransport {
     this.#closed = true;
     this.#chunks = [];
     this.#socket.destroy();
-    this.#wake();
-  }
-
-  #wake(): void {
-    this.#arrived?.resolve();
-    this.#arrived = undefined;
+    this.#news.notify();
   }
 }
