@@ -144,7 +144,7 @@ export const CONVERSATIONS_LIMIT = WAITS_LIMIT - 1;
 
 /** Lengths in bytes: a salt, the nonce of each side, a proof and what a server keeps. */
 export const SALT_LENGTH = 16;
-export const NONCE_LENGTH = 24;
+export const SIGN_IN_NONCE_LENGTH = 24;
 export const PROOF_LENGTH = 64;
 /** A password, in bytes of UTF-8. */
 export const PASSWORD_LIMIT = 1024;

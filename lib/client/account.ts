@@ -4,7 +4,7 @@ import type { SaltedPassword } from "../crypto/password.ts";
 import type { Random } from "../crypto/platform.ts";
 import type { PasswordCost } from "../crypto/scram.ts";
 import { CifraError } from "../errors.ts";
-import { NONCE_LENGTH, PASSWORD_MEMORY, PASSWORD_PASSES, SALT_LENGTH } from "../limits.ts";
+import { PASSWORD_MEMORY, PASSWORD_PASSES, SALT_LENGTH, SIGN_IN_NONCE_LENGTH } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import { type KeyBundle, openKeys, sealKeys } from "../store/key_bundle.ts";
 import type { Profile } from "./profile.ts";
@@ -50,7 +50,7 @@ export async function signIn(
 ): Promise<KeyBundle> {
   let key: SaltedPassword | undefined;
   try {
-    const { backup } = await link.signIn(name, random(NONCE_LENGTH), async (cost) => {
+    const { backup } = await link.signIn(name, random(SIGN_IN_NONCE_LENGTH), async (cost) => {
       return key = await derive(password, cost);
     });
     if (backup.length === 0) throw empty(name);

@@ -7,7 +7,6 @@ import { hmacSha512, type Random } from "../crypto/platform.ts";
 import { type Exchange, type PasswordCost, serverSignature, verifyProof } from "../crypto/scram.ts";
 import { CifraError } from "../errors.ts";
 import {
-  NONCE_LENGTH,
   PASSWORD_MEMORY,
   PASSWORD_MEMORY_MAXIMUM,
   PASSWORD_MEMORY_MINIMUM,
@@ -17,6 +16,7 @@ import {
   PASSWORD_TRIES_PERIOD,
   PROOF_LENGTH,
   SALT_LENGTH,
+  SIGN_IN_NONCE_LENGTH,
   SOURCES_REMEMBERED,
 } from "../limits.ts";
 import type { Account, ServerStore } from "../store/server_store.ts";
@@ -78,7 +78,7 @@ export class Accounts {
       passes: PASSWORD_PASSES,
     };
     const { salt, memory, passes } = cost;
-    const serverNonce = this.#random(NONCE_LENGTH);
+    const serverNonce = this.#random(SIGN_IN_NONCE_LENGTH);
     const exchange = {
       name,
       clientNonce,

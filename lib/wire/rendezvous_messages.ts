@@ -14,11 +14,11 @@ import {
   BACKUP_LIMIT,
   DIAL_ATTEMPTS,
   NAME_LIMIT,
-  NONCE_LENGTH,
   PRESENCE_LIMIT,
   PROOF_LENGTH,
   REASON_LIMIT,
   SALT_LENGTH,
+  SIGN_IN_NONCE_LENGTH,
 } from "../limits.ts";
 import { address, endpoint } from "./address.ts";
 import {
@@ -96,7 +96,7 @@ const signUp = struct({
 });
 
 /** Wants to prove the password of a name. */
-const signIn = struct({ name, nonce: bytes(NONCE_LENGTH) });
+const signIn = struct({ name, nonce: bytes(SIGN_IN_NONCE_LENGTH) });
 
 /** The answer to a challenge. */
 const proof = struct({ proof: bytes(PROOF_LENGTH) });
@@ -153,7 +153,7 @@ const offer = struct({ peerName: name, suite: u8, bundle: variable(bundleLength(
 const declined = struct({ peerName: name });
 
 /** What the password of a name is to be worked up with. */
-const challenge = struct({ ...cost, nonce: bytes(NONCE_LENGTH) });
+const challenge = struct({ ...cost, nonce: bytes(SIGN_IN_NONCE_LENGTH) });
 
 /** The password was right; the server proves that it knows the account. */
 const signedIn = struct({ signature: bytes(PROOF_LENGTH), backup: variable(BACKUP_LIMIT) });

@@ -4,11 +4,11 @@ import { systemRandom } from "../../lib/crypto/platform.ts";
 import type { Exchange } from "../../lib/crypto/scram.ts";
 import { CifraError } from "../../lib/errors.ts";
 import {
-  NONCE_LENGTH,
   PASSWORD_MEMORY,
   PASSWORD_PASSES,
   PROOF_LENGTH,
   SALT_LENGTH,
+  SIGN_IN_NONCE_LENGTH,
 } from "../../lib/limits.ts";
 import { Accounts } from "../../lib/services/accounts.ts";
 import type { Channel } from "../../lib/channel/channel.ts";
@@ -44,7 +44,7 @@ async function ask<T extends ServerResponse["type"]>(
 
 /** The whole exchange on an open channel, the password worked up before. */
 async function signIn(channel: Channel, password: SaltedPassword): Promise<void> {
-  const clientNonce = systemRandom(NONCE_LENGTH);
+  const clientNonce = systemRandom(SIGN_IN_NONCE_LENGTH);
   const request = { type: "signIn", name: NAME, nonce: clientNonce } as const;
   const { salt, memory, passes, nonce } = await ask(channel, request, "challenge");
   const exchange: Exchange = {
@@ -106,7 +106,7 @@ function measureWrongOnes(password: SaltedPassword, cost: typeof COST): void {
   const store = new MemoryServerStore();
   const accounts = new Accounts(store, systemRandom(32), systemRandom);
   accounts.signUp({ name: NAME, ...cost, ...password.verifier(), backup: BACKUP, created: 0 });
-  const clientNonce = systemRandom(NONCE_LENGTH), exporter = systemRandom(32);
+  const clientNonce = systemRandom(SIGN_IN_NONCE_LENGTH), exporter = systemRandom(32);
   const wrong = systemRandom(PROOF_LENGTH);
   for (const name of [NAME, "nobody"]) {
     const start = performance.now();
