@@ -8,7 +8,6 @@
  *   -> m5  box5a{ secret, iv_seed }, box5b{ Sig_I("I auth", T5a) }
  *   <- m6  box6{ Sig_R("R auth", T5) }
  */
-import { concat } from "@std/bytes/concat";
 import type { Bytes } from "../bytes.ts";
 import {
   identityClassOf,
@@ -90,6 +89,7 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
   const transcript3a = absorb(transcript2, toResponder.ciphertext);
   const step3 = mix(step2.chainKey, toResponder.secret, transcript3a, "m3", suite.aead);
   toResponder.secret.fill(0);
+  step2.chainKey.fill(0);
   const box = await sealBox(suite.aead, step3.box, transcript3a, identity.bundle);
   const m3 = encode(layouts.m3, { ciphertext: toResponder.ciphertext, box });
   const transcript = absorb(transcript3a, box);
@@ -137,9 +137,8 @@ export async function receiveM4(state: ExpectM4, body: Bytes): Promise<Step> {
   const proofBox = await sealBox(suite.aead, proofKey, transcript5a, signature);
   const m5 = encode(layouts.m5, { secretBox, proofBox });
   const transcript = absorb(transcript5a, proofBox);
-  const seed = concat([secret, ivSeed]);
-  const { chainKey } = mix(state.chainKey, seed, transcript, "m5", suite.aead);
-  for (const used of [secret, ivSeed, secrets, seed]) used.fill(0);
+  const { chainKey } = mix(state.chainKey, secrets, transcript, "m5", suite.aead);
+  for (const used of [secret, ivSeed, secrets]) used.fill(0);
   return {
     state: { name: "expect-m6", config, layouts, transcript, chainKey, responder, displayName },
     send: [frame(FrameKind.m5, m5)],
