@@ -16,8 +16,8 @@ export async function runHandshake(
   start: Step | HandshakeState,
   { onEvent, run = (job) => job() }: HandshakeOptions = {},
 ): Promise<Established> {
+  let current: Step = "state" in start ? start : { state: start, send: [], events: [] };
   try {
-    let current: Step = "state" in start ? start : { state: start, send: [], events: [] };
     for (;;) {
       for (const { kind, body } of current.send) await connection.sendFrame(kind, body);
       if (onEvent) { for (const event of current.events) onEvent(event); }
@@ -25,10 +25,17 @@ export async function runHandshake(
       const frame = await connection.nextFrame();
       const { state } = current;
       current = await run(() => step(state, frame));
+      forget(state);
     }
     connection.markOpen();
     return current.state;
   } catch (error) {
+    forget(current.state);
     throw connection.fail(error);
   }
+}
+
+/** A step leaves the state it is given as it was; whoever needs it no more overwrites its secret. */
+function forget(state: HandshakeState): void {
+  if ("chainKey" in state) state.chainKey.fill(0);
 }

@@ -3,7 +3,12 @@ import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
-import type { Established, HandshakeEvent } from "../../lib/handshake/state.ts";
+import type {
+  Established,
+  HandshakeEvent,
+  HandshakeState,
+  Step,
+} from "../../lib/handshake/state.ts";
 import { FRAME_LIMIT_HANDSHAKE, HANDSHAKE_DEADLINE } from "../../lib/limits.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
@@ -101,6 +106,48 @@ test("runHandshake() raises the frame limit and ends the deadlines only at the t
   await peer.nextFrame();
   await peer.sendFrame(FrameKind.m3, new Uint8Array(FRAME_LIMIT_HANDSHAKE));
   assertEquals((await climbing).code, "bad_frame");
+});
+
+/** A runner of steps that keeps every state it comes to. */
+function keepStates(states: HandshakeState[]) {
+  return async <T>(job: () => Promise<T>): Promise<T> => {
+    const result = await job();
+    states.push((result as Step).state);
+    return result;
+  };
+}
+
+/** The names of those that hold a chain key, and whether it can still be read. */
+function chainKeysOf(states: readonly HandshakeState[]): (readonly [string, boolean])[] {
+  return states.flatMap((state) =>
+    "chainKey" in state ? [[state.name, state.chainKey.some((byte) => byte !== 0)] as const] : []
+  );
+}
+
+test("runHandshake() overwrites each chain key when the next one is there, or when it fails", async () => {
+  const { initiator, responder } = await scene("modern");
+  for (const spoiled of [false, true]) {
+    const between = pipe(), clock = new ManualClock();
+    const left = new Connection(between.left, clock.read);
+    const right = new Connection(between.right, clock.read);
+    const ours: HandshakeState[] = [], theirs: HandshakeState[] = [];
+    const first = await startInitiator(initiator);
+    ours.push(first.state);
+    const checkInitiator = () => {
+      if (spoiled) throw new CifraError("auth_failed", "Test");
+    };
+    const results = await Promise.allSettled([
+      runHandshake(left, first, { run: keepStates(ours) }),
+      runHandshake(right, startResponder({ ...responder, checkInitiator }), {
+        run: keepStates(theirs),
+      }),
+    ]);
+    assertEquals(results.map(({ status }) => status === "rejected"), [spoiled, spoiled]);
+    const climbed = spoiled ? [] : [["expect-m6", false] as const];
+    assertEquals(chainKeysOf(ours), [["expect-m2", false], ["expect-m4", false], ...climbed]);
+    const answered = spoiled ? [] : [["expect-m5", false] as const];
+    assertEquals(chainKeysOf(theirs), [["expect-m3", false], ...answered]);
+  }
 });
 
 test("runHandshake() runs every step of a responder through the gate it is given", async () => {
