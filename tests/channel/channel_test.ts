@@ -25,8 +25,17 @@ import {
 import type { Channel } from "../../lib/channel/channel.ts";
 import { type Frame, FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
-import { alertName, openChannels, openEvilPair, test, withCiphers } from "../testkit/adversary.ts";
-import { type Lane, turn } from "../testkit/pipe.ts";
+import {
+  alertName,
+  ends,
+  openChannel,
+  openChannels,
+  openEvilPair,
+  test,
+  withCiphers,
+} from "../testkit/adversary.ts";
+import { ManualClock } from "../testkit/clock.ts";
+import { type Lane, pipe, turn } from "../testkit/pipe.ts";
 
 const EMPTY = new Uint8Array(0);
 
@@ -348,6 +357,25 @@ test("tick() pings after an interval of our silence, spread by five seconds", as
   assertEquals(await receiveNumbers(alice, 1), [3]);
   alice.send(ItemType.message, numbered(4));
   assertEquals((await atBob)?.map(numberIn), [4]);
+});
+
+test("tick() pings each channel at a moment of its own between 20 and 30 seconds", async () => {
+  for (const [first, expected] of [[0, 20], [255, 30], [51, 22], [204, 28]] as const) {
+    const { initiator } = await ends("modern");
+    const sessionId = initiator.sessionId.slice();
+    sessionId[0] = first;
+    const clock = new ManualClock();
+    const between = pipe();
+    const channel = await openChannel(between.left, { ...initiator, sessionId }, clock);
+    clock.advance(expected * 1000);
+    channel.tick();
+    assertEquals(channel.queuedLength, 0, `not yet at ${expected} s`);
+    clock.advance(1);
+    channel.tick();
+    assert(channel.queuedLength > 0, `later than ${expected} s`);
+    await channel.flush();
+    channel.destroy();
+  }
 });
 
 test("tick() gives up after sixty seconds of the other side's silence", async () => {
