@@ -5,6 +5,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { concat } from "@std/bytes/concat";
 import type { Bytes } from "../../lib/bytes.ts";
 import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { CifraError } from "../../lib/errors.ts";
@@ -35,6 +36,7 @@ import {
   withCiphers,
 } from "../testkit/adversary.ts";
 import { ManualClock } from "../testkit/clock.ts";
+import { until } from "../testkit/links.ts";
 import { type Lane, pipe, turn } from "../testkit/pipe.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -153,6 +155,19 @@ test("send() packs what is sent while a record is under way", async () => {
   assertEquals(await receiveNumbers(bob, 500), upTo(500));
 });
 
+test("send() lets small items wait for each other behind a large one", async () => {
+  const { alice, pipe } = await openChannels();
+  pipe.toRight.stall();
+  alice.send(ItemType.message, new Uint8Array(ITEM_BODY_LIMIT));
+  alice.send(ItemType.message, numbered(1));
+  await until(() => alice.queuedLength < ITEM_BODY_LIMIT, "the large one is under way");
+  await turn();
+  alice.send(ItemType.message, numbered(2));
+  pipe.toRight.resume();
+  await alice.flush();
+  assertEquals(framesOf(pipe.toRight).length, 2);
+});
+
 test("send() takes a body at the limit and refuses one beyond, which changes nothing", async () => {
   const { alice, bob } = await openChannels();
   const error = assertThrows(
@@ -183,6 +198,7 @@ test("ready() waits while too much is queued, and goes on when half of it is gon
     await turn();
   }
   assert(alice.queuedLength <= OUTBOUND_QUEUE_HIGH_WATER);
+  assert(alice.queuedLength > 0, "not only at the end of all");
   alice.destroy();
   bob.destroy();
 });
@@ -448,6 +464,14 @@ test("tick() changes a key after fifteen minutes of use, without waiting for a m
   assert(ciphers.every(({ counter }) => counter <= 2));
 });
 
+test("a key that was not used is not too old", async () => {
+  const { alice, bob, clock, pipe } = await openChannels();
+  clock.advance(KEY_LIFETIME + 1);
+  alice.send(ItemType.message, numbered(0));
+  assertEquals(await receiveNumbers(bob, 1), [0]);
+  assertEquals(framesOf(pipe.toRight).length, 1);
+});
+
 test("a sender changes its key at 2^20 records, and both ends follow (R5)", async () => {
   const { alice, bob, ciphers } = await withCiphers(() => openChannels("modern"));
   for (const cipher of ciphers) cipher.testOnlySetCounter(RECORDS_PER_KEY - 1);
@@ -506,6 +530,48 @@ test("a channel that was quiet lets its keys rest, and goes on where it was", as
     alice.destroy();
     bob.destroy();
   }
+});
+
+test("a channel that has something to give or to send does not let its keys rest", async () => {
+  const { alice, bob, clock, pipe, ciphers } = await withCiphers(() => openChannels());
+  for (let n = 0; n < 3; n++) {
+    alice.send(ItemType.message, numbered(n));
+    await alice.flush();
+  }
+  assertEquals(await receiveNumbers(bob, 1), [0]);
+  assert(bob.hasMore);
+  clock.advance(KEY_REST_AFTER);
+  bob.tick();
+  assert(ciphers.every(({ ready }) => ready), "Bob has two more to give");
+  pipe.toRight.stall();
+  alice.send(ItemType.message, numbered(3));
+  alice.tick();
+  assert(ciphers.every(({ ready }) => ready), "Alice has one under way");
+  pipe.toRight.resume();
+  assertEquals(await receiveNumbers(bob, 3), [1, 2, 3]);
+});
+
+test("receive() reads no further ahead than a few records, however small they are", async () => {
+  const { mallory, bob, pipe } = await openEvilPair();
+  const records: Bytes[] = [];
+  for (let n = 0; n < 3000; n++) {
+    records.push(await mallory.sealItems({ type: ItemType.message, body: numbered(n) }));
+  }
+  pipe.toRight.deliver(concat(records));
+  const all = pipe.toRight.length;
+  assertEquals(await receiveNumbers(bob, 20), upTo(20));
+  assert(pipe.toRight.length > all * 0.9, `${pipe.toRight.length} of ${all} are not read yet`);
+  assertEquals((await receiveNumbers(bob, 2980)).at(-1), 2999);
+});
+
+test("a channel that has said goodbye answers no ping", async () => {
+  const { mallory, bob, pipe } = await openEvilPair();
+  await bob.close(CloseCode.done);
+  await mallory.send(ItemType.ping);
+  await mallory.send(ItemType.message, numbered(1));
+  assertEquals(await receiveNumbers(bob, 1), [1]);
+  await bob.flush();
+  assertEquals([framesOf(pipe.toLeft).length, bob.failure], [1, undefined]);
 });
 
 test("a key update that comes while the keys rest is followed", async () => {
