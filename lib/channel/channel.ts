@@ -26,6 +26,7 @@ const PONG: Item = { type: ItemType.pong, body: EMPTY };
 
 /** The other side's last words: why, and the last message it sent and stored. */
 export interface Goodbye {
+  /** Why. */
   readonly code: CloseCode;
   /** The last message it sent; 0 where messages are not numbered. */
   readonly lastSent: bigint;
