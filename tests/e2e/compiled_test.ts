@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { PERMISSIONS } from "../../scripts/compile.ts";
 import { type CastOptions, Program, Scene } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, onTerminal, shows } from "../testkit/pty.ts";
+import { within } from "../testkit/time_limit.ts";
 
 /** The base to build on, and the deno of the same version. */
 interface Base {
@@ -49,7 +50,8 @@ if (typeof base === "string") console.log(`ignored: compiled programs, because $
 Deno.test({
   name: "the compiled program does what the source does, and with it",
   ignore: typeof base === "string",
-  async fn(t) {
+  // It compiles twice, with a base that may have to be fetched.
+  fn: within(300, async (t) => {
     if (typeof base === "string") return;
     const { denort, deno } = base;
     await using scene = await Scene.open();
@@ -162,5 +164,5 @@ Deno.test({
         }
       },
     );
-  },
+  }),
 });

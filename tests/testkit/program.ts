@@ -2,8 +2,8 @@
 import { assertEquals } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
-/** How long anything may take before a test gives up: generous, since nothing waits for it to pass. */
-const PATIENCE = 60_000;
+/** How long anything may take: generous, and less than the time of a test, since this tells more. */
+const PATIENCE = 45_000;
 
 /** One line of `--json`. */
 export interface JsonEvent {
