@@ -33,9 +33,12 @@ export class Terminal {
   say(text: string, event?: JsonEvent): void {
     if (this.json) {
       if (event) this.emit(event);
-    } else if (this.printAround) this.printAround(`-- ${text}`);
-    else if (this.interactive) writeAllSync(Deno.stderr, `-- ${text}\n`);
-    else writeAllSync(Deno.stderr, `cifra: ${text}\n`);
+      return;
+    }
+    const told = indented(text);
+    if (this.printAround) this.printAround(`-- ${told}`);
+    else if (this.interactive) writeAllSync(Deno.stderr, `-- ${told}\n`);
+    else writeAllSync(Deno.stderr, `cifra: ${told}\n`);
   }
 
   /** A line of a trace. */
@@ -69,11 +72,16 @@ export class Terminal {
     if (this.json) {
       this.emit({ event: "error", code, message, ...(hint !== undefined && { hint }) });
     } else {
-      writeAllSync(Deno.stderr, `error: ${sanitize(message)}\n`);
-      if (hint !== undefined) writeAllSync(Deno.stderr, `hint: ${sanitize(hint)}\n`);
+      writeAllSync(Deno.stderr, `error: ${indented(sanitize(message))}\n`);
+      if (hint !== undefined) writeAllSync(Deno.stderr, `hint: ${indented(sanitize(hint))}\n`);
     }
     return exitCodeOf(code);
   }
+}
+
+/** Foreign text may have lines of its own: none of them begins where ours do. */
+function indented(text: string): string {
+  return text.replaceAll(/\n(?! {2})/g, "\n   ");
 }
 
 /** Talk is short and must come out in order, so it is written at once. */
