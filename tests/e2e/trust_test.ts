@@ -165,6 +165,28 @@ Deno.test("a weaker suite than the one a server is known by is refused, exit cod
   }
 });
 
+Deno.test("a person known in another suite is taken with --accept-new alone", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await couple(scene);
+  await part(alice, bob);
+  // Alice knows the server in both suites now; what she does not take is bob.
+  const place = ["--name", "alice", "--server", `127.0.0.1:${scene.port}`];
+  await scene.start("users", "alice", [...place, "--suite", "rsa", "--accept-new"]).exits(0);
+  const inRsa = ["--json", "--suite", "rsa"];
+  const bobInRsa = scene.connect("bob", "alice", [...inRsa, "--accept-new"]);
+  const careful = scene.connect("alice", "bob", inRsa);
+  await careful.exits(3);
+  const { message } = await careful.event("error", { code: "suite_downgrade" });
+  assertStringIncludes(String(message), "bob is known by a modern key, not by one for rsa\n");
+  // Whether bob hears why depends on the connection that comes about first.
+  await bobInRsa[Symbol.asyncDispose]();
+
+  const willing = await couple(scene, [...inRsa, "--accept-new"]);
+  const { fingerprint } = await bobInRsa.event("profile");
+  await willing[0].event("connected", { to: "bob", fingerprint });
+  await part(...willing);
+});
+
 Deno.test("a profile in use by another program is refused, and free when that has ended", async () => {
   await using scene = await Scene.withServer();
   const first = scene.connect("alice", "bob", ["--json"]);
