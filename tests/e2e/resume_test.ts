@@ -216,6 +216,33 @@ cutTest(
   },
 );
 
+cutTest("a pipe that is connected again does not give up for having been cut", async (
+  scene,
+  between,
+) => {
+  const [alice, bob] = (["alice", "bob"] as const).map((name) =>
+    scene.connect(name, name === "alice" ? "bob" : "alice", [
+      ...between.args(name),
+      "--no-relay",
+      "--give-up",
+      "3",
+    ])
+  ) as [Program, Program];
+  await Promise.all([alice.says("connected to bob"), bob.says("connected to alice")]);
+  between.cut();
+  const cutAt = performance.now();
+  await Promise.all([alice.says(" again: direct"), bob.says(" again: direct")]);
+  // They talk past the moment at which they would have given up.
+  for (let said = ""; performance.now() - cutAt < 3500;) {
+    await alice.write("on\n");
+    said += "on\n";
+    await bob.until("it all", () => bob.stdout === said);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await Promise.all([alice.endInput(), bob.endInput()]);
+  await Promise.all([alice.exits(0), bob.exits(0)]);
+});
+
 /** Of one who answers the ladder; the other one climbs. */
 function isResponder(person: Person): boolean {
   return person.program.events.some((event) =>
