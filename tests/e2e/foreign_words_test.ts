@@ -23,7 +23,6 @@ async function refuse(
 }
 
 function assertHarmless(text: string): void {
-  // deno-lint-ignore no-control-regex
   assertEquals(text.match(/[^\n\x20-\x7e✓]/gu), null, JSON.stringify(text));
   for (const line of text.split("\n")) {
     const isForged = /^(cifra: connected to bob|-- connected to bob|hint: run rm)/.test(line);
