@@ -63,6 +63,42 @@ Deno.test("who leaves and comes back goes on, and what was written meanwhile arr
   await Promise.all([aliceAgain.exits(0), bobAgain.exits(0)]);
 });
 
+Deno.test("who does not read what the program prints is held back, and nobody else", async () => {
+  await using scene = await openScene();
+  const reads = Promise.withResolvers<void>();
+  const arrived: string[] = [];
+  const decoder = new TextDecoder();
+  const bob = scene.start(
+    "connect",
+    "bob",
+    [...whoAndWhere(scene, "bob"), "--json", "--accept", "all"],
+    {
+      onStdout: async (piece) => {
+        await reads.promise;
+        arrived.push(decoder.decode(piece, { stream: true }));
+      },
+    },
+  );
+  const alice = enter(scene, "alice");
+  const carol = enter(scene, "carol", ["--accept", "all"]);
+  await sees(alice, "bob", "carol");
+  const count = 1000, text = "x".repeat(1000);
+  for (const name of ["bob", "carol"]) await alice.write(`${name}: ${text}\n`.repeat(count));
+  await alice.event("read", { with: "carol", number: count });
+  const readBy = alice.events.filter((event) => event.event === "read" && event.with === "bob");
+  // What fits in the pipe between bob's program and its reader.
+  const last = Number(readBy.at(-1)?.number ?? 0);
+  assert(last < count / 2, `${last} of ${count} were read by one who reads nothing`);
+
+  reads.resolve();
+  await alice.event("read", { with: "bob", number: count });
+  await Promise.all([alice, bob, carol].map((person) => person.endInput()));
+  for (const person of [alice, bob, carol]) await person.exits(0);
+  const events = arrived.join("").trimEnd().split("\n").map((line) => JSON.parse(line));
+  const texts = events.filter(({ event }) => event === "message").map(({ text }) => text);
+  assertEquals(texts, Array(count).fill(text));
+});
+
 Deno.test("a conversation that was closed by hand is not begun again by itself", async () => {
   await using scene = await openScene();
   const [alice, bob] = await friends(scene, "alice", "bob");
