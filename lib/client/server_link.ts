@@ -82,6 +82,8 @@ export type ServerNews =
   }
   /** Somebody does not want to talk to us now. */
   | { readonly type: "declined"; readonly peerName: string }
+  /** We no longer want somebody: the server says why. */
+  | { readonly type: "unwanted"; readonly peerName: string; readonly error: CifraError }
   /** Who came and went; `complete` when whoever is not named is not here. */
   | { readonly type: "presence"; readonly complete: boolean; readonly people: readonly Person[] };
 
@@ -169,8 +171,8 @@ export class ServerLink {
   }
 
   /**
-   * m7 and m8: takes a name and says whom we wait for; resolves to our address as the server sees it. May be
-   * called again after an introduction. Throws what the server refuses it with.
+   * m7 and m8: says who and where we are; resolves to our address as the server sees it. Throws what the
+   * server refuses it with.
    */
   async register(registration: Registration): Promise<Endpoint> {
     const { channel } = this;
@@ -183,8 +185,8 @@ export class ServerLink {
       name: "registration",
       algorithm,
       length: channel.frameLength(body.length),
-      detail: `${registration.name} wants ${registration.wanted}, receive port ` +
-        `${registration.receivePort}, send port ${registration.sendPort}`,
+      detail: `${registration.name}, receive port ${registration.receivePort}, ` +
+        `send port ${registration.sendPort}`,
     });
     channel.send(ItemType.request, body);
     this.#asking = true;
@@ -220,6 +222,12 @@ export class ServerLink {
       case "offer":
       case "declined":
         return response;
+      case "unwanted":
+        return {
+          type: "unwanted",
+          peerName: response.peerName,
+          error: refusalError(response),
+        };
       case "presence":
         return {
           type: "presence",
@@ -245,15 +253,33 @@ export class ServerLink {
     return { type, introduction };
   }
 
-  /** In the lobby: does not want to talk to somebody who has asked. */
+  /** Wants to be introduced to somebody; the introduction, or why there is none, is news. */
+  want(name: string): void {
+    this.#send({ type: "want", name });
+  }
+
+  /** No longer wants to be introduced to somebody. */
+  unwant(name: string): void {
+    this.#send({ type: "unwant", name });
+  }
+
+  /** Asks who is in the lobby: the answer is news, a complete `presence`. */
+  who(): void {
+    this.#send({ type: "who" });
+  }
+
+  /** Does not want to talk to somebody who has asked. */
   decline(name: string): void {
-    this.channel.send(ItemType.request, encodeServerRequest({ type: "decline", name }));
+    this.#send({ type: "decline", name });
   }
 
   /** In the lobby: away from the keyboard, or back. */
   setAway(isAway: boolean): void {
-    const away = isAway ? 1 : 0;
-    this.channel.send(ItemType.request, encodeServerRequest({ type: "away", away }));
+    this.#send({ type: "away", away: isAway ? 1 : 0 });
+  }
+
+  #send(request: ServerRequest): void {
+    this.channel.send(ItemType.request, encodeServerRequest(request));
   }
 
   /** Makes an account, or gives it another password. Throws what the server refuses it with. */
@@ -290,7 +316,7 @@ export class ServerLink {
   }
 
   #ask(request: ServerRequest): Promise<ServerResponse | undefined> {
-    this.channel.send(ItemType.request, encodeServerRequest(request));
+    this.#send(request);
     return this.#nextResponse();
   }
 

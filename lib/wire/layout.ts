@@ -122,6 +122,19 @@ export const u64: Layout<bigint> = {
   read: (reader) => reader.u64(),
 };
 
+/** 0 or 1, in a u8; every other value is refused. */
+export const flag: Layout<number> = {
+  write(parts, value) {
+    if (value !== 0 && value !== 1) throw new RangeError(`Cannot encode ${value} as a flag`);
+    u8.write(parts, value);
+  },
+  read(reader) {
+    const value = reader.u8();
+    if (value > 1) throw badFrame(`a flag is ${value}, not 0 or 1`);
+    return value;
+  },
+};
+
 /** Exactly `length` bytes. */
 export function bytes(length: number): Layout<Bytes> {
   return {

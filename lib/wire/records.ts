@@ -7,21 +7,9 @@ import {
   RECORD_INNER_LIMIT,
 } from "../limits.ts";
 import { badFrame, type Layout, struct, u64, u8 } from "./layout.ts";
+import { ItemType } from "./numbers.ts";
 
-/** Types of items. An unknown type is fatal: extensions raise the version instead. */
-export const ItemType = {
-  message: 1,
-  ack: 2,
-  ping: 3,
-  pong: 4,
-  keyUpdate: 5,
-  close: 7,
-  request: 8,
-  response: 9,
-  relay: 10,
-} as const;
-/** The number of a type of item. */
-export type ItemType = typeof ItemType[keyof typeof ItemType];
+export { ItemType };
 
 const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(ItemType));
 

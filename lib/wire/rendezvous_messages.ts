@@ -25,6 +25,7 @@ import {
   bytes,
   decode,
   encode,
+  flag,
   list,
   type Of,
   struct,
@@ -37,6 +38,7 @@ import {
   variable,
 } from "./layout.ts";
 import { nameClaim, SIGNATURE_LENGTH, vouchers } from "./name_claim.ts";
+import { REQUEST_NUMBERS, RESPONSE_NUMBERS } from "./numbers.ts";
 
 const name = text(NAME_LIMIT);
 
@@ -45,23 +47,21 @@ const vouchedClaim = struct({ notAfter: u64, signature: bytes(SIGNATURE_LENGTH),
 
 /** Bits of `capabilities` in m7. */
 export const Capability = {
-  /** Can be relayed: the server keeps the channel open after the introduction. */
+  /** Can be relayed. */
   relay: 1,
   /** Wants the relay alone: nobody is given its address. */
   hidden: 2,
   /** Dialled the server from its send port. */
   punch: 4,
-  /** With nobody wanted: is in the lobby, told who comes and goes and who asks for it. */
+  /** Is in the lobby: told who comes and goes, and who asks for it. */
   lobby: 8,
   /** In the lobby, and not announced. */
   unlisted: 16,
 } as const;
 
-/** m7: who I am, whom I want, and where I can be reached. */
+/** m7: who I am, and where I can be reached. */
 const register = struct({
   name,
-  /** Empty in the lobby. */
-  wanted: name,
   /** Where we listen for the peer. */
   receivePort: u16,
   /** The local port our dials come from. */
@@ -76,11 +76,20 @@ const register = struct({
   claim: vouchedClaim,
 });
 
-/** In the lobby: does not want to talk to somebody who has asked. */
+/** Wants to be introduced to somebody. */
+const want = struct({ name });
+
+/** No longer wants to be introduced to somebody. */
+const unwant = struct({ name });
+
+/** Who is in the lobby? Answered by one complete `presence`. */
+const who = struct({});
+
+/** Does not want to talk to somebody who has asked. */
 const decline = struct({ name });
 
 /** In the lobby: 1 when away, 0 when back. */
-const away = struct({ away: u8 });
+const away = struct({ away: flag });
 
 const cost = { salt: bytes(SALT_LENGTH), memory: u32, passes: u8 };
 
@@ -101,10 +110,17 @@ const signIn = struct({ name, nonce: bytes(SIGN_IN_NONCE_LENGTH) });
 /** The answer to a challenge. */
 const proof = struct({ proof: bytes(PROOF_LENGTH) });
 
-const requestLayout = tagged(
-  { register: 1, decline: 2, away: 3, signUp: 4, signIn: 5, proof: 6 },
-  { register, decline, away, signUp, signIn, proof },
-);
+const requestLayout = tagged(REQUEST_NUMBERS, {
+  register,
+  decline,
+  away,
+  signUp,
+  signIn,
+  proof,
+  want,
+  unwant,
+  who,
+});
 
 /** m8, the good case. */
 const registered = struct({
@@ -115,8 +131,14 @@ const registered = struct({
   silenceDeadline: u16,
 });
 
+/** Why something ends: a refusal code, seconds after which it may work (0: unknown), and a sentence. */
+const refusal = { code: u8, retryAfter: u16, reason: text(REASON_LIMIT) };
+
 /** m8, or a later word of the server, that ends the registration. */
-const refused = struct({ code: u8, retryAfter: u16, reason: text(REASON_LIMIT) });
+const refused = struct(refusal);
+
+/** A want is over, unfulfilled; the registration and all other wants stay. */
+const unwanted = struct({ peerName: name, ...refusal });
 
 /** Both have asked for each other: everything needed to meet. */
 const introduction = struct({
@@ -133,7 +155,7 @@ const introduction = struct({
   /** Where the server sees the peer's send port: dialled from our own, it opens most NATs. */
   punch: list(endpoint, 1),
   /** 1 when the server relays between the two on this channel, otherwise 0. */
-  relay: u8,
+  relay: flag,
 });
 
 /** The other one is there with another suite: nobody steps down, both are told. */
@@ -142,7 +164,7 @@ const suiteMismatch = struct({ peerName: name, peerSuite: u8, yourSuite: u8 });
 /** Who came and went since the last time; later entries of one name count. */
 const presence = struct({
   /** 1 when it begins anew: whoever is not named is not here. */
-  complete: u8,
+  complete: flag,
   people: list(struct({ name, state: u8 }), PRESENCE_LIMIT),
 });
 
@@ -161,32 +183,19 @@ const signedIn = struct({ signature: bytes(PROOF_LENGTH), backup: variable(BACKU
 /** The account is made. */
 const signedUp = struct({});
 
-const responseLayout = tagged(
-  {
-    registered: 1,
-    refused: 2,
-    introduction: 3,
-    suiteMismatch: 4,
-    presence: 5,
-    offer: 6,
-    declined: 7,
-    challenge: 8,
-    signedIn: 9,
-    signedUp: 10,
-  },
-  {
-    registered,
-    refused,
-    introduction,
-    suiteMismatch,
-    presence,
-    offer,
-    declined,
-    challenge,
-    signedIn,
-    signedUp,
-  },
-);
+const responseLayout = tagged(RESPONSE_NUMBERS, {
+  registered,
+  refused,
+  introduction,
+  suiteMismatch,
+  presence,
+  offer,
+  declined,
+  challenge,
+  signedIn,
+  signedUp,
+  unwanted,
+});
 
 /** What `presence` says of somebody. */
 export const PersonState = { here: 1, away: 2, gone: 3 } as const;

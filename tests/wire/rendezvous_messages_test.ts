@@ -1,8 +1,9 @@
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { hintOf, type RefusalCode, refusalHintOf } from "../../lib/errors.ts";
+import { ItemType, REQUEST_NUMBERS, RESPONSE_NUMBERS } from "../../lib/wire/numbers.ts";
 import {
   Capability,
   decodeServerRequest,
@@ -36,12 +37,17 @@ function decodeRegistration(wire: Bytes): Registration {
 
 const CLAIM = "001fffffffffffff" + "06".repeat(64);
 
-/** A registration with these bytes as its two names. */
-function registrationNamed(name: Bytes, wanted: Bytes): Bytes {
+/** A registration with these bytes as its name. */
+function registrationNamed(name: Bytes): Bytes {
   const tail = decodeHex(
     "9cb0" + "9cb1" + "00000000" + "0000000000000001" + "00" + CLAIM + "00",
   );
-  return concat([decodeHex("01"), field(name), field(wanted), tail]);
+  return concat([decodeHex("01"), field(name), tail]);
+}
+
+/** A want of these bytes. */
+function wantNamed(name: Bytes): Bytes {
+  return concat([decodeHex("12"), field(name)]);
 }
 
 Deno.test("encodeServerRequest() writes a registration as the document has it", () => {
@@ -50,8 +56,8 @@ Deno.test("encodeServerRequest() writes a registration as the document has it", 
     ...registration,
     advertised: ["10.0.0.7"],
   });
-  const expected = "01" + "0005" + encodeHex(encodeUtf8("alice")) + "0003" +
-    encodeHex(encodeUtf8("bob")) + "9cb0" + "ffff" + "00000005" + "ffffffffffffffff" +
+  const expected = "01" + "0005" + encodeHex(encodeUtf8("alice")) + "9cb0" + "ffff" + "00000005" +
+    "ffffffffffffffff" +
     "01" + "040a000007" + CLAIM + "02" + "0042" + "07".repeat(66) + "08".repeat(64) +
     "0081" + "09".repeat(129) + "0a".repeat(64);
   assertEquals(encodeHex(wire), expected);
@@ -69,24 +75,23 @@ Deno.test("decodeServerRequest() keeps the largest sequence number exactly (D16)
 });
 
 Deno.test("decodeServerRequest() takes names of 0 to 32 bytes and no more (D1)", () => {
-  const bob = encodeUtf8("bob");
   for (const length of [0, 1, 32]) {
-    const name = encodeUtf8("a".repeat(length));
-    assertEquals(decodeRegistration(registrationNamed(name, bob)).name.length, length);
-    assertEquals(decodeRegistration(registrationNamed(bob, name)).wanted.length, length);
+    const name = "a".repeat(length);
+    assertEquals(decodeRegistration(registrationNamed(encodeUtf8(name))).name, name);
+    assertEquals(decodeServerRequest(wantNamed(encodeUtf8(name))), { type: "want", name });
   }
   for (const length of [33, 255, 65535]) {
     const name = encodeUtf8("a".repeat(length));
-    assertRefuses(() => decodeServerRequest(registrationNamed(name, bob)));
-    assertRefuses(() => decodeServerRequest(registrationNamed(bob, name)));
+    assertRefuses(() => decodeServerRequest(registrationNamed(name)));
+    assertRefuses(() => decodeServerRequest(wantNamed(name)));
   }
 });
 
 Deno.test("decodeServerRequest() refuses names that are not UTF-8 (D15)", () => {
   for (const hex of ["c0af", "eda080", "ff", "e282", "c1bf"]) {
     const bad = decodeHex(hex);
-    assertRefuses(() => decodeServerRequest(registrationNamed(bad, encodeUtf8("bob"))));
-    assertRefuses(() => decodeServerRequest(registrationNamed(encodeUtf8("bob"), bad)));
+    assertRefuses(() => decodeServerRequest(registrationNamed(bad)));
+    assertRefuses(() => decodeServerRequest(wantNamed(bad)));
   }
 });
 
@@ -184,17 +189,30 @@ Deno.test("decodeServerResponse() bounds the bundle and the reason", () => {
   assertRefuses(() => decodeServerResponse(reason(201)));
 });
 
-Deno.test("decodeServerResponse() and decodeServerRequest() refuse unknown messages", () => {
-  for (const tag of [0, 7, 255]) {
+Deno.test("each number has one meaning, and those spoken for have none yet", () => {
+  for (const numbers of [REQUEST_NUMBERS, RESPONSE_NUMBERS, ItemType]) {
+    assertEquals(new Set(Object.values(numbers)).size, Object.values(numbers).length);
+  }
+  const used = new Set<number>(Object.values(REQUEST_NUMBERS));
+  for (let tag = 0; tag < 256; tag++) {
+    if (used.has(tag)) continue;
     const wire = concat([
       new Uint8Array([tag]),
       encodeServerRequest({ type: "register", ...registration }).subarray(1),
     ]);
     assertRefuses(() => decodeServerRequest(wire), "bad_frame", `request ${tag}`);
   }
-  for (const tag of [0, 11, 255]) {
+  const answered = new Set<number>(Object.values(RESPONSE_NUMBERS));
+  for (let tag = 0; tag < 256; tag++) {
+    if (answered.has(tag)) continue;
     assertRefuses(() => decodeServerResponse(new Uint8Array([tag])), "bad_frame", `${tag}`);
   }
+  const range = (from: number, to: number) =>
+    Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  for (const spokenFor of [...range(7, 17), 20]) assert(!used.has(spokenFor), `${spokenFor}`);
+  for (const spokenFor of range(11, 19)) assert(!answered.has(spokenFor), `${spokenFor}`);
+  const items = new Set<number>(Object.values(ItemType));
+  for (const spokenFor of [6, 11]) assert(!items.has(spokenFor), `${spokenFor}`);
 });
 
 Deno.test("refusal numbers are those of the document, and others mean refused", () => {
@@ -229,12 +247,31 @@ function assertResponse(response: ServerResponse, hex: string): void {
   assertEquals(decodeServerResponse(decodeHex(hex)), response);
 }
 
+Deno.test("wants are written as the document has them", () => {
+  assertRequest({ type: "want", name: "alice" }, "12" + ALICE);
+  assertRequest({ type: "unwant", name: "alice" }, "13" + ALICE);
+  assertResponse(
+    { type: "unwanted", peerName: "alice", code: 6, retryAfter: 258, reason: "b" },
+    "14" + ALICE + "06" + "0102" + "000162",
+  );
+  const reason = (length: number) =>
+    concat([decodeHex("14" + ALICE + "060000"), field(encodeUtf8("x".repeat(length)))]);
+  assertEquals(decodeServerResponse(reason(200)).type, "unwanted");
+  assertRefuses(() => decodeServerResponse(reason(201)));
+});
+
 const ALICE = "0005" + encodeHex(encodeUtf8("alice"));
 
 Deno.test("the requests and responses of the lobby are written as the document has them", () => {
   assertRequest({ type: "decline", name: "alice" }, "02" + ALICE);
   assertRequest({ type: "away", away: 1 }, "0301");
   assertRequest({ type: "away", away: 0 }, "0300");
+  assertRequest({ type: "who" }, "15");
+  for (const other of ["02", "ff"]) {
+    assertRefuses(() => decodeServerRequest(decodeHex("03" + other)), "bad_frame", other);
+    assertRefuses(() => decodeServerResponse(decodeHex("05" + other + "00")), "bad_frame", other);
+  }
+  assertThrows(() => encodeServerRequest({ type: "away", away: 2 }), RangeError);
   assertEquals(PersonState, { here: 1, away: 2, gone: 3 });
   const people = [{ name: "alice", state: PersonState.away }, { name: "b", state: 3 }];
   assertResponse(

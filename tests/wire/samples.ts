@@ -44,7 +44,6 @@ export interface Sample {
 
 export const registration: Registration = {
   name: "alice",
-  wanted: "bob",
   receivePort: 40112,
   sendPort: 65535,
   capabilities: Capability.relay | Capability.punch,
@@ -135,6 +134,9 @@ export async function allSamples(): Promise<Sample[]> {
         encodeServerRequest({ type: "signUp", ...account }),
         encodeServerRequest({ type: "signIn", name: "alice", nonce: account.nonce }),
         encodeServerRequest({ type: "proof", proof: account.storedKey }),
+        encodeServerRequest({ type: "want", name: "bob" }),
+        encodeServerRequest({ type: "unwant", name: "bob" }),
+        encodeServerRequest({ type: "who" }),
       ],
       roundTrip: (message) => encodeServerRequest(decodeServerRequest(message)),
       openEnd: undefined,
@@ -167,6 +169,18 @@ export async function allSamples(): Promise<Sample[]> {
           peerName: "bob",
           peerSuite: 2,
           yourSuite: 3,
+        }),
+        encodeServerResponse({
+          type: "presence",
+          complete: 1,
+          people: [{ name: "alice", state: 2 }],
+        }),
+        encodeServerResponse({
+          type: "unwanted",
+          peerName: "bob",
+          code: 6,
+          retryAfter: 600,
+          reason: "Too many žádosti",
         }),
       ],
       roundTrip: (message) => encodeServerResponse(decodeServerResponse(message)),
