@@ -182,7 +182,6 @@ function firstWords(claim: VectorClaim | undefined): readonly [Bytes, Bytes] {
     encodeServerRequest({
       type: "register",
       name: claim.name,
-      wanted: "bob",
       receivePort: 40112,
       sendPort: 40113,
       capabilities: 0,

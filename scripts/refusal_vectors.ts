@@ -120,7 +120,12 @@ function requests(register: string): Decoder {
       "three vouchers",
       register.slice(0, -2) + "03" + (variable("02") + "00".repeat(64)).repeat(3),
     ],
+    ["a number spoken for", "07" + name],
     ["away without a state", away.slice(0, 2)],
+    ["away in a third state", "0302"],
+    ["a want of 33 bytes", "12" + variable(text(WIDE))],
+    ["an unwant without a name", "13"],
+    ["who with a name", "15" + name],
     ["a proof of 63 bytes", proof.slice(0, -2)],
     ["a nonce of 25 bytes", signIn + "00"],
   ]);
@@ -145,7 +150,9 @@ function responses(): Decoder {
     ["the last byte missing", registered.slice(0, -2)],
     ["a reason of 201 bytes", refused + variable(text("a".repeat(201)))],
     ["a reason that is not UTF-8", refused + variable("ff")],
+    ["an unwanted without a reason", "14" + variable(text("bob")) + "06" + u16(0)],
     ["251 people in one message", people(251)],
+    ["people neither complete nor not", "05" + "02" + "00"],
     ["fewer people than it counts", people(3).slice(0, -8)],
     ["a bundle of 131 bytes", "06" + variable("61") + "01" + variable("00".repeat(131))],
   ]);
