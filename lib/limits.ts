@@ -78,6 +78,9 @@ export const CONVERSATION_WINDOW = 4 * 1024 * KIB;
 
 // --- Server (PROTOCOL.md 4) ---
 
+/** Until a client registers: from the end of its handshake, and from an answer about an account. */
+export const REGISTRATION_DEADLINE = 10 * SECOND;
+export const ACCOUNT_DEADLINE = 60 * SECOND;
 /** Default of `--max-connections`. */
 export const CONNECTIONS_TOTAL = 1024;
 /** Connections that have not finished their handshake: `--max-strangers`. */
@@ -128,8 +131,9 @@ export const PRESENCE_PAUSE = SECOND / 2;
 export const PRESENCE_LOG = 8192;
 /** People who ask for somebody in the lobby, of whom it is told. */
 export const OFFERS_LIMIT = 64;
-/** People whom one may wait for at once. */
-export const WAITS_LIMIT = 16;
+/** People whom one may want at once, and how often one may want somebody: an offer costs others something. */
+export const WANTS_LIMIT = 16;
+export const WANTS_PER_MINUTE = 60;
 /** People in a lobby whom a client remembers: no server makes it remember more. */
 export const LOBBY_PEOPLE = 65_536;
 /**
@@ -138,7 +142,7 @@ export const LOBBY_PEOPLE = 65_536;
  */
 export const RESPONSES_LIMIT = Math.ceil(LOBBY_PEOPLE / PRESENCE_LIMIT) + OFFERS_LIMIT + 16;
 /** Conversations at once: the place in the lobby counts as one who is waited for. */
-export const CONVERSATIONS_LIMIT = WAITS_LIMIT - 1;
+export const CONVERSATIONS_LIMIT = WANTS_LIMIT - 1;
 
 // --- Passwords (PROTOCOL.md 3.10) ---
 

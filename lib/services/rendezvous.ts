@@ -1,56 +1,44 @@
 /**
- * The meeting place: a name is held for somebody else while its owner is connected, and two who have asked
- * for each other are introduced and forgotten. Whoever holds a name for nobody is in the lobby, and is told
- * who asks for it. Rules over what is in memory; no sockets, no clock of its own.
+ * The meeting place: a name is held while its owner is connected, and two who want each other are
+ * introduced. Registrations (who is here) and wants (who wants whom) are kept apart: a connection has one
+ * registration and may have many wants. Rules over what is in memory; no sockets, no clock of its own.
  */
-import type { SuiteId } from "../crypto/suite.ts";
 import type { Random } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
+import { SlidingWindow } from "../flow/sliding_window.ts";
 import {
-  DIAL_ATTEMPTS,
   INTRODUCTIONS_PER_HOUR,
   OFFERS_LIMIT,
   PORT_MINIMUM,
   SOURCES_REMEMBERED,
-  WAITS_LIMIT,
+  WANTS_LIMIT,
+  WANTS_PER_MINUTE,
 } from "../limits.ts";
-import type { NameKey } from "../store/server_store.ts";
-import { addressScope, type Endpoint } from "../wire/address.ts";
-import { Capability, type Introduction, type Registration } from "../wire/rendezvous_messages.ts";
+import { requireName } from "../wire/names.ts";
+import { Capability, type Introduction } from "../wire/rendezvous_messages.ts";
 import { staleRegistration } from "./directory.ts";
-import { requireName, SERVER_NAME } from "../wire/names.ts";
+import { can, introductionTo, type Registered } from "./introduction.ts";
 
-const HOUR = 3_600_000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 /** 2026; tenths of a second since then fit 32 bits for thirteen years. */
 const GENERATIONS_BEGAN = Date.UTC(2026, 0);
-/** Wanted by those who are in the lobby. */
-const NOBODY = "";
 
-/** A registration with what the server knows about the one who made it. */
-export interface Applicant<Holder> {
-  /** Whatever stands for the connection. */
+/** Somebody wants to be introduced to somebody. */
+export interface Want<Holder> {
+  /** The connection over which it was said. */
   readonly holder: Holder;
-  readonly registration: Registration;
-  /** The entry of the name in the directory: it is theirs. */
-  readonly key: NameKey;
-  readonly suite: SuiteId;
-  readonly observed: Endpoint;
-}
-
-/** A name in somebody's hands, for as long as they are connected. */
-export interface Held<Holder> extends Applicant<Holder> {
   readonly name: string;
-  /** Empty in the lobby. */
-  readonly wanted: string;
+  readonly peerName: string;
 }
 
-/** What a registration leads to, for the client itself and for others. */
+/** What a registration or a want leads to, for the client itself and for others. */
 export type Outcome<Holder> =
-  /** `held.name` is held; its owner waits for `held.wanted`, or is in the lobby. */
-  | { readonly type: "waiting"; readonly held: Held<Holder> }
-  /** An older connection of the same identity, for the same person, gave way. */
-  | { readonly type: "replaced"; readonly held: Held<Holder> }
-  /** Both have asked for each other; each gets the other's record and both are forgotten. */
+  /** An older registration of the same name gave way in the lobby, with all that it wanted. */
+  | { readonly type: "replaced"; readonly registered: Registered<Holder> }
+  /** Another connection of the same name wants the same now. */
+  | { readonly type: "taken-over"; readonly want: Want<Holder> }
+  /** Both want each other; each gets the other's record, and both wants are forgotten. */
   | {
     readonly type: "introduced";
     readonly generation: number;
@@ -58,212 +46,218 @@ export type Outcome<Holder> =
     readonly relay: boolean;
     readonly pair: readonly [Invitation<Holder>, Invitation<Holder>];
   }
-  /** Both have asked for each other, with different suites; both go on waiting. */
+  /** Both want each other, with different suites; both wants stay. */
   | {
     readonly type: "suite-mismatch";
-    readonly pair: readonly [Held<Holder>, Held<Holder>];
+    readonly pair: readonly [Registered<Holder>, Registered<Holder>];
   }
-  /** `from` has asked for `to`, who is in the lobby. */
-  | { readonly type: "offer"; readonly to: Held<Holder>; readonly from: Held<Holder> };
+  /** `from` wants `to`, who is in the lobby. */
+  | { readonly type: "offer"; readonly to: Registered<Holder>; readonly from: Registered<Holder> };
 
 /** An introduction, addressed to the holder of `to`. */
 export interface Invitation<Holder> {
-  readonly to: Held<Holder>;
+  readonly to: Registered<Holder>;
   readonly introduction: Introduction;
 }
 
 /** The rules of the rendezvous. */
 export class Rendezvous<Holder> {
   readonly #random: Random;
-  /** By name, and by whom it is held for. */
-  readonly #held = new Map<string, Map<string, Held<Holder>>>();
-  /** Who waits for a name, the one who asked first in front. */
-  readonly #waiting = new Map<string, Set<Held<Holder>>>();
-  readonly #byHolder = new Map<Holder, Held<Holder>>();
-  /** When each identity was introduced lately; the oldest entry goes when there are too many. */
-  readonly #introductions = new Map<string, number[]>();
+  readonly #registered = new Map<Holder, Registered<Holder>>();
+  /** By name: an identity has one, and may have several connections. */
+  readonly #holders = new Map<string, Set<Holder>>();
+  /** Who is in the lobby, by name. */
+  readonly #lobby = new Map<string, Registered<Holder>>();
+  /** By the name of whoever wants, and of whoever is wanted. */
+  readonly #wants = new Map<string, Map<string, Want<Holder>>>();
+  /** By whoever is wanted, the one who asked first in front. */
+  readonly #wantsFor = new Map<string, Set<Want<Holder>>>();
+  readonly #declined = new WeakSet<Want<Holder>>();
+  /** How often each identity wanted somebody, and was introduced. */
+  readonly #asked = new SlidingWindow(MINUTE, SOURCES_REMEMBERED);
+  readonly #introduced = new SlidingWindow(HOUR, SOURCES_REMEMBERED);
   #generation = 0;
 
   constructor(random: Random) {
     this.#random = random;
   }
 
-  /** How many hold a name, those in the lobby included. */
-  get size(): number {
-    return this.#byHolder.size;
+  /** Everybody who is registered. */
+  get everybody(): Iterable<Registered<Holder>> {
+    return this.#registered.values();
   }
 
-  /** Everybody who holds a name. */
-  get everybody(): Iterable<Held<Holder>> {
-    return this.#byHolder.values();
+  /** The registration of a connection. */
+  registeredBy(holder: Holder): Registered<Holder> | undefined {
+    return this.#registered.get(holder);
   }
 
-  /** What a connection holds. */
-  heldBy(holder: Holder): Held<Holder> | undefined {
-    return this.#byHolder.get(holder);
+  /** Whom a connection wants. */
+  wantsOf(holder: Holder): readonly string[] {
+    return this.#wantsBy(holder).map(({ peerName }) => peerName);
+  }
+
+  /** Whether a connection is in the lobby. */
+  isInLobby(holder: Holder): boolean {
+    const registered = this.#registered.get(holder);
+    return registered !== undefined && can(registered, Capability.lobby);
   }
 
   /**
-   * Takes a registration at `now` (milliseconds since 1970); `mayRelay` tells whether the server has room
-   * for another relayed pair. Outcomes come in the order in which they are to be told. Throws `bad_name`,
-   * `bad_address`, `stale_registration`, `limit`; then nothing has changed.
+   * Takes a registration; what its connection wants already stays. Outcomes come in the order in which they
+   * are to be told. Throws `bad_address`, `stale_registration`; then nothing has changed.
    */
-  register(
-    applicant: Applicant<Holder>,
+  register(applicant: Registered<Holder>): readonly Outcome<Holder>[] {
+    const { holder, registration, key: { name } } = applicant;
+    requirePorts(registration.receivePort, registration.sendPort);
+    this.#requireNewest(applicant);
+    const before = this.#registered.get(holder);
+    if (before && before.key.name !== name) this.leave(holder);
+    const isInLobby = can(applicant, Capability.lobby);
+    const older = isInLobby ? this.#lobby.get(name) : undefined;
+    const outcomes: Outcome<Holder>[] = [];
+    if (older && older.holder !== holder) {
+      this.leave(older.holder);
+      outcomes.push({ type: "replaced", registered: older });
+    }
+    this.#registered.set(holder, applicant);
+    at(this.#holders, name, () => new Set()).add(holder);
+    if (isInLobby) {
+      this.#lobby.set(name, applicant);
+      for (const from of this.#asking(name)) outcomes.push({ type: "offer", to: applicant, from });
+    } else if (this.#lobby.get(name)?.holder === holder) this.#lobby.delete(name);
+    return outcomes;
+  }
+
+  /**
+   * A registered connection wants `peerName`, at `now` (milliseconds since 1970); `mayRelay` tells whether
+   * the server has room for another relayed pair. Throws `bad_name`, `limit`; then nothing has changed.
+   */
+  want(
+    holder: Holder,
+    peerName: string,
     now: number,
     mayRelay: boolean,
   ): readonly Outcome<Holder>[] {
-    const { holder, registration, key } = applicant;
-    const { wanted, receivePort, sendPort } = registration;
-    const { name, fingerprint } = key;
-    const inLobby = wanted === NOBODY && can(applicant, Capability.lobby);
-    if (wanted !== SERVER_NAME && !inLobby) requireName(wanted);
-    if (wanted === name) {
-      throw new CifraError("bad_name", "Cannot wait for oneself");
+    const registered = this.#registered.get(holder)!;
+    const { name, fingerprint } = registered.key;
+    requireName(peerName);
+    if (peerName === name) throw new CifraError("bad_name", "Cannot wait for oneself");
+    const earlier = this.#wants.get(name)?.get(peerName);
+    if (!earlier && (this.#wants.get(name)?.size ?? 0) >= WANTS_LIMIT) {
+      throw new CifraError("limit", `Cannot wait for more than ${WANTS_LIMIT} people at once`);
     }
-    requirePorts(receivePort, sendPort);
-    this.#requireNewest(applicant);
-    // Before anything changes, and whether the other is here or not: else waiting would be free.
-    if (!inLobby) this.#requireFewIntroductions(fingerprint, now);
+    // Whether the other is here or not: else waiting would be free.
+    const lately = (window: SlidingWindow) => ({ times: window.times(fingerprint, now), now });
+    requireFewer("introductions", INTRODUCTIONS_PER_HOUR, HOUR, lately(this.#introduced));
+    requireFewer("people asked for", WANTS_PER_MINUTE, MINUTE, lately(this.#asked));
+    this.#asked.count(fingerprint, now);
     const outcomes: Outcome<Holder>[] = [];
-    this.leave(holder);
-    const older = this.#held.get(name)?.get(wanted);
-    if (older) {
-      this.#release(older);
-      outcomes.push({ type: "replaced", held: older });
+    if (earlier) {
+      this.#release(earlier);
+      if (earlier.holder !== holder) outcomes.push({ type: "taken-over", want: earlier });
     }
-    const held: Held<Holder> = { ...applicant, name, wanted };
-    this.#hold(held);
-    outcomes.push({ type: "waiting", held });
-    if (inLobby) {
-      const asking = [...this.#waiting.get(name) ?? []].slice(-OFFERS_LIMIT);
-      for (const from of asking) outcomes.push({ type: "offer", to: held, from });
-      return outcomes;
-    }
-    const mutual = this.#held.get(wanted)?.get(name);
-    if (mutual) {
-      if (mutual.suite === held.suite) {
-        for (const introduced of [held, mutual]) this.#count(introduced.key.fingerprint, now);
-      }
-      outcomes.push(this.#bringTogether(held, mutual, now, mayRelay));
-    } else {
-      const lobby = this.#held.get(wanted)?.get(NOBODY);
-      if (lobby) outcomes.push({ type: "offer", to: lobby, from: held });
+    const want = { holder, name, peerName };
+    at(this.#wants, name, () => new Map()).set(peerName, want);
+    at(this.#wantsFor, peerName, () => new Set()).add(want);
+    const mutual = this.#wants.get(peerName)?.get(name);
+    if (mutual) outcomes.push(this.#bringTogether(want, mutual, now, mayRelay));
+    else {
+      const to = this.#lobby.get(peerName);
+      if (to) outcomes.push({ type: "offer", to, from: registered });
     }
     return outcomes;
   }
 
-  /** A connection has ended, or holds nothing any more; returns what it held. */
-  leave(holder: Holder): Held<Holder> | undefined {
-    const held = this.#byHolder.get(holder);
-    if (held) this.#release(held);
-    return held;
+  /** A connection no longer wants `peerName`. */
+  unwant(holder: Holder, peerName: string): void {
+    const name = this.#registered.get(holder)?.key.name;
+    const want = name === undefined ? undefined : this.#wants.get(name)?.get(peerName);
+    if (want?.holder === holder) this.#release(want);
   }
 
-  /** Everything that is held under a name. */
-  under(name: string): readonly Held<Holder>[] {
-    return [...this.#held.get(name)?.values() ?? []];
+  /** Somebody does not want to talk to `peerName`; the want that is to be told so, once. */
+  decline(holder: Holder, peerName: string): Want<Holder> | undefined {
+    const name = this.#registered.get(holder)?.key.name;
+    const want = name === undefined ? undefined : this.#wants.get(peerName)?.get(name);
+    // Once is enough: more would be a way to flood whoever asks.
+    if (!want || this.#declined.has(want)) return undefined;
+    this.#declined.add(want);
+    return want;
   }
 
-  /** The one named `from` who waits for `wanted`. */
-  waiting(from: string, wanted: string): Held<Holder> | undefined {
-    return this.#held.get(from)?.get(wanted);
+  /** A connection has ended: its registration and its wants with it. Returns the registration. */
+  leave(holder: Holder): Registered<Holder> | undefined {
+    const registered = this.#registered.get(holder);
+    if (!registered) return undefined;
+    for (const want of this.#wantsBy(holder)) this.#release(want);
+    const { name } = registered.key;
+    this.#registered.delete(holder);
+    const holders = this.#holders.get(name)!;
+    holders.delete(holder);
+    if (holders.size === 0) this.#holders.delete(name);
+    if (this.#lobby.get(name)?.holder === holder) this.#lobby.delete(name);
+    return registered;
   }
 
-  /** Throws `stale_registration` unless it is later than all of this name, `limit` when it waits for many. */
-  #requireNewest({ holder, registration, key }: Applicant<Holder>): void {
-    const others = this.under(key.name);
-    for (const other of others) {
+  /** Throws `stale_registration` unless it is later than all others of this identity. */
+  #requireNewest({ registration, key }: Registered<Holder>): void {
+    for (const holder of this.#holders.get(key.name) ?? []) {
+      const other = this.#registered.get(holder)!;
       if (other.key.suite !== key.suite) continue;
       const { registrationSequence: last } = other.registration;
       const { registrationSequence: sequence } = registration;
       if (sequence <= last) throw staleRegistration(sequence, last);
     }
-    if (registration.wanted === NOBODY) return;
-    const more = others.filter((other) =>
-      other.holder !== holder && other.wanted !== registration.wanted && other.wanted !== NOBODY
-    );
-    if (more.length >= WAITS_LIMIT) {
-      throw new CifraError("limit", `Cannot wait for more than ${WAITS_LIMIT} people at once`);
-    }
   }
 
-  #hold(held: Held<Holder>): void {
-    const { name, wanted } = held;
-    at(this.#held, name, () => new Map()).set(wanted, held);
-    at(this.#waiting, wanted, () => new Set()).add(held);
-    this.#byHolder.set(held.holder, held);
+  /** Those who want `name` and are not wanted in return, the last of them. */
+  #asking(name: string): readonly Registered<Holder>[] {
+    const wants = [...this.#wantsFor.get(name) ?? []]
+      .filter((want) => !this.#wants.get(name)?.has(want.name));
+    return wants.slice(-OFFERS_LIMIT).map(({ holder }) => this.#registered.get(holder)!);
   }
 
-  #release(held: Held<Holder>): void {
-    const { name, wanted } = held;
-    const ofName = this.#held.get(name), forWanted = this.#waiting.get(wanted);
-    ofName?.delete(wanted);
-    if (ofName?.size === 0) this.#held.delete(name);
-    forWanted?.delete(held);
-    if (forWanted?.size === 0) this.#waiting.delete(wanted);
-    this.#byHolder.delete(held.holder);
+  #wantsBy(holder: Holder): readonly Want<Holder>[] {
+    const name = this.#registered.get(holder)?.key.name;
+    const ofName = name === undefined ? undefined : this.#wants.get(name)?.values();
+    return [...ofName ?? []].filter((want) => want.holder === holder);
+  }
+
+  #release(want: Want<Holder>): void {
+    const { name, peerName } = want;
+    const ofName = this.#wants.get(name), forPeer = this.#wantsFor.get(peerName);
+    ofName?.delete(peerName);
+    if (ofName?.size === 0) this.#wants.delete(name);
+    forPeer?.delete(want);
+    if (forPeer?.size === 0) this.#wantsFor.delete(peerName);
   }
 
   #bringTogether(
-    a: Held<Holder>,
-    b: Held<Holder>,
+    one: Want<Holder>,
+    other: Want<Holder>,
     now: number,
     mayRelay: boolean,
   ): Outcome<Holder> {
+    const a = this.#registered.get(one.holder)!, b = this.#registered.get(other.holder)!;
     if (a.suite !== b.suite) return { type: "suite-mismatch", pair: [a, b] };
-    this.#release(a);
-    this.#release(b);
+    for (const want of [one, other]) this.#release(want);
+    for (const { key } of [a, b]) this.#introduced.count(key.fingerprint, now);
     // The clock as the floor: the number grows even over a restart with nothing stored.
     this.#generation = Math.max(
       this.#generation + 1,
       Math.floor((now - GENERATIONS_BEGAN) / 100),
     );
-    const generation = this.#generation;
-    const rendezvousId = this.#random(16);
-    const rendezvousKey = this.#random(32);
-    const hidden = can(a, Capability.hidden) || can(b, Capability.hidden);
     const relay = can(a, Capability.relay) && can(b, Capability.relay) && mayRelay;
-    const about = (peer: Held<Holder>, reader: Held<Holder>): Introduction => ({
-      peerName: peer.name,
-      rendezvousId,
-      rendezvousKey,
-      generation,
-      bundle: peer.key.bundle,
-      claim: {
-        sequence: peer.key.sequence,
-        notAfter: BigInt(peer.key.notAfter),
-        signature: peer.key.signature,
-      },
-      receivePort: peer.registration.receivePort,
-      sendPort: peer.registration.sendPort,
-      addresses: hidden ? [] : addressesFor(peer, reader),
-      punch: hidden ? [] : punchFor(peer),
+    const meeting = {
+      rendezvousId: this.#random(16),
+      rendezvousKey: this.#random(32),
+      generation: this.#generation,
       relay: relay ? 1 : 0,
-    });
-    const toA = { to: a, introduction: about(b, a) };
-    const toB = { to: b, introduction: about(a, b) };
-    return { type: "introduced", generation, relay, pair: [toA, toB] };
-  }
-
-  #requireFewIntroductions(fingerprint: string, now: number): void {
-    if (this.#recentIntroductions(fingerprint, now).length >= INTRODUCTIONS_PER_HOUR) {
-      throw new CifraError("limit", "Too many introductions in one hour");
-    }
-  }
-
-  #recentIntroductions(fingerprint: string, now: number): number[] {
-    return (this.#introductions.get(fingerprint) ?? []).filter((at) => now - at < HOUR);
-  }
-
-  #count(fingerprint: string, now: number): void {
-    const recent = [...this.#recentIntroductions(fingerprint, now), now];
-    // Re-inserted, so that the map stays in the order of last use.
-    this.#introductions.delete(fingerprint);
-    this.#introductions.set(fingerprint, recent);
-    if (this.#introductions.size > SOURCES_REMEMBERED) {
-      this.#introductions.delete(this.#introductions.keys().next().value!);
-    }
+    };
+    const toA = { to: a, introduction: introductionTo(a, b, meeting) };
+    const toB = { to: b, introduction: introductionTo(b, a, meeting) };
+    return { type: "introduced", generation: this.#generation, relay, pair: [toA, toB] };
   }
 }
 
@@ -276,8 +270,18 @@ function requirePorts(receivePort: number, sendPort: number): void {
   }
 }
 
-function can({ registration }: Applicant<unknown>, capability: number): boolean {
-  return (registration.capabilities & capability) !== 0;
+/** Throws `limit` when something has happened `limit` times within the period (milliseconds) that ends now. */
+function requireFewer(
+  what: string,
+  limit: number,
+  period: number,
+  { times, now }: { readonly times: readonly number[]; readonly now: number },
+): void {
+  const oldest = times.at(-limit);
+  if (oldest === undefined) return;
+  throw new CifraError("limit", `Too many ${what} in one ${period === HOUR ? "hour" : "minute"}`, {
+    retryAfter: Math.ceil((oldest + period - now) / 1000),
+  });
 }
 
 /** The value of a key, made if there is none. */
@@ -285,30 +289,4 @@ function at<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   let value = map.get(key);
   if (value === undefined) map.set(key, value = make());
   return value;
-}
-
-/** Where the peer's dials come from, as the server sees it. Like an address, it is one that the server observed. */
-function punchFor(peer: Held<unknown>): readonly Endpoint[] {
-  const scope = addressScope(peer.observed.host);
-  const useful = can(peer, Capability.punch) && (scope === "public" || scope === "private");
-  return useful && peer.observed.port >= PORT_MINIMUM ? [peer.observed] : [];
-}
-
-/**
- * Where `reader` may dial `peer`: where the server saw it, and what it advertised, the latter only
- * inside one site, so that nobody can be sent to a stranger's machine (attack A13).
- */
-function addressesFor(peer: Held<unknown>, reader: Held<unknown>): readonly string[] {
-  const isLoopback = (host: string) => addressScope(host) === "loopback";
-  const readerHost = reader.observed.host;
-  const peerHost = peer.observed.host;
-  const addresses: string[] = [];
-  if (!isLoopback(peerHost) || isLoopback(readerHost)) addresses.push(peerHost);
-  const oneSite = peerHost === readerHost || isLoopback(peerHost) ||
-    addressScope(peerHost) === "private" && addressScope(readerHost) === "private";
-  if (oneSite) {
-    const { advertised } = peer.registration;
-    addresses.push(...advertised.filter((host) => addressScope(host) === "private"));
-  }
-  return [...new Set(addresses)].slice(0, DIAL_ATTEMPTS);
 }

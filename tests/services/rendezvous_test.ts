@@ -2,13 +2,14 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
 import { SUITE_IDS, type SuiteName } from "../../lib/crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
-import { INTRODUCTIONS_PER_HOUR, OFFERS_LIMIT, WAITS_LIMIT } from "../../lib/limits.ts";
 import {
-  type Applicant,
-  type Held,
-  type Outcome,
-  Rendezvous,
-} from "../../lib/services/rendezvous.ts";
+  INTRODUCTIONS_PER_HOUR,
+  OFFERS_LIMIT,
+  WANTS_LIMIT,
+  WANTS_PER_MINUTE,
+} from "../../lib/limits.ts";
+import type { Registered } from "../../lib/services/introduction.ts";
+import { type Outcome, Rendezvous } from "../../lib/services/rendezvous.ts";
 import {
   Capability,
   type Introduction,
@@ -16,33 +17,50 @@ import {
 } from "../../lib/wire/rendezvous_messages.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
-const HOUR = 3_600_000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const LOBBY = { capabilities: Capability.lobby };
 
 /** Connections are numbers here. */
-type Applying = Applicant<number>;
 type Outcomes = readonly Outcome<number>[];
 
+/** Somebody with a connection, and whom they want. */
+interface Visitor {
+  readonly applicant: Registered<number>;
+  readonly wanted: string | undefined;
+}
+
 /** The rendezvous of a server that has room for relayed pairs, unless a test says otherwise. */
-interface Service {
-  register(applicant: Applying, now: number, mayRelay?: boolean): Outcomes;
-  leave(holder: number): Held<number> | undefined;
-  under(name: string): readonly Held<number>[];
-  waiting(from: string, wanted: string): Held<number> | undefined;
-  readonly size: number;
+class Service {
+  readonly rules = new Rendezvous<number>((length) => new Uint8Array(length).fill(++drawn));
+
+  /** A registration, and what is wanted with it. */
+  meet({ applicant, wanted }: Visitor, now: number, mayRelay = true): Outcomes {
+    const outcomes = this.rules.register(applicant);
+    if (wanted === undefined) return outcomes;
+    return [...outcomes, ...this.rules.want(applicant.holder, wanted, now, mayRelay)];
+  }
+
+  /** A connection that is registered wants somebody. */
+  want(holder: number, wanted: string, now = NOW): Outcomes {
+    return this.rules.want(holder, wanted, now, true);
+  }
+
+  get size(): number {
+    return [...this.rules.everybody].length;
+  }
+
+  /** Who is here, and whom they want. */
+  get people(): readonly string[] {
+    return [...this.rules.everybody].map(({ holder, key: { name } }) =>
+      `${name}: ${this.rules.wantsOf(holder)}`
+    );
+  }
 }
 
 let drawn = 0;
 function rendezvous(): Service {
-  const service = new Rendezvous<number>((length) => new Uint8Array(length).fill(++drawn));
-  return {
-    register: (who, now, mayRelay = true) => service.register(who, now, mayRelay),
-    leave: (holder) => service.leave(holder),
-    under: (name) => service.under(name),
-    waiting: (from, wanted) => service.waiting(from, wanted),
-    get size() {
-      return service.size;
-    },
-  };
+  return new Service();
 }
 
 interface Wish extends Partial<Registration> {
@@ -55,9 +73,10 @@ interface Wish extends Partial<Registration> {
 }
 
 let connections = 0;
+let sequence = 0n;
 
-/** Somebody who wants to register. The key is the name, unless told otherwise. */
-function applicant(name: string, wanted: string, wish: Wish = {}): Applying {
+/** Somebody who registers, and may want somebody. The key is the name, unless told otherwise. */
+function applicant(name: string, wanted?: string, wish: Wish = {}): Visitor {
   const {
     key = name,
     suite = "modern",
@@ -70,33 +89,42 @@ function applicant(name: string, wanted: string, wish: Wish = {}): Applying {
   new TextEncoder().encodeInto(key, fingerprint);
   const signature = new Uint8Array(64).fill(key.length);
   return {
-    holder,
-    registration: {
-      name,
-      wanted,
-      receivePort: 40_000,
-      sendPort: 40_001,
-      capabilities: 0,
-      registrationSequence: 1n,
-      advertised: [],
-      claim: { notAfter: 0n, signature, vouchers: [] },
-      ...registration,
+    wanted,
+    applicant: {
+      holder,
+      registration: {
+        name,
+        receivePort: 40_000,
+        sendPort: 40_001,
+        capabilities: 0,
+        registrationSequence: ++sequence,
+        advertised: [],
+        claim: { notAfter: 0n, signature, vouchers: [] },
+        ...registration,
+      },
+      key: {
+        name,
+        skeleton: name,
+        suite,
+        fingerprint: encodeHex(fingerprint),
+        bundle: new TextEncoder().encode(`bundle of ${key}`),
+        sequence: 77n,
+        notAfter: NOW,
+        signature,
+        created: 0,
+        lastSeen: 0,
+      },
+      suite: SUITE_IDS[suite],
+      observed: { host: from, port },
     },
-    key: {
-      name,
-      skeleton: name,
-      suite,
-      fingerprint: encodeHex(fingerprint),
-      bundle: new TextEncoder().encode(`bundle of ${key}`),
-      sequence: 77n,
-      notAfter: NOW,
-      signature,
-      created: 0,
-      lastSeen: 0,
-    },
-    suite: SUITE_IDS[suite],
-    observed: { host: from, port },
   };
+}
+
+/** Somebody comes, and wants nobody yet; their connection. */
+function come(service: Service, name: string, wish: Wish = {}): number {
+  const visitor = applicant(name, undefined, wish);
+  service.meet(visitor, NOW);
+  return visitor.applicant.holder;
 }
 
 function refusalOf(action: () => unknown): ErrorCode {
@@ -107,27 +135,28 @@ function refusalOf(action: () => unknown): ErrorCode {
 function introductions(outcomes: Outcomes): Record<string, Introduction> {
   const outcome = outcomes.find(({ type }) => type === "introduced");
   assert(outcome?.type === "introduced", JSON.stringify(outcomes.map(({ type }) => type)));
-  return Object.fromEntries(outcome.pair.map(({ to, introduction }) => [to.name, introduction]));
+  return Object.fromEntries(
+    outcome.pair.map(({ to, introduction }) => [to.key.name, introduction]),
+  );
 }
 
 function types(outcomes: Outcomes): readonly string[] {
   return outcomes.map(({ type }) => type);
 }
 
-/** That one waits, and nothing else has come of it. */
-function assertWaits(outcomes: Outcomes, name: string, wanted: string): void {
-  const [outcome] = outcomes;
-  assertEquals(types(outcomes), ["waiting"]);
-  assert(outcome?.type === "waiting");
-  assertEquals([outcome.held.name, outcome.held.wanted], [name, wanted]);
+/** Whom is told of whom. */
+function offered(outcomes: Outcomes): readonly string[] {
+  return outcomes.flatMap((each) =>
+    each.type === "offer" ? [`${each.from.key.name} to ${each.to.key.name}`] : []
+  );
 }
 
-Deno.test("register() introduces two who ask for each other, in either order of arrival", () => {
+Deno.test("want() introduces two who want each other, in either order of arrival", () => {
   for (const [first, second] of [["alice", "bob"], ["bob", "alice"]] as const) {
     const service = rendezvous();
-    assertWaits(service.register(applicant(first, second), NOW), first, second);
-    const outcomes = service.register(applicant(second, first), NOW);
-    assertEquals(types(outcomes), ["waiting", "introduced"]);
+    assertEquals(service.meet(applicant(first, second), NOW), []);
+    const outcomes = service.meet(applicant(second, first), NOW);
+    assertEquals(types(outcomes), ["introduced"]);
     const { alice, bob } = introductions(outcomes);
     assertEquals(alice?.peerName, "bob");
     assertEquals(bob?.peerName, "alice");
@@ -145,202 +174,247 @@ Deno.test("register() introduces two who ask for each other, in either order of 
   }
 });
 
-Deno.test("register() tells each the ports of the other", () => {
+Deno.test("want() tells each the ports of the other, as it registered them last", () => {
   const service = rendezvous();
-  service.register(applicant("alice", "bob", { receivePort: 5001, sendPort: 5002 }), NOW);
-  const { alice, bob } = introductions(
-    service.register(applicant("bob", "alice", { receivePort: 6001, sendPort: 6002 }), NOW),
+  const alice = applicant("alice", "bob", { receivePort: 5001, sendPort: 5002 });
+  service.meet(alice, NOW);
+  const { holder } = alice.applicant;
+  // Another registration on the same connection: what it wants stays.
+  const moved = applicant("alice", undefined, { holder, receivePort: 5003, sendPort: 5004 });
+  assertEquals(service.meet(moved, NOW), []);
+  const told = introductions(
+    service.meet(applicant("bob", "alice", { receivePort: 6001, sendPort: 6002 }), NOW),
   );
-  assertEquals([alice?.receivePort, alice?.sendPort], [6001, 6002]);
-  assertEquals([bob?.receivePort, bob?.sendPort], [5001, 5002]);
+  assertEquals([told.alice?.receivePort, told.alice?.sendPort], [6001, 6002]);
+  assertEquals([told.bob?.receivePort, told.bob?.sendPort], [5003, 5004]);
 });
 
-Deno.test("register() draws a new id and key for every introduction", () => {
+Deno.test("want() draws a new id and key for every introduction", () => {
   const service = rendezvous();
   const seen = new Set<string>();
-  for (let round = 1n; round <= 5n; round++) {
-    service.register(applicant("alice", "bob", { registrationSequence: round }), NOW);
-    const wish = { registrationSequence: round };
-    const { alice } = introductions(service.register(applicant("bob", "alice", wish), NOW));
-    seen.add(encodeHex(alice!.rendezvousId)).add(encodeHex(alice!.rendezvousKey));
+  const alice = come(service, "alice"), bob = come(service, "bob");
+  for (let round = 1; round <= 5; round++) {
+    service.want(alice, "bob");
+    const { alice: told } = introductions(service.want(bob, "alice"));
+    seen.add(encodeHex(told!.rendezvousId)).add(encodeHex(told!.rendezvousKey));
   }
   assertEquals(seen.size, 10);
 });
 
-Deno.test("register() introduces nobody whose wish is not returned (A11, A12)", () => {
+Deno.test("want() introduces nobody whose wish is not returned (A11, A12)", () => {
   const service = rendezvous();
-  for (
-    const [name, wanted] of [["alice", "bob"], ["bob", "carol"], ["mallory", "bob"], [
-      "dave",
-      "alice",
-    ]] as const
-  ) {
-    assertWaits(service.register(applicant(name, wanted), NOW), name, wanted);
+  const wishes = [["alice", "bob"], ["bob", "carol"], ["mallory", "bob"], ["dave", "alice"]];
+  for (const [name, wanted] of wishes) {
+    assertEquals(service.meet(applicant(name!, wanted), NOW), []);
   }
 });
 
-Deno.test("register() answers alike whether the wanted name is known or not (D17)", () => {
+Deno.test("want() answers alike whether the wanted name is known or not (D17)", () => {
   const service = rendezvous();
-  service.register(applicant("bob", "carol"), NOW);
-  const known = service.register(applicant("alice", "bob"), NOW);
-  const unknown = service.register(applicant("dave", "nobody"), NOW);
-  assertEquals(types(known), types(unknown));
+  service.meet(applicant("bob", "carol"), NOW);
+  assertEquals(service.meet(applicant("alice", "bob"), NOW), []);
+  assertEquals(service.meet(applicant("dave", "nobody"), NOW), []);
 });
 
-Deno.test("register() lets go of both who were introduced, and of nothing else they hold", () => {
+Deno.test("an introduction fulfils the wants of both, and no others", () => {
   const service = rendezvous();
-  service.register(applicant("alice", "carol"), NOW);
-  service.register(applicant("alice", "bob", { registrationSequence: 2n }), NOW);
-  introductions(service.register(applicant("bob", "alice"), NOW));
-  assertEquals(service.under("alice").map(({ wanted }) => wanted), ["carol"]);
-  assertEquals(service.under("bob"), []);
-  assertEquals(service.size, 1);
-  // The numbers of what is over do not matter any more.
-  assertWaits(service.register(applicant("bob", "alice"), NOW), "bob", "alice");
+  const alice = come(service, "alice");
+  service.want(alice, "carol");
+  service.want(alice, "bob");
+  const bob = applicant("bob", "alice");
+  introductions(service.meet(bob, NOW));
+  // Both are here still.
+  assertEquals(service.people, ["alice: carol", "bob: "]);
+  // The one who asks again waits for the other to ask again.
+  assertEquals(service.want(bob.applicant.holder, "alice"), []);
+  introductions(service.want(alice, "bob"));
 });
 
-Deno.test("register() takes `server` as the wanted name and introduces nobody for it", () => {
+Deno.test("a registration wants nobody, and several of one identity live side by side", () => {
   const service = rendezvous();
-  assertEquals(types(service.register(applicant("alice", "server"), NOW)), ["waiting"]);
-  assertEquals(types(service.register(applicant("bob", "alice"), NOW)), ["waiting"]);
+  const one = come(service, "alice"), other = come(service, "alice");
+  assertEquals(service.people, ["alice: ", "alice: "]);
+  service.want(one, "bob");
+  service.want(other, "carol");
+  assertEquals(service.people, ["alice: bob", "alice: carol"]);
+  service.rules.leave(one);
+  assertEquals(service.people, ["alice: carol"]);
+  assertEquals(service.meet(applicant("bob", "alice"), NOW), []);
 });
 
-Deno.test("register() refuses to wait for names that nobody can have (D1, D2)", () => {
-  const bad = ["", "a".repeat(33), "Alice", "a\0", "../a", "\x1b[2J", "\u202e", "admin", "root"];
-  for (const name of bad) {
-    const service = rendezvous();
-    assertEquals(refusalOf(() => service.register(applicant("bob", name), NOW)), "bad_name");
+Deno.test("want() refuses names that nobody can have, and the server's (D1, D2)", () => {
+  const service = rendezvous();
+  const bob = come(service, "bob");
+  const bad = ["", "a".repeat(33), "Alice", "a\0", "../a", "\x1b[2J", "\u202e", "admin", "server"];
+  for (const name of bad) assertEquals(refusalOf(() => service.want(bob, name)), "bad_name");
+  assertEquals(refusalOf(() => service.want(bob, "bob")), "bad_name");
+  assertEquals(service.people, ["bob: "]);
+});
+
+Deno.test("register() takes only a higher sequence number than all others of the identity (D5)", () => {
+  const service = rendezvous();
+  const holder = ++connections;
+  const again = (registrationSequence: bigint, wish: Wish = {}) =>
+    service.meet(applicant("alice", undefined, { registrationSequence, ...wish }), NOW);
+  again(5n, { holder });
+  for (const wish of [{ holder }, {}]) {
+    for (const stale of [5n, 4n, 0n]) {
+      assertEquals(refusalOf(() => again(stale, wish)), "stale_registration");
+    }
   }
-});
-
-Deno.test("register() refuses to wait for oneself (D9)", () => {
-  const service = rendezvous();
-  assertEquals(refusalOf(() => service.register(applicant("alice", "alice"), NOW)), "bad_name");
-});
-
-Deno.test("register() takes only a higher sequence number for a name it holds (D5)", () => {
-  const service = rendezvous();
-  const again = (registrationSequence: bigint) =>
-    service.register(applicant("alice", "bob", { registrationSequence }), NOW);
-  assertEquals(types(again(5n)), ["waiting"]);
-  assertEquals(refusalOf(() => again(5n)), "stale_registration");
-  assertEquals(refusalOf(() => again(4n)), "stale_registration");
-  assertEquals(refusalOf(() => again(0n)), "stale_registration");
-  assertEquals(types(again(6n)), ["replaced", "waiting"]);
-  assertEquals(types(again(2n ** 53n + 1n)), ["replaced", "waiting"]);
+  again(6n);
+  again(2n ** 53n + 1n, { holder });
   // As a double, this number would be the one before.
   assertEquals(refusalOf(() => again(2n ** 53n + 1n)), "stale_registration");
-  assertEquals(types(again(2n ** 53n + 2n)), ["replaced", "waiting"]);
-  assertEquals(types(again(2n ** 64n - 1n)), ["replaced", "waiting"]);
+  again(2n ** 53n + 2n);
+  again(2n ** 64n - 1n, { holder });
   assertEquals(refusalOf(() => again(2n ** 64n - 1n)), "stale_registration");
-  service.leave(connections - 1);
-  assertEquals(types(again(1n)), ["waiting"]);
+  // Another key of the same name counts by itself.
+  again(1n, { suite: "rsa", key: "alice's other key" });
+  // The numbers of what is over do not matter any more.
+  for (const { holder: each } of [...service.rules.everybody]) service.rules.leave(each);
+  again(1n);
 });
 
-Deno.test("register() counts the numbers of an identity over all it waits for", () => {
-  const service = rendezvous();
-  const alice = (wanted: string, registrationSequence: bigint, suite: SuiteName = "modern") =>
-    service.register(applicant("alice", wanted, { registrationSequence, suite }), NOW);
-  alice("bob", 5n);
-  assertEquals(refusalOf(() => alice("carol", 5n)), "stale_registration");
-  assertWaits(alice("carol", 6n), "alice", "carol");
-  // Another key counts by itself.
-  assertWaits(alice("dave", 1n, "rsa"), "alice", "dave");
-  assertEquals(service.under("alice").map(({ wanted }) => wanted), ["bob", "carol", "dave"]);
-});
-
-Deno.test("register() goes on with the newer of two connections for one person (D11)", () => {
+Deno.test("want() goes on with the later of two connections that want the same (D11)", () => {
   const service = rendezvous();
   const older = applicant("alice", "bob", { receivePort: 5001 });
-  service.register(older, NOW);
-  const newer = { registrationSequence: 2n, receivePort: 5005 };
-  const outcomes = service.register(applicant("alice", "bob", newer), NOW);
-  assertEquals(types(outcomes), ["replaced", "waiting"]);
-  assert(outcomes[0]?.type === "replaced");
-  assertEquals(outcomes[0].held.holder, older.holder);
-  // The older one's leaving takes nothing from the newer one.
-  assertEquals(service.leave(older.holder), undefined);
-  const { bob } = introductions(service.register(applicant("bob", "alice"), NOW));
+  service.meet(older, NOW);
+  const outcomes = service.meet(applicant("alice", "bob", { receivePort: 5005 }), NOW);
+  assertEquals(types(outcomes), ["taken-over"]);
+  const { holder } = older.applicant;
+  assertEquals(outcomes[0], {
+    type: "taken-over",
+    want: { holder, name: "alice", peerName: "bob" },
+  });
+  assertEquals(service.people, ["alice: ", "alice: bob"]);
+  // What the older one says now, and its leaving, take nothing from the newer one.
+  service.rules.unwant(holder, "bob");
+  service.rules.leave(holder);
+  const { bob } = introductions(service.meet(applicant("bob", "alice"), NOW));
   assertEquals(bob?.receivePort, 5005);
 });
 
-Deno.test("register() on the same connection takes the place of what it held", () => {
+Deno.test("want() of somebody that is wanted already is the same want", () => {
   const service = rendezvous();
-  const holder = ++connections;
-  service.register(applicant("alice", "bob", { holder }), NOW);
-  const again = applicant("alice", "carol", { holder, registrationSequence: 2n });
-  assertWaits(service.register(again, NOW), "alice", "carol");
-  assertWaits(service.register(applicant("bob", "alice"), NOW), "bob", "alice");
-  assertEquals(service.leave(holder)?.wanted, "carol");
+  const alice = come(service, "alice");
+  for (let n = 0; n < 3; n++) assertEquals(service.want(alice, "bob"), []);
+  assertEquals(service.people, ["alice: bob"]);
+  service.rules.unwant(alice, "bob");
+  assertEquals(service.people, ["alice: "]);
 });
 
-Deno.test("register() lets one wait for sixteen people, and be in the lobby beside", () => {
+Deno.test("unwant() takes back what was wanted, and nothing of others", () => {
   const service = rendezvous();
-  let registrationSequence = 0n;
-  const wait = (wanted: string, wish: Wish = {}) => {
-    registrationSequence++;
-    return service.register(applicant("alice", wanted, { registrationSequence, ...wish }), NOW);
-  };
-  const lobby = { capabilities: Capability.lobby };
-  wait("", lobby);
-  for (let n = 0; n < WAITS_LIMIT; n++) assertWaits(wait(`peer${n}`), "alice", `peer${n}`);
-  assertEquals(refusalOf(() => wait("one-more")), "limit");
-  // What is there already may be replaced, and who moves on does not count twice.
-  assertEquals(types(wait("peer3")), ["replaced", "waiting"]);
-  const { holder } = service.waiting("alice", "peer4")!;
-  assertWaits(wait("one-more", { holder }), "alice", "one-more");
-  assertEquals(types(wait("", lobby)), ["replaced", "waiting"]);
-  assertEquals(service.under("alice").length, WAITS_LIMIT + 1);
-  assertEquals(WAITS_LIMIT, 16);
+  const alice = come(service, "alice"), bob = come(service, "bob");
+  service.want(alice, "bob");
+  service.rules.unwant(alice, "carol");
+  service.rules.unwant(bob, "alice");
+  service.rules.unwant(-1, "bob");
+  assertEquals(service.people, ["alice: bob", "bob: "]);
+  service.rules.unwant(alice, "bob");
+  assertEquals(service.want(bob, "alice"), []);
 });
 
-Deno.test("register() tells who is in the lobby who asks for them, whichever came first", () => {
-  const lobby = { capabilities: Capability.lobby };
-  const offered = (outcomes: Outcomes) =>
-    outcomes.flatMap((each) =>
-      each.type === "offer" ? [`${each.from.name} to ${each.to.name}`] : []
-    );
+Deno.test("one identity wants sixteen people at once, over all its connections, and no more", () => {
   const service = rendezvous();
-  service.register(applicant("alice", "bob"), NOW);
-  service.register(applicant("carol", "bob"), NOW);
-  service.register(applicant("dave", "carol"), NOW);
-  const outcomes = service.register(applicant("bob", "", lobby), NOW);
-  assertEquals(types(outcomes), ["waiting", "offer", "offer"]);
-  assertEquals(offered(outcomes), ["alice to bob", "carol to bob"]);
-  const late = service.register(applicant("erin", "bob"), NOW);
-  assertEquals(offered(late), ["erin to bob"]);
-  // Bob's own conversations are no offers, and whoever he asks for is introduced.
-  const mutual = service.register(applicant("bob", "alice", { registrationSequence: 2n }), NOW);
-  assertEquals(types(mutual), ["waiting", "introduced"]);
-  assertEquals(service.under("bob").map(({ wanted }) => wanted), [""]);
-  // Only with the capability is an empty name the lobby.
-  assertEquals(refusalOf(() => service.register(applicant("frank", ""), NOW)), "bad_name");
+  const holders = [come(service, "alice", LOBBY), come(service, "alice")];
+  for (let n = 0; n < WANTS_LIMIT; n++) service.want(holders[n % 2]!, `peer${n}`);
+  assertEquals(refusalOf(() => service.want(holders[0]!, "one-more")), "limit");
+  // What is wanted already may be wanted again, on either connection.
+  assertEquals(types(service.want(holders[0]!, "peer3")), ["taken-over"]);
+  service.rules.unwant(holders[0]!, "peer4");
+  assertEquals(service.want(holders[0]!, "one-more"), []);
+  assertEquals(refusalOf(() => service.want(holders[1]!, "another")), "limit");
+  assertEquals(WANTS_LIMIT, 16);
+});
+
+Deno.test("one identity may want somebody sixty times a minute, and is told when again", () => {
+  const service = rendezvous();
+  const alice = come(service, "alice");
+  for (let n = 0; n < WANTS_PER_MINUTE; n++) service.want(alice, "bob", NOW + n);
+  const over = assertThrows(() => service.want(alice, "bob", NOW + 30_000), CifraError);
+  assertEquals([over.code, over.retryAfter], ["limit", 30]);
+  // Another connection is no way around it; another identity is not concerned.
+  assertEquals(refusalOf(() => service.want(come(service, "alice"), "carol", NOW)), "limit");
+  service.want(come(service, "dave"), "bob");
+  service.want(alice, "bob", NOW + MINUTE);
+});
+
+Deno.test("who is in the lobby is told who wants them, whichever came first", () => {
+  const service = rendezvous();
+  service.meet(applicant("alice", "bob"), NOW);
+  service.meet(applicant("carol", "bob"), NOW);
+  service.meet(applicant("dave", "carol"), NOW);
+  const bob = applicant("bob", undefined, LOBBY);
+  assertEquals(offered(service.meet(bob, NOW)), ["alice to bob", "carol to bob"]);
+  const { holder } = bob.applicant;
+  assert(service.rules.isInLobby(holder));
+  assertEquals(offered(service.meet(applicant("erin", "bob"), NOW)), ["erin to bob"]);
+  // Whoever he wants is introduced, over the same connection.
+  assertEquals(types(service.want(holder, "alice")), ["introduced"]);
+  // He is told again of those who wait when he comes again, and of nobody when he has left the lobby.
+  const again = { ...LOBBY, holder };
+  assertEquals(offered(service.meet(applicant("bob", undefined, again), NOW)), [
+    "carol to bob",
+    "erin to bob",
+  ]);
+  service.meet(applicant("bob", undefined, { holder }), NOW);
+  assert(!service.rules.isInLobby(holder));
+  assertEquals(service.meet(applicant("frank", "bob"), NOW), []);
+});
+
+Deno.test("one who waits for another of another suite is not offered to it", () => {
+  const service = rendezvous();
+  service.meet(applicant("alice", "bob", { suite: "rsa" }), NOW);
+  const holder = come(service, "bob", LOBBY);
+  assertEquals(types(service.want(holder, "alice")), ["suite-mismatch"]);
+  assertEquals(service.meet(applicant("bob", undefined, { ...LOBBY, holder }), NOW), []);
+});
+
+Deno.test("the later of two in the lobby under one name dismisses the earlier, and what it wants", () => {
+  const service = rendezvous();
+  const older = applicant("alice", "bob", LOBBY);
+  service.meet(older, NOW);
+  const beside = come(service, "alice");
+  const newer = applicant("alice", undefined, LOBBY);
+  const outcomes = service.meet(newer, NOW);
+  assertEquals(outcomes, [{ type: "replaced", registered: older.applicant }]);
+  assertEquals(service.people, ["alice: ", "alice: "]);
+  assertEquals(service.rules.leave(older.applicant.holder), undefined);
+  assertEquals(
+    service.meet(applicant("bob", "alice"), NOW).map((each) =>
+      each.type === "offer" && each.to.holder
+    ),
+    [newer.applicant.holder],
+  );
+  // The one beside it leaves, and takes nobody out of the lobby.
+  service.rules.leave(beside);
+  assertEquals(types(service.meet(applicant("carol", "alice"), NOW)), ["offer"]);
 });
 
 Deno.test("register() offers no more than 64 who ask, the last of them", () => {
   const service = rendezvous();
-  for (let n = 0; n < OFFERS_LIMIT + 5; n++) service.register(applicant(`w${n}`, "bob"), NOW);
-  const lobby = applicant("bob", "", { capabilities: Capability.lobby });
-  const offers = service.register(lobby, NOW).filter(({ type }) => type === "offer");
+  for (let n = 0; n < OFFERS_LIMIT + 5; n++) service.meet(applicant(`w${n}`, "bob"), NOW);
+  const offers = offered(service.meet(applicant("bob", undefined, LOBBY), NOW));
   assertEquals(offers.length, OFFERS_LIMIT);
-  const names = offers.map((offer) => offer.type === "offer" && offer.from.name);
-  assertEquals([names[0], names.at(-1)], ["w5", `w${OFFERS_LIMIT + 4}`]);
+  assertEquals([offers[0], offers.at(-1)], ["w5 to bob", `w${OFFERS_LIMIT + 4} to bob`]);
 });
 
-Deno.test("the lobby costs no introductions", () => {
+Deno.test("decline() tells whoever wants us, once for each time they want us", () => {
   const service = rendezvous();
-  for (let n = 0n; n < INTRODUCTIONS_PER_HOUR; n++) {
-    const wish = { registrationSequence: n };
-    service.register(applicant("alice", "bob", wish), NOW);
-    introductions(service.register(applicant("bob", "alice", wish), NOW));
-  }
-  const wish = { registrationSequence: 100n };
-  assertEquals(refusalOf(() => service.register(applicant("alice", "bob", wish), NOW)), "limit");
-  const lobby = { ...wish, capabilities: Capability.lobby };
-  assertWaits(service.register(applicant("alice", "", lobby), NOW), "alice", "");
+  const alice = come(service, "alice"), bob = come(service, "bob");
+  assertEquals(service.rules.decline(bob, "alice"), undefined);
+  service.want(alice, "bob");
+  assertEquals(service.rules.decline(alice, "bob"), undefined);
+  assertEquals(service.rules.decline(-1, "alice"), undefined);
+  assertEquals(service.rules.decline(bob, "alice")?.holder, alice);
+  assertEquals(service.rules.decline(bob, "alice"), undefined);
+  service.want(alice, "bob");
+  assertEquals(service.rules.decline(bob, "alice")?.holder, alice);
 });
 
-Deno.test("register() tells both of a suite mismatch, and both go on waiting", () => {
+Deno.test("want() tells both of a suite mismatch, and both go on waiting", () => {
   const pairs: readonly [SuiteName, SuiteName][] = [
     ["modern", "rsa"],
     ["rsa", "modern"],
@@ -349,17 +423,17 @@ Deno.test("register() tells both of a suite mismatch, and both go on waiting", (
   ];
   for (const [alices, bobs] of pairs) {
     const service = rendezvous();
-    service.register(applicant("alice", "bob", { suite: alices }), NOW);
-    const outcomes = service.register(applicant("bob", "alice", { suite: bobs }), NOW);
-    assertEquals(types(outcomes), ["waiting", "suite-mismatch"]);
-    const mismatch = outcomes[1]!;
+    service.meet(applicant("alice", "bob", { suite: alices }), NOW);
+    const outcomes = service.meet(applicant("bob", "alice", { suite: bobs }), NOW);
+    assertEquals(types(outcomes), ["suite-mismatch"]);
+    const mismatch = outcomes[0]!;
     assert(mismatch.type === "suite-mismatch");
-    const told = Object.fromEntries(mismatch.pair.map(({ name, suite }) => [name, suite]));
+    const told = Object.fromEntries(mismatch.pair.map(({ key, suite }) => [key.name, suite]));
     assertEquals(told, { alice: SUITE_IDS[alices], bob: SUITE_IDS[bobs] });
-    assertEquals([...service.under("alice"), ...service.under("bob")].length, 2);
+    assertEquals(service.people, ["alice: bob", "bob: alice"]);
     // One of them comes back with the other's suite.
-    const changed = applicant("bob", "alice", { suite: alices, registrationSequence: 2n });
-    assertEquals(types(service.register(changed, NOW)), ["replaced", "waiting", "introduced"]);
+    const changed = applicant("bob", "alice", { suite: alices });
+    assertEquals(types(service.meet(changed, NOW)), ["taken-over", "introduced"]);
   }
 });
 
@@ -376,31 +450,9 @@ Deno.test("register() refuses ports that nobody may be sent to (D6)", () => {
   ];
   for (const [receivePort, sendPort, taken] of cases) {
     const service = rendezvous();
-    const register = () =>
-      service.register(applicant("alice", "bob", { receivePort, sendPort }), NOW);
-    if (taken) assertEquals(types(register()), ["waiting"]);
+    const register = () => service.meet(applicant("alice", "bob", { receivePort, sendPort }), NOW);
+    if (taken) assertEquals(types(register()), []);
     else assertEquals(refusalOf(register), "bad_address");
-  }
-});
-
-Deno.test("register() changes nothing when it refuses", () => {
-  const service = rendezvous();
-  const { holder } = applicant("alice", "bob");
-  service.register(applicant("alice", "bob", { holder }), NOW);
-  const before = service.under("alice");
-  const newer = { registrationSequence: 9n };
-  for (
-    const wrong of [
-      applicant("alice", "bob", { registrationSequence: 1n, holder }),
-      applicant("alice", "bob", { ...newer, receivePort: 1 }),
-      applicant("alice", "bob", { ...newer, receivePort: 1, holder }),
-      applicant("alice", "alice", newer),
-      applicant("alice", "root", { ...newer, holder }),
-    ]
-  ) {
-    refusalOf(() => service.register(wrong, NOW));
-    assertEquals(service.under("alice"), before);
-    assertEquals(service.size, 1);
   }
 });
 
@@ -463,8 +515,8 @@ Deno.test("an introduction has the observed address, and what was advertised ins
   ];
   for (const { what, alice, bob, expected } of cases) {
     const service = rendezvous();
-    service.register(applicant("alice", "bob", { from: alice, advertised }), NOW);
-    const told = introductions(service.register(applicant("bob", "alice", { from: bob }), NOW));
+    service.meet(applicant("alice", "bob", { from: alice, advertised }), NOW);
+    const told = introductions(service.meet(applicant("bob", "alice", { from: bob }), NOW));
     assertEquals(told.bob?.addresses, expected, what);
   }
 });
@@ -488,9 +540,9 @@ Deno.test("an introduction never has an advertised address that is not private (
   for (const address of bad) {
     const service = rendezvous();
     const wish = { from: "192.168.1.5", advertised: [address, "10.1.1.1"] };
-    service.register(applicant("alice", "bob", wish), NOW);
+    service.meet(applicant("alice", "bob", wish), NOW);
     const bob = applicant("bob", "alice", { from: "192.168.1.5" });
-    const told = introductions(service.register(bob, NOW)).bob;
+    const told = introductions(service.meet(bob, NOW)).bob;
     assertEquals(told?.addresses, ["192.168.1.5", "10.1.1.1"], address);
   }
 });
@@ -498,62 +550,10 @@ Deno.test("an introduction never has an advertised address that is not private (
 Deno.test("an introduction names each address once", () => {
   const service = rendezvous();
   const advertised = ["192.168.1.5", "10.1.1.1", "10.1.1.1", "10.1.1.2"];
-  service.register(applicant("alice", "bob", { from: "192.168.1.5", advertised }), NOW);
+  service.meet(applicant("alice", "bob", { from: "192.168.1.5", advertised }), NOW);
   const bob = applicant("bob", "alice", { from: "192.168.1.6" });
-  const told = introductions(service.register(bob, NOW)).bob;
+  const told = introductions(service.meet(bob, NOW)).bob;
   assertEquals(told?.addresses, ["192.168.1.5", "10.1.1.1", "10.1.1.2"]);
-});
-
-Deno.test("register() gives one identity thirty introductions an hour, and no more", () => {
-  const service = rendezvous();
-  let sequence = 0n;
-  const meet = (peer: string, now: number) => {
-    sequence++;
-    service.register(applicant(peer, "alice", { registrationSequence: sequence }), now);
-    const alice = applicant("alice", peer, { registrationSequence: sequence });
-    return service.register(alice, now);
-  };
-  for (let n = 0; n < INTRODUCTIONS_PER_HOUR; n++) introductions(meet(`peer${n}`, NOW + n));
-  const refused = assertThrows(() => meet("peer30", NOW + HOUR - 1), CifraError);
-  assertEquals(refused.code, "limit");
-  // The one who was asked for goes on waiting, and others are not affected.
-  const carol = applicant("carol", "dave");
-  service.register(carol, NOW);
-  introductions(service.register(applicant("dave", "carol"), NOW));
-  const late = applicant("alice", "peer30", { registrationSequence: ++sequence });
-  introductions(service.register(late, NOW + HOUR));
-  assertEquals(INTRODUCTIONS_PER_HOUR, 30);
-});
-
-Deno.test("the one who waits has no more introductions than the one who comes", () => {
-  const service = rendezvous();
-  const alice = (n: number) => applicant("alice", `peer${n}`, { registrationSequence: BigInt(n) });
-  for (let n = 1; n <= INTRODUCTIONS_PER_HOUR; n++) {
-    service.register(alice(n), NOW);
-    introductions(service.register(applicant(`peer${n}`, "alice"), NOW));
-  }
-  const next = alice(INTRODUCTIONS_PER_HOUR + 1);
-  assertEquals(refusalOf(() => service.register(next, NOW + HOUR - 1)), "limit");
-  assertEquals(types(service.register(next, NOW + HOUR)), ["waiting"]);
-});
-
-Deno.test("a registration refused for its number leaves an older one of the same identity in place", () => {
-  const service = rendezvous();
-  const late = NOW + HOUR;
-  const alice = (registrationSequence: bigint, now: number) =>
-    service.register(applicant("alice", "bob", { registrationSequence }), now);
-  for (let n = 1n; n < INTRODUCTIONS_PER_HOUR; n++) {
-    alice(n, NOW);
-    service.register(applicant("bob", "alice", { registrationSequence: n, key: `${n}` }), NOW);
-  }
-  alice(100n, NOW);
-  service.register(applicant("bob", "alice", { key: "100" }), NOW);
-  assertEquals(refusalOf(() => alice(101n, NOW)), "limit");
-  alice(102n, late);
-  const held = service.under("alice");
-  // The clock goes back, and thirty introductions are lately again.
-  assertEquals(refusalOf(() => alice(103n, NOW)), "limit");
-  assertEquals(service.under("alice"), held);
 });
 
 Deno.test("the relay is offered when both can be relayed and the server has room", () => {
@@ -563,9 +563,9 @@ Deno.test("the relay is offered when both can be relayed and the server has room
       for (const bobs of [0, relay, hidden, punch, relay | hidden, relay | punch, 0xffffffff]) {
         const service = rendezvous();
         const alice = applicant("alice", "bob", { capabilities: alices });
-        service.register(alice, NOW, mayRelay);
+        service.meet(alice, NOW, mayRelay);
         const bob = applicant("bob", "alice", { capabilities: bobs });
-        const outcomes = service.register(bob, NOW, mayRelay);
+        const outcomes = service.meet(bob, NOW, mayRelay);
         const expected = mayRelay && (alices & relay) !== 0 && (bobs & relay) !== 0;
         const told = introductions(outcomes);
         const what = `${alices} and ${bobs}, ${mayRelay}`;
@@ -581,8 +581,8 @@ Deno.test("only what the server may do when the second one comes counts for the 
   for (const [first, second] of [[true, false], [false, true]] as const) {
     const service = rendezvous();
     const wish = { capabilities: Capability.relay };
-    service.register(applicant("alice", "bob", wish), NOW, first);
-    const told = introductions(service.register(applicant("bob", "alice", wish), NOW, second));
+    service.meet(applicant("alice", "bob", wish), NOW, first);
+    const told = introductions(service.meet(applicant("bob", "alice", wish), NOW, second));
     assertEquals(told.alice?.relay, second ? 1 : 0);
   }
 });
@@ -594,9 +594,9 @@ Deno.test("one who is hidden gives no address and gets none, whatever else the t
     for (const [alices, bobs] of [[hidden, 0], [0, hidden], [hidden, hidden]] as const) {
       const service = rendezvous();
       const wish = { from: "192.168.1.5", advertised };
-      service.register(applicant("alice", "bob", { ...wish, capabilities: alices | others }), NOW);
+      service.meet(applicant("alice", "bob", { ...wish, capabilities: alices | others }), NOW);
       const bob = applicant("bob", "alice", { ...wish, capabilities: bobs | others });
-      for (const told of Object.values(introductions(service.register(bob, NOW)))) {
+      for (const told of Object.values(introductions(service.meet(bob, NOW)))) {
         assertEquals([told.addresses, told.punch], [[], []]);
         assertEquals(told.relay, others & relay ? 1 : 0);
       }
@@ -609,10 +609,10 @@ Deno.test("an introduction tells where the peer dials from when the peer can be 
   for (const [alices, bobs] of [[0, 0], [punch, 0], [0, punch], [punch, punch]] as const) {
     const service = rendezvous();
     const alice = { capabilities: alices, from: "203.0.113.5", port: 40_001 };
-    service.register(applicant("alice", "bob", alice), NOW);
+    service.meet(applicant("alice", "bob", alice), NOW);
     // What counts is where the server sees the port, not what the client calls it.
     const bob = { capabilities: bobs, from: "198.51.100.9", port: 1024, sendPort: 2000 };
-    const told = introductions(service.register(applicant("bob", "alice", bob), NOW));
+    const told = introductions(service.meet(applicant("bob", "alice", bob), NOW));
     assertEquals(told.bob?.punch, alices ? [{ host: "203.0.113.5", port: 40_001 }] : []);
     assertEquals(told.alice?.punch, bobs ? [{ host: "198.51.100.9", port: 1024 }] : []);
   }
@@ -639,53 +639,107 @@ Deno.test("nobody is sent to punch at a port of the system or at an odd address 
   for (const [from, port, given] of cases) {
     const service = rendezvous();
     const wish = { from, port, capabilities: Capability.punch };
-    service.register(applicant("alice", "bob", wish), NOW);
+    service.meet(applicant("alice", "bob", wish), NOW);
     const bob = applicant("bob", "alice", { from: "203.0.113.9" });
-    const told = introductions(service.register(bob, NOW)).bob;
+    const told = introductions(service.meet(bob, NOW)).bob;
     assertEquals(told?.punch, given ? [{ host: from, port }] : [], `${from} ${port}`);
   }
 });
 
+Deno.test("register() and want() change nothing when they refuse", () => {
+  const service = rendezvous();
+  const holder = come(service, "alice", { registrationSequence: 5n, capabilities: 1 });
+  service.want(holder, "bob");
+  const before = service.people;
+  for (
+    const wrong of [
+      { registrationSequence: 1n, holder },
+      { receivePort: 1 },
+      { receivePort: 1, holder },
+    ]
+  ) {
+    refusalOf(() => service.meet(applicant("alice", undefined, wrong), NOW));
+    assertEquals(service.people, before);
+    assertEquals(service.rules.registeredBy(holder)?.registration.capabilities, 1);
+  }
+  refusalOf(() => service.want(holder, "root"));
+  assertEquals(service.people, before);
+});
+
+Deno.test("one identity has thirty introductions an hour, and is told when again", () => {
+  const service = rendezvous();
+  const alice = come(service, "alice");
+  for (let n = 0; n < INTRODUCTIONS_PER_HOUR; n++) {
+    // Both the one who comes and the one who waits are counted.
+    const peer = `peer${n}`, now = NOW + n * MINUTE;
+    if (n % 2 === 0) {
+      service.meet(applicant(peer, "alice"), now);
+      introductions(service.want(alice, peer, now));
+    } else {
+      service.want(alice, peer, now);
+      introductions(service.meet(applicant(peer, "alice"), now));
+    }
+  }
+  service.meet(applicant("late", "alice"), NOW);
+  const refused = assertThrows(() => service.want(alice, "late", NOW + HOUR - 1500), CifraError);
+  assertEquals([refused.code, refused.retryAfter], ["limit", 2]);
+  // Another connection is no way around it, and others are not affected.
+  assertEquals(refusalOf(() => service.want(come(service, "alice"), "x", NOW + HOUR - 1)), "limit");
+  service.meet(applicant("carol", "dave"), NOW);
+  introductions(service.meet(applicant("dave", "carol"), NOW));
+  introductions(service.want(alice, "late", NOW + HOUR));
+  assertEquals(INTRODUCTIONS_PER_HOUR, 30);
+});
+
+Deno.test("the lobby costs no introductions", () => {
+  const service = rendezvous();
+  const alice = come(service, "alice"), bob = come(service, "bob");
+  for (let n = 0; n < INTRODUCTIONS_PER_HOUR; n++) {
+    service.want(alice, "bob");
+    introductions(service.want(bob, "alice"));
+  }
+  assertEquals(refusalOf(() => service.want(alice, "bob", NOW + MINUTE)), "limit");
+  service.meet(applicant("alice", undefined, LOBBY), NOW);
+});
+
 Deno.test("the generation grows with every introduction, also over a restart with nothing kept", () => {
-  const generation = (service: Service, now: number, round: bigint) => {
-    const wish = { registrationSequence: round };
-    service.register(applicant("alice", "bob", wish), now);
-    return introductions(service.register(applicant("bob", "alice", wish), now)).alice!.generation;
+  const generation = (service: Service, now: number) => {
+    service.meet(applicant("alice", "bob"), now);
+    return introductions(service.meet(applicant("bob", "alice"), now)).alice!.generation;
   };
   const before = rendezvous();
-  const first = generation(before, NOW, 1n);
-  const second = generation(before, NOW, 2n);
+  const first = generation(before, NOW);
+  const second = generation(before, NOW);
   assertEquals(second, first + 1);
   // The clock has gone back: still it grows.
-  const third = generation(before, NOW - HOUR, 3n);
+  const third = generation(before, NOW - HOUR);
   assertEquals(third, second + 1);
   const after = rendezvous();
-  assert(generation(after, NOW + 5000, 1n) > third);
+  assert(generation(after, NOW + 5000) > third);
   assert(first < 2 ** 32);
 });
 
 Deno.test("leave() gives back what was held, and leaving again or as a stranger is nothing", () => {
   const service = rendezvous();
-  const alice = applicant("alice", "bob");
-  service.register(alice, NOW);
-  const left = service.leave(alice.holder);
-  assertEquals([left?.name, left?.wanted], ["alice", "bob"]);
-  assertEquals(service.leave(alice.holder), undefined);
-  assertEquals(service.leave(-1), undefined);
-  assertEquals(service.under("alice"), []);
-  assertWaits(service.register(applicant("bob", "alice"), NOW), "bob", "alice");
+  const { applicant: alice, wanted } = applicant("alice", "bob");
+  service.meet({ applicant: alice, wanted }, NOW);
+  assertEquals(service.rules.leave(alice.holder), alice);
+  assertEquals(service.rules.leave(alice.holder), undefined);
+  assertEquals(service.rules.leave(-1), undefined);
+  assertEquals([service.people, service.rules.wantsOf(alice.holder)], [[], []]);
+  assertEquals(service.meet(applicant("bob", "alice"), NOW), []);
 });
 
 Deno.test("names that objects have already are names like any other (D12)", () => {
   const service = rendezvous();
-  for (const name of ["constructor", "__proto__", "tostring", "hasownproperty"]) {
-    if (name === "__proto__") {
-      assertEquals(refusalOf(() => service.register(applicant("alice", name), NOW)), "bad_name");
-      continue;
-    }
-    assertEquals(service.under(name), []);
-    assertWaits(service.register(applicant(name, "alice"), NOW), name, "alice");
+  for (const name of ["constructor", "tostring", "hasownproperty"]) {
+    const holder = come(service, name);
+    assertEquals(service.want(holder, "alice"), []);
+    assertEquals(service.rules.wantsOf(holder), ["alice"]);
   }
+  const dave = come(service, "dave");
+  assertEquals(refusalOf(() => service.want(dave, "__proto__")), "bad_name");
+  assertEquals(service.want(dave, "valueof"), []);
 });
 
 Deno.test("10,000 who wait for absent names are held and found again (D8)", () => {
@@ -693,13 +747,12 @@ Deno.test("10,000 who wait for absent names are held and found again (D8)", () =
   const holders: number[] = [];
   for (let n = 0; n < 10_000; n++) {
     const waiter = applicant(`w${n}`, `absent${n}`);
-    service.register(waiter, NOW);
-    holders.push(waiter.holder);
+    service.meet(waiter, NOW);
+    holders.push(waiter.applicant.holder);
   }
-  assertEquals(service.under("w9999")[0]?.wanted, "absent9999");
-  introductions(service.register(applicant("absent5000", "w5000"), NOW));
-  assertEquals(service.size, 9_999);
-  for (const holder of holders) service.leave(holder);
-  assertEquals(service.size, 0);
-  assertEquals(service.under("w1"), []);
+  assertEquals(service.rules.wantsOf(holders[9999]!), ["absent9999"]);
+  introductions(service.meet(applicant("absent5000", "w5000"), NOW));
+  assertEquals(service.size, 10_001);
+  for (const holder of holders) service.rules.leave(holder);
+  assertEquals(service.people, ["absent5000: "]);
 });

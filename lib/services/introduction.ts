@@ -1,0 +1,77 @@
+/**
+ * What each of two is told about the other, so that they can meet (PROTOCOL.md 3.7): who the other is, and
+ * the ways to it. Rules over two registrations.
+ */
+import type { SuiteId } from "../crypto/suite.ts";
+import { DIAL_ATTEMPTS, PORT_MINIMUM } from "../limits.ts";
+import type { NameKey } from "../store/server_store.ts";
+import { addressScope, type Endpoint } from "../wire/address.ts";
+import { Capability, type Introduction, type Registration } from "../wire/rendezvous_messages.ts";
+
+/** A registration with what the server knows about the one who made it. */
+export interface Registered<Holder> {
+  /** Whatever stands for the connection. */
+  readonly holder: Holder;
+  readonly registration: Registration;
+  /** The entry of the name in the directory: it is theirs. */
+  readonly key: NameKey;
+  readonly suite: SuiteId;
+  readonly observed: Endpoint;
+}
+
+/** What belongs to the introduction and not to one of the two: the same for both. */
+export type Meeting = Pick<
+  Introduction,
+  "rendezvousId" | "rendezvousKey" | "generation" | "relay"
+>;
+
+/** Whether a registration has a capability: a bit of `Capability`. */
+export function can({ registration }: Registered<unknown>, capability: number): boolean {
+  return (registration.capabilities & capability) !== 0;
+}
+
+/** Tells `reader` about `peer`. */
+export function introductionTo(
+  reader: Registered<unknown>,
+  peer: Registered<unknown>,
+  meeting: Meeting,
+): Introduction {
+  const { name, bundle, sequence, notAfter, signature } = peer.key;
+  const isHidden = can(reader, Capability.hidden) || can(peer, Capability.hidden);
+  return {
+    ...meeting,
+    peerName: name,
+    bundle,
+    claim: { sequence, notAfter: BigInt(notAfter), signature },
+    receivePort: peer.registration.receivePort,
+    sendPort: peer.registration.sendPort,
+    addresses: isHidden ? [] : addressesFor(peer, reader),
+    punch: isHidden ? [] : punchFor(peer),
+  };
+}
+
+/** Where the peer's dials come from, as the server sees it. Like an address, it is one that the server observed. */
+function punchFor(peer: Registered<unknown>): readonly Endpoint[] {
+  const scope = addressScope(peer.observed.host);
+  const useful = can(peer, Capability.punch) && (scope === "public" || scope === "private");
+  return useful && peer.observed.port >= PORT_MINIMUM ? [peer.observed] : [];
+}
+
+/**
+ * Where `reader` may dial `peer`: where the server saw it, and what it advertised, the latter only
+ * inside one site, so that nobody can be sent to a stranger's machine (attack A13).
+ */
+function addressesFor(peer: Registered<unknown>, reader: Registered<unknown>): readonly string[] {
+  const isLoopback = (host: string) => addressScope(host) === "loopback";
+  const readerHost = reader.observed.host;
+  const peerHost = peer.observed.host;
+  const addresses: string[] = [];
+  if (!isLoopback(peerHost) || isLoopback(readerHost)) addresses.push(peerHost);
+  const oneSite = peerHost === readerHost || isLoopback(peerHost) ||
+    addressScope(peerHost) === "private" && addressScope(readerHost) === "private";
+  if (oneSite) {
+    const { advertised } = peer.registration;
+    addresses.push(...advertised.filter((host) => addressScope(host) === "private"));
+  }
+  return [...new Set(addresses)].slice(0, DIAL_ATTEMPTS);
+}
