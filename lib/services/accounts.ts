@@ -6,6 +6,7 @@ import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { hmacSha512, type Random } from "../crypto/platform.ts";
 import { type Exchange, type PasswordCost, serverSignature, verifyProof } from "../crypto/scram.ts";
 import { CifraError } from "../errors.ts";
+import { SlidingWindow } from "../flow/sliding_window.ts";
 import {
   PASSWORD_MEMORY,
   PASSWORD_MEMORY_MAXIMUM,
@@ -38,7 +39,7 @@ export class Accounts {
   readonly #secret: Bytes;
   readonly #random: Random;
   /** When a wrong password came for each name, and from each source. */
-  readonly #failures = new Map<string, readonly number[]>();
+  readonly #failures = new SlidingWindow(PASSWORD_TRIES_PERIOD, SOURCES_REMEMBERED);
 
   /** `secret` makes up salts for names that have no account, so that they look like those that have. */
   constructor(store: ServerStore, secret: Bytes, random: Random) {
@@ -105,32 +106,17 @@ export class Accounts {
     const holds = verifyProof(account ?? NOBODY, exchange, proof) && account !== undefined;
     const signature = serverSignature((account ?? NOBODY).serverKey, exchange);
     if (holds) return { signature, backup: account.backup };
-    for (const key of [`name ${name}`, `source ${source}`]) this.#countFailure(key, now);
+    for (const key of [`name ${name}`, `source ${source}`]) this.#failures.count(key, now);
     throw new CifraError("wrong_password", "The name or the password is wrong");
   }
 
   #requireFewFailures(name: string, source: string, now: number): void {
     for (const key of [`name ${name}`, `source ${source}`]) {
-      const recent = this.#recentFailures(key, now);
-      const oldest = recent.at(-PASSWORD_TRIES);
+      const oldest = this.#failures.times(key, now).at(-PASSWORD_TRIES);
       if (oldest === undefined) continue;
       throw new CifraError("limit", "Too many wrong passwords", {
         retryAfter: Math.ceil((oldest + PASSWORD_TRIES_PERIOD - now) / 1000),
       });
-    }
-  }
-
-  #recentFailures(key: string, now: number): readonly number[] {
-    return (this.#failures.get(key) ?? []).filter((at) => now - at < PASSWORD_TRIES_PERIOD);
-  }
-
-  #countFailure(key: string, now: number): void {
-    const recent = [...this.#recentFailures(key, now), now];
-    // Re-inserted, so that the map stays in the order of last use.
-    this.#failures.delete(key);
-    this.#failures.set(key, recent);
-    if (this.#failures.size > SOURCES_REMEMBERED) {
-      this.#failures.delete(this.#failures.keys().next().value!);
     }
   }
 }

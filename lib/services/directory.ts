@@ -6,6 +6,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { type PublicIdentity, readIdentity, verifyBy } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
+import { SlidingWindow } from "../flow/sliding_window.ts";
 import { CLAIM_RENEWAL, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
 import type { NameKey, ServerStore } from "../store/server_store.ts";
 import { type NameClaim, signedNameClaim, type Voucher } from "../wire/name_claim.ts";
@@ -38,7 +39,7 @@ export class Directory {
   readonly #store: ServerStore;
   readonly #rules: DirectoryRules;
   /** When each source took new names lately. */
-  readonly #taken = new Map<string, readonly number[]>();
+  readonly #taken = new SlidingWindow(DAY, SOURCES_REMEMBERED);
 
   constructor(store: ServerStore, rules: DirectoryRules) {
     this.#store = store;
@@ -52,8 +53,8 @@ export class Directory {
 
   /**
    * The entry of a name that is theirs, or becomes theirs now. `signingUp` tells that an account is being
-   * made for it. Throws `bad_name`, `name_taken`, `stale_registration`, `auth_failed` when the claim
-   * does not hold, `banned`, `account_required`, `limit`, `local`.
+   * made for it. Throws `bad_name`, `name_taken`, `stale_registration`, `auth_failed` when the claim or a
+   * voucher does not hold, `banned`, `account_required`, `limit`, `local`.
    */
   async claim(claimant: Claimant, now: number, signingUp = false): Promise<NameKey> {
     const { name, identity } = claimant;
@@ -66,16 +67,14 @@ export class Directory {
     const fingerprint = encodeHex(identity.fingerprint);
     const known = this.#find(claimant, fingerprint);
     if (known) {
-      if (claimant.claim.sequence <= known.sequence) {
-        throw staleRegistration(claimant.claim.sequence, known.sequence);
-      }
       this.#store.seen(fingerprint, now);
       // A claim that holds for long is not checked and written again with every visit.
       if (known.notAfter - now > CLAIM_RENEWAL) return known;
     }
     await this.#requireClaim(claimant, now);
-    const vouching = known ? [] : await trueVouchers(claimant);
-    // From here on nothing waits: somebody else may have come while signatures were checked.
+    const vouching = known ? [] : await vouchersOf(claimant);
+    // From here on nothing waits. While signatures were checked somebody else may have come, or the same
+    // identity with a higher number.
     if (!this.#find(claimant, fingerprint)) this.#requireFree(claimant, vouching, now);
     const { claim: { sequence, notAfter, signature } } = claimant;
     const key: NameKey = {
@@ -94,8 +93,11 @@ export class Directory {
     return key;
   }
 
-  /** The entry if the name is theirs. Throws `name_taken` when the identity is known otherwise. */
-  #find({ name, suite }: Claimant, fingerprint: string): NameKey | undefined {
+  /**
+   * The entry if the name is theirs. Throws `name_taken` when the identity is known otherwise,
+   * `stale_registration` when the claim is not later than the entry.
+   */
+  #find({ name, suite, claim: { sequence } }: Claimant, fingerprint: string): NameKey | undefined {
     const own = this.#store.keyWith(fingerprint);
     // The suites `rsa` and `classic` have keys of one kind: a key of one must not speak in the other.
     if (own && own.suite !== suite) {
@@ -104,6 +106,7 @@ export class Directory {
     if (own && own.name !== name) {
       throw new CifraError("name_taken", `This identity is "${own.name}" here`);
     }
+    if (own && sequence <= own.sequence) throw staleRegistration(sequence, own.sequence);
     return own;
   }
 
@@ -146,27 +149,23 @@ export class Directory {
   #countNewName(source: string | undefined, now: number): void {
     const { newNamesPerDay } = this.#rules;
     if (newNamesPerDay === 0 || source === undefined) return;
-    const recent = (this.#taken.get(source) ?? []).filter((at) => now - at < DAY);
-    if (recent.length >= newNamesPerDay) {
+    if (this.#taken.times(source, now).length >= newNamesPerDay) {
       throw new CifraError("limit", "Too many new names from this address in one day");
     }
-    // Re-inserted, so that the map stays in the order of last use.
-    this.#taken.delete(source);
-    this.#taken.set(source, [...recent, now]);
-    if (this.#taken.size > SOURCES_REMEMBERED) {
-      this.#taken.delete(this.#taken.keys().next().value!);
-    }
+    this.#taken.count(source, now);
   }
 }
 
-/** The fingerprints of those whose signature under the claim holds. */
-async function trueVouchers(claimant: Claimant): Promise<readonly string[]> {
+/** The fingerprints of those who vouch for a claim. Throws `auth_failed` unless all of them hold. */
+async function vouchersOf(claimant: Claimant): Promise<readonly string[]> {
   const { name, identity, claim, vouchers } = claimant;
   const signed = signedNameClaim(name, identity.bundle, claim);
   const fingerprints: string[] = [];
   for (const { bundle, signature } of vouchers) {
     const voucher = await readIdentity(bundle).catch(() => undefined);
-    if (!voucher || !await verifyBy(voucher, signature, signed)) continue;
+    if (!voucher || !await verifyBy(voucher, signature, signed)) {
+      throw new CifraError("auth_failed", "A voucher for this identity does not hold");
+    }
     fingerprints.push(encodeHex(voucher.fingerprint));
   }
   return fingerprints;

@@ -244,15 +244,20 @@ Deno.test("claim() lets in a key for which an owner vouches, of another suite or
   await place.claim("alice", fresh);
 });
 
-Deno.test("claim() is not moved by vouchers who are no owners, or who have not signed", async () => {
+Deno.test("claim() is not moved by vouchers who are no owners, and refuses those who have not signed", async () => {
   const alice = await modern("alice"), mallory = await modern("mallory");
   const friend = await person("rsa", "friend");
   const place = new Place();
   await place.claim("alice", alice);
   await place.claim("friend", friend);
-  const wishes: Readonly<Record<string, Wish>> = {
+  const others: Readonly<Record<string, Wish>> = {
     "oneself": { vouchers: [mallory] },
     "the owner of another name": { vouchers: [friend] },
+  };
+  for (const [what, wish] of Object.entries(others)) {
+    assertEquals(await place.refusal("alice", mallory, wish), "name_taken", what);
+  }
+  const wishes: Readonly<Record<string, Wish>> = {
     "an owner's key and another's signature": {
       vouchers: [{ ...alice, identity: { ...alice.identity, sign: mallory.identity.sign } }],
     },
@@ -274,11 +279,16 @@ Deno.test("claim() is not moved by vouchers who are no owners, or who have not s
     },
   };
   for (const [what, wish] of Object.entries(wishes)) {
-    const code = await place.refusal("alice", mallory, wish);
-    assert(code === "name_taken" || code === "auth_failed", `${what}: ${code}`);
+    assertEquals(await place.refusal("alice", mallory, wish), "auth_failed", what);
+    // Also where nobody needs to vouch.
+    const free = { ...wish, signedName: wish.signedName ?? "free" };
+    assertEquals(await place.refusal("free", mallory, free), "auth_failed", what);
   }
-  // One good voucher is enough, whatever is beside it.
-  await place.claim("alice", await person("rsa", "alice"), { vouchers: [friend, alice] });
+  // One owner among them is enough; and who is known needs none.
+  const rsa = await person("rsa", "alice");
+  await place.claim("alice", rsa, { vouchers: [friend, alice] });
+  const forged = [{ ...alice, identity: { ...alice.identity, sign: mallory.identity.sign } }];
+  await place.claim("alice", rsa, { vouchers: forged });
 });
 
 Deno.test("claim() refuses a key of one suite in another", async () => {
@@ -371,6 +381,26 @@ Deno.test("claim() lets one of those win who want a free name at once", async ()
     place.claim("bob", await modern("bob")),
   ]);
   assertEquals(alike.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
+});
+
+Deno.test("claim() looks again after the signatures, when one identity comes twice at once", async () => {
+  const alice = await modern("alice");
+  const results = async (...claims: readonly Promise<NameKey>[]) =>
+    (await Promise.allSettled(claims)).map((each) =>
+      each.status === "fulfilled" ? "in" : each.reason.code
+    );
+  for (
+    const [first, second, expected] of [[1n, 2n, "in"], [2n, 1n, "stale_registration"]] as const
+  ) {
+    const place = new Place();
+    const claims = [first, second].map((sequence) => place.claim("alice", alice, { sequence }));
+    assertEquals(await results(...claims), ["in", expected]);
+    assertEquals(place.store.keysOf("alice").map(({ sequence }) => sequence), [2n]);
+  }
+  const place = new Place();
+  const names = ["alice", "alicia"].map((name) => place.claim(name, alice));
+  assertEquals(await results(...names), ["in", "name_taken"]);
+  assertEquals(place.store.counts().names, 1);
 });
 
 Deno.test("claim() keeps out whom the operator has shut out, by name and by key", async () => {
