@@ -22,7 +22,7 @@ export interface Changes {
 /** The lobby, as its readers see it. `Reader` is whatever stands for one. */
 export class Presence<Reader> {
   readonly #here = new Map<string, Person>();
-  readonly #readers = new Map<Reader, { place: number; isNew: boolean }>();
+  readonly #readers = new Map<Reader, { place: number; isNew: boolean; readonly once: boolean }>();
   #log: Person[] = [];
   /** The place of the first entry of the log. */
   #start = 0;
@@ -46,7 +46,14 @@ export class Presence<Reader> {
 
   /** From now on this one is told; of all who are here first. */
   read(reader: Reader): void {
-    this.#readers.set(reader, { place: this.#end, isNew: true });
+    this.#readers.set(reader, { place: this.#end, isNew: true, once: false });
+  }
+
+  /** This one is told of all who are here, once; one that is told of changes goes on being told. */
+  ask(reader: Reader): void {
+    const known = this.#readers.get(reader);
+    if (known) known.isNew = true;
+    else this.#readers.set(reader, { place: this.#end, isNew: true, once: true });
   }
 
   /** No longer. */
@@ -83,6 +90,7 @@ export class Presence<Reader> {
       else groups.set(place, [reader]);
       state.place = end;
       state.isNew = false;
+      if (state.once) this.#readers.delete(reader);
     }
     const taken = [...groups].map(([place, to]) => ({ to, changes: this.#since(place) }));
     this.#trim();

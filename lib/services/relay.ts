@@ -101,10 +101,10 @@ export class Relay<S> {
     stream: number,
     length: number,
   ): { readonly outputs: readonly RelayOutput<S>[]; readonly first?: RelayedPair } {
+    if (length === 0) throw new CifraError("bad_frame", "Cannot relay: data of no length");
     const pair = this.#pairs.get(stream);
     const lane = pair?.lanes.find(({ writer }) => writer === from);
     if (!pair || !lane) return { outputs: [{ to: from, type: "close", stream }] };
-    if (length === 0) throw new CifraError("bad_frame", "Cannot relay: data of no length");
     if (length > lane.credit) throw broken("more than it had credit for");
     if (lane.pieces >= RELAY_WINDOW_PIECES) throw broken("too many small pieces");
     lane.credit -= length;
@@ -140,9 +140,14 @@ export class Relay<S> {
     return { outputs: [{ to: lane.reader, type: "close", stream }], ended: pair };
   }
 
-  /** The streams of a client, for when it leaves. */
-  streamsOf(client: S): readonly number[] {
-    return [...this.#streamsOf.get(client) ?? []];
+  /** The streams of a client; only those with one peer, when its name is given. */
+  streamsOf(client: S, peerName?: string): readonly number[] {
+    const streams = [...this.#streamsOf.get(client) ?? []];
+    if (peerName === undefined) return streams;
+    return streams.filter((stream) => {
+      const { names, lanes } = this.#pairs.get(stream)!;
+      return names[lanes[0].writer === client ? 1 : 0] === peerName;
+    });
   }
 
   /** Credits that were held back and may be given now. */

@@ -156,6 +156,27 @@ Deno.test("one who has stopped is told nothing, and may begin again", () => {
   assertEquals([...presence.readers], ["a"]);
 });
 
+Deno.test("one who asks is told of all who are here, once; a reader who asks goes on reading", () => {
+  const presence = new Presence<string>();
+  come(presence, "ann");
+  presence.read("r");
+  told(presence);
+  presence.ask("a");
+  presence.ask("a");
+  presence.ask("r");
+  assertEquals(presence.hasNews, true);
+  const all = { complete: true, people: [{ name: "ann", state: here }] };
+  // One who is not ready is told later.
+  assertEquals(told(presence, (reader) => reader === "r"), { r: all });
+  assertEquals(told(presence), { a: all });
+  come(presence, "ben");
+  assertEquals(told(presence), { r: { complete: false, people: [{ name: "ben", state: here }] } });
+  assertEquals([...presence.readers], ["r"]);
+  presence.ask("a");
+  presence.stop("a");
+  assertEquals([presence.hasNews, told(presence)], [false, {}]);
+});
+
 Deno.test("whatever happens in whatever order, each reader knows who is here once it was told", () => {
   let state = 12_345;
   const chance = (below: number) => {

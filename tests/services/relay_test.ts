@@ -51,8 +51,10 @@ Deno.test("data() takes one window of credit, to the last byte, in each directio
   assertEquals(relay.data("alice", 7, RELAY_WINDOW).outputs, forwardTo("bob"));
 });
 
-Deno.test("data() refuses nothing at all, which would cost no credit", () => {
-  assertEquals(refusalOf(() => opened().data("alice", 7, 0)), "bad_frame");
+Deno.test("data() refuses nothing at all, which would cost no credit, whatever the stream", () => {
+  for (const stream of [7, 8]) {
+    assertEquals(refusalOf(() => opened().data("alice", stream, 0)), "bad_frame");
+  }
 });
 
 Deno.test("data() takes a window in 8192 pieces and no more, until some were taken off", () => {
@@ -158,6 +160,9 @@ Deno.test("a client has several streams, each with a window of its own", () => {
   open(relay, 9, "bob", "carol");
   assertEquals(relay.streamsOf("alice"), [7, 8]);
   assertEquals(relay.streamsOf("carol"), [8, 9]);
+  assertEquals([relay.streamsOf("alice", "bob"), relay.streamsOf("alice", "carol")], [[7], [8]]);
+  assertEquals([relay.streamsOf("carol", "alice"), relay.streamsOf("carol", "bob")], [[8], [9]]);
+  assertEquals([relay.streamsOf("alice", "alice"), relay.streamsOf("dave", "bob")], [[], []]);
   assertEquals(relay.data("alice", 7, RELAY_WINDOW).outputs, forwardTo("bob"));
   assertEquals(relay.data("alice", 8, RELAY_WINDOW).outputs, forwardTo("carol"));
   assertEquals(refusalOf(() => relay.credit("carol", 9, 1, 0)), "limit");
