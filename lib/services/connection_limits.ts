@@ -110,8 +110,13 @@ export class ConnectionLimits {
     this.#connections--;
     if (authenticated) return;
     this.#unauthenticated--;
+    this.#source(source, now).unauthenticated--;
+    this.penalize(source, now, failure);
+  }
+
+  /** Somebody from there has failed: a stranger, or a client before it was told anything. */
+  penalize(source: string, now: number, failure: ErrorCode | undefined): void {
     const state = this.#source(source, now);
-    state.unauthenticated--;
     state.penalty = Math.min(PENALTY_MAXIMUM, state.penalty + penaltyFor(failure));
   }
 
