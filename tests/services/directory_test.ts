@@ -383,24 +383,41 @@ Deno.test("claim() lets one of those win who want a free name at once", async ()
   assertEquals(alike.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
 });
 
-Deno.test("claim() looks again after the signatures, when one identity comes twice at once", async () => {
+/** While the signatures of the first claim are checked, `key` comes to be in the memory of the server. */
+function meanwhile({ store }: Place, key: NameKey): void {
+  const { keyWith } = MemoryServerStore.prototype;
+  store.keyWith = (fingerprint) => {
+    store.keyWith = keyWith;
+    queueMicrotask(() => store.putKey(key));
+    return keyWith.call(store, fingerprint);
+  };
+}
+
+Deno.test("claim() looks again when the signatures are checked: what came meanwhile counts", async () => {
   const alice = await modern("alice");
-  const results = async (...claims: readonly Promise<NameKey>[]) =>
-    (await Promise.allSettled(claims)).map((each) =>
-      each.status === "fulfilled" ? "in" : each.reason.code
-    );
-  for (
-    const [first, second, expected] of [[1n, 2n, "in"], [2n, 1n, "stale_registration"]] as const
-  ) {
+  const [newest, otherName, others] = [
+    await new Place().claim("alice", alice, { sequence: 7n }),
+    await new Place().claim("alicia", alice, { sequence: 1n }),
+    await new Place().claim("alice", await modern("mallory"), { sequence: 1n }),
+  ];
+  const cases: readonly [NameKey, bigint, ErrorCode | undefined][] = [
+    [newest, 8n, undefined],
+    [newest, 7n, "stale_registration"],
+    [newest, 6n, "stale_registration"],
+    [otherName, 8n, "name_taken"],
+    [others, 8n, "name_taken"],
+  ];
+  for (const [key, sequence, code] of cases) {
     const place = new Place();
-    const claims = [first, second].map((sequence) => place.claim("alice", alice, { sequence }));
-    assertEquals(await results(...claims), ["in", expected]);
-    assertEquals(place.store.keysOf("alice").map(({ sequence }) => sequence), [2n]);
+    meanwhile(place, key);
+    const claiming = place.claim("alice", alice, { sequence });
+    if (code === undefined) assertEquals((await claiming).sequence, sequence);
+    else assertEquals((await assertRejects(() => claiming, CifraError)).code, code);
+    const left = place.store.keys("", 10).map(({ fingerprint, name }) => `${name} ${fingerprint}`);
+    assertEquals(left, [`${key.name} ${key.fingerprint}`]);
+    const [kept] = place.store.keys("", 1);
+    assertEquals(kept?.sequence, code === undefined ? sequence : key.sequence);
   }
-  const place = new Place();
-  const names = ["alice", "alicia"].map((name) => place.claim(name, alice));
-  assertEquals(await results(...names), ["in", "name_taken"]);
-  assertEquals(place.store.counts().names, 1);
 });
 
 Deno.test("claim() keeps out whom the operator has shut out, by name and by key", async () => {
