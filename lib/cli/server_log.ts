@@ -150,9 +150,11 @@ export class LogFile {
 function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
   switch (event.event) {
     case "registered": {
-      const what = event.wanted === "" ? "is in the lobby" : `waits for ${event.wanted}`;
-      return `${event.name} ${what} (${event.suite}, key ${event.client}, from ${event.source})`;
+      const where = event.lobby ? "in the lobby" : "here";
+      return `${event.name} is ${where} (${event.suite}, key ${event.client}, from ${event.source})`;
     }
+    case "wants":
+      return `${event.name} waits for ${event.wanted}`;
     case "refused":
       return `refused to ${REQUESTS[event.request] ?? event.request}: ${event.code} ` +
         `(key ${event.client}, from ${event.source})`;
@@ -185,6 +187,7 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
 
 const REQUESTS: Readonly<Record<string, string>> = {
   register: "register somebody",
+  want: "introduce somebody",
   signUp: "make an account",
   signIn: "let somebody sign in",
   proof: "let somebody sign in",

@@ -1,11 +1,15 @@
-/** A client that is connected, and what is said to it. */
+/** A client that has climbed the ladder, and what is said to it. */
 import type { Bytes } from "../bytes.ts";
 import { CifraError, type ErrorCode } from "../errors.ts";
-import { OUTBOUND_QUEUE_HIGH_WATER } from "../limits.ts";
+import {
+  ACCOUNT_DEADLINE,
+  OUTBOUND_QUEUE_HIGH_WATER,
+  REGISTRATION_DEADLINE,
+  RELAY_WINDOW,
+} from "../limits.ts";
 import type { Challenge } from "../services/accounts.ts";
 import type { Presented } from "../services/invites.ts";
 import type { Channel } from "../channel/channel.ts";
-import type { Connection } from "../channel/connection.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { CloseCode, ItemType } from "../wire/records.ts";
 import {
@@ -15,46 +19,85 @@ import {
   type ServerResponse,
 } from "../wire/rendezvous_messages.ts";
 
-/** Until it has registered, only a connection. */
-export interface Client {
-  readonly connection: Connection;
+/** Somebody's program, for as long as it is connected. */
+export class Client {
+  readonly channel: Channel;
   /** Where it comes from, as we see it. */
   readonly observed: Endpoint;
-  channel: Channel | undefined;
   /** The invite with which it came. */
-  invite: Presented | undefined;
-  /** The name of its latest registration. */
+  readonly invite: Presented | undefined;
+  /** The name of its registration, once it has one. */
   name: string | undefined;
-  /** Whether it stays after an introduction, and may be relayed. */
-  stays: boolean;
   /** A sign-in under way. */
   challenge: Challenge | undefined;
+  /** The number of its last message to the server; 0 when there was none. */
+  heard = 0n;
+  /** How many streams are relayed for it. */
+  streams = 0;
+  /** Until when it must have registered, by the clock of the server. */
+  #patience: number;
+  #isAnswered = false;
+
+  constructor(
+    channel: Channel,
+    observed: Endpoint,
+    invite: Presented | undefined,
+    now: number,
+  ) {
+    this.channel = channel;
+    this.observed = observed;
+    this.invite = invite;
+    this.#patience = now + REGISTRATION_DEADLINE;
+  }
+
+  /** Whether it was told anything; one that fails before is no better than a stranger. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
+  }
+
+  /** Heartbeat and deadlines, about once a second. */
+  tick(now: number): void {
+    this.channel.tick(now);
+    if (this.name !== undefined || now <= this.#patience || !this.channel.isOpen) return;
+    this.channel.fail(new CifraError("timeout", "The client does not say who it is"));
+  }
+
+  /** It is about its account: to derive a key from a password takes a while. */
+  wait(now: number): void {
+    this.#patience = now + ACCOUNT_DEADLINE;
+  }
+
+  /**
+   * Says something. One who has just gone away misses nothing that it could use. One who reads nothing,
+   * while others give us reason to go on talking, is not kept: the queue would have no end.
+   */
+  say(type: ItemType, body: Bytes): void {
+    const { channel } = this;
+    if (!channel.isOpen) return;
+    // What is relayed is bounded by its credit.
+    if (channel.queuedLength > OUTBOUND_QUEUE_HIGH_WATER + this.streams * RELAY_WINDOW) {
+      channel.fail(new CifraError("slow_reader", "The client does not take what it is sent"));
+    } else channel.send(type, body);
+  }
+
+  /** Answers a request, or tells news. */
+  respond(response: ServerResponse): void {
+    this.#isAnswered = true;
+    this.say(ItemType.response, encodeServerResponse(response));
+  }
+
+  /** Tells it why it has to go, and says goodbye. */
+  dismiss(code: ErrorCode, reason: string, retryAfter = 0): void {
+    this.respond({ type: "refused", ...refusal(code, reason, retryAfter) });
+    this.channel.close(CloseCode.failed);
+  }
+
+  /** Tells it that it no longer wants somebody, and why. */
+  unwant(peerName: string, code: ErrorCode, reason: string, retryAfter = 0): void {
+    this.respond({ type: "unwanted", peerName, ...refusal(code, reason, retryAfter) });
+  }
 }
 
-/**
- * Says something to a client. One who has just gone away misses nothing that it could use. One who reads
- * nothing, while others give us reason to go on talking, is not kept: the queue would have no end.
- */
-export function say({ channel }: Client, type: ItemType, body: Bytes): void {
-  if (!channel?.isOpen) return;
-  if (channel.queuedLength > OUTBOUND_QUEUE_HIGH_WATER) {
-    channel.fail(new CifraError("slow_reader", "The client does not take what it is sent"));
-  } else channel.send(type, body);
-}
-
-/** Answers a request, or tells news. */
-export function respond(client: Client, response: ServerResponse): void {
-  say(client, ItemType.response, encodeServerResponse(response));
-}
-
-/** Tells a client why it has to go, and says goodbye. */
-export function dismiss(
-  client: Client,
-  code: ErrorCode,
-  reason: string,
-  retryAfter = 0,
-): void {
-  const number = REFUSAL_CODES[refusalFor(code) ?? "refused"];
-  respond(client, { type: "refused", code: number, retryAfter, reason });
-  client.channel?.close(CloseCode.failed);
+function refusal(code: ErrorCode, reason: string, retryAfter: number) {
+  return { code: REFUSAL_CODES[refusalFor(code) ?? "refused"], retryAfter, reason };
 }

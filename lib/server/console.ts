@@ -65,8 +65,11 @@ function help(): string {
 
 function active({ server }: ConsoleOptions): string {
   const people = [...server.people()].sort((a, b) => a.name < b.name ? -1 : 1);
-  const lines = people.map(({ name, wanted, suite, fingerprint, source }) => {
-    const what = wanted === "" ? "in the lobby" : `waits for ${wanted}`;
+  const lines = people.map(({ name, wants, isInLobby, suite, fingerprint, source }) => {
+    const what = [
+      ...isInLobby ? ["in the lobby"] : [],
+      ...wants.length > 0 ? [`waits for ${wants.join(", ")}`] : [],
+    ].join(", ") || "here";
     return [name.padEnd(20), what.padEnd(30), suite, short(fingerprint), `from ${source}`].join(
       " ",
     );

@@ -7,6 +7,7 @@ import type { Refusal } from "../services/connection_limits.ts";
 /** One event in the life of a server. `source` is a tag for an address, `client` a fingerprint cut short. */
 export type ServerEvent =
   | { readonly event: "refused-connection"; readonly source: string; readonly reason: Refusal }
+  /** A connection failed in the handshake, or before its client was told anything. */
   | {
     readonly event: "handshake-failed";
     readonly source: string;
@@ -16,10 +17,13 @@ export type ServerEvent =
     readonly event: "registered";
     readonly source: string;
     readonly name: string;
-    readonly wanted: string;
+    /** Whether they are in the lobby. */
+    readonly lobby: boolean;
     readonly client: string;
     readonly suite: SuiteName;
   }
+  /** Somebody wants to be introduced to somebody. */
+  | { readonly event: "wants"; readonly name: string; readonly wanted: string }
   /** A request that a client was refused. */
   | {
     readonly event: "refused";

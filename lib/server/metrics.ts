@@ -21,7 +21,8 @@ export class Metrics {
     const gauges = {
       connections: server.connections,
       people_here: people.length,
-      people_in_lobby: people.filter(({ wanted }) => wanted === "").length,
+      people_in_lobby: people.filter(({ isInLobby }) => isInLobby).length,
+      wants: people.reduce((sum, { wants }) => sum + wants.length, 0),
       names,
       accounts,
       invites,

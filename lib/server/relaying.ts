@@ -6,7 +6,7 @@ import { decode, encode } from "../wire/layout.ts";
 import { type Item, ItemType } from "../wire/records.ts";
 import { relayItem } from "../wire/relay_messages.ts";
 import type { ServerEvent } from "./events.ts";
-import { type Client, say } from "./client.ts";
+import type { Client } from "./client.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -31,6 +31,7 @@ export class Relaying {
   /** Two have been introduced and may be relayed. */
   open(stream: number, a: Party, b: Party): void {
     this.#relay.open(stream, a, b, this.#time.now());
+    for (const { client } of [a, b]) client.streams++;
   }
 
   /** Gives nothing more after this. */
@@ -81,7 +82,7 @@ export class Relaying {
   #put(outputs: readonly RelayOutput<Client>[], body: Bytes = NOTHING): void {
     for (const output of outputs) {
       const content = output.type === "forward" ? body : encode(relayItem, output);
-      say(output.to, ItemType.relay, content);
+      output.to.say(ItemType.relay, content);
     }
   }
 
@@ -97,15 +98,17 @@ export class Relaying {
     });
   }
 
-  /** Ends whatever is relayed for this client. */
-  endAll(client: Client): void {
-    for (const stream of this.#relay.streamsOf(client)) this.#endStream(client, stream);
+  /** Ends whatever is relayed for this client; only what goes to one peer, when its name is given. */
+  end(client: Client, peerName?: string): void {
+    for (const stream of this.#relay.streamsOf(client, peerName)) this.#endStream(client, stream);
   }
 
   #endStream(client: Client, stream: number): void {
     const { outputs, ended } = this.#relay.close(client, stream);
     this.#put(outputs);
-    if (!ended || ended.bytes === 0) return;
+    if (!ended) return;
+    for (const each of [client, ...outputs.map(({ to }) => to)]) each.streams--;
+    if (ended.bytes === 0) return;
     const { names, bytes } = ended;
     this.#onEvent({ event: "relayed", names, generation: stream, bytes });
   }

@@ -23,8 +23,8 @@ import { FrameKind } from "../wire/frame.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { ServerEvent } from "./events.ts";
 import { loadServerKeys, type ServerKeys } from "./keys.ts";
-import { Requests } from "./requests.ts";
-import type { Client } from "./client.ts";
+import { Client } from "./client.ts";
+import { Requests } from "./requests/requests.ts";
 
 const NOTHING = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
@@ -59,11 +59,12 @@ export interface ServerOptions extends ServerBehaviour {
   readonly allowClassic: boolean;
 }
 
-/** Somebody who is connected. */
+/** Somebody who is connected and has registered. */
 export interface ActiveClient {
   readonly name: string;
-  /** Empty in the lobby. */
-  readonly wanted: string;
+  /** Names of those to whom they want to be introduced. */
+  readonly wants: readonly string[];
+  readonly isInLobby: boolean;
   readonly suite: SuiteName;
   /** 64 hexadecimal digits. */
   readonly fingerprint: string;
@@ -85,6 +86,8 @@ export class Server {
   readonly #connectionLimits: ConnectionLimits;
   readonly #gate: Limiter;
   readonly #ticker: Ticker;
+  /** Connections that have not climbed the ladder, and those that have. */
+  readonly #strangers = new Set<Connection>();
   readonly #clients = new Set<Client>();
   /** Connections being served, and who waits for them to end. */
   #present = 0;
@@ -139,11 +142,10 @@ export class Server {
     return this.#connectionLimits.connections;
   }
 
-  /** Everybody who is here under a name, and what for: whom they wait for, or nobody in the lobby. */
+  /** Everybody who is here under a name, once for each connection, and whom they want. */
   *people(): Iterable<ActiveClient> {
-    for (const { name, wanted, key, observed } of this.#requests.everybody) {
-      const { suite, fingerprint } = key;
-      yield { name, wanted, suite, fingerprint, source: this.#tag(observed.host) };
+    for (const { host, ...person } of this.#requests.everybody()) {
+      yield { ...person, source: this.#tag(host) };
     }
   }
 
@@ -184,13 +186,12 @@ export class Server {
     this.#stopping = true;
     this.#listener.close();
     for (const stock of this.#keys.stocks) stock.close();
-    for (const { channel } of this.#clients) {
-      if (channel) channel.close(CloseCode.shutdown);
-    }
+    for (const { channel } of this.#clients) channel.close(CloseCode.shutdown);
     this.#empty = Promise.withResolvers();
     if (this.#present === 0) this.#empty.resolve();
     const patient = this.#options.environment.time.after(CLOSE_DEADLINE, () => {
-      for (const { connection } of this.#clients) connection.close();
+      for (const connection of this.#strangers) connection.close();
+      for (const { channel } of this.#clients) channel.destroy();
     });
     await this.#empty.promise;
     patient();
@@ -199,10 +200,8 @@ export class Server {
   }
 
   #tick(now: number): void {
-    for (const { channel, connection } of this.#clients) {
-      if (channel) channel.tick(now);
-      else connection.enforceDeadlines(now);
-    }
+    for (const connection of this.#strangers) connection.enforceDeadlines(now);
+    for (const client of this.#clients) client.tick(now);
   }
 
   /** One connection from its first byte to its last. Never throws. */
@@ -221,45 +220,44 @@ export class Server {
       return;
     }
     const connection = new Connection(transport, now);
-    const client: Client = {
-      connection,
-      observed: transport.remote,
-      channel: undefined,
-      invite: undefined,
-      name: undefined,
-      stays: false,
-      challenge: undefined,
-    };
-    this.#clients.add(client);
+    this.#strangers.add(connection);
     this.#present++;
+    let client: Client | undefined;
+    let isBug = false;
     try {
-      const channel = await this.#greet(client, host);
+      const { channel, invite } = await this.#greet(connection, host);
       this.#connectionLimits.authenticated(source, now());
-      client.channel = channel;
+      this.#strangers.delete(connection);
+      client = new Client(channel, transport.remote, invite, now());
+      this.#clients.add(client);
       if (this.#stopping) channel.close(CloseCode.shutdown);
-      await this.#requests.attend(client, channel);
+      await this.#requests.attend(client);
     } catch (error) {
-      const failure = connection.fail(error);
-      if (!(error instanceof CifraError)) {
-        this.#options.onEvent({ event: "bug", reason: (error as Error).name });
-      } else if (!client.channel) {
-        const tag = this.#tag(host);
-        this.#options.onEvent({ event: "handshake-failed", source: tag, code: failure.code });
-      }
+      connection.fail(error);
+      isBug = !(error instanceof CifraError);
+      if (isBug) this.#options.onEvent({ event: "bug", reason: (error as Error).name });
     } finally {
-      this.#clients.delete(client);
-      const authenticated = client.channel !== undefined;
-      const code = connection.failure?.code;
-      this.#connectionLimits.left(source, now(), authenticated, code);
-      client.channel?.destroy();
+      this.#strangers.delete(connection);
+      if (client) this.#clients.delete(client);
+      const failure = client?.channel.goodbye ? undefined : connection.failure;
+      this.#connectionLimits.left(source, now(), client !== undefined, failure?.code);
+      if (failure && !client?.isAnswered) {
+        const { code } = failure;
+        if (client) this.#connectionLimits.penalize(source, now(), code);
+        const event = { event: "handshake-failed", source: this.#tag(host), code } as const;
+        if (!isBug) this.#options.onEvent(event);
+      }
+      client?.channel.destroy();
       this.#present--;
       if (this.#present === 0) this.#empty?.resolve();
     }
   }
 
   /** Up the ladder: with an invite's preface in mode 3, without one in mode 1. */
-  async #greet(client: Client, host: string): Promise<Channel> {
-    const { connection } = client;
+  async #greet(
+    connection: Connection,
+    host: string,
+  ): Promise<{ readonly channel: Channel; readonly invite: Presented | undefined }> {
     const first = await connection.nextFrame();
     let invite: Presented | undefined;
     if (first.kind === FrameKind.preface) {
@@ -270,7 +268,6 @@ export class Server {
           { silently: true },
         );
       }
-      client.invite = invite;
     } else {
       if (this.#options.inviteOnly) {
         throw new CifraError("invite_required", "Cannot admit client: it has no invite");
@@ -297,7 +294,7 @@ export class Server {
     );
     // Thousands wait here: what the server has no use for is not kept for each of them.
     const lean = { ...established, transcript: NOTHING };
-    return await Channel.open(connection, lean, time.now);
+    return { channel: await Channel.open(connection, lean, time.now), invite };
   }
 
   /** An address for the log: as it is when the operator asked for that, otherwise a daily tag. */

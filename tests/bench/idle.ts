@@ -18,7 +18,7 @@ const channels: Channel[] = [];
 
 async function wait(number: number): Promise<void> {
   const ours = await newcomer("modern");
-  const wish = registrationOf(`waiter${number}`, `nobody${number}`);
+  const wish = registrationOf(`waiter${number}`);
   const channel = await connect(ours, server.hello.port);
   channel.send(
     ItemType.request,

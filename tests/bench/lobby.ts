@@ -34,7 +34,7 @@ class Guest {
   static async enter(name: string): Promise<{ readonly guest: Guest; readonly joinedAt: number }> {
     const ours = await newcomer("modern");
     const channel = await connect(ours, server.hello.port);
-    const wish = registrationOf(name, "", {
+    const wish = registrationOf(name, {
       ...NO_PORTS,
       capabilities: Capability.lobby,
     });

@@ -13,7 +13,7 @@ async function register(
   port: number,
   pinned?: PublicIdentity,
 ): Promise<PublicIdentity> {
-  const registration = await signed(ours, registrationOf(name, "nobody"));
+  const registration = await signed(ours, registrationOf(name));
   const channel = await connect(ours, port, pinned);
   channel.send(
     ItemType.request,

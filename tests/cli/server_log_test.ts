@@ -22,10 +22,11 @@ const LONGEST: readonly ServerEvent[] = [
     event: "registered",
     source: ADDRESS,
     name: NAME,
-    wanted: OTHER,
+    lobby: true,
     client: FINGERPRINT,
     suite: "classic",
   },
+  { event: "wants", name: NAME, wanted: OTHER },
   {
     event: "refused",
     source: ADDRESS,

@@ -278,12 +278,12 @@ test("a server of accounts alone takes nobody else", async () => {
   await withServer(async (server) => {
     const alice = await person("modern", "alice");
     const stranger = await TestClient.connect(server, alice);
-    const refused = await stranger.register(registrationOf("alice", "bob"));
+    const refused = await stranger.register(registrationOf("alice"));
     assertEquals(codeOf(refused), "account_required");
     await stranger.leave();
     const client = await TestClient.connect(server, alice);
     assertEquals(await signUp(client, alice, "alice"), { type: "signedUp" });
-    assertEquals((await client.register(registrationOf("alice", "bob"))).type, "registered");
+    assertEquals((await client.register(registrationOf("alice"))).type, "registered");
     await client.leave();
   }, { rules: { ...NO_RULES, accountsOnly: true } });
 });
@@ -343,10 +343,10 @@ test("names, accounts and bans outlive a restart of the server", async () => {
     });
     await run(async (server) => {
       const other = await TestClient.connect(server, await person("modern", "other"));
-      assertEquals(codeOf(await other.register(registrationOf("alice", "bob"))), "name_taken");
+      assertEquals(codeOf(await other.register(registrationOf("alice"))), "name_taken");
       await other.leave();
       const shut = await TestClient.connect(server, mallory);
-      assertEquals(codeOf(await shut.register(registrationOf("mallory", "bob"))), "banned");
+      assertEquals(codeOf(await shut.register(registrationOf("mallory"))), "banned");
       await shut.leave();
       const client = await TestClient.connect(server, await person("modern", "occasion"));
       const exchange = await challenged(client, "alice");

@@ -92,7 +92,7 @@ async function sentAway(client: TestClient): Promise<string> {
 
 async function refusal(server: TestServer, key: string, name: string): Promise<string> {
   const client = await TestClient.connect(server, await person("modern", key));
-  const response = await client.register(registrationOf(name, "nobody"));
+  const response = await client.register(registrationOf(name));
   await client.leave();
   return response.type === "refused" ? refusalOf(response.code) : response.type;
 }
@@ -230,7 +230,7 @@ test("an invite lets in as many new people as it says, for as long as it says", 
     assertMatch(what!, /^[0-9a-f]{32}: good for 2 people, 2 days$/);
     const come = async (name: string, invite = secrets[0]!) => {
       const client = await TestClient.connect(server, await person("modern", name), invite);
-      const response = await client.register(registrationOf(name, "nobody"));
+      const response = await client.register(registrationOf(name));
       await client.leave();
       return response.type === "refused" ? refusalOf(response.code) : response.type;
     };
@@ -280,7 +280,7 @@ test("of several who come at once with an invite for one, one comes in", async (
       ),
     );
     const answers = await Promise.all(
-      clients.map((client, n) => client.register(registrationOf(names[n]!, "nobody"))),
+      clients.map((client, n) => client.register(registrationOf(names[n]!))),
     );
     assertEquals(answers.map(({ type }) => type).toSorted(), [
       "refused",

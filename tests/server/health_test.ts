@@ -57,6 +57,7 @@ test("the figures of /metrics are those of the server, and every one has a type"
       cifra_accounts: 0,
       cifra_invites: 0,
       cifra_bans: 0,
+      cifra_wants: 0,
       cifra_relayed_bytes_total: 0,
     };
     assertEquals(figures(), none);
@@ -77,6 +78,7 @@ test("the figures of /metrics are those of the server, and every one has a type"
     const bob = await TestClient.registered(server, await person("rsa", "bob"), "bob", "carol");
     const stranger = await Deno.connect({ port: server.port });
     await until(() => server.server.connections === 3);
+    await server.told("wants");
     assertEquals(figures(), {
       ...none,
       cifra_connections: 3,
@@ -86,7 +88,9 @@ test("the figures of /metrics are those of the server, and every one has a type"
       cifra_accounts: 1,
       cifra_invites: 1,
       cifra_bans: 1,
+      cifra_wants: 1,
       'cifra_events_total{event="registered"}': 2,
+      'cifra_events_total{event="wants"}': 1,
     });
     stranger.close();
     await alice.leave();

@@ -1,5 +1,8 @@
 /** What a crowd can and cannot do to a server (reliability.md 5.1). */
 import { assert, assertEquals } from "@std/assert";
+import { ACCOUNT_DEADLINE, REGISTRATION_DEADLINE } from "../../lib/limits.ts";
+import { CloseCode, ItemType } from "../../lib/wire/records.ts";
+import { refusalOf } from "../../lib/wire/rendezvous_messages.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import { person } from "../testkit/handshake.ts";
 import {
@@ -7,9 +10,11 @@ import {
   registrationOf,
   TestClient,
   type TestServer,
+  until,
   withFolder,
   withServer,
 } from "../testkit/server.ts";
+import { ManualTime, Valve } from "./world.ts";
 
 const modern = (name: string) => person("modern", name);
 
@@ -107,13 +112,94 @@ test("a source that has sent garbage twice is refused for a while", async () => 
   });
 });
 
+test("another registration on one channel costs as much as coming in, and is refused beyond that", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "");
+    assertEquals((await alice.register(registrationOf("alice"))).type, "registered");
+    const response = await alice.register(registrationOf("alice"));
+    assertEquals(response.type === "refused" && refusalOf(response.code), "limit");
+    assertEquals(await alice.ending(), CloseCode.failed);
+    await alice.leave();
+    await assertRefused(server);
+    assertEquals(reasons(server), ["source-rate"]);
+  }, { limits: { ...NO_RATE, handshakesPerMinute: 4 } });
+});
+
+test("those who do not register within ten seconds are given up, and their source pays as for strangers", async () => {
+  const time = new ManualTime();
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "");
+    const idle: TestClient[] = [];
+    for (let n = 0; n < 16; n++) {
+      idle.push(await TestClient.connect(server, await modern("mallory")));
+      // A sign of life is no registration.
+      idle[n]!.channel.probe();
+      await idle[n]!.channel.flush();
+    }
+    await until(() => server.server.connections === 17);
+    time.advance(REGISTRATION_DEADLINE);
+    assertEquals(server.all("handshake-failed"), []);
+    time.advance(1000);
+    for (const client of idle) {
+      assertEquals(await client.ending(), "timeout");
+      client.channel.destroy();
+    }
+    await server.told("handshake-failed", 16);
+    const codes = new Set(server.all("handshake-failed").map(({ code }) => code));
+    assertEquals(codes, new Set(["timeout"]));
+    // A second for each of them: sixteen are more than fifteen.
+    await assertRefused(server);
+    assertEquals(reasons(server), ["source-penalty"]);
+    await alice.assertAnswered();
+    time.advance(1000);
+    const bob = await TestClient.registered(server, await modern("bob"), "bob", "");
+    for (const client of [alice, bob]) await client.leave();
+  }, { environment: new Valve().environment(time) });
+});
+
+test("one who signs in has a minute more from each answer, and costs its source nothing", async () => {
+  const time = new ManualTime();
+  await withServer(async (server) => {
+    const client = await TestClient.connect(server, await modern("occasion"));
+    time.advance(REGISTRATION_DEADLINE);
+    const request = { type: "signIn", name: "alice", nonce: new Uint8Array(24) } as const;
+    for (let n = 0; n < 2; n++) {
+      assertEquals((await client.ask(request)).type, "challenge");
+      time.advance(ACCOUNT_DEADLINE / 2);
+      client.channel.probe();
+      await client.channel.flush();
+      assertEquals((await client.ask(request)).type, "challenge");
+    }
+    time.advance(ACCOUNT_DEADLINE + 1000);
+    assertEquals(await client.ending(), "timeout");
+    client.channel.destroy();
+    await until(() => server.server.connections === 0);
+    assertEquals(server.all("handshake-failed"), []);
+  }, { environment: new Valve().environment(time) });
+});
+
+test("a source whose clients break the protocol before they register is refused for a while", async () => {
+  await withServer(async (server) => {
+    for (let n = 1; n <= 2; n++) {
+      const client = await TestClient.connect(server, await modern("mallory"));
+      client.channel.send(ItemType.relay, new Uint8Array(9));
+      assertEquals(await client.ending(), "bad_state");
+      client.channel.destroy();
+      await server.told("handshake-failed", n);
+    }
+    await assertRefused(server);
+    assertEquals(reasons(server), ["source-penalty"]);
+  });
+});
+
 test("clients that are in are served while strangers fill every place", async () => {
   await withServer(async (server) => {
     const alice = await TestClient.registered(server, await modern("alice"), "alice", "bob");
     const bob = await TestClient.connect(server, await modern("bob"));
     const strangers: EvilPeer[] = [];
     for (let n = 0; n < 8; n++) strangers.push(await admitted(server));
-    assertEquals((await bob.register(registrationOf("bob", "alice"))).type, "registered");
+    assertEquals((await bob.register(registrationOf("bob"))).type, "registered");
+    bob.want("alice");
     assertEquals((await bob.next()).type, "introduction");
     assertEquals((await alice.next()).type, "introduction");
     for (const stranger of strangers) stranger.close();

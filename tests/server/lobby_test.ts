@@ -1,11 +1,12 @@
 /** The lobby over real sockets: who is told of whom, how often, and what becomes of it. */
 import { assert, assertEquals } from "@std/assert";
-import { PRESENCE_LIMIT, PRESENCE_PAUSE, WAITS_LIMIT } from "../../lib/limits.ts";
+import { PRESENCE_LIMIT, PRESENCE_PAUSE, WANTS_LIMIT } from "../../lib/limits.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import {
   Capability,
   PersonState,
   refusalOf,
+  type ServerRequest,
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
@@ -91,7 +92,7 @@ test("those in the lobby are told who is there, who comes, is away, and goes", a
   });
 });
 
-test("one who vanishes, is replaced by an unlisted self, or moves on to a conversation is gone", async () => {
+test("one who vanishes, is replaced by an unlisted self, or leaves the lobby is gone", async () => {
   const ways: readonly ((server: TestServer, bob: TestClient) => Promise<TestClient[]>)[] = [
     (_, bob) => {
       bob.channel.destroy();
@@ -99,11 +100,11 @@ test("one who vanishes, is replaced by an unlisted self, or moves on to a conver
     },
     async (server) => [await enter(server, "bob", HIDDEN)],
     async (_, bob) => {
-      assertEquals((await bob.register(registrationOf("bob", "carol"))).type, "registered");
+      assertEquals((await bob.register(registrationOf("bob"))).type, "registered");
       return [];
     },
     async (_, bob) => {
-      assertEquals((await bob.register(registrationOf("bob", "", HIDDEN))).type, "registered");
+      assertEquals((await bob.register(registrationOf("bob", HIDDEN))).type, "registered");
       return [];
     },
   ];
@@ -166,6 +167,7 @@ test("those who wait for somebody are not told who is in the lobby, nor named th
     const alice = await enter(server, "alice");
     assertEquals((await presence(alice)).people, [{ name: "alice", state: here }]);
     await alice.leave();
+    await server.told("left");
     const [next] = await Promise.all([waiter.ending(), server.server.stop()]);
     assertEquals(next, CloseCode.shutdown);
     await waiter.leave();
@@ -243,7 +245,7 @@ test("one who does not read is not kept waiting for, and hears everything when i
   const valve = new Valve();
   await withServer(async (server) => {
     const deaf = await TestClient.connect(server, await person("modern", "deaf"));
-    const registered = await deaf.register(registrationOf("deaf", "", LOBBY));
+    const registered = await deaf.register(registrationOf("deaf", LOBBY));
     assert(registered.type === "registered");
     await presence(deaf);
     valve.shut(registered.observed.port);
@@ -259,7 +261,7 @@ test("one who does not read is not kept waiting for, and hears everything when i
   }, { environment: valve.environment() });
 });
 
-test("who is in the lobby is told who asks for them, and meets them over another connection", async () => {
+test("who is in the lobby is told who asks for them, and meets them over the same connection", async () => {
   await withServer(async (server) => {
     const bob = await enter(server, "bob");
     await presence(bob);
@@ -272,16 +274,15 @@ test("who is in the lobby is told who asks for them, and meets them over another
       suite: suite.id,
       bundle: identity.bundle,
     });
-    const talk = await waitFor(server, "bob", "alice");
-    for (const client of [alice, talk]) {
-      assertEquals((await client.next()).type, "introduction");
-      await client.leave();
-    }
-    // Bob is still in the lobby, and whoever asked before he came is offered to him when he comes again.
+    bob.want("alice");
+    for (const client of [alice, bob]) assertEquals((await client.next()).type, "introduction");
+    await alice.leave();
+    await server.told("left");
+    // Whoever asked before he came is offered to him when he comes again.
     const carol = await waitFor(server, "carol", "bob");
     assertEquals((await bob.next()).type, "offer");
     await bob.leave();
-    await server.told("left");
+    await server.told("left", 2);
     const again = await enter(server, "bob");
     const said = [await again.next(), await again.next()];
     const found = said.find(({ type }) => type === "offer");
@@ -320,11 +321,33 @@ test("one who is declined is told once, and goes on waiting", async () => {
     for (let n = 0; n < 50; n++) bob.send({ type: "decline", name: "alice" });
     assertEquals(await alice.next(), { type: "declined", peerName: "bob" });
     // Nothing comes between that and the introduction, when Bob changes his mind.
-    const talk = await waitFor(server, "bob", "alice");
+    bob.want("alice");
     assertEquals((await alice.next()).type, "introduction");
-    for (const client of [alice, bob, talk]) await client.leave();
+    for (const client of [alice, bob]) await client.leave();
   });
 });
+
+for (
+  const request of [
+    { type: "decline", name: "alice" },
+    { type: "away", away: 1 },
+    { type: "want", name: "alice" },
+    { type: "unwant", name: "alice" },
+    { type: "who" },
+  ] satisfies ServerRequest[]
+) {
+  test(`a server ends the channel of one who asks for ${request.type} before it has registered`, async () => {
+    await withServer(async (server) => {
+      const alice = await waitFor(server, "alice", "stranger");
+      const stranger = await TestClient.connect(server, await person("modern", "stranger"));
+      stranger.send(request);
+      assertEquals(await stranger.ending(), "bad_state", request.type);
+      stranger.channel.destroy();
+      await alice.assertAnswered();
+      await alice.leave();
+    });
+  });
+}
 
 test("nobody declines for others, nor those who do not ask", async () => {
   await withServer(async (server) => {
@@ -333,50 +356,100 @@ test("nobody declines for others, nor those who do not ask", async () => {
     mallory.send({ type: "decline", name: "alice" });
     mallory.send({ type: "decline", name: "nobody" });
     bob.send({ type: "decline", name: "mallory" });
-    const stranger = await TestClient.connect(server, await person("modern", "stranger"));
-    stranger.send({ type: "decline", name: "alice" });
-    stranger.send({ type: "away", away: 1 });
-    assertEquals((await stranger.register(registrationOf("stranger", "x"))).type, "registered");
     const talk = await waitFor(server, "bob", "alice");
     assertEquals((await alice.next()).type, "introduction");
-    for (const client of [alice, bob, mallory, talk, stranger]) await client.leave();
+    for (const client of [alice, bob, mallory, talk]) await client.leave();
   });
 });
 
-test("one identity waits for several people at once, each on its own connection", async () => {
+test("one connection wants several people at once, beside other connections of the identity", async () => {
   await withServer(async (server) => {
-    const bobs = [
-      await enter(server, "bob"),
-      await waitFor(server, "bob", "alice"),
-      await waitFor(server, "bob", "carol"),
-    ];
-    assertEquals([...server.server.people()].map(({ wanted }) => wanted).toSorted(), [
-      "",
-      "alice",
-      "carol",
+    const bob = await enter(server, "bob");
+    const other = await waitFor(server, "bob", "dave");
+    await server.told("wants");
+    for (const name of ["alice", "carol"]) bob.want(name);
+    await server.told("wants", 3);
+    assertEquals([...server.server.people()].map(({ wants, isInLobby }) => [wants, isInLobby]), [
+      [["alice", "carol"], true],
+      [["dave"], false],
     ]);
     const carol = await waitFor(server, "carol", "bob");
     const told = await carol.next();
     assert(told.type === "introduction");
     assertEquals(told.peerName, "bob");
-    await until(() => [...server.server.people()].length === 2);
-    // The one for Alice is as it was.
+    // The others are as they were.
+    assertEquals([...server.server.people()].map(({ wants }) => wants), [["alice"], ["dave"], []]);
     const alice = await waitFor(server, "alice", "bob");
     assertEquals((await alice.next()).type, "introduction");
-    for (const client of [...bobs, alice, carol]) await client.leave();
+    bob.send({ type: "unwant", name: "erin" });
+    other.send({ type: "unwant", name: "dave" });
+    const dave = await waitFor(server, "dave", "bob");
+    await until(() =>
+      [...server.server.people()].every(({ name, wants }) =>
+        wants.join() === (name === "dave" ? "bob" : "")
+      )
+    );
+    for (const client of [bob, other, alice, carol, dave]) await client.leave();
   });
 });
 
-test("one identity waits for sixteen people and no more", async () => {
+test("one who cannot be wanted ends the want alone: the registration and other wants stay", async () => {
   await withServer(async (server) => {
-    const clients = [await enter(server, "alice")];
-    for (let n = 0; n < WAITS_LIMIT; n++) clients.push(await waitFor(server, "alice", `peer${n}`));
-    const more = await TestClient.connect(server, await person("modern", "alice"));
-    const refused = await more.register(registrationOf("alice", "one-more"));
-    assertEquals(refused.type === "refused" && refusalOf(refused.code), "limit");
-    assertEquals(await more.ending(), CloseCode.failed);
-    for (const client of [...clients, more]) await client.leave();
+    const alice = await waitFor(server, "alice", "peer0");
+    for (let n = 1; n < WANTS_LIMIT; n++) alice.want(`peer${n}`);
+    const wrong = [
+      ["one-more", "limit"],
+      ["alice", "bad_name"],
+      ["server", "bad_name"],
+      ["../bob", "bad_name"],
+      ["\u001b[2J", "bad_name"],
+      ["", "bad_name"],
+    ] as const;
+    for (const [name, code] of wrong) {
+      const answer = await alice.ask({ type: "want", name });
+      assert(answer.type === "unwanted", `got ${answer.type}`);
+      assertEquals([answer.peerName, refusalOf(answer.code)], [name, code]);
+      assert(answer.reason !== "");
+    }
+    assertEquals(
+      server.all("refused").map(({ code, request }) => [code, request]),
+      wrong.map(
+        ([, code]) => [code, "want"],
+      ),
+    );
+    assertEquals(server.all("wants").length, WANTS_LIMIT);
+    const peer = await waitFor(server, "peer0", "alice");
+    assertEquals((await alice.next()).type, "introduction");
+    for (const client of [alice, peer]) await client.leave();
   });
+});
+
+test("whoever asks is told of all who are there, once, and is not told of changes", async () => {
+  const time = new ManualTime();
+  await withServer(async (server) => {
+    const alice = await enter(server, "alice");
+    time.advance(0);
+    await presence(alice);
+    const bob = await TestClient.registered(server, await person("modern", "bob"), "bob", "");
+    for (let n = 0; n < 1000; n++) bob.send({ type: "who" });
+    alice.send({ type: "who" });
+    await bob.assertAnswered();
+    await alice.assertAnswered();
+    time.advance(PRESENCE_PAUSE);
+    const all = {
+      type: "presence",
+      complete: 1,
+      people: [{ name: "alice", state: here }],
+    } as const;
+    assertEquals(await presence(bob), all);
+    assertEquals(await presence(alice), all);
+    const carol = await enter(server, "carol");
+    time.advance(PRESENCE_PAUSE);
+    assertEquals((await presence(alice)).people, [{ name: "carol", state: here }]);
+    // A thousand questions in half a second had one answer, and the news is not for Bob.
+    await bob.assertAnswered();
+    for (const client of [alice, bob, carol]) await client.leave();
+  }, { environment: new Valve().environment(time) });
 });
 
 test("200 clients come, take names, rename themselves in vain, wait, and leave at once", async () => {
@@ -394,7 +467,7 @@ test("200 clients come, take names, rename themselves in vain, wait, and leave a
         const other = await TestClient.registered(server, who, name, `member${(n + 1) % crowd}`);
         if (n % 3 === 0) {
           const renamed = await TestClient.connect(server, who);
-          const refused = await renamed.register(registrationOf(`other${n}`, "nobody"));
+          const refused = await renamed.register(registrationOf(`other${n}`));
           assertEquals(refused.type === "refused" && refusalOf(refused.code), "name_taken");
           await renamed.leave();
         }

@@ -1,7 +1,7 @@
 /** The relay over real sockets: bytes both ways, one slow reader among others, and every way to end. */
 import { assert, assertEquals } from "@std/assert";
 import { concat } from "@std/bytes/concat";
-import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
+import type { Bytes } from "../../lib/bytes.ts";
 import type { RefusalCode } from "../../lib/errors.ts";
 import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { INTRODUCTIONS_PER_HOUR, ITEM_BODY_LIMIT, RELAY_WINDOW } from "../../lib/limits.ts";
@@ -9,7 +9,6 @@ import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Server } from "../../lib/server/server.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
-import { peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
 import { Capability, type Introduction, refusalOf } from "../../lib/wire/rendezvous_messages.ts";
@@ -100,14 +99,6 @@ async function take(client: TestClient, stream: number, length: number): Promise
   return concat(pieces);
 }
 
-/** Fails unless the server answers this client before anything else reaches it. */
-async function assertAnswered(client: TestClient): Promise<void> {
-  const text = { number: 1n, id: new Uint8Array(16), written: 0n, content: encodeUtf8("hello") };
-  client.channel.send(ItemType.message, encode(peerMessage, { type: "text", ...text }));
-  assertEquals((await client.nextItem()).type, ItemType.ack);
-  assertEquals((await client.nextItem()).type, ItemType.message);
-}
-
 /** A window of data whose every piece can be told from the others. */
 function window(): readonly Bytes[] {
   const sizes = [1, 2, 100, 4096, 60_000, ...Array<number>(3).fill(ITEM_BODY_LIMIT - 5)];
@@ -187,17 +178,18 @@ test("one who reads nothing keeps neither the one who writes to it waiting nor a
   const valve = new Valve();
   await withServer(async (server) => {
     const slow = await TestClient.connect(server, await person("modern", "slow"));
-    const response = await slow.register(registrationOf("slow", "alice", RELAY));
+    const response = await slow.register(registrationOf("slow", RELAY));
     assert(response.type === "registered");
+    slow.want("alice");
     const { other: alice, stream } = await joined(server, slow, "slow", "alice");
     valve.shut(response.observed.port);
     const pieces = window();
     for (const content of pieces) data(alice, stream, content);
     // The writer's own items are answered, also when they stand behind what cannot be delivered.
-    await assertAnswered(alice);
+    await alice.assertAnswered();
     const before = alice.channel.lastHeard;
     alice.channel.probe();
-    await assertAnswered(alice);
+    await alice.assertAnswered();
     assert(alice.channel.lastHeard > before);
 
     const fast = await relayed(server, "carol", "dave");
@@ -212,7 +204,7 @@ test("one who reads nothing keeps neither the one who writes to it waiting nor a
   }, { environment: valve.environment() });
 });
 
-for (const how of ["goodbye", "cut", "re-registration"] as const) {
+for (const how of ["goodbye", "cut", "another want"] as const) {
   test(`the other one is told when one of a pair ends it by ${how}, at either end`, async () => {
     await withServer(async (server) => {
       for (const swap of [false, true]) {
@@ -224,18 +216,24 @@ for (const how of ["goodbye", "cut", "re-registration"] as const) {
         if (how === "goodbye") await leaver.leave();
         else if (how === "cut") leaver.channel.destroy();
         else {
-          const name = swap ? "bob" : "alice";
-          const again = await leaver.register(registrationOf(name, "nobody", RELAY));
-          assertEquals(again.type, "registered");
+          const [name, peerName] = swap ? ["bob", "alice"] : ["alice", "bob"];
+          // Another registration, and a want of somebody else, are no reason.
+          assertEquals((await leaver.register(registrationOf(name, RELAY))).type, "registered");
+          leaver.want("nobody");
+          data(leaver, stream, 10);
+          assertEquals((await heard(stayer)).type, "data");
+          leaver.want(peerName);
         }
         assertEquals(await heard(stayer), { type: "close", stream });
         // What crossed with the news finds nobody, and is answered.
         data(stayer, stream, 1);
         assertEquals(await heard(stayer), { type: "close", stream });
         await server.told("relayed", swap ? 2 : 1);
-        await leave(stayer, ...how === "re-registration" ? [leaver] : []);
+        await leave(stayer, ...how === "another want" ? [leaver] : []);
+        await server.told("left", swap ? 4 : 2);
       }
-      assertEquals(server.all("relayed").map(({ bytes }) => bytes), [10, 10]);
+      const bytes = how === "another want" ? 20 : 10;
+      assertEquals(server.all("relayed").map((each) => each.bytes), [bytes, bytes]);
     });
   });
 }
@@ -264,42 +262,102 @@ test("a place in the relay is free again when its pair is over; until then other
     assertEquals(await heard(dave), { type: "close", stream: generation });
     first.one.channel.destroy();
     assertEquals((await heard(first.other)).type, "close");
-    assertEquals(
-      (await carol.register(registrationOf("carol", "dave", RELAY))).type,
-      "registered",
-    );
-    assertEquals((await dave.register(registrationOf("dave", "carol", RELAY))).type, "registered");
+    carol.want("dave");
+    dave.want("carol");
     assertEquals((await introductionOf(carol)).relay, 1);
     assertEquals((await introductionOf(dave)).relay, 1);
     await leave(first.other, carol, dave);
   }, { limits: { ...NO_RATE, relayedPairs: 1 } });
 });
 
-test("a client that cannot be relayed is told goodbye after the introduction, the other one stays", async () => {
+test("a client that cannot be relayed is served after the introduction like any other", async () => {
   await withServer(async (server) => {
     const alice = await registered(server, "alice", "bob", { capabilities: Capability.punch });
     const bob = await registered(server, "bob", "alice");
     assertEquals((await introductionOf(alice)).relay, 0);
     assertEquals((await introductionOf(bob)).relay, 0);
-    assertEquals(await alice.ending(), CloseCode.done);
-    await assertAnswered(bob);
+    await alice.assertAnswered();
+    await bob.assertAnswered();
     await leave(alice, bob);
   });
 });
 
-test("one whose name has gone to a newer connection cannot take it back on the older", async () => {
+test("one whose place in the lobby has gone to a newer connection cannot take it back on the older", async () => {
+  const LOBBY = { capabilities: Capability.relay | Capability.lobby };
   await withServer(async (server) => {
-    const older = await registered(server, "alice", "bob");
-    const newer = await registered(server, "alice", "bob");
-    // Crosses with the news that somebody else has its name now.
-    const told = await older.register(registrationOf("alice", "bob", RELAY));
+    const older = await registered(server, "alice", "", LOBBY);
+    assertEquals((await older.next()).type, "presence");
+    const newer = await registered(server, "alice", "", LOBBY);
+    // Crosses with the news that somebody else has its place now.
+    const told = await older.register(registrationOf("alice", LOBBY));
     assertEquals(told.type === "refused" && refusalOf(told.code), "replaced");
     await older.leave();
+    newer.want("bob");
     const bob = await registered(server, "bob", "alice");
-    assertEquals((await introductionOf(newer)).peerName, "bob");
+    assertEquals((await bob.next()).type, "introduction");
     assertEquals(server.all("replaced").length, 1);
     await leave(newer, bob);
   });
+});
+
+test("one channel carries the streams of many pairs, each ended by itself", async () => {
+  await withServer(async (server) => {
+    const hub = await registered(server, "hub", "");
+    const pairs = new Map<string, { readonly peer: TestClient; readonly stream: number }>();
+    for (const name of ["alice", "bob", "carol"]) {
+      hub.want(name);
+      const { other: peer, stream } = await joined(server, hub, "hub", name);
+      pairs.set(name, { peer, stream });
+    }
+    const [alice, bob, carol] = [...pairs.values()] as [Joined, Joined, Joined];
+    for (const { peer, stream } of pairs.values()) {
+      data(hub, stream, 7);
+      assertEquals(await heard(peer), { type: "data", stream, content: new Uint8Array(7) });
+      data(peer, stream, 8);
+      assertEquals(await heard(hub), { type: "data", stream, content: new Uint8Array(8) });
+    }
+    alice.peer.channel.destroy();
+    assertEquals(await heard(hub), { type: "close", stream: alice.stream });
+    hub.want("bob");
+    assertEquals(await heard(bob.peer), { type: "close", stream: bob.stream });
+    data(hub, carol.stream, 9);
+    assertEquals((await heard(carol.peer)).stream, carol.stream);
+    await hub.leave();
+    assertEquals(await heard(carol.peer), { type: "close", stream: carol.stream });
+    await leave(bob.peer, carol.peer);
+  });
+});
+
+interface Joined {
+  readonly peer: TestClient;
+  readonly stream: number;
+}
+
+test("one who reads slowly may be owed a window of each of its streams", async () => {
+  const valve = new Valve();
+  await withServer(async (server) => {
+    const slow = await TestClient.connect(server, await person("modern", "slow"));
+    const response = await slow.register(registrationOf("slow", RELAY));
+    assert(response.type === "registered");
+    const peers: { readonly peer: TestClient; readonly stream: number }[] = [];
+    for (const name of ["ann", "ben", "cid", "dan"]) {
+      slow.want(name);
+      const { other: peer, stream } = await joined(server, slow, "slow", name);
+      peers.push({ peer, stream });
+    }
+    valve.shut(response.observed.port);
+    for (const { peer, stream } of peers) {
+      for (const content of window()) data(peer, stream, content);
+      await peer.assertAnswered();
+    }
+    valve.open(response.observed.port);
+    for (const { stream } of peers) {
+      for (const content of window()) {
+        assertEquals(await heard(slow), { type: "data", stream, content });
+      }
+    }
+    await leave(slow, ...peers.map(({ peer }) => peer));
+  }, { environment: valve.environment() });
 });
 
 test("two meet again and again on the same channels, each time with a new stream", async () => {
@@ -307,15 +365,9 @@ test("two meet again and again on the same channels, each time with a new stream
     let { one, other, stream } = await relayed(server, "alice", "bob");
     for (let round = 0; round < 5; round++) {
       const before = stream;
-      assertEquals(
-        (await one.register(registrationOf("alice", "bob", RELAY))).type,
-        "registered",
-      );
+      one.want("bob");
       assertEquals(await heard(other), { type: "close", stream });
-      assertEquals(
-        (await other.register(registrationOf("bob", "alice", RELAY))).type,
-        "registered",
-      );
+      other.want("alice");
       stream = (await introductionOf(one)).generation;
       assertEquals((await introductionOf(other)).generation, stream);
       assert(stream > before);
@@ -328,24 +380,22 @@ test("two meet again and again on the same channels, each time with a new stream
   });
 });
 
-test("one that registers again while it waits is not told that it was replaced", async () => {
+test("one that registers again while it waits goes on waiting, at its new ports", async () => {
   await withServer(async (server) => {
     const alice = await registered(server, "alice", "carol");
-    for (const wanted of ["dave", "carol", "bob"]) {
-      const response = await alice.register(registrationOf("alice", wanted, RELAY));
+    alice.want("bob");
+    for (const receivePort of [40_002, 40_003, 40_004]) {
+      const response = await alice.register(registrationOf("alice", { ...RELAY, receivePort }));
       assertEquals(response.type, "registered");
-      await assertAnswered(alice);
     }
-    // Its latest wish counts alone.
-    const carol = await registered(server, "carol", "alice");
-    await assertAnswered(carol);
-    const bob = await registered(server, "bob", "alice");
-    assertEquals((await introductionOf(alice)).peerName, "bob");
-    assertEquals((await introductionOf(bob)).peerName, "alice");
-    await assertAnswered(carol);
-    await leave(alice, bob, carol);
-    await server.told("left");
-    assertEquals(server.all("left").map(({ name }) => name), ["carol"]);
+    await alice.assertAnswered();
+    for (const name of ["carol", "bob"]) {
+      const peer = await registered(server, name, "alice", {});
+      assertEquals((await introductionOf(alice)).peerName, name);
+      assertEquals((await introductionOf(peer)).receivePort, 40_004);
+      await peer.leave();
+    }
+    await alice.leave();
   });
 });
 
@@ -355,7 +405,6 @@ test("the number of a registration grows on one channel too; a wrong one ends it
     [{ registrationSequence: 4n }, "stale_registration"],
     [{ name: "alicia" }, "name_taken"],
     [{ name: "bob" }, "name_taken"],
-    [{ wanted: "alice" }, "bad_name"],
     [{ receivePort: 22 }, "bad_address"],
   ];
   for (const [changes, code] of wrong) {
@@ -364,7 +413,7 @@ test("the number of a registration grows on one channel too; a wrong one ends it
         ...RELAY,
         registrationSequence: 5n,
       });
-      const again = registrationOf("alice", "bob", {
+      const again = registrationOf("alice", {
         ...RELAY,
         registrationSequence: 6n,
         ...changes,
@@ -385,15 +434,16 @@ test("thirty introductions an hour are counted over one channel as over many", a
   await withServer(async (server) => {
     const { one, other } = await relayed(server, "alice", "bob");
     for (let n = 1; n < INTRODUCTIONS_PER_HOUR; n++) {
-      await one.register(registrationOf("alice", "bob", RELAY));
+      one.want("bob");
       assertEquals((await heard(other)).type, "close");
-      await other.register(registrationOf("bob", "alice", RELAY));
+      other.want("alice");
       await introductionOf(one);
       await introductionOf(other);
     }
-    const response = await one.register(registrationOf("alice", "bob", RELAY));
-    assertEquals(response.type === "refused" && refusalOf(response.code), "limit");
-    assertEquals(await one.ending(), CloseCode.failed);
+    const response = await one.ask({ type: "want", name: "bob" });
+    assert(response.type === "unwanted", `got ${response.type}`);
+    assertEquals(refusalOf(response.code), "limit");
+    assert(response.retryAfter > 3500 && response.retryAfter <= 3600, `${response.retryAfter}`);
     await leave(one, other);
   });
 });
@@ -413,9 +463,9 @@ test("credit beyond the rate is held back until its moment, and not longer", asy
     }
     assertEquals(credit, 180_000);
     // 20,000 are left of what was saved up for two seconds; for 60,000 it takes 400 ms.
-    await assertAnswered(other);
+    await other.assertAnswered();
     time.advance(399);
-    await assertAnswered(one);
+    await one.assertAnswered();
     time.advance(2);
     assertEquals(await heard(one), { type: "credit", stream, count: 60_000 });
     await leave(one, other);
@@ -472,7 +522,7 @@ Deno.test({
         inviteSecret,
       );
       assertEquals(client.channel.established.theirs.fingerprint, host.identity.fingerprint);
-      assertEquals((await client.register(registrationOf("alice", "bob"))).type, "registered");
+      assertEquals((await client.register(registrationOf("alice"))).type, "registered");
       await client.leave();
     } finally {
       await server.stop();

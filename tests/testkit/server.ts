@@ -16,6 +16,8 @@ import { MemoryServerStore } from "./memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
+import { encode } from "../../lib/wire/layout.ts";
+import { peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import {
   decodeServerResponse,
@@ -166,14 +168,9 @@ export function nextSequence(): bigint {
 }
 
 /** A registration that a server takes; each has a higher sequence number than those before. */
-export function registrationOf(
-  name: string,
-  wanted: string,
-  changes: Partial<Wish> = {},
-): Wish {
+export function registrationOf(name: string, changes: Partial<Wish> = {}): Wish {
   return {
     name,
-    wanted,
     receivePort: 40_000,
     sendPort: 40_001,
     capabilities: 0,
@@ -211,6 +208,7 @@ export class TestClient {
   readonly channel: Channel;
   readonly #who: Person;
   readonly #items: Item[] = [];
+  #said = 0n;
 
   private constructor(channel: Channel, who: Person) {
     this.channel = channel;
@@ -237,7 +235,10 @@ export class TestClient {
     }
   }
 
-  /** Connects and registers; resolves when the server has answered `registered`. */
+  /**
+   * Connects, registers, and wants somebody, unless `wanted` is empty; resolves when the server has
+   * answered `registered`.
+   */
   static async registered(
     server: { readonly port: number },
     who: Person,
@@ -246,14 +247,20 @@ export class TestClient {
     changes: Partial<Wish> = {},
   ): Promise<TestClient> {
     const client = await TestClient.connect(server, who);
-    const response = await client.register(registrationOf(name, wanted, changes));
+    const response = await client.register(registrationOf(name, changes));
     assertEquals(response.type, "registered");
+    if (wanted !== "") client.want(wanted);
     return client;
   }
 
   /** m7 with the owner's claim, and what the server answers. */
   async register(wish: Wish): Promise<ServerResponse> {
     return await this.ask({ type: "register", ...await signed(this.#who, wish) });
+  }
+
+  /** Wants to be introduced to somebody. */
+  want(name: string): void {
+    this.send({ type: "want", name });
   }
 
   /** Asks the server for something. */
@@ -282,6 +289,14 @@ export class TestClient {
       this.#items.push(...items);
     }
     return this.#items.shift()!;
+  }
+
+  /** Says something to the server; fails unless it is answered before anything else comes. */
+  async assertAnswered(): Promise<void> {
+    const end = { type: "end", number: ++this.#said, id: new Uint8Array(16) } as const;
+    this.channel.send(ItemType.message, encode(peerMessage, end));
+    assertEquals((await this.nextItem()).type, ItemType.ack);
+    assertEquals((await this.nextItem()).type, ItemType.message);
   }
 
   /** How the channel ends when nothing else is said: the server's close code, or its failure's code. */

@@ -1,0 +1,59 @@
+/** Accounts: signing up and signing in (PROTOCOL.md 3.10). */
+import { sourceOf } from "../../services/connection_limits.ts";
+import type { Client } from "../client.ts";
+import { claim } from "./claim.ts";
+import type { Desk, Request } from "./desk.ts";
+import { outOfTurn } from "./refusals.ts";
+
+/** Makes an account, or changes its password. */
+export async function signUp(
+  desk: Desk,
+  client: Client,
+  request: Request<"signUp">,
+): Promise<void> {
+  const { environment: { time }, accounts, onEvent, tag } = desk;
+  await claim(desk, client, request);
+  const { name, salt, memory, passes, storedKey, serverKey, backup } = request;
+  const created = time.date();
+  accounts.signUp({ name, salt, memory, passes, storedKey, serverKey, backup, created });
+  client.wait(time.now());
+  client.respond({ type: "signedUp" });
+  onEvent({ event: "signed-up", source: tag(client.observed.host), name });
+}
+
+/** Begins a sign-in. */
+export function signIn(
+  { environment: { time }, directory, accounts }: Desk,
+  client: Client,
+  { name, nonce }: Request<"signIn">,
+): void {
+  const { theirs, exporter } = client.channel.established;
+  directory.requireAllowed(theirs);
+  const challenge = accounts.challenge({
+    name,
+    clientNonce: nonce,
+    exporter,
+    source: sourceOf(client.observed.host),
+    now: time.now(),
+  });
+  client.challenge = challenge;
+  client.wait(time.now());
+  const { cost, serverNonce } = challenge.exchange;
+  client.respond({ type: "challenge", ...cost, nonce: serverNonce });
+}
+
+/** Ends a sign-in. */
+export function prove(
+  { environment: { time }, accounts, onEvent, tag }: Desk,
+  client: Client,
+  { proof }: Request<"proof">,
+): void {
+  const { challenge } = client;
+  if (!challenge) throw outOfTurn();
+  client.challenge = undefined;
+  const { signature, backup } = accounts.prove(challenge, proof, time.now());
+  client.wait(time.now());
+  client.respond({ type: "signedIn", signature, backup });
+  const { name } = challenge.exchange;
+  onEvent({ event: "signed-in", source: tag(client.observed.host), name });
+}

@@ -1,0 +1,35 @@
+/** What the handlers of requests work with: the services of the server, and where they tell what happened. */
+import type { Environment } from "../../net/environment.ts";
+import type { Accounts } from "../../services/accounts.ts";
+import type { ConnectionLimits } from "../../services/connection_limits.ts";
+import type { Directory } from "../../services/directory.ts";
+import type { Invites } from "../../services/invites.ts";
+import type { Rendezvous } from "../../services/rendezvous.ts";
+import type { ServerStore } from "../../store/server_store.ts";
+import type { ServerRequest } from "../../wire/rendezvous_messages.ts";
+import type { Announcing } from "../announcing.ts";
+import type { Client } from "../client.ts";
+import type { ServerEvent } from "../events.ts";
+import type { Relaying } from "../relaying.ts";
+
+/** The request of one type. */
+export type Request<Type extends ServerRequest["type"]> = Extract<
+  ServerRequest,
+  { readonly type: Type }
+>;
+
+/** One desk serves all clients. */
+export interface Desk {
+  readonly environment: Environment;
+  readonly store: ServerStore;
+  readonly invites: Invites;
+  readonly connectionLimits: ConnectionLimits;
+  readonly directory: Directory;
+  readonly accounts: Accounts;
+  readonly rendezvous: Rendezvous<Client>;
+  readonly announcing: Announcing;
+  readonly relaying: Relaying;
+  /** What an address is called in the log. */
+  readonly tag: (host: string) => string;
+  readonly onEvent: (event: ServerEvent) => void;
+}

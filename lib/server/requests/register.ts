@@ -1,0 +1,57 @@
+/** Who a client is, and where (PROTOCOL.md 3.7). */
+import { shortFingerprint } from "../../crypto/identity.ts";
+import { CifraError } from "../../errors.ts";
+import { FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../../limits.ts";
+import { sourceOf } from "../../services/connection_limits.ts";
+import { Capability } from "../../wire/rendezvous_messages.ts";
+import type { Client } from "../client.ts";
+import { claim } from "./claim.ts";
+import type { Desk, Request } from "./desk.ts";
+import { tell } from "./outcomes.ts";
+
+/** m7 in, m8 out, and whatever follows from it for this client and others. */
+export async function register(
+  desk: Desk,
+  client: Client,
+  registration: Request<"register">,
+): Promise<void> {
+  const { environment: { time }, connectionLimits, rendezvous, announcing, onEvent, tag } = desk;
+  const { channel, observed } = client;
+  const isAgain = client.name !== undefined;
+  if (isAgain && !connectionLimits.registersAgain(sourceOf(observed.host), time.now())) {
+    throw new CifraError("limit", "Too many registrations from this address; wait a minute");
+  }
+  const key = await claim(desk, client, registration);
+  // It may have gone while signatures were checked.
+  if (!channel.isOpen) return;
+  const before = rendezvous.registeredBy(client);
+  if (before && rendezvous.isInLobby(client)) announcing.exit(client, before.key.name);
+  const { theirs: { fingerprint }, suite } = channel.established;
+  const outcomes = rendezvous.register({
+    holder: client,
+    registration,
+    key,
+    suite: suite.id,
+    observed,
+  });
+  const { name } = key;
+  client.name = name;
+  client.respond({
+    type: "registered",
+    observed,
+    frameLimit: FRAME_LIMIT_OPEN,
+    silenceDeadline: SILENCE_DEADLINE / 1000,
+  });
+  const isInLobby = rendezvous.isInLobby(client);
+  onEvent({
+    event: "registered",
+    source: tag(observed.host),
+    name,
+    lobby: isInLobby,
+    client: shortFingerprint(fingerprint),
+    suite: suite.name,
+  });
+  tell(desk, outcomes);
+  if (!isInLobby) return;
+  announcing.enter(client, name, (registration.capabilities & Capability.unlisted) === 0);
+}

@@ -1,0 +1,197 @@
+/** Serves a client from its first request to its goodbye: who may say what, and which handler takes it. */
+import { CifraError } from "../../errors.ts";
+import { Accounts } from "../../services/accounts.ts";
+import type { ConnectionLimits } from "../../services/connection_limits.ts";
+import { Directory, type DirectoryRules } from "../../services/directory.ts";
+import type { Invites } from "../../services/invites.ts";
+import type { RelayLimits } from "../../services/relay.ts";
+import { Rendezvous } from "../../services/rendezvous.ts";
+import type { Bytes } from "../../bytes.ts";
+import type { Channel } from "../../channel/channel.ts";
+import type { SuiteName } from "../../crypto/suite.ts";
+import type { Environment } from "../../net/environment.ts";
+import type { ServerStore } from "../../store/server_store.ts";
+import { CloseCode, type Item, ItemType } from "../../wire/records.ts";
+import {
+  decodeServerRequest,
+  refusalFor,
+  type ServerRequest,
+} from "../../wire/rendezvous_messages.ts";
+import { Announcing } from "../announcing.ts";
+import type { Client } from "../client.ts";
+import type { ServerEvent } from "../events.ts";
+import { Relaying } from "../relaying.ts";
+import { prove, signIn, signUp } from "./account.ts";
+import type { Desk, Request } from "./desk.ts";
+import { away, who } from "./lobby.ts";
+import { acknowledge, answer } from "./messages.ts";
+import { logRefusal, outOfTurn } from "./refusals.ts";
+import { register } from "./register.ts";
+import { decline, unwant, want } from "./want.ts";
+
+/** Who may ask for it, and what does it. */
+interface Row<Type extends ServerRequest["type"]> {
+  readonly from: "anybody" | "registered";
+  readonly handle: (desk: Desk, client: Client, request: Request<Type>) => void | Promise<void>;
+}
+
+/** All requests. */
+const REQUESTS: { readonly [Type in ServerRequest["type"]]: Row<Type> } = {
+  register: { from: "anybody", handle: register },
+  want: { from: "registered", handle: want },
+  unwant: { from: "registered", handle: unwant },
+  decline: { from: "registered", handle: decline },
+  away: { from: "registered", handle: away },
+  who: { from: "registered", handle: who },
+  signUp: { from: "anybody", handle: signUp },
+  signIn: { from: "anybody", handle: signIn },
+  proof: { from: "anybody", handle: prove },
+};
+
+/** What the requests of a server need. */
+export interface RequestsOptions {
+  readonly environment: Environment;
+  readonly store: ServerStore;
+  readonly invites: Invites;
+  readonly connectionLimits: ConnectionLimits;
+  /** Known to this server alone, 32 bytes. */
+  readonly secret: Bytes;
+  readonly rules: DirectoryRules;
+  readonly limits: RelayLimits;
+  /** What an address is called in the log. */
+  readonly tag: (host: string) => string;
+  readonly onEvent: (event: ServerEvent) => void;
+}
+
+/** Somebody who is registered. */
+export interface Present {
+  readonly name: string;
+  /** Names of those to whom it wants to be introduced. */
+  readonly wants: readonly string[];
+  readonly isInLobby: boolean;
+  readonly suite: SuiteName;
+  /** 64 hexadecimal digits. */
+  readonly fingerprint: string;
+  /** The address it comes from. */
+  readonly host: string;
+}
+
+/** The requests of all clients. */
+export class Requests {
+  readonly #desk: Desk;
+
+  constructor(options: RequestsOptions) {
+    const { environment: { random, time }, store, rules, limits, onEvent } = options;
+    this.#desk = {
+      ...options,
+      directory: new Directory(store, rules),
+      accounts: new Accounts(store, options.secret, random),
+      rendezvous: new Rendezvous(random),
+      announcing: new Announcing(time),
+      relaying: new Relaying(limits, time, onEvent),
+    };
+  }
+
+  /** Everybody who is registered. */
+  *everybody(): Iterable<Present> {
+    const { rendezvous } = this.#desk;
+    for (const { holder, key, observed: { host } } of rendezvous.everybody) {
+      const { name, suite, fingerprint } = key;
+      const wants = rendezvous.wantsOf(holder), isInLobby = rendezvous.isInLobby(holder);
+      yield { name, wants, isInLobby, suite, fingerprint, host };
+    }
+  }
+
+  /** From m7 to the goodbye. Throws when the client breaks the protocol. */
+  async attend(client: Client): Promise<void> {
+    const { channel } = client;
+    try {
+      for (;;) {
+        const items = await channel.receive();
+        if (!items) break;
+        for (const item of items) {
+          // Sent away meanwhile: it may not ask for anything more.
+          if (!channel.isOpen) return await lastWords(channel);
+          if (item.type === ItemType.request) await this.#obey(client, item);
+          else this.#pass(client, item);
+        }
+        // What it does not read, it cannot make us say more of.
+        await channel.flush();
+      }
+    } finally {
+      this.#leave(client);
+    }
+    if (channel.goodbye) await channel.close(CloseCode.done, client.heard, client.heard);
+  }
+
+  /** Sends somebody away, under whatever they are here; returns how many connections that were. */
+  remove(name: string, clients: Iterable<Client>, code: "kicked" | "banned"): number {
+    const reason = code === "banned"
+      ? "The operator of this server has shut you out"
+      : "The operator of this server has ended this connection";
+    let count = 0;
+    for (const client of clients) {
+      if (client.name !== name || !client.channel.isOpen) continue;
+      client.dismiss(code, reason);
+      count++;
+    }
+    return count;
+  }
+
+  /** Nothing is told or relayed after this. */
+  stop(): void {
+    this.#desk.relaying.stop();
+    this.#desk.announcing.stop();
+  }
+
+  /** What is no request is not waited for: what it leads to goes out together. */
+  #pass(client: Client, item: Item): void {
+    // Before it has said who it is, there is nothing else to say.
+    if (client.name === undefined) throw outOfTurn();
+    switch (item.type) {
+      case ItemType.message:
+        return answer(this.#desk, client, item);
+      case ItemType.ack:
+        return acknowledge(client, item);
+      case ItemType.relay:
+        return this.#desk.relaying.forward(client, item);
+      default:
+        throw outOfTurn();
+    }
+  }
+
+  /** One that is refused has to go. */
+  async #obey(client: Client, item: Item): Promise<void> {
+    const request = decodeServerRequest(item.body);
+    const { from, handle } = REQUESTS[request.type];
+    if (from === "registered" && client.name === undefined) throw outOfTurn();
+    try {
+      // The row is that of its type, which the compiler does not see.
+      await handle(this.#desk, client, request as never);
+    } catch (error) {
+      if (!(error instanceof CifraError) || !refusalFor(error.code)) throw error;
+      const { code, message, retryAfter } = error;
+      logRefusal(this.#desk, client, request.type, code);
+      // What is wrong with the server's own disk, and where that is, concerns its operator.
+      if (code === "local") client.dismiss(code, "The server cannot take this at the moment");
+      else client.dismiss(code, message, retryAfter);
+    }
+  }
+
+  #leave(client: Client): void {
+    const { relaying, announcing, rendezvous, onEvent } = this.#desk;
+    relaying.end(client);
+    const isInLobby = rendezvous.isInLobby(client);
+    const registered = rendezvous.leave(client);
+    announcing.forget(client);
+    if (!registered) return;
+    const { name } = registered.key;
+    if (isInLobby) announcing.exit(client, name);
+    onEvent({ event: "left", name, code: client.channel.failure?.code ?? "goodbye" });
+  }
+}
+
+/** Waits until a client that was sent away has gone; what it still says is nobody's business. */
+async function lastWords(channel: Channel): Promise<void> {
+  while (await channel.receive());
+}

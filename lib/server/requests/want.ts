@@ -1,0 +1,44 @@
+/** Whom a client wants to be introduced to, and whom it does not want to talk to (PROTOCOL.md 3.7, 3.11). */
+import { CifraError } from "../../errors.ts";
+import type { Outcome } from "../../services/rendezvous.ts";
+import type { Client } from "../client.ts";
+import type { Desk, Request } from "./desk.ts";
+import { logRefusal } from "./refusals.ts";
+import { tell } from "./outcomes.ts";
+
+/** Wants somebody. One that cannot be wanted ends this want, and nothing else. */
+export function want(desk: Desk, client: Client, { name: peerName }: Request<"want">): void {
+  const { environment: { time }, rendezvous, relaying, onEvent } = desk;
+  // Whoever asks for somebody has lost them.
+  relaying.end(client, peerName);
+  let outcomes: readonly Outcome<Client>[];
+  try {
+    outcomes = rendezvous.want(client, peerName, time.date(), relaying.hasRoom);
+  } catch (error) {
+    if (!(error instanceof CifraError)) throw error;
+    rendezvous.unwant(client, peerName);
+    logRefusal(desk, client, "want", error.code);
+    return client.unwant(peerName, error.code, error.message, error.retryAfter);
+  }
+  onEvent({ event: "wants", name: client.name!, wanted: peerName });
+  tell(desk, outcomes);
+}
+
+/** No longer wants somebody. */
+export function unwant(
+  { rendezvous }: Desk,
+  client: Client,
+  { name }: Request<"unwant">,
+): void {
+  rendezvous.unwant(client, name);
+}
+
+/** Does not want to talk to somebody who wants it. */
+export function decline(
+  { rendezvous }: Desk,
+  client: Client,
+  { name }: Request<"decline">,
+): void {
+  const declined = rendezvous.decline(client, name);
+  declined?.holder.respond({ type: "declined", peerName: declined.peerName });
+}
