@@ -4,7 +4,18 @@ import { bundleLength, FINGERPRINT_LENGTH, identityClassOf } from "../crypto/ide
 import type { Suite } from "../crypto/suite.ts";
 import { hmacSha512, sha512 } from "../crypto/platform.ts";
 import { DISPLAY_NAME_LIMIT } from "../limits.ts";
-import { bytes, decode, encode, type Layout, rest, struct, text, u32, u8 } from "./layout.ts";
+import {
+  bytes,
+  decode,
+  encode,
+  type Layout,
+  type Of,
+  rest,
+  struct,
+  text,
+  u32,
+  u8,
+} from "./layout.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const NONCE_LENGTH = 32;
@@ -126,7 +137,10 @@ export function peerContext(
   return encode(peerContextLayout, encoded);
 }
 
+/** What a peer preface says. */
+export type PeerPreface = Of<typeof peerPreface>;
+
 /** Reads a peer preface; throws `bad_frame`. */
-export function decodePeerPreface(body: Bytes) {
+export function decodePeerPreface(body: Bytes): PeerPreface {
   return decode(peerPreface, body);
 }

@@ -1,0 +1,177 @@
+/**
+ * From a candidate to a channel: the handshake in mode 2 between two who have been introduced, and the first
+ * word of each, which says where its log stands (PROTOCOL.md 3.8).
+ */
+import { encodeHex } from "@std/encoding/hex";
+import type { Bytes } from "../bytes.ts";
+import { Channel } from "../channel/channel.ts";
+import type { Connection } from "../channel/connection.ts";
+import { runHandshake } from "../channel/run_handshake.ts";
+import type { Identity, PublicIdentity } from "../crypto/identity.ts";
+import type { KemKeyPair } from "../crypto/kem.ts";
+import { timingSafeEqual } from "../crypto/platform.ts";
+import type { Suite } from "../crypto/suite.ts";
+import { CifraError } from "../errors.ts";
+import { startInitiator } from "../handshake/initiator.ts";
+import { startResponder } from "../handshake/responder.ts";
+import type { HandshakeEvent } from "../handshake/state.ts";
+import type { Environment } from "../net/environment.ts";
+import {
+  peerContext,
+  type PeerPreface,
+  peerPreface,
+  peerPrefaceToken,
+} from "../wire/handshake_messages.ts";
+import { decode, encode } from "../wire/layout.ts";
+import { type LogPosition, peerHello, peerWelcome } from "../wire/peer_messages.ts";
+import { type Item, ItemType } from "../wire/records.ts";
+import type { Introduction } from "../wire/rendezvous_messages.ts";
+import type { Tracer } from "./trace.ts";
+
+/** Two who have been introduced, as one of them sees it. */
+export interface IntroducedPair {
+  readonly environment: Environment;
+  readonly ourName: string;
+  readonly suite: Suite;
+  readonly identity: Identity;
+  readonly ephemeralKey: () => Promise<KemKeyPair>;
+  readonly introduction: Introduction;
+  /** The peer's identity, read from the introduction and found good. */
+  readonly peer: PublicIdentity;
+  /** Where our side of the conversation stands; `theirLog` is the peer's log, once it is known. */
+  readonly position: (theirLog?: Bytes) => LogPosition;
+  readonly trace?: Tracer | undefined;
+}
+
+/** A channel to the peer, fresh from the handshake. */
+export interface Met {
+  readonly channel: Channel;
+  /** Where the peer's side of the conversation stands. */
+  readonly theirs: LogPosition;
+}
+
+/** Whether this side is the initiator, whoever dials: the one with the lower fingerprint. */
+export function isInitiator({ identity, peer }: IntroducedPair): boolean {
+  return encodeHex(identity.fingerprint) < encodeHex(peer.fingerprint);
+}
+
+/** Our preface: which introduction we come from, and that we were introduced. */
+export function prefaceOf({ introduction, identity }: IntroducedPair): Bytes {
+  const { rendezvousId, generation, rendezvousKey } = introduction;
+  const token = peerPrefaceToken(rendezvousKey, identity.fingerprint);
+  return encode(peerPreface, { rendezvousId, generation, token });
+}
+
+/** Whether a preface is that of the peer of this introduction; in constant time. */
+export function isPrefaceOfPeer(
+  { introduction, peer }: IntroducedPair,
+  { rendezvousId, generation, token }: PeerPreface,
+): boolean {
+  const expected = peerPrefaceToken(introduction.rendezvousKey, peer.fingerprint);
+  return timingSafeEqual(token, expected) && generation === introduction.generation &&
+    timingSafeEqual(rendezvousId, introduction.rendezvousId);
+}
+
+/** m1 to m8 as the initiator. Throws the errors of the handshake, `bad_state`, `cut`. */
+export async function initiate(pair: IntroducedPair, connection: Connection): Promise<Met> {
+  const { environment, ourName, introduction, peer, position, trace } = pair;
+  const established = await runHandshake(
+    connection,
+    await startInitiator({
+      ...configOf(pair),
+      ours: pair,
+      pinned: peer,
+      checkResponder: (responder) => requirePeer(pair, responder),
+    }),
+    { onEvent: traceHandshake(pair) },
+  );
+  const channel = await Channel.open(connection, established, environment.time.now);
+  const to = introduction.peerName;
+  const hello = encode(peerHello, { from: ourName, to, ...position() });
+  channel.send(ItemType.request, hello);
+  traceRecord(trace, channel, to, 7, "sent", hello.length);
+  const welcome = await only(channel, ItemType.response);
+  traceRecord(trace, channel, to, 8, "received", welcome.body.length);
+  return { channel, theirs: decode(peerWelcome, welcome.body) };
+}
+
+/** m1 to m8 as the responder. Throws the errors of the handshake, `bad_state`, `auth_failed`, `cut`. */
+export async function respond(pair: IntroducedPair, connection: Connection): Promise<Met> {
+  const { environment, ourName, introduction, suite, position, trace } = pair;
+  const established = await runHandshake(
+    connection,
+    startResponder({
+      ...configOf(pair),
+      ours: (id) => id === suite.id ? pair : undefined,
+      displayName: "",
+      checkInitiator: (initiator) => requirePeer(pair, initiator),
+    }),
+    { onEvent: traceHandshake(pair) },
+  );
+  const channel = await Channel.open(connection, established, environment.time.now);
+  const hello = await only(channel, ItemType.request);
+  const { peerName } = introduction;
+  traceRecord(trace, channel, peerName, 7, "received", hello.body.length);
+  const { from, to, ...theirs } = decode(peerHello, hello.body);
+  if (from !== peerName || to !== ourName) {
+    throw new CifraError("auth_failed", "Cannot take connection: it is meant for somebody else");
+  }
+  const welcome = encode(peerWelcome, position(theirs.log));
+  channel.send(ItemType.response, welcome);
+  traceRecord(trace, channel, peerName, 8, "sent", welcome.length);
+  await channel.flush();
+  return { channel, theirs };
+}
+
+function configOf(pair: IntroducedPair) {
+  const { environment: { random }, introduction, identity, peer } = pair;
+  const { rendezvousId, generation, rendezvousKey } = introduction;
+  const [initiator, responder] = isInitiator(pair)
+    ? [identity.fingerprint, peer.fingerprint]
+    : [peer.fingerprint, identity.fingerprint];
+  return {
+    mode: 2 as const,
+    context: peerContext(rendezvousId, generation, initiator, responder),
+    psk: rendezvousKey,
+    random,
+  };
+}
+
+function requirePeer({ peer }: IntroducedPair, identity: PublicIdentity): void {
+  if (timingSafeEqual(identity.fingerprint, peer.fingerprint)) return;
+  throw new CifraError("auth_failed", "Cannot trust the peer: it is not the one introduced");
+}
+
+/** The one item that both sides expect as their first in each direction. */
+async function only(channel: Channel, type: ItemType): Promise<Item> {
+  const items = await channel.receive();
+  if (!items) throw channel.failure ?? new CifraError("cut", "The peer hung up");
+  if (items.length > 1 || items[0]!.type !== type) {
+    throw new CifraError("bad_state", "The peer said something out of turn");
+  }
+  return items[0]!;
+}
+
+function traceHandshake(
+  { trace, introduction }: IntroducedPair,
+): ((event: HandshakeEvent) => void) | undefined {
+  return trace && ((event) => trace({ with: introduction.peerName, ...event }));
+}
+
+function traceRecord(
+  trace: Tracer | undefined,
+  channel: Channel,
+  peerName: string,
+  message: 7 | 8,
+  direction: "sent" | "received",
+  bodyLength: number,
+): void {
+  trace?.({
+    with: peerName,
+    message,
+    direction,
+    name: message === 7 ? "registration" : "ok",
+    algorithm: channel.established.suite.aead.name,
+    length: channel.frameLength(bodyLength),
+  });
+}
