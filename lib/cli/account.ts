@@ -40,7 +40,7 @@ export async function makeAccount(
   try {
     await signUp(server, profile, password, systemEnvironment);
   } finally {
-    await server.close();
+    await server.leave();
   }
   terminal.say(
     `signed up: with this password --sign-in makes any machine that of ${name}`,
@@ -67,7 +67,7 @@ export async function fetchKeys(
     const password = await secrets.ask({ what, option: "--password-fd", descriptor: passwordFd });
     const server = await access.open(address, undefined);
     const bundle = await signIn(server, name, password, systemEnvironment.random)
-      .finally(() => server.close());
+      .finally(() => server.leave());
     const isNew = await guest.keys.adopt(bundle);
     const keys = (await guest.keys.list()).map((entry) =>
       [entry.suite, formatFingerprint(entry.identity.fingerprint)] as const

@@ -100,7 +100,7 @@ export class ServerAccess {
       await this.#profile.rememberInvite(serverSubject(address), inviteSecret);
       return server;
     } catch (error) {
-      await server.close();
+      await server.leave();
       throw error;
     }
   }

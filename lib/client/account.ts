@@ -31,7 +31,10 @@ export async function signUp(
     await profile.keys.complete();
     const backup = await sealKeys(await profile.keys.collect(), key);
     const account = { name: profile.name, ...cost, ...key.verifier(), backup };
-    await profile.registrar(time.date)((word) => link.signUp({ ...account, ...word }));
+    await profile.registrar(time.date)(async (word) => {
+      const answer = await link.ask({ type: "signUp", ...account, ...word });
+      if (answer.type !== "signedUp") throw outOfTurn();
+    });
   } finally {
     key.drop();
   }
@@ -48,13 +51,26 @@ export async function signIn(
   password: string,
   random: Random,
 ): Promise<KeyBundle> {
-  let key: SaltedPassword | undefined;
+  const clientNonce = random(SIGN_IN_NONCE_LENGTH);
+  const challenge = await link.ask({ type: "signIn", name, nonce: clientNonce });
+  if (challenge.type !== "challenge") throw outOfTurn();
+  const { salt, memory, passes, nonce: serverNonce } = challenge;
+  const cost = { salt, memory, passes };
+  const key = await derive(password, cost);
   try {
-    const { backup } = await link.signIn(name, random(SIGN_IN_NONCE_LENGTH), async (cost) => {
-      return key = await derive(password, cost);
-    });
+    const { exporter } = link.channel.established;
+    const exchange = { name, clientNonce, serverNonce, cost, exporter };
+    const answer = await link.ask({ type: "proof", proof: key.prove(exchange) });
+    if (answer.type !== "signedIn") throw outOfTurn();
+    const { signature, backup } = answer;
+    // The proof is mutual: the server shows that it knows the account too.
+    if (!key.isSigned(exchange, signature)) {
+      throw new CifraError("auth_failed", "The server does not know this account", {
+        hint: "it may not be the server that you mean: compare its key",
+      });
+    }
     if (backup.length === 0) throw empty(name);
-    const bundle = await openBackup(backup, key!);
+    const bundle = await openBackup(backup, key);
     if (bundle.name !== name) {
       throw new CifraError(
         "auth_failed",
@@ -64,7 +80,7 @@ export async function signIn(
     if (bundle.identities.size === 0) throw empty(name);
     return bundle;
   } finally {
-    key?.drop();
+    key.drop();
   }
 }
 
@@ -91,4 +107,8 @@ function empty(name: string): CifraError {
   return new CifraError("local", `The account of ${name} has no keys in it`, {
     hint: "sign up again from a machine that has the keys, or carry them with cifra keys export",
   });
+}
+
+function outOfTurn(): CifraError {
+  return new CifraError("bad_state", "The server said something out of turn");
 }

@@ -23,7 +23,7 @@ export function serverSubject({ host, port }: ServerAddress): string {
 }
 
 /** Whether the server runs on this very machine, where nobody sits in the middle of the network. */
-export function isLoopback({ host }: ServerAddress): boolean {
+export function isLoopback({ host }: Pick<ServerAddress, "host">): boolean {
   const address = canonicalAddress(host);
   return address === undefined
     ? host.toLowerCase() === "localhost"

@@ -1,19 +1,18 @@
-/** The client's connection to its server: the ladder, the registration, the wait, and what is relayed. */
+/** The client's connection to its server: the handshake, what is asked and answered, the server's news, what is relayed. */
 import type { Bytes } from "../bytes.ts";
 import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
-import type { SaltedPassword } from "../crypto/password.ts";
-import type { PasswordCost } from "../crypto/scram.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
+import { Signal } from "../flow/signal.ts";
+import type { Ticker } from "../flow/ticker.ts";
 import { startInitiator } from "../handshake/initiator.ts";
-import { HANDSHAKE_DEADLINE, PORT_MINIMUM, RESPONSES_LIMIT } from "../limits.ts";
+import { HANDSHAKE_DEADLINE, RESPONSES_LIMIT } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { TcpTransport } from "../net/transports.ts";
-import type { Ticker } from "../flow/ticker.ts";
 import { Channel } from "../channel/channel.ts";
-import { runHandshake } from "../channel/run_handshake.ts";
 import { Connection } from "../channel/connection.ts";
+import { runHandshake } from "../channel/run_handshake.ts";
 import { canonicalAddress, type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { encodeInvitePreface } from "../wire/handshake_messages.ts";
@@ -24,28 +23,18 @@ import {
   decodeServerResponse,
   encodeServerRequest,
   type Introduction,
-  PersonState,
   refusalError,
   type Registration,
   type ServerRequest,
   type ServerResponse,
-  type SignUp,
 } from "../wire/rendezvous_messages.ts";
 import { RelayStream } from "./relay_stream.ts";
 import { isLoopback, type ServerAddress } from "./server_address.ts";
+import { ServerLane } from "./server_lane.ts";
 import type { Tracer } from "./trace.ts";
 
 const NO_CONTEXT = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
-
-/** The port to listen on and the port to dial from. */
-export interface Ports {
-  readonly receivePort: number;
-  readonly sendPort: number;
-}
-
-/** Registered by those who neither listen nor dial: the wire has no empty port. */
-export const NO_PORTS: Ports = { receivePort: PORT_MINIMUM, sendPort: PORT_MINIMUM + 1 };
 
 /** How to reach a server, and who is asking. */
 export interface ServerDialOptions {
@@ -64,36 +53,14 @@ export interface ServerDialOptions {
   readonly trace?: Tracer | undefined;
 }
 
-/** The last word of the server while we wait. */
-export type ServerNews =
-  | { readonly type: "introduction"; readonly introduction: Introduction }
-  | {
-    readonly type: "suite-mismatch";
-    readonly peerName: string;
-    readonly peerSuite: number;
-    readonly yourSuite: number;
-  }
-  /** Somebody asks for us, who are in the lobby. */
-  | {
-    readonly type: "offer";
-    readonly peerName: string;
-    readonly suite: number;
-    readonly bundle: Bytes;
-  }
-  /** Somebody does not want to talk to us now. */
-  | { readonly type: "declined"; readonly peerName: string }
-  /** We no longer want somebody: the server says why. */
-  | { readonly type: "unwanted"; readonly peerName: string; readonly error: CifraError }
-  /** Who came and went; `complete` when whoever is not named is not here. */
-  | { readonly type: "presence"; readonly complete: boolean; readonly people: readonly Person[] };
+/** Answers to what was asked; everything else that a server says is news. */
+const ANSWERS = ["registered", "refused", "challenge", "signedIn", "signedUp"] as const;
+type Answer = Extract<ServerResponse, { readonly type: typeof ANSWERS[number] }>;
 
-/** Somebody in the lobby. */
-export interface Person {
-  readonly name: string;
-  readonly state: "here" | "away" | "gone";
-}
+/** What the server says without having been asked just now (PROTOCOL.md 3.7, 3.11). */
+export type ServerNews = Exclude<ServerResponse, Answer>;
 
-/** An open channel to the server. */
+/** An open channel to the server. One reader takes what comes, and hands each word to whom it concerns. */
 export class ServerLink {
   readonly channel: Channel;
   /** Our end of the connection. */
@@ -102,14 +69,16 @@ export class ServerLink {
   readonly remote: Endpoint;
   readonly #trace: Tracer | undefined;
   readonly #untick: () => void;
-  readonly #responses: ServerResponse[] = [];
+  readonly #answers: Answer[] = [];
+  readonly #news: ServerNews[] = [];
+  readonly #arrived = new Signal();
   readonly #relayed = new Map<number, RelayStream>();
-  #reading: Promise<void> | undefined;
-  /** Whether a registration waits for its answer, and the first tick that found it waiting. */
-  #asking = false;
+  #lane: ServerLane | undefined;
+  readonly #reading: Promise<void>;
+  /** Whether something was asked and not answered, and the first tick that found it so. */
+  #isAsking = false;
   #askedAt: number | undefined;
   #ended = false;
-  #news: PromiseWithResolvers<void> | undefined;
 
   private constructor(
     channel: Channel,
@@ -122,9 +91,10 @@ export class ServerLink {
     this.remote = transport.remote;
     this.#trace = trace;
     this.#untick = untick;
+    this.#reading = this.#readAll();
   }
 
-  /** Connects and climbs the ladder. Throws `unreachable`, the errors of the ladder and of `checkServer`. */
+  /** Connects and runs the handshake. Throws `unreachable`, the errors of the handshake and of `checkServer`. */
   static async open(options: ServerDialOptions): Promise<ServerLink> {
     const { environment, address, suite, identity, ephemeralKey, ticker, trace } = options;
     const { time, random } = environment;
@@ -170,154 +140,81 @@ export class ServerLink {
     return this.channel.isOpen && !this.#ended;
   }
 
+  /** Whether the server runs on this machine: judged by the connection, for any name may mean this machine. */
+  get isHere(): boolean {
+    return isLoopback({ host: this.remote.host });
+  }
+
   /**
-   * m7 and m8: says who and where we are; resolves to our address as the server sees it. Throws what the
+   * m7 and m8: says who we are and where; resolves to our address as the server sees it. Throws what the
    * server refuses it with.
    */
   async register(registration: Registration): Promise<Endpoint> {
     const { channel } = this;
+    const { receivePort, sendPort, name } = registration;
     const body = encodeServerRequest({ type: "register", ...registration });
-    const algorithm = channel.established.suite.aead.name;
-    this.#trace?.({
-      with: "server",
+    this.#traceRecord("sent", "registration", body.length, {
       message: 7,
-      direction: "sent",
-      name: "registration",
-      algorithm,
-      length: channel.frameLength(body.length),
-      detail: `${registration.name}, receive port ${registration.receivePort}, ` +
-        `send port ${registration.sendPort}`,
+      detail: `${name}, receive port ${receivePort}, send port ${sendPort}`,
     });
     channel.send(ItemType.request, body);
-    this.#asking = true;
-    const response = await this.#nextResponse().finally(() => this.#asking = false);
-    if (response?.type !== "registered") throw unexpected();
-    this.#trace?.({
-      with: "server",
+    const answer = await this.#nextAnswer();
+    if (answer.type !== "registered") throw unexpected();
+    this.#traceRecord("received", "ok", 0, {
       message: 8,
-      direction: "received",
-      name: "ok",
-      algorithm,
-      length: channel.frameLength(0),
-      detail: `seen at ${formatEndpoint(response.observed)}`,
+      detail: `seen at ${formatEndpoint(answer.observed)}`,
     });
-    return response.observed;
+    return answer.observed;
   }
 
-  /**
-   * Waits until the server has something to say, or `signal` is aborted: then there is no news. Throws why
-   * there will be none.
-   */
-  async nextNews(signal: AbortSignal): Promise<ServerNews | undefined> {
-    this.#reading ??= this.#readAll();
-    const wake = () => this.#wake();
-    signal.addEventListener("abort", wake);
-    const response = await this.#nextResponse(signal).finally(() =>
-      signal.removeEventListener("abort", wake)
-    );
-    if (!response) return undefined;
-    switch (response.type) {
-      case "suiteMismatch":
-        return { ...response, type: "suite-mismatch" };
-      case "offer":
-      case "declined":
-        return response;
-      case "unwanted":
-        return {
-          type: "unwanted",
-          peerName: response.peerName,
-          error: refusalError(response),
-        };
-      case "presence":
-        return {
-          type: "presence",
-          complete: response.complete === 1,
-          people: response.people.map(({ name, state }) => ({ name, state: stateOf(state) })),
-        };
-      case "introduction":
-        break;
-      default:
-        throw unexpected();
-    }
-    const { type, ...introduction } = response;
-    const length = this.channel.frameLength(introduction.bundle.length);
-    this.#trace?.({
-      with: "server",
-      message: undefined,
-      direction: "received",
-      name: type,
-      algorithm: this.channel.established.suite.aead.name,
-      length,
-      detail: `${introduction.peerName} at ` + describeAddresses(introduction),
-    });
-    return { type, introduction };
-  }
-
-  /** Wants to be introduced to somebody; the introduction, or why there is none, is news. */
+  /** Asks for somebody, until an introduction, `unwant` or an `unwanted` among the news. */
   want(name: string): void {
-    this.#send({ type: "want", name });
+    this.#say({ type: "want", name }, `wants ${name}`);
   }
 
-  /** No longer wants to be introduced to somebody. */
+  /** Does not ask for somebody any more; an introduction may be on its way already. */
   unwant(name: string): void {
-    this.#send({ type: "unwant", name });
+    this.#say({ type: "unwant", name }, `does not want ${name} any more`);
   }
 
-  /** Asks who is in the lobby: the answer is news, a complete `presence`. */
+  /** Asks who is in the lobby; the answer is a complete presence among the news. */
   who(): void {
-    this.#send({ type: "who" });
+    this.#say({ type: "who" }, "asks who is there");
   }
 
-  /** Does not want to talk to somebody who has asked. */
+  /** In the lobby: does not want to talk to somebody who has asked. */
   decline(name: string): void {
-    this.#send({ type: "decline", name });
+    this.#say({ type: "decline", name }, `declines ${name}`);
   }
 
   /** In the lobby: away from the keyboard, or back. */
   setAway(isAway: boolean): void {
-    this.#send({ type: "away", away: isAway ? 1 : 0 });
+    this.#say({ type: "away", away: isAway ? 1 : 0 }, isAway ? "is away" : "is back");
   }
 
-  #send(request: ServerRequest): void {
+  /** Sends a request and resolves to the server's answer. Throws what the server refuses it with. */
+  async ask(request: ServerRequest): Promise<Answer> {
     this.channel.send(ItemType.request, encodeServerRequest(request));
-  }
-
-  /** Makes an account, or gives it another password. Throws what the server refuses it with. */
-  async signUp(request: SignUp): Promise<void> {
-    const response = await this.#ask({ type: "signUp", ...request });
-    if (response?.type !== "signedUp") throw unexpected();
+    return await this.#nextAnswer();
   }
 
   /**
-   * Proves a password, which `derive` works up, to the server and the server's knowledge of it to us.
-   * Resolves to the keys that were left with the server, sealed. Throws `wrong_password`, `limit`;
-   * `auth_failed` when the server does not know the account.
+   * The next piece of news; undefined when `signal` is aborted before, or when the server said goodbye after
+   * `leave`. Throws why there will be none.
    */
-  async signIn(
-    name: string,
-    nonce: Bytes,
-    derive: (cost: PasswordCost) => Promise<SaltedPassword>,
-  ): Promise<{ readonly backup: Bytes; readonly key: SaltedPassword }> {
-    const challenge = await this.#ask({ type: "signIn", name, nonce });
-    if (challenge?.type !== "challenge") throw unexpected();
-    const { salt, memory, passes, nonce: serverNonce } = challenge;
-    const cost = { salt, memory, passes };
-    const key = await derive(cost);
-    const { exporter } = this.channel.established;
-    const exchange = { name, clientNonce: nonce, serverNonce, cost, exporter };
-    const answer = await this.#ask({ type: "proof", proof: key.prove(exchange) });
-    if (answer?.type !== "signedIn") throw unexpected();
-    if (!key.isSigned(exchange, answer.signature)) {
-      throw new CifraError("auth_failed", "The server does not know this account", {
-        hint: "it may not be the server that you mean: compare its key",
-      });
+  async nextNews(signal: AbortSignal): Promise<ServerNews | undefined> {
+    for (;;) {
+      const news = this.#news.shift();
+      if (news) return news;
+      if (signal.aborted) return undefined;
+      if (this.#ended) throw this.#ending();
+      await this.#arrived.wait(signal);
     }
-    return { backup: answer.backup, key };
   }
 
-  #ask(request: ServerRequest): Promise<ServerResponse | undefined> {
-    this.#send(request);
-    return this.#nextResponse();
+  /** What we say to the server itself, and it to us: the same lane at each call. */
+  get lane(): ServerLane {
+    return this.#lane ??= new ServerLane(this.channel);
   }
 
   /** The relayed stream of an introduction that was received on this link. */
@@ -330,35 +227,30 @@ export class ServerLink {
     return relayed;
   }
 
-  /** Says goodbye to the server and returns the introduction that was under way, if there was one. */
-  async leave(): Promise<Introduction | undefined> {
-    this.#reading ??= this.#readAll();
+  /** Says goodbye to the server and returns the news that was under way. */
+  async leave(): Promise<readonly ServerNews[]> {
     await this.channel.close(CloseCode.done);
     await this.#reading;
-    const last = this.#responses.findLast(({ type }) => type === "introduction");
-    if (last?.type !== "introduction") return undefined;
-    const { type: _, ...introduction } = last;
-    return introduction;
-  }
-
-  /** Leaves the server, whatever is under way. */
-  async close(): Promise<void> {
-    await this.channel.close(CloseCode.done);
     this.#untick();
     this.channel.destroy();
-    this.#endStreams();
-    await this.#reading;
+    return this.#news.splice(0);
   }
 
   /** A server that does not answer is not waited for as long as one that has nothing to say. */
   #tick(now: number): void {
     this.channel.tick(now);
-    this.#askedAt = this.#asking ? this.#askedAt ?? now : undefined;
+    this.#askedAt = this.#isAsking ? this.#askedAt ?? now : undefined;
     if (this.#askedAt === undefined || now - this.#askedAt <= HANDSHAKE_DEADLINE) return;
     this.channel.fail(new CifraError("timeout", "The server does not answer"));
   }
 
-  /** From the first wait on somebody always reads: what is relayed may come at any time. */
+  #say(request: ServerRequest, detail: string): void {
+    if (!this.isOpen) return;
+    const body = encodeServerRequest(request);
+    this.#traceRecord("sent", request.type, body.length, { detail });
+    this.channel.send(ItemType.request, body);
+  }
+
   async #readAll(): Promise<void> {
     for (;;) {
       const items = await this.channel.receive();
@@ -369,58 +261,94 @@ export class ServerLink {
         this.channel.fail(error);
       }
     }
-    this.#endStreams();
-    this.#wake();
+    this.#ended = true;
+    for (const relayed of [...this.#relayed.values()]) relayed.end();
+    this.#lane?.end();
+    this.#arrived.notify();
   }
 
   #take(item: Item): void {
-    if (item.type === ItemType.relay) {
-      const relayed = decode(relayItem, item.body);
-      // Of a stream that is over here the server may not know yet.
-      this.#relayed.get(relayed.stream)?.take(relayed);
-    } else if (item.type === ItemType.response && this.#responses.length < RESPONSES_LIMIT) {
-      const response = decodeServerResponse(item.body);
-      // What the other side sends may be right behind: it must find the stream.
-      if (response.type === "introduction" && response.relay) this.relay(response.generation);
-      this.#responses.push(response);
-      this.#wake();
-    } else throw unexpected();
-  }
-
-  #endStreams(): void {
-    this.#ended = true;
-    for (const relayed of [...this.#relayed.values()]) relayed.end();
-  }
-
-  async #nextResponse(signal?: AbortSignal): Promise<ServerResponse | undefined> {
-    while (this.#responses.length === 0) {
-      if (signal?.aborted) return undefined;
-      if (this.#ended) throw this.#ending();
-      if (this.#reading) {
-        this.#news ??= Promise.withResolvers();
-        await this.#news.promise;
-      } else {
-        const items = await this.channel.receive();
-        if (!items) throw this.#ending();
-        for (const item of items) this.#take(item);
+    switch (item.type) {
+      case ItemType.relay: {
+        const relayed = decode(relayItem, item.body);
+        // Of a stream that is over here the server may not know yet.
+        return this.#relayed.get(relayed.stream)?.take(relayed);
       }
+      case ItemType.message:
+      case ItemType.ack:
+        if (!this.#lane) throw unexpected();
+        return this.#lane.take(item);
+      case ItemType.response:
+        return this.#takeResponse(item.body);
+      default:
+        throw unexpected();
     }
-    const response = this.#responses.shift()!;
-    if (response.type === "refused") throw refusalError(response);
-    return response;
   }
 
+  #takeResponse(body: Bytes): void {
+    const response = decodeServerResponse(body);
+    if (this.#answers.length + this.#news.length >= RESPONSES_LIMIT) throw unexpected();
+    if (isAnswer(response)) this.#answers.push(response);
+    else {
+      if (response.type === "introduction") {
+        this.#traceRecord("received", "introduction", response.bundle.length, {
+          detail: `${response.peerName} at ${describeAddresses(response)}`,
+        });
+        // What the other side sends may be right behind: it must find the stream.
+        if (response.relay) this.relay(response.generation);
+      }
+      this.#news.push(response);
+    }
+    this.#arrived.notify();
+  }
+
+  async #nextAnswer(): Promise<Answer> {
+    this.#isAsking = true;
+    try {
+      for (;;) {
+        const answer = this.#answers.shift();
+        if (answer?.type === "refused") throw refusalError(answer);
+        if (answer) return answer;
+        if (this.#ended) throw this.#ending();
+        await this.#arrived.wait();
+      }
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  /** Why there is nothing more: a refusal that nobody waited for, a goodbye, or a connection that is gone. */
   #ending(): CifraError {
+    const refused = this.#answers.find(({ type }) => type === "refused");
+    if (refused?.type === "refused") return refusalError(refused);
     if (this.channel.goodbye?.code === CloseCode.shutdown) {
-      return new CifraError("shutdown", "The server is shutting down");
+      return new CifraError("shutdown", "The server is shutting down", {
+        hint: "connect again when it is back",
+      });
     }
     return this.channel.failure ?? new CifraError("cut", "The server ended the connection");
   }
 
-  #wake(): void {
-    this.#news?.resolve();
-    this.#news = undefined;
+  #traceRecord(
+    direction: "sent" | "received",
+    name: string,
+    bodyLength: number,
+    { message, detail }: { readonly message?: 7 | 8; readonly detail: string },
+  ): void {
+    this.#trace?.({
+      with: "server",
+      message,
+      direction,
+      name,
+      algorithm: this.channel.established.suite.aead.name,
+      length: this.channel.frameLength(bodyLength),
+      detail,
+    });
   }
+}
+
+function isAnswer(response: ServerResponse): response is Answer {
+  return (ANSWERS as readonly string[]).includes(response.type);
 }
 
 /** From the send port when there is a way that others could take, and otherwise from any port. */
@@ -437,11 +365,6 @@ async function dialServer(options: ServerDialOptions): Promise<TcpTransport> {
     }
   }
   return await network.dial(address.host, address.port);
-}
-
-function stateOf(state: number): Person["state"] {
-  if (state === PersonState.here) return "here";
-  return state === PersonState.away ? "away" : "gone";
 }
 
 function describeAddresses({ addresses, receivePort, punch, relay }: Introduction): string {
@@ -474,5 +397,7 @@ function explainRefusal(error: unknown, suite: string, invited: boolean): unknow
 }
 
 function unexpected(): CifraError {
-  return new CifraError("bad_state", "The server said something out of turn");
+  return new CifraError("bad_state", "The server said something out of turn", {
+    hint: "use the same version of cifra on both sides",
+  });
 }
