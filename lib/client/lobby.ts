@@ -1,27 +1,22 @@
-/**
- * Being in the lobby of a server: who else is there, and who asks for us. Comes back by itself when the
- * connection, the network or the server has gone (PROTOCOL.md 3.11).
- */
+/** Who else is in the lobby, and who asks for us, as the server tells it (PROTOCOL.md 3.11). */
 import { identityClassOf, type PublicIdentity, readIdentity } from "../crypto/identity.ts";
 import type { Suite } from "../crypto/suite.ts";
-import { CifraError, isFinal } from "../errors.ts";
-import { LOBBY_PEOPLE, PRESENCE_LIMIT } from "../limits.ts";
-import { delay } from "../flow/delay.ts";
-import type { Environment } from "../net/environment.ts";
-import { isName } from "../wire/names.ts";
-import type { Endpoint } from "../wire/address.ts";
-import { Capability } from "../wire/rendezvous_messages.ts";
-import { Backoff } from "../flow/backoff.ts";
+import { CifraError } from "../errors.ts";
 import { Throttle } from "../flow/throttle.ts";
-import type { Registrar } from "./name_claim.ts";
-import { NO_PORTS, type Person, type ServerLink, type ServerNews } from "./server_link.ts";
+import type { Time } from "../flow/time.ts";
+import { LOBBY_PEOPLE, PRESENCE_LIMIT } from "../limits.ts";
+import { isName } from "../wire/names.ts";
+import { PersonState } from "../wire/rendezvous_messages.ts";
+import type { LobbyWord } from "./home.ts";
+
+type Presence = Extract<LobbyWord, { readonly type: "presence" }>;
 
 /** How somebody in the lobby is. */
-export type Attendance = Exclude<Person["state"], "gone">;
+export type Attendance = "here" | "away";
 
 /** Somebody asks for us. */
 export interface Offer {
-  /** One that somebody could have. */
+  /** A valid name. */
   readonly name: string;
   /** The number of the suite they use. */
   readonly suite: number;
@@ -39,56 +34,30 @@ export interface Changes {
   readonly back: readonly string[];
 }
 
-/** What happens in the lobby. */
-export type LobbyNews =
-  | {
-    readonly type: "registered";
-    readonly server: Endpoint;
-    readonly title: string;
-    readonly observed: Endpoint;
-  }
-  | { readonly type: "changes"; readonly changes: Changes }
-  | { readonly type: "offer"; readonly offer: Offer }
-  /** `retryIn` milliseconds until the next try. */
-  | { readonly type: "server-lost"; readonly error: CifraError; readonly retryIn: number };
-
-/** What being in a lobby takes. */
+/** What a lobby is made of. */
 export interface LobbyOptions {
-  readonly environment: Environment;
+  readonly time: Time;
   readonly ourName: string;
   readonly suite: Suite;
-  /** Connects to the server; throws when it cannot be reached or trusted. */
-  readonly openServer: () => Promise<ServerLink>;
-  /** Registers under our name: one at a time, each with a higher number than all before. */
-  readonly register: Registrar;
-  /** The others are not told of us. */
-  readonly hidden: boolean;
-  /** Between two `changes` at least so many milliseconds pass. */
+  /** Between two `onChanges` at least so many milliseconds pass. */
   readonly changesPause: number;
-  readonly onNews: (news: LobbyNews) => void;
+  readonly onChanges: (changes: Changes) => void;
+  readonly onOffer: (offer: Offer) => void;
 }
 
-/** A place in the lobby. */
+/** The lobby as we see it. */
 export class Lobby {
   readonly #options: LobbyOptions;
-  readonly #backoff: Backoff;
   #people = new Map<string, Attendance>();
   /** A complete presence of which more parts are to come. */
   #arriving: Map<string, Attendance> | undefined;
   /** Who was here when `changes` were told last. */
   #told: ReadonlyMap<string, Attendance> | undefined;
   readonly #throttle: Throttle;
-  readonly #leaving = new AbortController();
-  #pausing = new AbortController();
-  #server: ServerLink | undefined;
-  #isAway = false;
-  #registered = false;
 
   constructor(options: LobbyOptions) {
     this.#options = options;
-    const { environment: { time, random }, changesPause } = options;
-    this.#backoff = new Backoff(random);
-    this.#throttle = new Throttle(time, changesPause, () => this.#tellChanges());
+    this.#throttle = new Throttle(options.time, options.changesPause, () => this.#tellChanges());
   }
 
   /** Who is here beside us; while the server is lost, who was. */
@@ -96,124 +65,31 @@ export class Lobby {
     return this.#people;
   }
 
-  /** Whether the server knows that we are here. */
-  get isConnected(): boolean {
-    return this.#server?.isOpen === true && this.#registered;
+  /** We have come back: whoever comes back with us to a server that was away has not left. */
+  returned(): void {
+    if (this.#told) this.#throttle.rest();
   }
 
-  /**
-   * Stays in the lobby until `leave`. Throws what makes that impossible: before the first registration
-   * everything that goes wrong with the server, afterwards only what no waiting helps against.
-   */
-  async run(): Promise<void> {
-    const { signal } = this.#leaving;
-    const left = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-    const attending = this.#attendForEver();
-    attending.catch(() => {});
-    try {
-      await Promise.race([attending, left]);
-    } finally {
-      this.#leaving.abort();
-      this.#pausing.abort();
-      this.#throttle.stop();
-      await this.#dropServer();
-    }
+  /** Takes a word of the server. */
+  async take(word: LobbyWord): Promise<void> {
+    if (word.type === "presence") this.#takePresence(word);
+    else await this.#takeOffer(word);
   }
 
-  /** Ends `run`. */
-  leave(): void {
-    this.#leaving.abort();
-    this.#pausing.abort();
+  /** Nothing is told any more. */
+  stop(): void {
+    this.#throttle.stop();
   }
 
-  /** Somebody waits: the next try is made at once. */
-  hurry(): void {
-    this.#backoff.reset();
-    this.#pausing.abort();
-  }
-
-  /** Away from the keyboard, or back; the others are told. */
-  setAway(isAway: boolean): void {
-    this.#isAway = isAway;
-    if (this.#server?.isOpen) this.#server.setAway(isAway);
-  }
-
-  /** Lets somebody who asks for us know that we do not want to talk to them now. */
-  decline(name: string): void {
-    if (this.#server?.isOpen) this.#server.decline(name);
-  }
-
-  async #attendForEver(): Promise<void> {
-    const { signal } = this.#leaving;
-    while (!signal.aborted) {
-      let failure: CifraError;
-      try {
-        await this.#attend(signal);
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!(error instanceof CifraError)) throw error;
-        if (isFinal(error.code, this.#registered)) throw error;
-        failure = error;
-      }
-      await this.#dropServer();
-      const pause = this.#backoff.next();
-      this.#tell({ type: "server-lost", error: failure, retryIn: pause });
-      await delay(this.#options.environment.time, pause, this.#pausing.signal);
-      if (!signal.aborted) this.#pausing = new AbortController();
-    }
-  }
-
-  /** One connection, from the first byte until there will be no more news of it. */
-  async #attend(signal: AbortSignal): Promise<void> {
-    const { openServer, register, ourName, hidden } = this.#options;
-    const server = await openServer();
-    if (signal.aborted) return await server.close();
-    this.#server = server;
-    const observed = await register((word) =>
-      server.register({
-        name: ourName,
-        wanted: "",
-        ...NO_PORTS,
-        capabilities: Capability.lobby | (hidden ? Capability.unlisted : 0),
-        advertised: [],
-        ...word,
-      })
-    );
-    // A server that was away has lost everybody; those who come back with us have not left.
-    if (this.#registered) this.#throttle.rest();
-    this.#registered = true;
-    if (this.#isAway) server.setAway(true);
-    const { displayName: title } = server.channel.established;
-    this.#tell({ type: "registered", server: server.remote, title, observed });
-    for (;;) {
-      const news = await server.nextNews(signal);
-      if (!news) return;
-      // It has room for us: should the connection go now, the next try is soon.
-      this.#backoff.reset();
-      await this.#take(news);
-    }
-  }
-
-  async #take(news: ServerNews): Promise<void> {
-    switch (news.type) {
-      case "presence":
-        return this.#takePresence(news.people, news.complete);
-      case "offer":
-        return await this.#takeOffer(news);
-      default:
-        throw new CifraError("bad_state", "The server said something out of turn");
-    }
-  }
-
-  #takePresence(said: readonly Person[], complete: boolean): void {
-    if (complete) this.#arriving = new Map();
+  #takePresence({ people: said, complete }: Presence): void {
+    if (complete === 1) this.#arriving = new Map();
     const people = this.#arriving ?? this.#people;
     for (const { name, state } of said) {
-      // A name that nobody can have is nothing to show.
+      // A name that is not valid is nothing to show.
       if (name === this.#options.ourName || !isName(name)) continue;
-      if (state === "gone") people.delete(name);
-      else if (people.has(name) || people.size < LOBBY_PEOPLE) people.set(name, state);
+      const attendance = attendanceOf(state);
+      if (!attendance) people.delete(name);
+      else if (people.has(name) || people.size < LOBBY_PEOPLE) people.set(name, attendance);
     }
     if (this.#arriving) {
       // Whoever is not named in a part may be named in the next.
@@ -225,7 +101,7 @@ export class Lobby {
   }
 
   async #takeOffer(
-    { peerName: name, suite, bundle }: Extract<ServerNews, { type: "offer" }>,
+    { peerName: name, suite, bundle }: Extract<LobbyWord, { readonly type: "offer" }>,
   ): Promise<void> {
     const { ourName, suite: ours } = this.#options;
     if (name === ourName || !isName(name)) return;
@@ -239,7 +115,7 @@ export class Lobby {
         throw error;
       }
     }
-    this.#tell({ type: "offer", offer: { name, suite, identity } });
+    this.#options.onOffer({ name, suite, identity });
   }
 
   #tellChanges(): void {
@@ -248,19 +124,15 @@ export class Lobby {
     const changes = { isFirst: before === undefined, ...compare(before ?? new Map(), now) };
     const { isFirst, joined, left, away, back } = changes;
     if (isFirst || joined.length + left.length + away.length + back.length > 0) {
-      this.#tell({ type: "changes", changes });
+      this.#options.onChanges(changes);
     }
   }
+}
 
-  async #dropServer(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
-    await server?.close();
-  }
-
-  #tell(news: LobbyNews): void {
-    if (!this.#leaving.signal.aborted) this.#options.onNews(news);
-  }
+/** Undefined for somebody who has gone. */
+function attendanceOf(state: number): Attendance | undefined {
+  if (state === PersonState.here) return "here";
+  return state === PersonState.away ? "away" : undefined;
 }
 
 function compare(

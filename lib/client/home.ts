@@ -1,0 +1,299 @@
+/**
+ * Our place at the server, one for the whole program: connects, registers once, says whom we want, and hands
+ * each word of the server to whom it concerns. Comes back by itself when the connection, the network or the
+ * server has gone, and lets go of the server when nobody here needs it (PROTOCOL.md 3.7).
+ */
+import { CifraError, isFinal } from "../errors.ts";
+import { Backoff } from "../flow/backoff.ts";
+import { aborted, delay } from "../flow/delay.ts";
+import { Signal } from "../flow/signal.ts";
+import type { Environment } from "../net/environment.ts";
+import type { Endpoint } from "../wire/address.ts";
+import { Capability, type Introduction, refusalError } from "../wire/rendezvous_messages.ts";
+import { type Door, NO_PORTS, type Ports } from "./door.ts";
+import type { Registrar } from "./name_claim.ts";
+import type { ServerLink, ServerNews } from "./server_link.ts";
+
+/** Which ways may be used between two people. */
+export type RelayChoice = "allowed" | "only" | "never";
+
+/** What the server says of our want, to whoever wants. */
+export interface Wanter {
+  /** The server knows whom we want; again after each reconnection. */
+  onWaiting(): void;
+  /** Both want each other: the want is fulfilled. `server` is where the relayed stream is, if there is one. */
+  onIntroduction(introduction: Introduction, server: ServerLink): void;
+  /** The other one is there with another suite; the want stays. */
+  onSuiteMismatch(peerSuite: number, yourSuite: number): void;
+  /** The other one does not want to talk now; the want stays. */
+  onDeclined(): void;
+  /** The server has ended the want. */
+  onUnwanted(error: CifraError): void;
+}
+
+/** The news that are about no conversation. */
+export type LobbyWord = Extract<ServerNews, { readonly type: "presence" | "offer" }>;
+
+/** What happens between us and the server. */
+export type HomeStatus =
+  | {
+    readonly type: "registered";
+    readonly server: Endpoint;
+    readonly title: string;
+    readonly observed: Endpoint;
+    /** Where we listen and whence we dial; undefined for those who do neither. */
+    readonly ports: Ports | undefined;
+  }
+  /** `retryIn` milliseconds until the next try. */
+  | { readonly type: "server-lost"; readonly error: CifraError; readonly retryIn: number };
+
+/** What a home is made of. */
+export interface HomeOptions {
+  readonly environment: Environment;
+  readonly ourName: string;
+  /** Connects to the server; throws when it cannot be reached or trusted. */
+  readonly openServer: (sendPort: number | undefined) => Promise<ServerLink>;
+  /** Registers under our name: one at a time, each with a higher number than all before. */
+  readonly register: Registrar;
+  /** Our ports; undefined for those who neither listen nor dial. */
+  readonly door: Door | undefined;
+  readonly relay: RelayChoice;
+  readonly advertised: readonly string[];
+  /** Whether we are in the lobby, and whether the others are told. */
+  readonly lobby: "absent" | "listed" | "unlisted";
+  readonly onStatus: (status: HomeStatus) => void;
+  /** Presence and offers, in order; the next one is taken when this one has been. */
+  readonly onLobby: (word: LobbyWord) => Promise<void> | void;
+}
+
+/** Our place at the server. */
+export class Home {
+  readonly #options: HomeOptions;
+  readonly #backoff: Backoff;
+  readonly #wanters = new Map<string, Wanter>();
+  /** Who is wanted. */
+  readonly #wanted = new Set<string>();
+  /** Whom the present connection was ever asked for. */
+  readonly #asked = new Set<string>();
+  /** Those here who need the server. */
+  readonly #guests = new Set<symbol>();
+  readonly #changed = new Signal();
+  readonly #leaving = new AbortController();
+  #hurrying = new AbortController();
+  /** Aborted when nobody needs the server any more. */
+  #visit: AbortController | undefined;
+  #link: ServerLink | undefined;
+  /** Whether m8 has come: on the present connection, and ever. */
+  #isRegistered = false;
+  #wasRegistered = false;
+  #isAway = false;
+
+  constructor(options: HomeOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.environment.random);
+  }
+
+  /** The connection on which we are registered; undefined while there is none. */
+  get link(): ServerLink | undefined {
+    return this.#isRegistered && this.#link?.isOpen ? this.#link : undefined;
+  }
+
+  /**
+   * Keeps us registered whenever somebody here holds the server, until `leave`. Throws what makes that
+   * impossible: before the first registration everything that goes wrong with the server but a sequence that
+   * was behind, afterwards only what no waiting helps against.
+   */
+  async run(): Promise<void> {
+    const { signal } = this.#leaving;
+    while (!signal.aborted) {
+      if (this.#guests.size === 0) {
+        await this.#changed.wait(signal);
+        continue;
+      }
+      try {
+        await this.#stay();
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof CifraError)) throw error;
+        if (isFinal(error.code, this.#wasRegistered)) throw error;
+        await this.#pause(error);
+      }
+    }
+  }
+
+  /** Ends `run`, and with it the connection; what is under way to conversations still reaches them. */
+  leave(): void {
+    this.#leaving.abort();
+    this.#changed.notify();
+    this.#visit?.abort();
+    this.#hurrying.abort();
+  }
+
+  /** Asks the server for `name` from now on, over all reconnections, until an introduction or `unwant`. */
+  want(name: string, wanter: Wanter): void {
+    this.#wanters.set(name, wanter);
+    this.#wanted.add(name);
+    if (this.link) this.#say(this.link, name);
+  }
+
+  /** Does not ask for `name` any more. An introduction that is on its way still reaches its wanter. */
+  unwant(name: string): void {
+    if (this.#wanted.delete(name)) this.link?.unwant(name);
+  }
+
+  /** A conversation is over: nobody wants to hear of `name` any more. */
+  forget(name: string): void {
+    this.unwant(name);
+    this.#wanters.delete(name);
+  }
+
+  /** Keeps the connection, for whatever it is needed, until the returned function is called. */
+  hold(): () => void {
+    const guest = Symbol();
+    this.#guests.add(guest);
+    this.#reconsider();
+    return () => {
+      this.#guests.delete(guest);
+      this.#reconsider();
+    };
+  }
+
+  /** Resolves when we are registered, to the connection; `undefined` when we leave before. */
+  async registered(): Promise<ServerLink | undefined> {
+    while (!this.#leaving.signal.aborted) {
+      if (this.link) return this.link;
+      await this.#changed.wait(this.#leaving.signal);
+    }
+    return undefined;
+  }
+
+  /** Somebody waits: the next try is made at once. */
+  hurry(): void {
+    this.#backoff.reset();
+    this.#hurrying.abort();
+  }
+
+  /** Away from the keyboard, or back; the others in the lobby are told. */
+  setAway(isAway: boolean): void {
+    this.#isAway = isAway;
+    this.link?.setAway(isAway);
+  }
+
+  /** Lets somebody who asks for us know that we do not want to talk to them now. */
+  decline(name: string): void {
+    this.link?.decline(name);
+  }
+
+  #reconsider(): void {
+    this.#changed.notify();
+    if (this.#guests.size === 0) this.#visit?.abort();
+  }
+
+  /** One connection, from the dial until nobody needs it or it is gone. */
+  async #stay(): Promise<void> {
+    const visit = this.#visit = new AbortController();
+    const link = await this.#open(visit.signal);
+    if (!link) return;
+    this.#link = link;
+    try {
+      await abandon(this.#register(link), visit.signal);
+      for (;;) {
+        const news = await link.nextNews(visit.signal);
+        if (!news) break;
+        await this.#hear(news, link);
+      }
+    } finally {
+      this.#isRegistered = false;
+      this.#link = undefined;
+      // The server may have introduced two before it heard that we go: whoever was told first waits for the other.
+      for (const news of await link.leave()) {
+        if (news.type === "introduction") await this.#hear(news, link);
+      }
+      this.#asked.clear();
+    }
+  }
+
+  /** Undefined when nobody needs the connection any more before it is there. */
+  async #open(signal: AbortSignal): Promise<ServerLink | undefined> {
+    const opening = this.#options.openServer(this.#options.door?.sendPort);
+    const link = await abandon(opening, signal);
+    if (!link) opening.then((late) => late.leave(), () => {});
+    return link;
+  }
+
+  async #register(link: ServerLink): Promise<void> {
+    const { ourName, door, relay, advertised, lobby, register } = this.#options;
+    // Somebody on the server's own machine may still be looked for from elsewhere.
+    const ports = door?.open(link.isHere && advertised.length === 0) ?? NO_PORTS;
+    const fromSendPort = door !== undefined && !link.isHere && link.local.port === ports.sendPort;
+    const capabilities = (relay === "never" ? 0 : Capability.relay) |
+      (relay === "only" ? Capability.hidden : 0) |
+      (fromSendPort ? Capability.punch : 0) |
+      (lobby === "absent" ? 0 : Capability.lobby) |
+      (lobby === "unlisted" ? Capability.unlisted : 0);
+    const observed = await register((word) =>
+      link.register({ name: ourName, ...ports, capabilities, advertised, ...word })
+    );
+    this.#wasRegistered = true;
+    this.#isRegistered = true;
+    if (this.#isAway) link.setAway(true);
+    const { displayName: title } = link.channel.established;
+    this.#options.onStatus({
+      type: "registered",
+      server: link.remote,
+      title,
+      observed,
+      ports: door && ports,
+    });
+    for (const name of this.#wanted) this.#say(link, name);
+    this.#backoff.reset();
+    this.#changed.notify();
+  }
+
+  #say(link: ServerLink, name: string): void {
+    this.#asked.add(name);
+    link.want(name);
+    this.#wanters.get(name)?.onWaiting();
+  }
+
+  /** Hands a word of the server to whom it concerns; what concerns nobody any more is passed over. */
+  async #hear(news: ServerNews, link: ServerLink): Promise<void> {
+    switch (news.type) {
+      case "presence":
+      case "offer":
+        return await this.#options.onLobby(news);
+      case "introduction": {
+        this.#requireAsked(news.peerName);
+        this.#wanted.delete(news.peerName);
+        const { type: _, ...introduction } = news;
+        return this.#wanters.get(news.peerName)?.onIntroduction(introduction, link);
+      }
+      case "suiteMismatch":
+        return this.#wanters.get(news.peerName)?.onSuiteMismatch(news.peerSuite, news.yourSuite);
+      case "declined":
+        return this.#wanters.get(news.peerName)?.onDeclined();
+      case "unwanted":
+        this.#requireAsked(news.peerName);
+        if (!this.#wanted.delete(news.peerName)) return;
+        return this.#wanters.get(news.peerName)?.onUnwanted(refusalError(news));
+    }
+  }
+
+  #requireAsked(name: string): void {
+    if (this.#asked.has(name)) return;
+    throw new CifraError("bad_state", "The server answers for somebody who was not asked for");
+  }
+
+  async #pause(error: CifraError): Promise<void> {
+    const retryIn = this.#backoff.next();
+    this.#options.onStatus({ type: "server-lost", error, retryIn });
+    await delay(this.#options.environment.time, retryIn, this.#hurrying.signal);
+    if (!this.#leaving.signal.aborted) this.#hurrying = new AbortController();
+  }
+}
+
+/** What the job resolves to; undefined when `signal` is aborted before: then nobody waits for the job any more. */
+async function abandon<T>(job: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  job.catch(() => {});
+  return await Promise.race([job, aborted(signal).then(() => undefined)]);
+}
