@@ -1,32 +1,33 @@
 /**
- * Keeps two people talking: asks the server for the other one, meets it, and does so again whenever the
- * connection, the network, the server or the other program has gone, until this side leaves.
+ * Keeps two people talking: wants the other one at the server, meets it, and does so again whenever the
+ * connection, the network, the server or the other program has gone, until this side leaves (PROTOCOL.md 3.8).
  */
 import type { Bytes } from "../bytes.ts";
 import {
   formatFingerprint,
-  type Identity,
   identityClassOf,
   type PublicIdentity,
   readIdentity,
 } from "../crypto/identity.ts";
+import type { Identity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Random } from "../crypto/platform.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError, isChange, isFinal } from "../errors.ts";
-import { MEETING_BACKOFF_MAXIMUM, MEETING_DEADLINE, MEETING_PATIENCE } from "../limits.ts";
-import { aborted, delay } from "../flow/delay.ts";
-import type { Environment, Listening } from "../net/environment.ts";
+import { Backoff } from "../flow/backoff.ts";
+import { delay } from "../flow/delay.ts";
 import type { Ticker } from "../flow/ticker.ts";
-import { addressScope, type Endpoint } from "../wire/address.ts";
+import { MEETING_BACKOFF_MAXIMUM, MEETING_DEADLINE, MEETING_PATIENCE } from "../limits.ts";
+import type { Environment } from "../net/environment.ts";
 import { ID_LENGTH, LogKind, type LogPosition } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
-import { Capability, type Introduction } from "../wire/rendezvous_messages.ts";
-import { Backoff } from "../flow/backoff.ts";
+import type { Introduction } from "../wire/rendezvous_messages.ts";
 import { Connector, type Meeting, type Path } from "./connector.ts";
+import type { Door } from "./door.ts";
+import type { Home, RelayChoice, Wanter } from "./home.ts";
+import { requireNameClaim } from "./name_claim.ts";
+import type { ServerLink } from "./server_link.ts";
 import type { Ending, Thread } from "./thread.ts";
-import { type Registrar, requireNameClaim } from "./name_claim.ts";
-import { NO_PORTS, type Ports, type ServerLink, type ServerNews } from "./server_link.ts";
 import type { Tracer } from "./trace.ts";
 
 /** On the relay, a direct connection is looked for after this pause. */
@@ -39,14 +40,6 @@ const SLEEP_GAP = 10_000;
 
 /** What happens between the two, for a person to be told. */
 export type Status =
-  | {
-    readonly type: "registered";
-    readonly server: Endpoint;
-    readonly title: string;
-    readonly observed: Endpoint;
-    /** Where we listen and whence we dial; undefined for those who do neither. */
-    readonly ports: Ports | undefined;
-  }
   /** The server knows whom we want, and will tell. */
   | { readonly type: "waiting" }
   | {
@@ -69,50 +62,35 @@ export type Status =
   | { readonly type: "declined" }
   /** The other person's program said goodbye; `failed` when something went wrong there. */
   | { readonly type: "left"; readonly failed: boolean }
-  /** `retryIn` milliseconds until the next try. */
-  | { readonly type: "server-lost"; readonly error: CifraError; readonly retryIn: number }
+  /** The server does not look for the other one now; it is asked again `retryIn` milliseconds later. */
+  | { readonly type: "unwanted"; readonly error: CifraError; readonly retryIn: number }
   /** The server has introduced the two, and no way between them works; it is tried again. */
   | { readonly type: "no-way"; readonly failures: readonly string[] };
-
-/** Which ways may be used. */
-export type RelayChoice = "allowed" | "only" | "never";
 
 /** What a conversation is made of. */
 export interface ConversationOptions {
   readonly environment: Environment;
   readonly ticker: Ticker;
+  readonly home: Pick<Home, "want" | "unwant" | "forget" | "hold" | "hurry">;
+  /** Our ports; undefined for those who only relay. */
+  readonly door: Pick<Door, "expect" | "sendPort"> | undefined;
+  readonly relay: RelayChoice;
   readonly ourName: string;
   readonly peerName: string;
   readonly suite: Suite;
   readonly identity: Identity;
   readonly ephemeralKey: () => Promise<KemKeyPair>;
-  readonly link: Thread;
-  /** Connects to the server; throws when it cannot be reached or trusted. */
-  readonly openServer: (sendPort: number | undefined) => Promise<ServerLink>;
-  /** Registers under our name: one at a time, each with a higher number than all before. */
-  readonly register: Registrar;
+  readonly thread: Thread;
   /**
-   * Whether the introduced identity is the person we know; throws `identity_changed` when not. Returns
-   * what pins it once it has proved its key.
+   * Whether the introduced identity is the person we know; throws `identity_changed` or `suite_downgrade` when
+   * not. Returns what pins it once it has proved its key.
    */
   readonly checkPeer: (peer: PublicIdentity) => Promise<() => Promise<void>>;
-  /** The port to listen on, 0 for any. */
-  readonly receivePort: number;
-  /** The port to dial from; undefined for any. */
-  readonly sendPort: number | undefined;
-  readonly advertised: readonly string[];
-  readonly relay: RelayChoice;
-  /** The server has taken us before: whatever passes is waited out from the beginning. */
-  readonly patient?: boolean | undefined;
   readonly onStatus: (status: Status) => void;
   readonly trace?: Tracer | undefined;
 }
 
-/** Our two ports, and the open one. */
-interface Place extends Ports {
-  readonly listener: Listening | undefined;
-}
-
+/** What carries a conversation. */
 interface Live {
   readonly meeting: Meeting;
   readonly path: Path;
@@ -120,32 +98,29 @@ interface Live {
 }
 
 /** A conversation that is being had. */
-export class Conversation {
+export class Conversation implements Wanter {
   readonly #options: ConversationOptions;
-  /** Between tries of the server, and between introductions that came to nothing. */
+  /** Between introductions that came to nothing. */
   readonly #backoff: Backoff;
-  readonly #meetings: Backoff;
-  #place: Place | undefined;
-  #server: ServerLink | undefined;
-  #point: Connector | undefined;
-  #live: Live | undefined;
-  #met = false;
-  #registered = false;
-  /** Aborted when there is a channel again, or the conversation is over. */
-  #searching = new AbortController();
-  #pausing = new AbortController();
   readonly #over = Promise.withResolvers<void>();
+  #state: StateName = "waiting";
+  /** Of the latest introduction. */
+  #connector: Connector | undefined;
+  #live: Live | undefined;
+  #wasLive = false;
+  /** Introductions are looked at one after the other. */
+  #introducing: Promise<void> = Promise.resolve();
+  /** Lets go of the server. */
+  #release: (() => void) | undefined;
+  /** What the present state waits for. */
+  #cancelAlarm: (() => void) | undefined;
   #isLeaving = false;
-  /** Somebody who is not who they were is still to be told. */
-  #cancelRefusal: (() => void) | undefined;
   #lastBeat: number;
 
   constructor(options: ConversationOptions) {
     this.#options = options;
-    this.#backoff = new Backoff(options.environment.random);
-    this.#meetings = new Backoff(options.environment.random, MEETING_BACKOFF_MAXIMUM);
+    this.#backoff = new Backoff(options.environment.random, MEETING_BACKOFF_MAXIMUM);
     this.#lastBeat = options.environment.time.now();
-    this.#registered = options.patient ?? false;
   }
 
   /** The way the conversation goes at the moment; undefined while there is none. */
@@ -155,27 +130,22 @@ export class Conversation {
 
   /** What was tried in vain since the last introduction, a line for each way. */
   get failures(): readonly string[] {
-    return this.#point?.failures ?? [];
+    return this.#connector?.failures ?? [];
   }
 
-  /**
-   * Looks for the other person and keeps the conversation up until `leave`. Throws what makes it impossible:
-   * before the first registration everything that goes wrong with the server (unless it is patient),
-   * afterwards only what no waiting helps against.
-   */
+  /** Keeps the conversation up until `leave`. Throws what no waiting helps against. */
   async run(): Promise<void> {
-    const untick = this.#options.ticker.add((now) => this.#tick(now));
-    const searching = this.#search();
-    searching.catch(() => {});
+    const { ticker, home, peerName } = this.#options;
+    const untick = ticker.add((now) => this.#tick(now));
+    this.#enter("waiting");
     try {
-      await Promise.race([searching, this.#over.promise]);
+      await this.#over.promise;
     } finally {
-      this.#end();
-      this.#cancelRefusal?.();
       untick();
-      this.#point?.close();
-      this.#place?.listener?.close();
-      await this.#dropServer();
+      this.#connector?.close();
+      home.forget(peerName);
+      this.#release?.();
+      this.#cancelAlarm?.();
     }
   }
 
@@ -183,228 +153,153 @@ export class Conversation {
   async leave(code?: CloseCode): Promise<void> {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
-    this.#point?.rest();
-    this.#searching.abort();
-    await this.#options.link.leave(code);
-    this.#end();
+    this.#connector?.rest();
+    await this.#options.thread.leave(code);
+    this.#over.resolve();
+    this.#on("ended");
   }
 
   /** Somebody is there and waits: the next try is made at once. */
   hurry(): void {
+    this.#options.home.hurry();
     this.#backoff.reset();
-    this.#pausing.abort();
+    this.#on("hurried");
   }
 
-  #end(): void {
-    this.#isLeaving = true;
-    this.#searching.abort();
-    this.#pausing.abort();
-    this.#over.resolve();
-  }
-
-  #fail(error: unknown): void {
-    this.#over.reject(error);
-    this.#end();
-  }
-
-  #tick(now: number): void {
-    this.#options.link.tick(now);
-    this.#live?.meeting.channel.tick(now);
-    const asleep = now - this.#lastBeat > SLEEP_GAP;
-    this.#lastBeat = now;
-    if (!asleep || this.#live) return;
-    this.#point?.seek({ relay: false, after: 0 });
-    this.hurry();
-  }
-
-  /** Asks the server for the other one whenever there is no channel. */
-  async #search(): Promise<void> {
-    while (!this.#isLeaving) {
-      if (this.#live) {
-        if (this.#live.path.type !== "relay") await this.#dropServer();
-        await aborted(this.#pausing.signal);
-        this.#pausing = new AbortController();
-        continue;
-      }
-      let failure: CifraError | undefined;
-      try {
-        await this.#askServer();
-      } catch (error) {
-        if (!(error instanceof CifraError) || isFinal(error.code, this.#registered)) throw error;
-        failure = error;
-        await this.#dropServer();
-      }
-      if (this.#live || this.#isLeaving) continue;
-      const pause = failure ? this.#backoff.next() : this.#meetings.next();
-      if (failure) this.#tell({ type: "server-lost", error: failure, retryIn: pause });
-      await delay(this.#options.environment.time, pause, this.#pausing.signal);
-      this.#pausing = new AbortController();
-    }
-  }
-
-  /** Registers and waits for an introduction, until there is a channel or the meeting came to nothing. */
-  async #askServer(): Promise<void> {
-    this.#searching = new AbortController();
-    const { signal } = this.#searching;
-    const server = await this.#openServer();
-    if (signal.aborted) return;
-    await this.#register(server);
-    // The other side may have come by the way it knew in the meantime.
-    if (signal.aborted) return await this.#stopAsking(server);
+  /** The server has been told whom we want. */
+  onWaiting(): void {
     this.#tell({ type: "waiting" });
-    for (;;) {
-      const news = await server.nextNews(signal);
-      if (!news) return await this.#stopAsking(server);
-      if (news.type === "suite-mismatch") {
-        this.#tell(mismatch(news));
-        continue;
-      }
-      if (news.type === "declined") {
-        this.#tell({ type: "declined" });
-        continue;
-      }
-      if (news.type !== "introduction") continue;
-      await this.#introduce(server, news.introduction);
-      return await this.#awaitMeeting(signal);
-    }
   }
 
-  /** Waits until there is a channel, or nothing is under way any more that could become one. */
-  async #awaitMeeting(signal: AbortSignal): Promise<void> {
-    const { time } = this.#options.environment;
-    const end = time.now() + MEETING_DEADLINE;
-    do await delay(time, MEETING_PATIENCE, signal); while (
-      !signal.aborted && this.#point?.isBusy && time.now() < end
-    );
-    if (!signal.aborted) this.#tell({ type: "no-way", failures: this.failures });
+  onSuiteMismatch(peerSuite: number, yourSuite: number): void {
+    this.#tell({ type: "suite-mismatch", peerSuite, yourSuite });
   }
 
-  /**
-   * There is a channel while the server still looks for the other one. It may have introduced the two by
-   * now: the other one, told first, lets nobody in from the introduction before, and we must not miss it.
-   */
-  async #stopAsking(server: ServerLink): Promise<void> {
-    const introduction = await server.leave();
-    if (introduction && !this.#isLeaving) await this.#introduce(server, introduction);
+  onDeclined(): void {
+    this.#tell({ type: "declined" });
   }
 
-  async #openServer(): Promise<ServerLink> {
-    if (this.#server?.isOpen) return this.#server;
-    await this.#dropServer();
-    const { relay, sendPort } = this.#options;
-    const from = relay === "only" ? undefined : this.#place?.sendPort ?? sendPort ??
-      this.#options.environment.network.findFreePort("0.0.0.0");
-    const server = await this.#options.openServer(from);
-    if (this.#isLeaving) {
-      await server.close();
-      throw new CifraError("cut", "The conversation has ended");
-    }
-    this.#server = server;
-    this.#place ??= this.#takePlace(server, from);
-    return server;
+  onUnwanted(error: CifraError): void {
+    if (isFinal(error.code, true)) this.#fail(error);
+    else this.#rest(error);
   }
 
-  /** Opens our receive port; those who only relay have none. */
-  #takePlace(server: ServerLink, sendPort: number | undefined): Place {
-    const { environment: { network }, advertised, receivePort } = this.#options;
-    if (sendPort === undefined) {
-      return { listener: undefined, ...NO_PORTS };
-    }
-    // Somebody on the server's own machine may still be looked for from elsewhere.
-    const onlyHere = isHere(server) && advertised.length === 0;
-    const listener = onlyHere
-      ? network.listen(["127.0.0.1", "::1"], receivePort)
-      : listenEverywhere(this.#options);
-    listener.acceptAll((transport) => {
-      if (this.#point) this.#point.welcome(transport);
-      else transport.close();
-    });
-    return { listener, receivePort: listener.port, sendPort };
+  onIntroduction(introduction: Introduction, server: ServerLink): void {
+    const relay = introduction.relay && this.#options.relay !== "never" && server.isOpen;
+    const stream = relay ? server.relay(introduction.generation) : undefined;
+    const isHere = server.isHere;
+    this.#introducing = this.#introducing
+      .then(() => this.#introduce(introduction, { relay: stream, allowLoopback: isHere }))
+      .catch((error) => {
+        stream?.close();
+        if (error instanceof CifraError && error.code === "auth_failed") this.#rest(error);
+        else this.#fail(error);
+      });
   }
 
-  async #register(server: ServerLink): Promise<void> {
-    const { ourName, peerName, relay, advertised } = this.#options;
-    const { receivePort, sendPort } = this.#place!;
-    const fromSendPort = !isHere(server) && server.local.port === sendPort;
-    const capabilities = (relay === "never" ? 0 : Capability.relay) |
-      (relay === "only" ? Capability.hidden : 0) | (fromSendPort ? Capability.punch : 0);
-    const observed = await this.#options.register((word) =>
-      server.register({
-        name: ourName,
-        wanted: peerName,
-        receivePort,
-        sendPort,
-        capabilities,
-        advertised,
-        ...word,
-      })
-    );
-    this.#registered = true;
-    this.#backoff.reset();
-    const { displayName: title } = server.channel.established;
-    const ports = relay === "only" ? undefined : { receivePort, sendPort };
-    this.#tell({ type: "registered", server: server.remote, title, observed, ports });
-  }
-
-  /** Both have been told of each other: this introduction takes the place of the one before. */
-  async #introduce(server: ServerLink, introduction: Introduction): Promise<void> {
-    const { environment, ticker, ourName, peerName, suite, identity, relay } = this.#options;
-    if (introduction.peerName !== peerName) {
-      throw new CifraError("bad_state", "The server introduced somebody who was not asked for");
-    }
-    const stream = introduction.relay && relay !== "never" && server.isOpen
-      ? server.relay(introduction.generation)
-      : undefined;
+  /** The two have been told of each other: this introduction takes the place of the one before. */
+  async #introduce(
+    introduction: Introduction,
+    way: Pick<ConstructorParameters<typeof Connector>[0], "relay" | "allowLoopback">,
+  ): Promise<void> {
+    const { environment, suite, thread } = this.#options;
     const peer = await readIdentity(introduction.bundle, identityClassOf(suite.signature));
     await requireNameClaim(introduction, peer);
     let pin: () => Promise<void>;
-    let stranger = false;
+    let impostor: CifraError | undefined;
     try {
       pin = await this.#options.checkPeer(peer);
     } catch (error) {
-      // Whatever it is that keeps us from knowing who that is, no waiting helps against it.
-      if (!(error instanceof CifraError) || !isChange(error.code)) return this.#fail(error);
-      stranger = true;
+      if (!(error instanceof CifraError) || !isChange(error.code)) throw error;
+      impostor = error;
       pin = () => Promise.reject(error);
-      // They are told as well, once they have shown that they have that key.
-      this.#cancelRefusal ??= environment.time.after(REFUSAL_PATIENCE, () => this.#fail(error));
     }
-    this.#point?.close();
-    const point = new Connector({
-      environment,
-      ticker,
-      ourName,
-      suite,
-      identity,
-      ephemeralKey: this.#options.ephemeralKey,
+    if (this.#isLeaving || this.#state === "over") return way.relay?.close();
+    this.#connector?.close();
+    const connector = new Connector({
+      ...this.#options,
+      ...way,
       introduction,
       peer,
-      sendPort: relay === "only" ? undefined : this.#place!.sendPort,
-      allowLoopback: isHere(server),
-      relay: stream,
-      // What was said before is not the business of a stranger.
+      // What was said before is not the business of an impostor.
       position: (theirLog) =>
-        stranger ? nowhere(environment.random) : this.#options.link.position(theirLog),
+        impostor ? unknownPosition(environment.random) : thread.position(theirLog),
       live: () => this.#live,
       onMeeting: (meeting) => {
-        // Who is not pinned is not heard.
+        // Nobody is heard before they are pinned.
         pin().then(
-          () => this.#goOn(point, meeting),
+          () => this.#meet(connector, meeting),
           (error) => this.#turnAway(meeting, error),
         ).catch((error) => this.#fail(error));
       },
-      trace: this.#options.trace,
     });
-    this.#point = point;
-    if (!this.#live) point.seek({ relay: stream !== undefined, after: 0 });
-    else if (this.#live.path.type === "relay") point.seek({ relay: false, after: UPGRADE_PAUSE });
+    this.#connector = connector;
+    if (!this.#live || impostor) connector.seek({ relay: way.relay !== undefined, after: 0 });
+    else if (this.#live.path.type === "relay") {
+      connector.seek({ relay: false, after: UPGRADE_PAUSE });
+    }
+    if (!impostor) {
+      this.#on("introduced");
+      return;
+    }
+    this.#on("impostor");
+    // The impostor is told as well, once it has shown that it has that key.
+    this.#cancelAlarm ??= environment.time.after(REFUSAL_PATIENCE, () => this.#fail(impostor));
+  }
+
+  /** A channel is there: the conversation goes on over it. */
+  #meet(connector: Connector, meeting: Meeting): void {
+    const { channel, path } = meeting;
+    if (this.#isLeaving || this.#connector !== connector || this.#state === "refusing") {
+      return channel.destroy();
+    }
+    const hadOne = this.#live !== undefined;
+    const live = { meeting, path, since: this.#options.environment.time.now() };
+    this.#live = live;
+    this.#options.thread.attach(channel, meeting.theirs).then((ending) =>
+      this.#ended(live, ending)
+    );
+    const { theirs: { fingerprint }, sessionId } = channel.established;
+    if (hadOne) this.#tell({ type: "moved", path });
+    else this.#tell({ type: "connected", path, again: this.#wasLive, fingerprint, sessionId });
+    this.#wasLive = true;
+    this.#backoff.reset();
+    if (path.type === "relay") connector.seek({ relay: false, after: UPGRADE_PAUSE });
+    this.#on("met");
+  }
+
+  /** The channel has ended under the conversation. */
+  #ended(live: Live, ending: Ending): void {
+    live.meeting.channel.destroy();
+    if (this.#live !== live) return;
+    this.#live = undefined;
+    const { broken } = this.#options.thread;
+    if (broken) return this.#fail(broken);
+    if (this.#isLeaving) return;
+    switch (ending.type) {
+      case "done":
+        return;
+      case "unwelcome":
+        return this.#fail(this.#unwelcome(live.meeting.channel.established.theirs));
+      case "cut":
+        this.#tell({ type: "lost", error: ending.error });
+        // Perhaps only the connection is gone: the other side listens where it did.
+        this.#connector?.seek({ relay: false, after: 0 });
+        break;
+      case "left":
+      case "failed":
+        this.#connector?.close();
+        this.#connector = undefined;
+        this.#tell({ type: "left", failed: ending.type === "failed" });
+    }
+    this.#on("lost");
   }
 
   /** Says goodbye to somebody who is not who we know, or cannot be written down. */
   async #turnAway({ channel }: Meeting, error: unknown): Promise<void> {
     const { time } = this.#options.environment;
-    const isStranger = error instanceof CifraError && isChange(error.code);
-    await channel.close(isStranger ? CloseCode.stranger : CloseCode.failed);
+    const isImpostor = error instanceof CifraError && isChange(error.code);
+    await channel.close(isImpostor ? CloseCode.stranger : CloseCode.failed);
     // Until they have gone: a connection that is torn down may take our word with it.
     const deaf = (async () => {
       while (await channel.receive());
@@ -416,47 +311,11 @@ export class Conversation {
     this.#fail(error);
   }
 
-  /** A channel is there: the conversation goes on over it. */
-  #goOn(point: Connector, meeting: Meeting): void {
-    const { channel, path } = meeting;
-    if (this.#isLeaving || this.#point !== point) return channel.destroy();
-    const live = { meeting, path, since: this.#options.environment.time.now() };
-    const moved = this.#live !== undefined;
-    this.#live = live;
-    this.#options.link.attach(channel, meeting.theirs).then((ending) => this.#ended(live, ending));
-    const { theirs: { fingerprint }, sessionId } = channel.established;
-    if (moved) this.#tell({ type: "moved", path });
-    else this.#tell({ type: "connected", path, again: this.#met, fingerprint, sessionId });
-    this.#met = true;
-    this.#backoff.reset();
-    this.#meetings.reset();
-    this.#searching.abort();
-    if (path.type === "relay") point.seek({ relay: false, after: UPGRADE_PAUSE });
-    // Whoever asks the server leaves it in order.
-    else if (moved) this.#dropServer();
-    this.#pausing.abort();
-  }
-
-  #ended(live: Live, ending: Ending): void {
-    live.meeting.channel.destroy();
-    if (this.#live !== live) return;
-    this.#live = undefined;
-    const { broken } = this.#options.link;
-    if (broken) return this.#fail(broken);
-    if (this.#isLeaving || ending.type === "done") return;
-    if (ending.type === "unwelcome") {
-      return this.#fail(this.#unwelcome(live.meeting.channel.established.theirs));
-    }
-    if (ending.type === "cut") {
-      this.#tell({ type: "lost", error: ending.error });
-      // Perhaps only the connection is gone: the other side listens where it did.
-      this.#point?.seek({ relay: false, after: 0 });
-    } else {
-      this.#point?.close();
-      this.#point = undefined;
-      this.#tell({ type: "left", failed: ending.type === "failed" });
-    }
-    this.#pausing.abort();
+  /** The server does not look for the other one now: it is asked again later. */
+  #rest(error: CifraError): void {
+    if (TRANSITIONS[this.#state].unwanted === undefined) return;
+    const retryIn = this.#on("unwanted") ?? 0;
+    this.#tell({ type: "unwanted", error, retryIn });
   }
 
   /** What we are told when the other side knows us by another key. */
@@ -474,19 +333,134 @@ export class Conversation {
     );
   }
 
-  async #dropServer(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
-    await server?.close();
+  #tick(now: number): void {
+    this.#options.thread.tick(now);
+    this.#live?.meeting.channel.tick(now);
+    const wasAsleep = now - this.#lastBeat > SLEEP_GAP;
+    this.#lastBeat = now;
+    if (!wasAsleep || this.#live) return;
+    this.#connector?.seek({ relay: false, after: 0 });
+    this.hurry();
+  }
+
+  #fail(error: unknown): void {
+    this.#over.reject(error);
+    this.#on("ended");
   }
 
   #tell(status: Status): void {
-    if (!this.#isLeaving) this.#options.onStatus(status);
+    if (!this.#isLeaving && this.#state !== "over") this.#options.onStatus(status);
+  }
+
+  // The machine: an event that the present state has no transition for changes nothing.
+
+  /** Returns the pause in milliseconds when the conversation rests now. */
+  #on(event: EventName): number | undefined {
+    const next = TRANSITIONS[this.#state][event];
+    return next && this.#enter(next);
+  }
+
+  #enter(state: StateName): number | undefined {
+    const { home, peerName } = this.#options;
+    this.#cancelAlarm?.();
+    this.#cancelAlarm = undefined;
+    this.#state = state;
+    // Two who talk directly need no server.
+    if (state === "over" || this.#live && this.#live.path.type !== "relay") {
+      this.#release?.();
+      this.#release = undefined;
+    } else this.#release ??= home.hold();
+    if (state === "waiting") home.want(peerName, this);
+    else home.unwant(peerName);
+    if (state === "meeting") this.#watch(this.#options.environment.time.now() + MEETING_DEADLINE);
+    if (state === "resting") return this.#pause();
+    return undefined;
+  }
+
+  /** Waits until nothing is under way any more that could become a channel. */
+  #watch(end: number): void {
+    const { time } = this.#options.environment;
+    this.#cancelAlarm = time.after(MEETING_PATIENCE, () => {
+      if (this.#connector?.isBusy && time.now() < end) return this.#watch(end);
+      this.#tell({ type: "no-way", failures: this.failures });
+      this.#on("in-vain");
+    });
+  }
+
+  #pause(): number {
+    const pause = this.#backoff.next();
+    this.#cancelAlarm = this.#options.environment.time.after(pause, () => this.#on("rested"));
+    return pause;
   }
 }
 
+/** What a conversation may be doing. */
+export type StateName =
+  /** The server is asked for the peer; the way of the last introduction is tried as well. */
+  | "waiting"
+  /** Both have been introduced and look for each other. */
+  | "meeting"
+  /** The introduction came to nothing, or the server does not look for the peer now: we ask again later. */
+  | "resting"
+  /** A channel carries the conversation. */
+  | "live"
+  /** The peer is not who we know: it is met once, to be told. */
+  | "refusing"
+  | "over";
+
+/** What may happen to it. */
+export type EventName =
+  /** By an identity that is the peer's. */
+  | "introduced"
+  /** By an identity that is not the one we know. */
+  | "impostor"
+  /** There is a channel, the first one or another. */
+  | "met"
+  /** The channel is cut, or the peer has left. */
+  | "lost"
+  /** Nothing is under way any more that could become a channel. */
+  | "in-vain"
+  /** The server has ended our want. */
+  | "unwanted"
+  | "rested"
+  /** Somebody here waits. */
+  | "hurried"
+  /** We leave, or something has happened that no waiting helps against. */
+  | "ended";
+
+/** From which state an event leads to which. */
+export const TRANSITIONS: Readonly<
+  Record<StateName, Readonly<Partial<Record<EventName, StateName>>>>
+> = {
+  waiting: {
+    introduced: "meeting",
+    impostor: "refusing",
+    met: "live",
+    unwanted: "resting",
+    ended: "over",
+  },
+  meeting: {
+    introduced: "meeting",
+    impostor: "refusing",
+    met: "live",
+    "in-vain": "resting",
+    ended: "over",
+  },
+  resting: {
+    introduced: "meeting",
+    impostor: "refusing",
+    met: "live",
+    rested: "waiting",
+    hurried: "waiting",
+    ended: "over",
+  },
+  live: { impostor: "refusing", met: "live", lost: "waiting", ended: "over" },
+  refusing: { ended: "over" },
+  over: {},
+};
+
 /** What somebody is told who is not to know what was said before. */
-function nowhere(random: Random): LogPosition {
+function unknownPosition(random: Random): LogPosition {
   return {
     log: random(ID_LENGTH),
     kind: LogKind.kept,
@@ -495,25 +469,4 @@ function nowhere(random: Random): LogPosition {
     have: 0n,
     haveId: new Uint8Array(ID_LENGTH),
   };
-}
-
-/** Judged by the connection and not by the name: any name may mean this machine. */
-function isHere({ remote }: ServerLink): boolean {
-  return addressScope(remote.host) === "loopback";
-}
-
-function listenEverywhere(
-  { environment: { network }, receivePort }: ConversationOptions,
-): Listening {
-  try {
-    return network.listen(["::"], receivePort);
-  } catch {
-    // A machine without IPv6; or the port is in use, which the second try tells.
-    return network.listen(["0.0.0.0"], receivePort);
-  }
-}
-
-function mismatch(news: Extract<ServerNews, { type: "suite-mismatch" }>): Status {
-  const { peerSuite, yourSuite } = news;
-  return { type: "suite-mismatch", peerSuite, yourSuite };
 }

@@ -16,7 +16,7 @@ export type Carrier = Pick<Conversation, "run" | "leave" | "hurry" | "path" | "f
 /** One conversation that is open. */
 export interface Dialogue {
   readonly name: string;
-  readonly link: Thread;
+  readonly thread: Thread;
   readonly conversation: Carrier;
   /** Our last message when it was opened. */
   readonly before: bigint;
@@ -29,10 +29,10 @@ export interface Dialogue {
 /** What conversations are made of. */
 export interface ConversationsOptions {
   /** Throws `local`. */
-  readonly openLink: (name: string) => Promise<Thread>;
+  readonly openThread: (name: string) => Promise<Thread>;
   readonly converse: (
     name: string,
-    link: Thread,
+    thread: Thread,
     onStatus: (status: Status) => void,
   ) => Carrier;
   /** Reads the events of a conversation that begins; resolves when nobody will read more of them. */
@@ -40,6 +40,8 @@ export interface ConversationsOptions {
   readonly onStatus: (dialogue: Dialogue, status: Status) => void;
   /** Told when one is over; `error` is what made it impossible. */
   readonly onEnd: (dialogue: Dialogue, error: CifraError | undefined) => void;
+  /** Whether a conversation ends when the other side leaves and has everything that we wrote. */
+  readonly endsWithPeer: boolean;
   /** Whether somebody is looking at it: then it does not make room for another. */
   readonly isInUse: (name: string) => boolean;
 }
@@ -122,9 +124,9 @@ export class Conversations {
 
   /** Resolves when the others have stored everything we wrote; to why one of them never will. */
   async settled(): Promise<CifraError | undefined> {
-    const failures = await Promise.all([...this.all()].map(async ({ link }) => {
+    const failures = await Promise.all([...this.all()].map(async ({ thread }) => {
       try {
-        await link.settled();
+        await thread.settled();
         return undefined;
       } catch (error) {
         if (error instanceof CifraError) return error;
@@ -142,16 +144,17 @@ export class Conversations {
 
   async #enter(name: string): Promise<Dialogue> {
     await this.#makeRoom();
-    const link = await this.#options.openLink(name);
+    const thread = await this.#options.openThread(name);
     if (this.#isLeaving) throw new CifraError("cut", "The conversations have ended");
     const over = new AbortController();
-    const conversation = this.#options.converse(name, link, (status) => {
+    const conversation = this.#options.converse(name, thread, (status) => {
       this.#options.onStatus(dialogue, status);
-      if (status.type === "left" && isDelivered(dialogue)) this.close(name);
+      if (status.type !== "left" || !this.#options.endsWithPeer) return;
+      if (isDelivered(dialogue)) this.close(name);
     });
-    const before = link.delivery.queued;
-    const arrived = lastArrived(link.delivery);
-    const dialogue: Dialogue = { name, link, conversation, before, arrived, over: over.signal };
+    const before = thread.delivery.queued;
+    const arrived = lastArrived(thread.delivery);
+    const dialogue: Dialogue = { name, thread, conversation, before, arrived, over: over.signal };
     this.#opening.delete(name);
     const reading = this.#options.onOpen(dialogue);
     this.#open.set(name, { dialogue, over, ended: this.#run(dialogue, over, reading) });
@@ -160,7 +163,7 @@ export class Conversations {
 
   /** Never throws. */
   async #run(dialogue: Dialogue, over: AbortController, reading: Promise<void>): Promise<void> {
-    const { name, link, conversation } = dialogue;
+    const { name, thread, conversation } = dialogue;
     reading.catch((error) => this.#bug.reject(error));
     let failure: CifraError | undefined;
     try {
@@ -168,7 +171,7 @@ export class Conversations {
     } catch (error) {
       if (error instanceof CifraError) failure = error;
       else this.#bug.reject(error);
-      await link.leave(CloseCode.failed);
+      await thread.leave(CloseCode.failed);
     }
     over.abort();
     // What has come is shown first: whoever reads the log next must not find it unread.
@@ -202,6 +205,6 @@ export class Conversations {
 }
 
 /** Whether the other side has everything that we wrote. */
-export function isDelivered({ link: { delivery: { queued, stored } } }: Dialogue): boolean {
+export function isDelivered({ thread: { delivery: { queued, stored } } }: Dialogue): boolean {
   return queued === stored;
 }

@@ -92,7 +92,7 @@ test("nobody is heard who is not pinned, and each is pinned when the ladder is d
     });
     await alice.say("hello");
     await stage.time.until(() => steps.length === 2, "the pin");
-    await stage.time.until(() => alice.link.delivery.sent === 1n, "the message is under way");
+    await stage.time.until(() => alice.thread.delivery.sent === 1n, "the message is under way");
     stage.time.advance(1000);
     assertEquals([steps, bob.news, bob.ear.words], [
       ["checked", "pin"],
@@ -528,12 +528,12 @@ test("a server that is not there at the start ends it; later it does not", () =>
     await stage.server.start();
   }));
 
-test("a server that refuses us at the start ends it, with what it said", () =>
+test("a want that no waiting helps ends the conversation, with what the server said", () =>
   talk(async (stage) => {
     const alice = await stage.start("alice", "alice");
     const error = await stage.time.during(alice.ended, "the end");
     assertEquals(codeOf(error), "bad_name");
-    assertEquals(alice.statuses, []);
+    assertEquals(alice.news, ["registered", "waiting"]);
   }));
 
 test("somebody else under a known name ends it on both sides, and is not heard", () =>
@@ -552,8 +552,8 @@ test("somebody else under a known name ends it on both sides, and is not heard",
       const { identity: { fingerprint } } = await person("modern", name);
       assertStringIncludes((told as Error).message, formatFingerprint(fingerprint));
     }
-    assertEquals(alice.link.delivery.stored, 0n);
-    assertEquals(bob.link.delivery, { queued: 0n, sent: 0n, stored: 0n, read: 0n });
+    assertEquals(alice.thread.delivery.stored, 0n);
+    assertEquals(bob.thread.delivery, { queued: 0n, sent: 0n, stored: 0n, read: 0n });
   }));
 
 test("one who cannot be met is refused all the same, a little later", () =>
@@ -586,8 +586,8 @@ test("a byte stream whose reader was started anew ends it", () =>
   talk(async (stage) => {
     const options = { kind: LogKind.live };
     const [alice, bob] = await stage.pair(options);
-    await alice.link.sendBytes(new Uint8Array(1000));
-    await stage.time.until(() => alice.link.delivery.stored > 0n, "it is taken");
+    await alice.thread.sendBytes(new Uint8Array(1000));
+    await stage.time.until(() => alice.thread.delivery.stored > 0n, "it is taken");
     await bob.die();
     await alice.told("lost");
     await stage.start("bob", "alice", options);

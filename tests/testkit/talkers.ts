@@ -1,7 +1,9 @@
 /** A server and people who talk, in this process and over its sockets, in a time that the test lets run. */
-import { Conversation, type RelayChoice, type Status } from "../../lib/client/conversation.ts";
-import { Thread } from "../../lib/client/thread.ts";
+import type { Conversation, Status as ConversationStatus } from "../../lib/client/conversation.ts";
+import type { HomeStatus, RelayChoice } from "../../lib/client/home.ts";
+import { Person } from "../../lib/client/person.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
+import type { Thread } from "../../lib/client/thread.ts";
 import type { PublicIdentity } from "../../lib/crypto/identity.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
@@ -145,6 +147,9 @@ export class ServerHouse {
   }
 }
 
+/** What happens to a program, between it and the server or the other one. */
+type Status = ConversationStatus | HomeStatus;
+
 /** How somebody differs from the usual. */
 export interface TalkerOptions {
   readonly time: FlowingTime;
@@ -160,34 +165,50 @@ export interface TalkerOptions {
   readonly beforeServer?: () => Promise<void>;
 }
 
+/** What surrounds a program, and what it did there. */
+interface Surroundings {
+  readonly time: FlowingTime;
+  readonly network: TestNetwork;
+  readonly statuses: Status[];
+  /** How often the server was asked for. */
+  readonly asked: () => number;
+}
+
 /** Somebody's program, from its start to its end. */
 export class Talker {
   readonly name: string;
   readonly time: FlowingTime;
-  readonly network = new TestNetwork();
-  readonly statuses: Status[] = [];
-  readonly link: Thread;
+  readonly network: TestNetwork;
+  readonly statuses: Status[];
+  readonly thread: Thread;
   readonly ear: Ear;
+  readonly person: Person;
   readonly conversation: Conversation;
-  readonly ticker: Ticker;
-  /** Why the conversation ended; undefined when it was left. */
+  /** Why the program ended; undefined when it was left. */
   readonly ended: Promise<unknown>;
-  /** How often the server was asked for. */
-  asked = 0;
+  readonly #asked: () => number;
 
   private constructor(
     name: string,
-    link: Thread,
-    conversationOf: (talker: Talker) => Conversation,
-    time: FlowingTime,
+    peerName: string,
+    { time, network, statuses, asked }: Surroundings,
+    person: Person,
+    thread: Thread,
   ) {
     this.name = name;
     this.time = time;
-    this.link = link;
-    this.ticker = new Ticker(time);
-    this.ear = new Ear(link);
-    this.conversation = conversationOf(this);
-    this.ended = this.conversation.run().then(() => undefined, (error) => error);
+    this.network = network;
+    this.statuses = statuses;
+    this.#asked = asked;
+    this.person = person;
+    this.thread = thread;
+    this.ear = new Ear(thread);
+    this.conversation = person.converse(peerName, thread, (status) => void statuses.push(status));
+    const running = [person.run(), this.conversation.run()];
+    // A person ends when they are left; their conversation ends the program.
+    running[0]!.catch(() => {});
+    const failed = running[0]!.then(() => running[1]);
+    this.ended = Promise.race([failed, running[1]]).then(() => undefined, (error) => error);
   }
 
   /** Starts the program of somebody who wants to talk to `peerName`. */
@@ -201,51 +222,56 @@ export class Talker {
     const { suite, identity } = await person(suiteName, name);
     const others = options.knownBy ? [await person(options.knownBy, name)] : [];
     const ephemeralKey = ephemeralKeys(suite, name);
-    const link = await Thread.open({
+    const network = new TestNetwork();
+    const statuses: Status[] = [];
+    const ticker = new Ticker(time);
+    const environment: Environment = { time, network, random: systemRandom };
+    const address = { fingerprint: undefined, inviteSecret: undefined };
+    const checkPeer = options.checkPeer ?? (() => Promise.resolve(() => Promise.resolve()));
+    let asked = 0;
+    const somebody = new Person({
+      environment,
+      ticker,
+      name,
+      suite,
+      identity,
+      ephemeralKey,
       store: options.store ?? new MemoryMessages(),
-      key: { peer: peerName, suite: suiteName },
-      kind: options.kind ?? LogKind.kept,
-      random: systemRandom,
-      time,
+      openServer: async (sendPort) => {
+        asked++;
+        await beforeServer?.();
+        return await ServerLink.open({
+          environment,
+          address: { host: LOCALHOST, port: server.port, ...address },
+          suite,
+          identity,
+          ephemeralKey,
+          ticker,
+          sendPort,
+        });
+      },
+      register: async (job) => {
+        const registrationSequence = nextSequence();
+        const claim = await claimOf({ identity }, name, registrationSequence, others);
+        return await job({ registrationSequence, claim });
+      },
+      checkPeer: (_name, peer) => checkPeer(peer),
+      receivePort: 0,
+      sendPort: undefined,
+      advertised: [],
+      relay,
+      lobby: "absent",
+      onStatus: (status) => void statuses.push(status),
+      onLobby: () => {},
     });
-    return new Talker(name, link, (talker) => {
-      const environment: Environment = { time, network: talker.network, random: systemRandom };
-      const address = { fingerprint: undefined, inviteSecret: undefined };
-      return new Conversation({
-        environment,
-        ticker: talker.ticker,
-        ourName: name,
-        peerName,
-        suite,
-        identity,
-        ephemeralKey,
-        link,
-        openServer: async (sendPort) => {
-          talker.asked++;
-          await beforeServer?.();
-          return await ServerLink.open({
-            environment,
-            address: { host: LOCALHOST, port: server.port, ...address },
-            suite,
-            identity,
-            ephemeralKey,
-            ticker: talker.ticker,
-            sendPort,
-          });
-        },
-        register: async (job) => {
-          const registrationSequence = nextSequence();
-          const claim = await claimOf({ identity }, name, registrationSequence, others);
-          return await job({ registrationSequence, claim });
-        },
-        checkPeer: options.checkPeer ?? (() => Promise.resolve(() => Promise.resolve())),
-        receivePort: 0,
-        sendPort: undefined,
-        advertised: [],
-        relay,
-        onStatus: (status) => void talker.statuses.push(status),
-      });
-    }, time);
+    const thread = await somebody.openThread(peerName, options.kind ?? LogKind.kept);
+    const surroundings = { time, network, statuses, asked: () => asked };
+    return new Talker(name, peerName, surroundings, somebody, thread);
+  }
+
+  /** How often the server was asked for. */
+  get asked(): number {
+    return this.#asked();
   }
 
   /** The statuses so far by their names. */
@@ -280,7 +306,7 @@ export class Talker {
   }
 
   say(text: string): Promise<bigint> {
-    return this.link.sendText(text);
+    return this.thread.sendText(text);
   }
 
   /** Ends the program in order; returns why the conversation had ended, if that was not the reason. */
@@ -288,7 +314,8 @@ export class Talker {
     await this.time.during(this.conversation.leave(code), `${this.name} leaves`);
     const error = await this.time.during(this.ended, `the conversation of ${this.name} ends`);
     // As the program does when it did not leave by itself.
-    await this.time.during(this.link.leave(code), `${this.name} leaves the other one`);
+    await this.time.during(this.thread.leave(code), `${this.name} leaves the other one`);
+    this.person.leave();
     await this.time.during(this.ear.ended, `${this.name} has heard everything`);
     return error;
   }

@@ -1,0 +1,157 @@
+/**
+ * One person at work: everything between a profile and the conversations that it has is put together here, for
+ * the command line, the simulator and the tests alike.
+ */
+import type { Identity, PublicIdentity } from "../crypto/identity.ts";
+import type { KemKeyPair } from "../crypto/kem.ts";
+import type { Suite } from "../crypto/suite.ts";
+import { CifraError } from "../errors.ts";
+import type { Ticker } from "../flow/ticker.ts";
+import type { Environment } from "../net/environment.ts";
+import type { MessageStore } from "../store/message_store.ts";
+import type { LogKind } from "../wire/peer_messages.ts";
+import { Conversation, type Status } from "./conversation.ts";
+import type { Carrier } from "./conversations.ts";
+import { Door } from "./door.ts";
+import { Home, type HomeOptions, type RelayChoice } from "./home.ts";
+import type { Registrar } from "./name_claim.ts";
+import type { ServerLink } from "./server_link.ts";
+import { type Ending, Thread, type ThreadOptions } from "./thread.ts";
+import type { Tracer } from "./trace.ts";
+
+/** Who somebody is, where their server is, and how they want to be connected. */
+export interface PersonOptions extends Pick<HomeOptions, "lobby" | "onStatus" | "onLobby"> {
+  readonly environment: Environment;
+  readonly ticker: Ticker;
+  readonly name: string;
+  readonly suite: Suite;
+  readonly identity: Identity;
+  readonly ephemeralKey: () => Promise<KemKeyPair>;
+  /** Keeps what is written and read; without one nothing outlives the program. */
+  readonly store: MessageStore | undefined;
+  /** Connects to the server; throws when it cannot be reached or trusted. */
+  readonly openServer: (sendPort: number | undefined) => Promise<ServerLink>;
+  readonly register: Registrar;
+  /** Whether an identity that was introduced as `name` is who we know, and what pins it; see `Contacts.check`. */
+  readonly checkPeer: (name: string, peer: PublicIdentity) => Promise<() => Promise<void>>;
+  /** The port to listen on; 0 for any. */
+  readonly receivePort: number;
+  /** The port to dial from; undefined for any. */
+  readonly sendPort: number | undefined;
+  /** Other addresses of this machine in its network. */
+  readonly advertised: readonly string[];
+  readonly relay: RelayChoice;
+  readonly trace?: Tracer | undefined;
+}
+
+/** What the owner of a thread is told. */
+export type ThreadHooks = Pick<ThreadOptions, "onDelivery" | "onUnread">;
+
+/** A person's program at work. */
+export class Person {
+  readonly home: Home;
+  readonly #options: PersonOptions;
+  readonly #door: Door | undefined;
+
+  constructor(options: PersonOptions) {
+    const { environment, ticker, relay, receivePort, sendPort } = options;
+    this.#options = options;
+    this.#door = relay === "only"
+      ? undefined
+      : new Door({ environment, ticker, receivePort, sendPort });
+    this.home = new Home({ ...options, ourName: options.name, door: this.#door });
+  }
+
+  /** The suite that the person uses. */
+  get suite(): Suite {
+    return this.#options.suite;
+  }
+
+  /** Stays at the server for whoever needs it, until `leave`. Throws like `Home.run`. */
+  async run(): Promise<void> {
+    try {
+      await this.home.run();
+    } finally {
+      this.#door?.close();
+    }
+  }
+
+  /** Ends `run`; conversations are to be left before. */
+  leave(): void {
+    this.home.leave();
+  }
+
+  /** Opens the messages of a conversation, where they were when the last program ended. Throws `local`. */
+  async openThread(peerName: string, kind: LogKind, hooks: ThreadHooks = {}): Promise<Thread> {
+    const { store, suite, environment: { random, time } } = this.#options;
+    const key = { peer: peerName, suite: suite.name };
+    return await Thread.open({ store, key, kind, random, time, ...hooks });
+  }
+
+  /** A conversation with somebody; it begins with `run`. */
+  converse(
+    peerName: string,
+    thread: Thread,
+    onStatus: (status: Status) => void,
+  ): Conversation {
+    const { name, checkPeer } = this.#options;
+    return new Conversation({
+      ...this.#options,
+      home: this.home,
+      door: this.#door,
+      ourName: name,
+      peerName,
+      thread,
+      checkPeer: (peer) => checkPeer(peerName, peer),
+      onStatus,
+    });
+  }
+
+  /**
+   * A conversation with the server itself, which answers OK; it begins with `run` and cannot go on when the
+   * server has gone. `onConnected` is told once who the server is.
+   */
+  talkToServer(thread: Thread, onConnected: (server: ServerLink) => void): Carrier {
+    const { home } = this;
+    return {
+      path: undefined,
+      failures: [],
+      hurry: () => home.hurry(),
+      leave: (code) => thread.leave(code),
+      run: async () => {
+        const release = home.hold();
+        const untick = this.#options.ticker.add((now) => thread.tick(now));
+        try {
+          const server = await home.registered();
+          if (!server) return;
+          onConnected(server);
+          requireDone(await thread.attachServer(server.lane), server);
+        } finally {
+          untick();
+          release();
+        }
+      },
+    };
+  }
+
+  /** Asks who is in the lobby, when we are not; `answered` resolves when the server's word has come. */
+  async who(answered: () => Promise<void>): Promise<void> {
+    const release = this.home.hold();
+    try {
+      const server = await this.home.registered();
+      if (!server) return;
+      const answer = answered();
+      server.who();
+      await answer;
+    } finally {
+      release();
+    }
+  }
+}
+
+/** Whoever says goodbye first is answered with one: a server that says it first has left us. */
+function requireDone(ending: Ending, { channel }: ServerLink): void {
+  if (ending.type === "done") return;
+  if (ending.type === "cut" && !channel.goodbye) throw ending.error;
+  throw new CifraError("shutdown", "The server left");
+}
