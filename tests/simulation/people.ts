@@ -1,9 +1,11 @@
 /** The programs of a simulated world: a server, and people who talk, each as the real one is put together. */
 import type { Bytes } from "../../lib/bytes.ts";
-import { Conversation, type RelayChoice, type Status } from "../../lib/client/conversation.ts";
+import type { Conversation, Status } from "../../lib/client/conversation.ts";
+import type { HomeStatus, RelayChoice } from "../../lib/client/home.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
 import { claimName, type Registrar } from "../../lib/client/name_claim.ts";
-import { type Delivery, Thread } from "../../lib/client/thread.ts";
+import { Person } from "../../lib/client/person.ts";
+import type { Delivery, Thread } from "../../lib/client/thread.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import { timingSafeEqual } from "../../lib/crypto/platform.ts";
@@ -96,7 +98,7 @@ export class ServerHost {
 }
 
 /** Who somebody is, and how they want to be connected. */
-export interface PersonOptions {
+export interface TalkerOptions {
   readonly name: string;
   readonly host: string;
   readonly identity: Identity;
@@ -107,18 +109,19 @@ export interface PersonOptions {
 }
 
 /** Somebody who talks to one other person, in as many runs of the program as it takes. */
-export class Person {
-  readonly options: PersonOptions;
+export class Talker {
+  readonly options: TalkerOptions;
   readonly #scenery: Scenery;
   readonly #server: ServerHost;
   readonly #serverIdentity: Identity;
-  peer!: Person;
+  peer!: Talker;
   process: Process | undefined;
   /** Since when there is a channel, in the present run. */
   connectedSince: number | undefined;
   /** Ways in which they were connected. */
   readonly paths = new Set<string>();
-  #link: Thread | undefined;
+  #thread: Thread | undefined;
+  #person: Person | undefined;
   #conversation: Conversation | undefined;
   #store: MemoryMessages | undefined;
   #disk: MessagesSnapshot | undefined;
@@ -129,7 +132,7 @@ export class Person {
 
   constructor(
     scenery: Scenery,
-    options: PersonOptions,
+    options: TalkerOptions,
     server: ServerHost,
     serverIdentity: Identity,
   ) {
@@ -161,8 +164,9 @@ export class Person {
     this.#disk = this.#store?.snapshot();
     this.#isClosed = false;
     // Those of an earlier run are not this one's.
-    this.#link = undefined;
+    this.#thread = undefined;
     this.#conversation = undefined;
+    this.#person = undefined;
     world.trace(`${name} starts`);
     const process = new Process(world, name, clockSkew);
     this.process = process;
@@ -177,26 +181,15 @@ export class Person {
       snapshot: this.#disk,
       commit: (work) => commit(world, process, work),
     });
-    const link = await Thread.open({
-      store: this.#store,
-      key: { peer: peerName, suite: "modern" },
-      kind: LogKind.kept,
-      random: environment.random,
-      time: process.time,
-      onDelivery: (delivery) => process.does(() => this.#delivered(delivery)),
-    });
-    this.#link = link;
-    this.#log = link.position().log;
     const ticker = new Ticker(process.time);
-    const conversation = new Conversation({
+    const person = new Person({
       environment,
       ticker,
-      ourName: name,
-      peerName,
+      name,
       suite,
       identity,
       ephemeralKey: () => suite.kem.generate(),
-      link,
+      store: this.#store,
       openServer: (sendPort) =>
         ServerLink.open({
           environment,
@@ -214,7 +207,7 @@ export class Person {
           pinned: this.#serverIdentity,
         }),
       register: this.#registrar(process),
-      checkPeer: (peer) => {
+      checkPeer: (_name, peer) => {
         const known = timingSafeEqual(peer.fingerprint, this.peer.options.identity.fingerprint);
         if (!known) throw new Error(`${name} was introduced to a stranger`);
         return Promise.resolve(() => Promise.resolve());
@@ -223,12 +216,26 @@ export class Person {
       sendPort: undefined,
       advertised: [],
       relay,
+      lobby: "absent",
       onStatus: (status) => process.does(() => this.#happened(status)),
+      onLobby: () => {},
     });
+    this.#person = person;
+    const thread = await person.openThread(peerName, LogKind.kept, {
+      onDelivery: (delivery) => process.does(() => this.#delivered(delivery)),
+    });
+    this.#thread = thread;
+    this.#log = thread.position().log;
+    const conversation = person.converse(
+      peerName,
+      thread,
+      (status) => process.does(() => this.#happened(status)),
+    );
     this.#conversation = conversation;
-    this.#listening = this.#listen(link, process);
+    this.#listening = this.#listen(thread, process);
     try {
-      await conversation.run();
+      const staying = person.run();
+      await Promise.race([conversation.run(), staying.then(() => new Promise(() => {}))]);
     } catch (error) {
       // Before the first registration a server that is not there ends the program; somebody starts it again.
       if (!(error instanceof CifraError)) throw error;
@@ -256,13 +263,13 @@ export class Person {
   /** Types a line, if the program runs. */
   async say(text: string): Promise<void> {
     const { oracle } = this.#scenery;
-    const process = this.process, link = this.#link;
-    if (!process?.alive || !link) return;
+    const process = this.process, thread = this.#thread;
+    if (!process?.alive || !thread) return;
     const { name } = this.options, peer = this.peer.options.name;
     oracle.submitted(name, peer, text);
-    if (!link.isAttached) this.#conversation?.hurry();
+    if (!thread.isAttached) this.#conversation?.hurry();
     try {
-      await link.sendText(text);
+      await thread.sendText(text);
     } catch (error) {
       if (error instanceof CifraError) return;
       throw error;
@@ -272,12 +279,15 @@ export class Person {
 
   /** Says goodbye, after everything sent, and ends the program. */
   async leave(): Promise<void> {
-    const process = this.process, conversation = this.#conversation, store = this.#store;
-    if (!process?.alive || !conversation || !store) return;
+    const process = this.process, store = this.#store;
+    // Another run may begin before this one is over.
+    const person = this.#person, conversation = this.#conversation;
+    if (!process?.alive || !person || !conversation || !store) return;
     this.#scenery.world.trace(`${this.options.name} leaves`);
     // Nobody types any more.
-    this.#link = undefined;
+    this.#thread = undefined;
     await conversation.leave();
+    person.leave();
     await this.#listening;
     this.#isClosed = true;
     await store.close();
@@ -286,10 +296,10 @@ export class Person {
     process.kill();
   }
 
-  async #listen(link: Thread, process: Process): Promise<void> {
-    for await (const event of link.events()) {
+  async #listen(thread: Thread, process: Process): Promise<void> {
+    for await (const event of thread.events()) {
       process.does(() => this.#show(event));
-      if (process.alive) link.taken(event);
+      if (process.alive) thread.taken(event);
     }
   }
 
@@ -308,7 +318,7 @@ export class Person {
     this.#scenery.oracle.stored(name, this.peer.options.name, stored, this.peer.have(this.#log));
   }
 
-  #happened(status: Status): void {
+  #happened(status: Status | HomeStatus): void {
     const { world } = this.#scenery;
     const { name } = this.options;
     switch (status.type) {

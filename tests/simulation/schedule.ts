@@ -6,11 +6,11 @@
 import { Buffer } from "node:buffer";
 import type { Bytes } from "../../lib/bytes.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
-import type { RelayChoice } from "../../lib/client/conversation.ts";
+import type { RelayChoice } from "../../lib/client/home.ts";
 import { makeIdentities } from "./crypto.ts";
 import { Internet } from "./network.ts";
 import { Oracle, Violation } from "./oracle.ts";
-import { Person, type PersonOptions, type Scenery, ServerHost } from "./people.ts";
+import { type Scenery, ServerHost, Talker, type TalkerOptions } from "./people.ts";
 import { outsideOfPromises, World } from "./world.ts";
 
 const SERVER = "10.0.0.1", ALICE = "10.0.0.2", BOB = "10.0.0.3";
@@ -57,8 +57,8 @@ class Schedule {
   readonly #oracle = new Oracle();
   readonly #internet: Internet;
   readonly #server: ServerHost;
-  readonly #alice: Person;
-  readonly #bob: Person;
+  readonly #alice: Talker;
+  readonly #bob: Talker;
   readonly #messages: number;
   #said = 0;
   #kills = 0;
@@ -83,7 +83,7 @@ class Schedule {
     const { dice } = this.#world;
     const both: RelayChoice = dice.pick(["allowed", "allowed", "allowed", "only", "never"]);
     const person = (name: string, host: string, identity: Identity) => {
-      const who: PersonOptions = {
+      const who: TalkerOptions = {
         name,
         host,
         identity,
@@ -91,7 +91,7 @@ class Schedule {
         keepHistory: !dice.oneIn(4),
         clockSkew: dice.oneIn(4) ? dice.between(-1, 1) * 365 * 24 * 3_600_000 : 0,
       };
-      return new Person(scenery, who, this.#server, ofServer);
+      return new Talker(scenery, who, this.#server, ofServer);
     };
     this.#alice = person("alice", ALICE, ofAlice);
     this.#bob = person("bob", BOB, ofBob);
@@ -138,7 +138,7 @@ class Schedule {
     }
   }
 
-  get #people(): readonly Person[] {
+  get #people(): readonly Talker[] {
     return [this.#alice, this.#bob];
   }
 
@@ -161,7 +161,7 @@ class Schedule {
     }
   }
 
-  #start(person: Person): void {
+  #start(person: Talker): void {
     if (!person.isUp) this.#guard(() => person.start());
   }
 
@@ -223,7 +223,7 @@ class Schedule {
   }
 
   /** At the moment, or after some more steps; sometimes with all others; and starts it again. */
-  #kill(person: Person): void {
+  #kill(person: Talker): void {
     const { dice } = this.#world;
     const all = dice.oneIn(6);
     for (const each of all ? this.#people : [person]) {
@@ -235,7 +235,7 @@ class Schedule {
     if (all) this.#killServer();
   }
 
-  #startLater(person: Person): void {
+  #startLater(person: Talker): void {
     const { dice } = this.#world;
     this.#world.after(dice.between(10, 8000), () => {
       person.process?.kill();
@@ -276,7 +276,7 @@ class Schedule {
   }
 
   /** Somebody looks after the program: one that has given up is started again. */
-  #keepUp(person: Person): void {
+  #keepUp(person: Talker): void {
     this.#world.after(1000, () => {
       this.#start(person);
       this.#keepUp(person);
