@@ -1,26 +1,13 @@
 /** What happens in a lobby, in words for people. Names are such as somebody could have: they need no care. */
 import type { Changes } from "../client/lobby.ts";
-import { VERIFIED_MARK } from "./acquaintances.ts";
 
 /** People are told of comings and goings this often at most, in milliseconds; programs at once. */
 export const CHANGES_PAUSE = 5000;
 /** Names in one line. */
 const NAMES_SHOWN = 8;
 
-export const LOBBY_HELP = `what can be done here:
-   /users          who is here, who asks for you, and who has written
-   /to bob         talk to bob; /to alone: to nobody
-   bob: hello      to bob, without turning away from whom you are talking to
-   /refuse dave    not now
-   /close [bob]    end a conversation; /to bob goes on with it
-   /away, /back    the others see it
-   /path [bob]     how you are connected
-   /verify [bob]   words to compare; /verified [bob] when they were the same
-   /quit, /help    leave; this
-   A line that ends with \\ goes on in the next; pasted lines are one message;
-   // sends a line that starts with /
-   The prompt says to whom a line goes, and before it how far your last message
-   to them came: queued (kept here), sent, stored (kept there), read`;
+/** Stands after the names of those who are verified; no name can contain it. */
+export const VERIFIED_MARK = "\u2713";
 
 /** Who came and went, a line for each kind; of a crowd those who are close first. */
 export function describeChanges(

@@ -1,27 +1,61 @@
-/** What a person sees of a conversation, as text: the same with one other person and with many. */
+/** What is said in a conversation, and how far it has come: in words for people, and as events for programs. */
 import type { PeerEvent } from "../client/incoming.ts";
 import type { Delivery } from "../client/thread.ts";
-import { sanitize, type StreamSanitizer } from "./sanitize.ts";
+import type { StreamSanitizer } from "./sanitize.ts";
+import type { JsonEvent, Terminal } from "./terminal.ts";
 
-/** What the other side said, or did; `shown` is that side's byte stream so far. Undefined: nothing to see. */
-export function describeEvent(
+/** Shows a person what the other side said, or did; `shown` is that side's byte stream so far. */
+export function showEvent(
   event: PeerEvent,
-  peerName: string,
+  label: string,
   shown: StreamSanitizer,
-): string | undefined {
+  terminal: Terminal,
+): void {
   switch (event.type) {
     case "text":
-      return attribute(peerName, sanitize(event.text));
+      terminal.message(label, event.text);
+      if (event.recovered) {
+        terminal.say("(this message may have been shown before, when the program last ended)");
+      }
+      return;
     case "bytes": {
       const text = shown.push(event.bytes).replace(/\n$/, "");
-      return text === "" ? undefined : attribute(peerName, text);
+      if (text !== "") terminal.message(label, text);
+      return;
     }
     case "end":
-      return `-- ${peerName} has nothing more to send`;
+      return terminal.say(`${label} has nothing more to send`);
     case "gap":
-      return `-- ${describeGap(event)} of ${peerName} are not on this machine any more`;
+      return terminal.say(`${describeGap(event)} of ${label} are not on this machine any more`);
     case "restarted":
-      return `-- ${peerName} began anew; the rest of what was being sent does not come`;
+      return terminal.say(`${label} began anew; the rest of what was being sent does not come`);
+  }
+}
+
+/** The same for a program; `decoder` is for the byte stream alone. */
+export function eventJson(event: PeerEvent, peerName: string, decoder: TextDecoder): JsonEvent {
+  switch (event.type) {
+    case "text": {
+      const { number, text, written, recovered } = event;
+      return {
+        event: "message",
+        from: peerName,
+        number: Number(number),
+        text,
+        ...(written > 0 && { written: new Date(written).toISOString() }),
+        ...(recovered && { recovered }),
+      };
+    }
+    case "bytes": {
+      const text = decoder.decode(event.bytes, { stream: true });
+      return { event: "message", from: peerName, number: Number(event.number), text };
+    }
+    case "end":
+      return { event: "peer-ended" };
+    case "gap":
+      return { event: "gap", from: Number(event.from), to: Number(event.to) };
+    case "restarted":
+      return { event: "peer-restarted" };
   }
 }
 
@@ -48,15 +82,26 @@ export function deliveryMark(delivery: Delivery, arrived: bigint | undefined): s
   return queued === arrived ? "" : `(${state}) `;
 }
 
-/** What is said at the end of messages that have not arrived; undefined when all have. */
-export function describeUndelivered(delivery: Delivery, peerName: string): string | undefined {
-  const left = delivery.queued - delivery.stored;
-  if (left === 0n) return undefined;
-  const messages = left === 1n ? "1 message is" : `${left} messages are`;
-  return `${messages} not delivered yet; kept here until you and ${peerName} are connected again`;
+/** What has changed from `before` to `after`, an event for each queued message and one for each other state. */
+export function deliveryJson(before: Delivery, after: Delivery): readonly JsonEvent[] {
+  const events: JsonEvent[] = [];
+  const add = (event: string, number: bigint) => events.push({ event, number: Number(number) });
+  for (let number = before.queued; number < after.queued;) add("queued", ++number);
+  for (const state of ["sent", "stored", "read"] as const) {
+    if (after[state] > before[state]) add(state, after[state]);
+  }
+  return events;
 }
 
-/** A name before the first line, and the others indented: no line can pretend to be another's. */
-function attribute(name: string, text: string): string {
-  return `${name}: ${text.replaceAll("\n", `\n${" ".repeat(name.length + 2)}`)}`;
+/** Messages of ours that the other side does not have yet. */
+export function undelivered({ queued, stored }: Delivery): number {
+  return Number(queued - stored);
+}
+
+/** What is said at the end of messages that have not arrived; undefined when all have. */
+export function describeUndelivered(delivery: Delivery, peerName: string): string | undefined {
+  const left = undelivered(delivery);
+  if (left === 0) return undefined;
+  const messages = left === 1 ? "1 message is" : `${left} messages are`;
+  return `${messages} not delivered yet; kept here until you and ${peerName} are connected again`;
 }

@@ -1,14 +1,14 @@
-/** Who asks for us in the lobby: who is answered by themselves, who is announced, and who is declined. */
+/** Who asks for us in the lobby: who is answered automatically, who is announced, and who is declined. */
 import { Throttle } from "../flow/throttle.ts";
+import type { Acquaintance, Contacts } from "../client/contacts.ts";
 import type { Offer } from "../client/lobby.ts";
-import type { Profile } from "../client/profile.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { OFFERS_LIMIT } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { CHANGES_PAUSE, describeCrowd } from "./lobby_words.ts";
-import { suiteOf } from "./status.ts";
+import { suiteOf } from "./status_words.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
 /** So many are named one by one when they ask for us. */
@@ -23,17 +23,16 @@ export function isAcceptance(text: string): text is Acceptance {
   return (ACCEPTANCES as readonly string[]).includes(text);
 }
 
-/** How somebody who asks for us stands to us: known by this very key, by another one, or not at all. */
-type Acquaintance = "known" | "changed" | "stranger" | "other suite";
-
 /** Somebody who asks for us. */
 interface Asking extends Offer {
-  readonly standing: Acquaintance;
+  /** How they are known to us. */
+  readonly acquaintance: Acquaintance;
 }
 
 /** What answering takes. */
 export interface OffersOptions {
-  readonly profile: Profile;
+  readonly contacts: Contacts;
+  readonly ourSuite: SuiteName;
   readonly terminal: Terminal;
   readonly accept: Acceptance;
   /** Whether there is a conversation with somebody, or one is being begun. */
@@ -53,7 +52,7 @@ export class Offers {
   readonly #telling: Throttle;
   /** Whom we do not want to talk to; undefined for those who have not asked. */
   readonly #refused = new Map<string, Offer | undefined>();
-  /** Those with whom we have ended it: they are not answered by themselves any more. */
+  /** Those with whom we have ended it: they are not answered automatically any more. */
   readonly #closed = new Set<string>();
 
   constructor(options: OffersOptions) {
@@ -77,7 +76,8 @@ export class Offers {
     const { name } = offer;
     if (isOpen(name)) return;
     if (this.#refused.has(name) && isSame(this.#refused.get(name), offer)) return decline(name);
-    const asking: Asking = { ...offer, standing: await this.#standingOf(offer) };
+    const acquaintance = await this.#options.contacts.judge(name, offer.identity);
+    const asking: Asking = { ...offer, acquaintance };
     if (isOpen(name)) return;
     if (this.#isWelcome(asking) && await begin(name)) {
       if (terminal.json) terminal.emit(offerJson(asking, true));
@@ -124,36 +124,28 @@ export class Offers {
     this.#telling.stop();
   }
 
-  /** Whether they are answered by themselves. Never with a key that is not the one we know. */
-  #isWelcome({ name, standing }: Asking): boolean {
+  /** Whether they are answered automatically. Never with a key that is not the one we know. */
+  #isWelcome({ name, acquaintance }: Asking): boolean {
     if (this.#closed.has(name)) return false;
     switch (this.#options.accept) {
       case "all":
-        return standing === "known" || standing === "stranger";
+        return acquaintance === "known" || acquaintance === "stranger";
       case "known":
-        return standing === "known";
+        return acquaintance === "known";
       case "none":
         return false;
     }
   }
 
-  async #standingOf({ name, identity }: Offer): Promise<Acquaintance> {
-    if (!identity) return "other suite";
-    const { peers, suite } = this.#options.profile;
-    const pinned = await peers.find(name, suite.name);
-    if (!pinned) return "stranger";
-    return timingSafeEqual(pinned.fingerprint, identity.fingerprint) ? "known" : "changed";
-  }
-
   #tell(): void {
-    const { terminal, profile } = this.#options;
+    const { terminal, ourSuite } = this.#options;
     const offers = [...this.#untold].map((name) => this.#asking.get(name)!);
     this.#untold.clear();
     if (offers.length > OFFERS_SHOWN) {
       const names = describeCrowd(offers.map(({ name }) => name));
       return terminal.say(`${offers.length} ask for you: ${names}`);
     }
-    for (const offer of offers) terminal.say(describeOffer(offer, profile.suite.name));
+    for (const offer of offers) terminal.say(describeOffer(offer, ourSuite));
   }
 }
 
@@ -163,29 +155,38 @@ function isSame(a: Offer | undefined, b: Offer): boolean {
   return timingSafeEqual(a.identity.fingerprint, b.identity.fingerprint);
 }
 
-function describeOffer({ name, standing, suite, identity }: Asking, ourSuite: SuiteName): string {
+function describeOffer(
+  { name, acquaintance, suite, identity }: Asking,
+  ourSuite: SuiteName,
+): string {
   if (!identity) {
     return `${name} asks for you with the suite ${suiteOf(suite)}, and you have ${ourSuite}: ` +
       "one of you has to change --suite";
   }
   const key = formatFingerprint(identity.fingerprint);
   const answers = `/to ${name} or /refuse ${name}`;
-  switch (standing) {
+  switch (acquaintance) {
     case "known":
       return `${name} asks for you: ${answers}`;
     case "changed":
       return `somebody asks for you as ${name}, but with ANOTHER KEY than ${name} had before\n` +
-        `   presented: ${key}\n   ask ${name} another way what this means; /refuse ${name}`;
-    default:
-      return `${name}, whom you do not know, asks for you: ${answers}\n   key ${key}`;
+        `presented: ${key}\nask ${name} another way what this means; /refuse ${name}`;
+    case "other suite":
+      return `somebody asks for you as ${name}, whom you know by a key for another suite\n` +
+        `presented: ${key} (${ourSuite})\nask ${name} another way whether this is theirs`;
+    case "stranger":
+      return `${name}, whom you do not know, asks for you: ${answers}\nkey ${key}`;
   }
 }
 
-function offerJson({ name, standing, suite, identity }: Asking, accepted: boolean): JsonEvent {
+function offerJson(
+  { name, acquaintance, suite, identity }: Asking,
+  accepted: boolean,
+): JsonEvent {
   return {
     event: "offer",
     from: name,
-    standing,
+    standing: acquaintance,
     suite: suiteOf(suite),
     ...(identity && { fingerprint: formatFingerprint(identity.fingerprint) }),
     accepted,

@@ -150,8 +150,8 @@ export class LogFile {
 function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
   switch (event.event) {
     case "registered": {
-      const where = event.lobby ? "in the lobby" : "here";
-      return `${event.name} is ${where} (${event.suite}, key ${event.client}, from ${event.source})`;
+      const what = event.lobby ? "is in the lobby" : "is here";
+      return `${event.name} ${what} (${event.suite}, key ${event.client}, from ${event.source})`;
     }
     case "wants":
       return `${event.name} waits for ${event.wanted}`;
@@ -187,7 +187,7 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
 
 const REQUESTS: Readonly<Record<string, string>> = {
   register: "register somebody",
-  want: "introduce somebody",
+  want: "look for somebody",
   signUp: "make an account",
   signIn: "let somebody sign in",
   proof: "let somebody sign in",

@@ -1,11 +1,11 @@
 /** What happens to a connection, in words for people and as events for programs. */
 import { encodeHex } from "@std/encoding/hex";
 import type { Status } from "../client/conversation.ts";
+import type { HomeStatus } from "../client/home.ts";
 import type { Path } from "../client/connector.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { formatEndpoint } from "../wire/address.ts";
-import { sanitize } from "./sanitize.ts";
 import type { JsonEvent } from "./terminal.ts";
 
 /** `direct 10.0.0.7:40112, dialled by us`, `relay through the server`. */
@@ -30,7 +30,7 @@ export function describeWay(
 ): string {
   const way = path ? describePath(path, peerName) : "not connected";
   const isDirect = path !== undefined && path.type !== "relay";
-  return [way, ...(isDirect ? [] : failures.map(sanitize))].join("\n   ");
+  return [way, ...(isDirect ? [] : failures)].join("\n   ");
 }
 
 function pathJson(path: Path): Readonly<Record<string, unknown>> {
@@ -48,17 +48,6 @@ export function describeStatus(
   suite: SuiteName,
 ): readonly [string, JsonEvent] {
   switch (status.type) {
-    case "registered": {
-      const { title, observed, ports } = status;
-      const server = formatEndpoint(status.server);
-      const ours = ports
-        ? `receive port ${ports.receivePort}, send port ${ports.sendPort}`
-        : "no ports of our own";
-      return [
-        `connected to "${title}" at ${server}; ${ours}`,
-        { event: "registered", server, title, observed: formatEndpoint(observed), ...ports },
-      ];
-    }
     case "waiting":
       return [`waiting for ${peerName}`, { event: "waiting", for: peerName }];
     case "suite-mismatch": {
@@ -99,7 +88,7 @@ export function describeStatus(
     case "lost": {
       const { code, message } = status.error;
       return [
-        `the connection to ${peerName} is lost (${lowerFirst(sanitize(message))}); ` +
+        `the connection to ${peerName} is lost (${lowerFirst(message)}); ` +
         "connecting again, nothing is lost meanwhile",
         { event: "lost", code, message },
       ];
@@ -109,25 +98,58 @@ export function describeStatus(
         status.failed ? `${peerName}'s program has failed` : `${peerName} left`,
         { event: "peer-left", failed: status.failed },
       ];
-    case "server-lost": {
-      const { error: { code, message }, retryIn } = status;
-      const seconds = Math.max(1, Math.round(retryIn / 1000));
+    case "unwanted": {
+      const { error: { code, message, hint }, retryIn } = status;
       return [
-        `no connection to the server (${lowerFirst(sanitize(message))}); next try in ${seconds} s`,
-        { event: "server-lost", code, message, retryIn: Math.round(retryIn) },
+        `${lowerFirst(message)}; asking again in ${seconds(retryIn)} s`,
+        {
+          event: "unwanted",
+          code,
+          message,
+          ...(hint !== undefined && { hint }),
+          retryIn: Math.round(retryIn),
+        },
       ];
     }
     case "no-way": {
-      const failures = status.failures.map((line) => sanitize(line));
+      const { failures } = status;
       const tried = failures.map((line) => `\n   ${line}`).join("");
       return [
-        `no way to ${peerName} works yet; trying on${tried || ", by the relay alone"}\n` +
+        `no way to ${peerName} works yet; still trying${tried || ", by the relay alone"}\n` +
         "   one of the two machines must accept connections on its receive port, " +
         "or both must allow the relay",
         { event: "no-way", failures },
       ];
     }
   }
+}
+
+/** What happens between us and the server, where one talks to one person. */
+export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEvent] {
+  switch (status.type) {
+    case "registered": {
+      const { title, observed, ports } = status;
+      const server = formatEndpoint(status.server);
+      const ours = ports
+        ? `receive port ${ports.receivePort}, send port ${ports.sendPort}`
+        : "no ports of our own";
+      return [
+        `connected to "${title}" at ${server}; ${ours}`,
+        { event: "registered", server, title, observed: formatEndpoint(observed), ...ports },
+      ];
+    }
+    case "server-lost": {
+      const { error: { code, message }, retryIn } = status;
+      return [
+        `no connection to the server (${lowerFirst(message)}); next try in ${seconds(retryIn)} s`,
+        { event: "server-lost", code, message, retryIn: Math.round(retryIn) },
+      ];
+    }
+  }
+}
+
+function seconds(milliseconds: number): number {
+  return Math.max(1, Math.round(milliseconds / 1000));
 }
 
 /** The name of a suite, whether we have it or not. */

@@ -1,10 +1,17 @@
-/** The one place that prints: results to stdout, talk to stderr, JSON lines to stdout on request. */
+/**
+ * The one place that prints: results to stdout, talk to stderr, JSON lines to stdout on request. Whatever is
+ * printed is made harmless here, so that nobody who prints has to think of it: foreign text neither drives the
+ * terminal nor begins a line (PROTOCOL.md, attack A22).
+ */
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { CifraError, exitCodeOf } from "../errors.ts";
-import { sanitize } from "./sanitize.ts";
+import { sanitize, StreamSanitizer } from "./sanitize.ts";
 
-/** One JSON line; keys are documented in the README. */
+/** One JSON line; keys are documented in lib/docs/json.md. */
 export type JsonEvent = { readonly event: string } & Readonly<Record<string, unknown>>;
+
+/** Stands before what the program itself says. */
+const OURS = "-- ";
 
 /** Where a command's words go. */
 export class Terminal {
@@ -13,6 +20,8 @@ export class Terminal {
   readonly interactive: boolean;
   /** Set while a line is being typed: prints around it. */
   printAround: ((text: string) => void) | undefined;
+  /** Of the bytes that go to a terminal. */
+  readonly #stream = new StreamSanitizer();
 
   constructor(json: boolean) {
     this.json = json;
@@ -24,28 +33,25 @@ export class Terminal {
     return this.interactive || !Deno.stdin.isTerminal();
   }
 
-  /** Whether what is written to stdout is seen by a person. */
-  get showsResults(): boolean {
-    return Deno.stdout.isTerminal();
-  }
-
   /** Talk for people; with --json the same as an event for programs. */
   say(text: string, event?: JsonEvent): void {
     if (this.json) {
       if (event) this.emit(event);
       return;
     }
-    const told = indented(text);
-    if (this.printAround) this.printAround(`-- ${told}`);
-    else if (this.interactive) writeAllSync(Deno.stderr, `-- ${told}\n`);
-    else writeAllSync(Deno.stderr, `cifra: ${told}\n`);
+    const isPrompting = this.printAround !== undefined || this.interactive;
+    this.#talk(hang(isPrompting ? OURS : "cifra: ", text));
+  }
+
+  /** What somebody said, under their name: no line of it can pass for another's or for ours. */
+  message(from: string, text: string): void {
+    this.#talk(hang(`${from}: `, text));
   }
 
   /** A line of a trace. */
   trace(text: string, event: JsonEvent): void {
     if (this.json) this.emit(event);
-    else if (this.printAround) this.printAround(text);
-    else writeAllSync(Deno.stderr, `${text}\n`);
+    else this.#talk(hang("", text));
   }
 
   /** One JSON line on stdout. */
@@ -53,15 +59,16 @@ export class Terminal {
     writeAllSync(Deno.stdout, `${JSON.stringify(event)}\n`);
   }
 
-  /** A line of results on stdout. */
+  /** Lines of results on stdout. */
   print(text: string): void {
-    writeAllSync(Deno.stdout, `${text}\n`);
+    writeAllSync(Deno.stdout, `${sanitize(text)}\n`);
   }
 
-  /** Bytes of results on stdout; resolves when the reader has taken them. */
+  /** Bytes of results on stdout, made harmless for a person; resolves when the reader has taken them. */
   async write(bytes: Bytes): Promise<void> {
-    for (let offset = 0; offset < bytes.length;) {
-      offset += await Deno.stdout.write(bytes.subarray(offset));
+    const harmless = Deno.stdout.isTerminal() ? encodeUtf8(this.#stream.push(bytes)) : bytes;
+    for (let offset = 0; offset < harmless.length;) {
+      offset += await Deno.stdout.write(harmless.subarray(offset));
     }
   }
 
@@ -72,16 +79,24 @@ export class Terminal {
     if (this.json) {
       this.emit({ event: "error", code, message, ...(hint !== undefined && { hint }) });
     } else {
-      writeAllSync(Deno.stderr, `error: ${indented(sanitize(message))}\n`);
-      if (hint !== undefined) writeAllSync(Deno.stderr, `hint: ${indented(sanitize(hint))}\n`);
+      writeAllSync(Deno.stderr, `${hang("error: ", message)}\n`);
+      if (hint !== undefined) writeAllSync(Deno.stderr, `${hang("hint: ", hint)}\n`);
     }
     return exitCodeOf(code);
   }
+
+  #talk(text: string): void {
+    if (this.printAround) this.printAround(text);
+    else writeAllSync(Deno.stderr, `${text}\n`);
+  }
 }
 
-/** Foreign text may have lines of its own: none of them begins where ours do. */
-function indented(text: string): string {
-  return text.replaceAll(/\n(?! {2})/g, "\n   ");
+/** A text made harmless, its first line behind `mark` and every other one indented. */
+function hang(mark: string, text: string): string {
+  const indent = " ".repeat(Math.max(2, Math.min(mark.length, OURS.length)));
+  const [first = "", ...rest] = sanitize(text).split("\n");
+  const more = rest.map((line) => line.startsWith(indent) ? line : indent + line);
+  return [mark + first, ...more].join("\n");
 }
 
 /** Talk is short and must come out in order, so it is written at once. */
