@@ -1,32 +1,129 @@
-/** What a line means that is typed in the lobby. */
+/** The table of slash commands, and what a line means that is typed at the desk. */
 import { isName } from "../wire/names.ts";
 
-/** What can be done about somebody. */
-export type AboutSomebody = "refuse" | "close" | "verify" | "verified" | "path";
+/** What the commands act on. */
+export interface DeskActions {
+  users(): void;
+  turnTo(name: string | undefined): Promise<void>;
+  refuse(name: string): Promise<void>;
+  close(name: string): Promise<void>;
+  setAway(isAway: boolean): void;
+  verify(name: string): Promise<void>;
+  markVerified(name: string): Promise<void>;
+  path(name: string): void;
+  quit(): void;
+  help(): void;
+}
 
-/** Each with a name is about that person; without one it is about whom one is talking to. */
-export type LobbyCommand =
+/** One command: about nobody, or about whoever is named, and without a name about whom we talk to. */
+interface Command {
+  readonly does: string;
+  /** `named`: somebody is to be named; `focus`: without a name it is whom we talk to. */
+  readonly about?: "named" | "focus";
+  /** Without a name it is about nobody. */
+  readonly mayBeNobody?: true;
+  /** Only where there are many. */
+  readonly inLobby?: true;
+  /** Those that are about somebody are given a name. */
+  readonly run: (desk: DeskActions, name: string) => Promise<void> | void;
+}
+
+/** All slash commands, in the order of the help. `/to` alone talks to nobody. */
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  "/users": {
+    does: "who is here, who asks for you, and who has written",
+    run: (desk) => desk.users(),
+  },
+  "/to": {
+    does: "talk to NAME; /to alone: to nobody",
+    about: "named",
+    mayBeNobody: true,
+    inLobby: true,
+    run: (desk, name) => desk.turnTo(name === "" ? undefined : name),
+  },
+  "/refuse": {
+    does: "not now",
+    about: "named",
+    inLobby: true,
+    run: (desk, name) => desk.refuse(name),
+  },
+  "/close": {
+    does: "end a conversation; /to NAME goes on with it",
+    about: "focus",
+    inLobby: true,
+    run: (desk, name) => desk.close(name),
+  },
+  "/away": {
+    does: "the others see that you are away",
+    inLobby: true,
+    run: (desk) => desk.setAway(true),
+  },
+  "/back": { does: "and that you are back", inLobby: true, run: (desk) => desk.setAway(false) },
+  "/path": {
+    does: "how you are connected",
+    about: "focus",
+    run: (desk, name) => desk.path(name),
+  },
+  "/verify": {
+    does: "words to compare with the other side",
+    about: "focus",
+    run: (desk, name) => desk.verify(name),
+  },
+  "/verified": {
+    does: "they are the same: mark this key as verified",
+    about: "focus",
+    run: (desk, name) => desk.markVerified(name),
+  },
+  "/help": { does: "this", run: (desk) => desk.help() },
+  "/quit": { does: "leave", run: (desk) => desk.quit() },
+};
+
+/** What a line means. */
+export type Line =
+  | { readonly type: "nothing" }
   | { readonly type: "say"; readonly name: string | undefined; readonly text: string }
-  | { readonly type: "users" | "away" | "back" | "quit" | "help" | "nothing" }
-  | { readonly type: "to"; readonly name: string | undefined }
-  | { readonly type: AboutSomebody; readonly name: string | undefined }
-  /** Cannot be done; a sentence that says why. */
+  | { readonly type: "command"; readonly command: Command; readonly name: string | undefined }
+  /** It cannot be done; a sentence that says why. */
   | { readonly type: "wrong"; readonly reason: string };
 
-/** All that begin with a stroke. */
-export const COMMANDS = [
-  "/users",
-  "/to",
-  "/refuse",
-  "/close",
-  "/away",
-  "/back",
-  "/verify",
-  "/verified",
-  "/path",
-  "/quit",
-  "/help",
-] as const;
+/** Where a line is typed. */
+export interface Place {
+  /** Whether one may talk to many. */
+  readonly isLobby: boolean;
+  /** Whether there is somebody of a name. */
+  readonly isKnown: (name: string) => boolean;
+}
+
+/** The commands that can be given there. */
+export function commandsOf({ isLobby }: Pick<Place, "isLobby">): readonly string[] {
+  return Object.entries(COMMANDS).flatMap(([word, { inLobby }]) =>
+    isLobby || !inLobby ? [word] : []
+  );
+}
+
+/** Those of them that take a name. */
+export function commandsAboutSomebody(): readonly string[] {
+  return Object.entries(COMMANDS).flatMap(([word, { about }]) => about ? [word] : []);
+}
+
+/** What `/help` says. */
+export function helpOf(place: Pick<Place, "isLobby">): string {
+  const rows = commandsOf(place).map((word) => {
+    const { about, does } = COMMANDS[word]!;
+    const argument = !place.isLobby || !about ? "" : about === "focus" ? " [NAME]" : " NAME";
+    return `${word}${argument}`.padEnd(18) + does;
+  });
+  const toMany = "NAME: hello".padEnd(18) + "to NAME, whoever else you are talking to";
+  return [
+    "what can be done here:",
+    ...rows,
+    ...(place.isLobby ? [toMany] : []),
+    "A line that ends with \\ goes on in the next; pasted lines are one message;",
+    "// sends a line that starts with /",
+    "Before your name stands how far your last message came: queued (kept here),",
+    "sent, stored (kept there), read",
+  ].join("\n");
+}
 
 /** `bob: hello`; more lines may follow. */
 const ADDRESSED = /^([a-z0-9][a-z0-9_-]*): ([\s\S]+)$/;
@@ -36,50 +133,37 @@ export function isCommand(line: string): boolean {
   return line.startsWith("/") && !line.startsWith("//");
 }
 
-/** Reads a line; `isKnown` tells whether there is somebody of a name. */
-export function readCommand(line: string, isKnown: (name: string) => boolean): LobbyCommand {
+/** Reads a line. */
+export function readLine(line: string, place: Place): Line {
   if (line === "") return { type: "nothing" };
-  if (isCommand(line)) return readStroke(line.trim());
+  if (isCommand(line)) return readCommand(line.trim(), place);
   if (line.startsWith("//")) return { type: "say", name: undefined, text: line.slice(1) };
-  const [, name, text] = ADDRESSED.exec(line) ?? [];
+  const [, name, text] = place.isLobby ? ADDRESSED.exec(line) ?? [] : [];
   if (name === undefined || text === undefined || !isName(name)) {
-    const isEscaped = line.startsWith(" ") && ADDRESSED.test(line.slice(1));
+    const isEscaped = place.isLobby && line.startsWith(" ") && ADDRESSED.test(line.slice(1));
     return { type: "say", name: undefined, text: isEscaped ? line.slice(1) : line };
   }
-  if (isKnown(name)) return { type: "say", name, text };
+  if (place.isKnown(name)) return { type: "say", name, text };
   // Meant for somebody whose name was mistyped, it must not go to somebody else.
   const reason = `NOT SENT: there is nobody called ${name}; /to ${name} to write to them ` +
-    "nevertheless, or put a space before the line if it is for whom you are talking to";
+    "anyway, or put a space before the line if it is for whom you are talking to";
   return { type: "wrong", reason };
 }
 
-function readStroke(line: string): LobbyCommand {
-  const [word, name, ...more] = line.split(/\s+/);
-  if (more.length > 0) return unknown();
+function readCommand(line: string, place: Place): Line {
+  const [word = "", name, ...more] = line.split(/\s+/);
+  const command = COMMANDS[word];
+  const isAllowed = command && commandsOf(place).includes(word) && more.length === 0 &&
+    (name === undefined || command.about !== undefined);
+  if (!isAllowed) {
+    const known = commandsOf(place).join(", ");
+    return {
+      type: "wrong",
+      reason: `Unknown command; ${known}, or // for a line that starts with /`,
+    };
+  }
   if (name !== undefined && !isName(name)) {
-    return { type: "wrong", reason: "That is no name: names are a-z, 0-9, _ and -" };
+    return { type: "wrong", reason: "That is not a valid name: names are a-z, 0-9, _ and -" };
   }
-  switch (word) {
-    case "/to":
-    case "/refuse":
-    case "/close":
-    case "/verify":
-    case "/verified":
-    case "/path":
-      return { type: word.slice(1) as "to" | AboutSomebody, name };
-    case "/users":
-    case "/away":
-    case "/back":
-    case "/quit":
-    case "/help":
-      if (name !== undefined) return unknown();
-      return { type: word.slice(1) as "users" | "away" | "back" | "quit" | "help" };
-    default:
-      return unknown();
-  }
-}
-
-function unknown(): LobbyCommand {
-  const reason = `Unknown command; ${COMMANDS.join(", ")}, or // for a line that starts with /`;
-  return { type: "wrong", reason };
+  return { type: "command", command, name };
 }

@@ -1,11 +1,21 @@
-/** Between the lobby and whoever sits in it: a person at a terminal, or a program on JSON lines. */
+/** Between the desk and whoever sits at it: a person at a terminal, a program on JSON lines, or a pipe. */
 import type { Dialogue } from "../client/conversations.ts";
+import type { Status } from "../client/conversation.ts";
 import type { CifraError } from "../errors.ts";
-import type { Outcome } from "./talk.ts";
 
-/** What is to be seen of the lobby. */
-export interface LobbyView {
+/** How a sitting ended for the one who had it here. */
+export type Outcome =
+  | "finished"
+  | "interrupted"
+  /** The other side left, and nothing was missing. */
+  | "left"
+  | { readonly error: CifraError };
+
+/** What is to be seen of the desk. */
+export interface DeskView {
   readonly ourName: string;
+  /** With whom alone we talk; undefined in the lobby. */
+  readonly only: string | undefined;
   /** To whom plain text goes. */
   readonly focus: string | undefined;
   /** Names that may be typed. */
@@ -16,14 +26,18 @@ export interface LobbyView {
   dialogue(name: string): Dialogue | undefined;
   /** Resolves when the others have everything that was written; to why they never will. */
   settled(): Promise<CifraError | undefined>;
+  /** Says goodbye to everybody; resolves when everything that came has been read. */
+  leave(): Promise<void>;
 }
 
 /** Where the conversations are seen, and lines come from. */
-export interface LobbyFront {
+export interface Front {
   /** Hands lines to `take` until there are no more, or `finish` is called. */
   run(take: (line: string) => Promise<void>): Promise<Outcome>;
   /** Reads what comes in a conversation, for as long as it is open. */
   read(dialogue: Dialogue): Promise<void>;
+  /** What happens to the connection of a conversation. */
+  onStatus(status: Status): void;
   /** To whom plain text goes, or how far it came, has changed. */
   refresh(): void;
   /** How far our messages to somebody came has changed. */

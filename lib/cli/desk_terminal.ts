@@ -1,36 +1,37 @@
-/** A person in the lobby: sees one conversation at a time, and is told of the others. */
+/** A person at the desk: sees one conversation at a time, and is told of the others. */
 import type { Dialogue } from "../client/conversations.ts";
+import { Signal } from "../flow/signal.ts";
+import { commandsAboutSomebody, commandsOf } from "./desk_commands.ts";
+import type { DeskView, Front, Outcome } from "./desk_front.ts";
 import type { LineEditor } from "./line_editor.ts";
-import { deliveryMark, describeEvent } from "./lines.ts";
-import { COMMANDS } from "./lobby_commands.ts";
-import type { LobbyFront, LobbyView } from "./lobby_front.ts";
+import { deliveryMark, showEvent } from "./message_words.ts";
 import { StreamSanitizer } from "./sanitize.ts";
-import type { Outcome } from "./talk.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The prompt follows a message on its way, but not every step of it. */
 const PROMPT_PAUSE = 40;
 /** Names that the tab key knows. */
 const NAMES_COMPLETED = 500;
-/** Commands that take a name. */
-const WITH_NAME = ["/to", "/refuse", "/close", "/verify", "/verified", "/path"];
 
-/** The lobby on a terminal. */
-export class LobbyTerminal implements LobbyFront {
-  readonly #view: LobbyView;
+/** The desk on a terminal. */
+export class DeskTerminal implements Front {
+  readonly #view: DeskView;
   readonly #terminal: Terminal;
   readonly #finished = Promise.withResolvers<Outcome>();
   /** Those who have written since their messages were last all shown, and of whom that was said. */
   readonly #told = new Set<string>();
+  readonly #commands: readonly string[];
   /** What the tab key knows; the editor looks into it at each press. */
-  readonly #completions: string[] = [...COMMANDS];
-  #focusChanged = Promise.withResolvers<void>();
+  readonly #completions: string[];
+  readonly #focusChanged = new Signal();
   #editor: LineEditor | undefined;
   #promptTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(view: LobbyView, terminal: Terminal) {
+  constructor(view: DeskView, terminal: Terminal) {
     this.#view = view;
     this.#terminal = terminal;
+    this.#commands = commandsOf({ isLobby: view.only === undefined });
+    this.#completions = [...this.#commands];
   }
 
   async run(take: (line: string) => Promise<void>): Promise<Outcome> {
@@ -55,19 +56,19 @@ export class LobbyTerminal implements LobbyFront {
     }
   }
 
-  async read({ name, link, over }: Dialogue): Promise<void> {
+  async read({ name, thread, over }: Dialogue): Promise<void> {
     const shown = new StreamSanitizer();
-    for await (const event of link.events()) {
+    for await (const event of thread.events()) {
       if (!await this.#comesIntoFocus(name, over)) return;
-      const text = describeEvent(event, this.#view.label(name), shown);
-      if (text !== undefined) this.#editor?.printAround(text);
-      link.taken(event);
+      showEvent(event, this.#view.label(name), shown, this.#terminal);
+      thread.taken(event);
     }
   }
 
+  onStatus(): void {}
+
   refresh(): void {
-    this.#focusChanged.resolve();
-    this.#focusChanged = Promise.withResolvers();
+    this.#focusChanged.notify();
     if (!this.#editor) return;
     this.#promptTimer ??= setTimeout(() => {
       this.#promptTimer = undefined;
@@ -94,34 +95,32 @@ export class LobbyTerminal implements LobbyFront {
 
   /** Waits until somebody is looked at; false when the conversation is over before. */
   async #comesIntoFocus(name: string, over: AbortSignal): Promise<boolean> {
-    const wake = () => this.refresh();
-    over.addEventListener("abort", wake);
-    try {
-      while (this.#view.focus !== name || !this.#editor) {
-        if (over.aborted) return false;
-        await this.#focusChanged.promise;
-      }
-      return true;
-    } finally {
-      over.removeEventListener("abort", wake);
+    while (this.#view.focus !== name || !this.#editor) {
+      if (over.aborted) return false;
+      await this.#focusChanged.wait(over);
     }
+    return true;
   }
 
   /** Who we are and to whom a line goes, and before it how far the last one came. */
   #prompt(): string {
-    const { ourName, focus } = this.#view;
+    const { ourName, focus, only } = this.#view;
     if (focus === undefined) return `${ourName}> `;
     const dialogue = this.#view.dialogue(focus);
-    const mark = dialogue ? deliveryMark(dialogue.link.delivery, dialogue.arrived) : "";
-    return `${mark}${ourName} to ${this.#view.label(focus)}> `;
+    const mark = dialogue ? deliveryMark(dialogue.thread.delivery, dialogue.arrived) : "";
+    return only === undefined
+      ? `${mark}${ourName} to ${this.#view.label(focus)}> `
+      : `${mark}${ourName}> `;
   }
 
   #complete(): void {
-    this.#completions.splice(COMMANDS.length);
+    this.#completions.splice(this.#commands.length);
+    if (this.#view.only !== undefined) return;
+    const aboutSomebody = commandsAboutSomebody();
     let count = 0;
     for (const name of this.#view.names) {
       if (++count > NAMES_COMPLETED) return;
-      this.#completions.push(`${name}: `, ...WITH_NAME.map((command) => `${command} ${name}`));
+      this.#completions.push(`${name}: `, ...aboutSomebody.map((command) => `${command} ${name}`));
     }
   }
 }

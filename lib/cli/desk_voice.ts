@@ -1,32 +1,36 @@
-/** What is said in the lobby: for people what is new, once; for programs everything, as events. */
+/** What is said at the desk: for people what is new, once; for programs everything, as events. */
 import type { Status } from "../client/conversation.ts";
-import type { LobbyNews } from "../client/lobby.ts";
+import type { HomeStatus } from "../client/home.ts";
+import type { Changes } from "../client/lobby.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { formatEndpoint } from "../wire/address.ts";
+import type { DeskView } from "./desk_front.ts";
 import { describeChanges } from "./lobby_words.ts";
-import { sanitize } from "./sanitize.ts";
-import { describeStatus, lowerFirst } from "./status.ts";
+import { describeHomeStatus, describeStatus, lowerFirst } from "./status_words.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
-type News<Type extends LobbyNews["type"]> = Extract<LobbyNews, { readonly type: Type }>;
-
 /** Says it. */
-export class LobbyVoice {
+export class DeskVoice {
+  readonly #view: DeskView;
   readonly #terminal: Terminal;
   readonly #suite: SuiteName;
-  /** What was said last of the lobby: that we are in it, or that the server is lost, for whatever reason. */
-  #place: "nowhere" | "lobby" | "lost" = "nowhere";
-  /** By the names of the others. */
+  /** What was said last of the server: where it is, and that it is lost, for whatever reason. */
+  #home = "";
+  #isLost = false;
+  /** What was said last of each conversation, by the names of the others. */
   readonly #said = new Map<string, string>();
 
-  constructor(terminal: Terminal, suite: SuiteName) {
+  constructor(view: DeskView, terminal: Terminal, suite: SuiteName) {
+    this.#view = view;
     this.#terminal = terminal;
     this.#suite = suite;
   }
 
-  say(text: string, event: JsonEvent): void {
-    this.#terminal.say(text, event);
+  /** `about`: with whom the conversation is of which this tells. */
+  say(text: string, event: JsonEvent, about?: string): void {
+    const isOneOfMany = about !== undefined && this.#view.only === undefined;
+    this.#terminal.say(text, isOneOfMany ? { ...event, with: about } : event);
   }
 
   /** Says what somebody did wrong. */
@@ -38,27 +42,35 @@ export class LobbyVoice {
   fail(what: string, error: unknown, name?: string): void {
     if (!(error instanceof CifraError)) throw error;
     const { code, message, hint } = error;
-    const tail = hint === undefined ? "" : `\n   ${sanitize(hint).replaceAll("\n", "\n   ")}`;
-    const details = { code, message, ...(hint !== undefined && { hint }) };
-    this.say(
-      `${what}: ${sanitize(message)}${tail}`,
-      name === undefined
-        ? { event: "error", ...details }
-        : { event: "conversation-failed", with: name, ...details },
-    );
+    const tail = hint === undefined ? "" : `\n${hint}`;
+    const isOneOfMany = name !== undefined && this.#view.only === undefined;
+    const event = isOneOfMany ? "conversation-failed" : "error";
+    const details = { event, code, message, ...(hint !== undefined && { hint }) };
+    this.say(`${what}: ${message}${tail}`, details, name);
   }
 
-  /** What happens in a conversation; `isFocus`: a person is looking at it. */
-  status(name: string, status: Status, isFocus: boolean): void {
-    const [text, event] = describeStatus(status, name, this.#suite);
-    if (this.#terminal.json) return this.#terminal.emit({ ...event, with: name });
-    // Of the server the lobby tells, once for all.
-    if (status.type === "registered" || status.type === "server-lost") return;
-    if (status.type === "moved") return this.#once(name, `${name}: ${text}`);
-    if (status.type !== "left") return this.#once(name, text);
-    // They may be in the lobby still.
-    const what = status.failed ? text : `${name} has left the conversation`;
-    this.#once(name, isFocus ? `${what}; what you write is kept until ${name} is back` : what);
+  /** What happens in a conversation. */
+  status(name: string, status: Status, isVerified: boolean): void {
+    const { focus, only } = this.#view;
+    const [text] = describeStatus(status, this.#view.label(name), this.#suite);
+    const [, facts] = describeStatus(status, name, this.#suite);
+    const event = status.type === "connected" ? { ...facts, isVerified } : facts;
+    if (this.#terminal.json) return this.say(text, event, name);
+    switch (status.type) {
+      case "moved":
+        return this.#once(name, only === undefined ? `${name}: ${text}` : text);
+      case "left": {
+        // In the lobby they may be there still.
+        const left = only !== undefined || status.failed
+          ? text
+          : `${name} has left the conversation`;
+        if (focus !== name) return this.#once(name, left);
+        const quit = only === undefined ? "" : "; /quit to leave";
+        return this.#once(name, `${left}\nwhat you write is kept until ${name} is back${quit}`);
+      }
+      default:
+        return this.#once(name, text);
+    }
   }
 
   /** A conversation is over: whatever is said of the next one with `name` is new. */
@@ -66,26 +78,39 @@ export class LobbyVoice {
     this.#said.delete(name);
   }
 
-  registered({ server, title, observed }: News<"registered">): void {
+  /** What happens between us and the server. */
+  home(status: HomeStatus): void {
+    if (this.#view.only !== undefined) return this.#homeOfOne(status);
+    if (status.type === "server-lost") {
+      const { error: { code, message }, retryIn } = status;
+      const event = { event: "server-lost", code, message, retryIn: Math.round(retryIn) };
+      const text = `no connection to the server (${lowerFirst(message)}); ` +
+        "trying again, conversations go on";
+      if (this.#terminal.json || !this.#isLost) this.#terminal.say(text, event);
+      this.#isLost = true;
+      return;
+    }
+    const { server, title, observed } = status;
     const where = formatEndpoint(server);
     const event = { event: "lobby", server: where, title, observed: formatEndpoint(observed) };
-    if (this.#terminal.json) return this.#terminal.emit(event);
-    if (this.#place === "lobby") return;
-    this.#place = "lobby";
-    this.#terminal.say(`in the lobby of "${sanitize(title)}" at ${where}`);
+    const text = `in the lobby of "${title}" at ${where}`;
+    if (this.#terminal.json || this.#isLost || this.#home === "") this.#terminal.say(text, event);
+    this.#isLost = false;
+    this.#home = where;
   }
 
-  serverLost({ error: { code, message }, retryIn }: News<"server-lost">): void {
-    const event = { event: "server-lost", code, message, retryIn: Math.round(retryIn) };
-    if (this.#terminal.json) return this.#terminal.emit(event);
-    if (this.#place === "lost") return;
-    this.#place = "lost";
-    const why = lowerFirst(sanitize(message));
-    this.#terminal.say(`no connection to the server (${why}); trying again, conversations go on`);
+  #homeOfOne(status: HomeStatus): void {
+    const [text, event] = describeHomeStatus(status);
+    // The seconds until the next try are no news.
+    const news = text.replace(/; next try in .*/, "");
+    const isKnown = status.type === "registered" ? news === this.#home : this.#isLost;
+    if (status.type === "registered") this.#home = news;
+    this.#isLost = status.type === "server-lost";
+    if (!isKnown || this.#terminal.json) this.#terminal.say(text, event);
   }
 
   /** Who came and went; of a crowd those who are close are named first. */
-  changes({ changes }: News<"changes">, isClose: (name: string) => boolean): void {
+  changes(changes: Changes, isClose: (name: string) => boolean): void {
     if (this.#terminal.json) return this.#terminal.emit({ event: "people", ...changes });
     for (const line of describeChanges(changes, isClose)) this.#terminal.say(line);
   }

@@ -1,31 +1,72 @@
 /** Programs on pipes: our stdin goes there, what comes goes to stdout, until both have ended. */
+import type { Dialogue } from "../client/conversations.ts";
 import type { PeerEvent } from "../client/incoming.ts";
 import type { Status } from "../client/conversation.ts";
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { aborted } from "../flow/delay.ts";
-import { CloseCode } from "../wire/records.ts";
-import { describeGap } from "./lines.ts";
-import { StreamSanitizer } from "./sanitize.ts";
+import type { DeskView, Front, Outcome } from "./desk_front.ts";
+import { describeGap } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
-import type { Outcome, Talk, Talker } from "./talk.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** A conversation as two byte streams. */
-export class Pipe implements Talker {
-  readonly #talk: Talk;
-  readonly #shown: StreamSanitizer | undefined;
+export class Pipe implements Front {
+  readonly #view: DeskView;
+  readonly #terminal: Terminal;
   readonly #giveUpAfter: number;
+  readonly #finished = Promise.withResolvers<Outcome>();
   readonly #peerEnded = Promise.withResolvers<void>();
   readonly #gone = Promise.withResolvers<{ readonly failed: boolean }>();
-  readonly #lost = Promise.withResolvers<never>();
+  readonly #failed = Promise.withResolvers<never>();
+  /** Resolves when all that came has been written. */
+  #writing: Promise<void> = Promise.resolve();
   #impatience: ReturnType<typeof setTimeout> | undefined;
 
   /** Without a connection for `giveUpAfter` milliseconds, after there was one, it ends. */
-  constructor(talk: Talk, giveUpAfter: number) {
-    this.#talk = talk;
+  constructor(view: DeskView, terminal: Terminal, giveUpAfter: number) {
+    this.#view = view;
+    this.#terminal = terminal;
     this.#giveUpAfter = giveUpAfter;
-    this.#shown = talk.terminal.showsResults ? new StreamSanitizer() : undefined;
-    this.#lost.promise.catch(() => {});
+    this.#failed.promise.catch(() => {});
+  }
+
+  async run(): Promise<Outcome> {
+    const { thread } = this.#view.dialogue(this.#view.only!)!;
+    // With a pipe on stdout alone, as in `connect | tar x`, nobody sits there to type.
+    const input = this.#terminal.takesInput
+      ? readStdin((piece) => thread.sendBytes(piece), () => thread.sendEnd())
+      : undefined;
+    const sent = input ? input.done : thread.sendEnd();
+    const said = Promise.all([sent.then(() => thread.settled()), this.#peerEnded.promise]);
+    said.catch(() => {});
+    try {
+      const first = await Promise.race([
+        said.then(() => "finished" as const),
+        this.#finished.promise,
+        this.#gone.promise,
+        this.#failed.promise,
+        ...(input ? [input.failed] : []),
+      ]);
+      await this.#view.leave();
+      if (first === "interrupted") return first;
+      // The other side may leave only with all its messages delivered; they are still being written.
+      await this.#writing;
+      if (typeof first === "string" || "error" in first) return first;
+      const { queued, stored } = thread.delivery;
+      if (!first.failed && stored === queued && !input?.isTaking()) return "left";
+      const how = first.failed ? "failed" : "left";
+      const message = `${this.#view.only} ${how} before taking everything`;
+      return { error: new CifraError("cut", message) };
+    } finally {
+      clearTimeout(this.#impatience);
+      input?.stop();
+    }
+  }
+
+  read(dialogue: Dialogue): Promise<void> {
+    this.#writing = this.#write(dialogue);
+    this.#writing.catch((error) => this.#failed.reject(error));
+    return this.#writing.catch(() => {});
   }
 
   onStatus(status: Status): void {
@@ -33,93 +74,49 @@ export class Pipe implements Talker {
     if (status.type === "connected") clearTimeout(this.#impatience);
     if (status.type === "lost") {
       clearTimeout(this.#impatience);
-      this.#impatience = setTimeout(() => this.#lost.reject(status.error), this.#giveUpAfter);
+      this.#impatience = setTimeout(() => this.#failed.reject(status.error), this.#giveUpAfter);
     }
   }
+
+  refresh(): void {}
 
   onDelivery(): void {}
 
-  abandon(): Promise<void> {
-    clearTimeout(this.#impatience);
-    return Promise.resolve();
-  }
+  onUnread(): void {}
 
-  async run(): Promise<Outcome> {
-    const { link, terminal, peerName, interrupted, leave } = this.#talk;
-    const writing = this.#write();
-    writing.catch(() => {});
-    // With a pipe on stdout alone, as in `connect | tar x`, nobody sits there to type.
-    const input = terminal.takesInput
-      ? readStdin((piece) => link.sendBytes(piece), () => link.sendEnd())
-      : undefined;
-    const sent = input ? input.done : link.sendEnd();
-    const said = Promise.all([sent.then(() => link.settled()), this.#peerEnded.promise]);
-    said.catch(() => {});
-    try {
-      const first = await Promise.race([
-        said.then(() => "finished" as const),
-        aborted(interrupted).then(() => "interrupted" as const),
-        this.#gone.promise,
-        this.#lost.promise,
-        writing.then(() => new Promise<never>(() => {})),
-        ...(input ? [input.failed] : []),
-      ]);
-      await leave();
-      if (first === "interrupted") return first;
-      // The other side may leave only with all its messages delivered; they are still being written.
-      await writing;
-      if (first === "finished") return first;
-      const { queued, stored } = link.delivery;
-      if (!first.failed && stored === queued && !input?.isTaking()) return "left";
-      const how = first.failed ? "failed" : "left";
-      return { error: new CifraError("cut", `${peerName} ${how} before taking everything`) };
-    } catch (error) {
-      await leave(CloseCode.failed);
-      throw error;
-    } finally {
-      clearTimeout(this.#impatience);
-      input?.stop();
-    }
+  finish(how: Outcome): void {
+    this.#finished.resolve(how);
   }
 
   /** To stdout, no faster than its reader takes it. */
-  async #write(): Promise<void> {
-    const { link } = this.#talk;
-    for await (const event of link.events()) {
+  async #write({ thread }: Dialogue): Promise<void> {
+    for await (const event of thread.events()) {
       await this.#show(event);
-      link.taken(event);
+      thread.taken(event);
     }
   }
 
   async #show(event: PeerEvent): Promise<void> {
-    const { terminal, peerName } = this.#talk;
+    const terminal = this.#terminal, peer = this.#view.only!;
     switch (event.type) {
       case "end":
-        terminal.say(`${peerName} has nothing more to send`);
+        terminal.say(`${peer} has nothing more to send`);
         return this.#peerEnded.resolve();
       case "text":
-      case "bytes": {
-        const bytes = event.type === "text" ? encodeUtf8(event.text + "\n") : event.bytes;
+      case "bytes":
         try {
-          await terminal.write(this.#shown ? encodeUtf8(this.#shown.push(bytes)) : bytes);
+          await terminal.write(event.type === "text" ? encodeUtf8(event.text + "\n") : event.bytes);
         } catch (cause) {
           const message = "Cannot write to standard output: its reader has gone";
           throw new CifraError("local", message, { cause });
         }
         return;
-      }
       case "gap":
-        return terminal.say(
-          `${describeGap(event)} of ${peerName} are not on this machine any more`,
-        );
+        return terminal.say(`${describeGap(event)} of ${peer} are not on this machine any more`);
       case "restarted":
-        throw new CifraError(
-          "cut",
-          `${peerName}'s program has restarted: its stream is incomplete`,
-          {
-            hint: "run the command again on both sides",
-          },
-        );
+        throw new CifraError("cut", `${peer}'s program has restarted: its stream is incomplete`, {
+          hint: "run the command again on both sides",
+        });
     }
   }
 }
