@@ -6,7 +6,7 @@ import { readHistory } from "../store/sqlite_messages.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
 import { HISTORY } from "./commands.ts";
-import { describeGap } from "./lines.ts";
+import { describeGap } from "./message_words.ts";
 import { chooseProfile } from "./profiles.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
