@@ -1,18 +1,14 @@
 /** The people whose keys are pinned: who they are, the words to compare, and forgetting them. */
-import type { KeyRing } from "../client/key_ring.ts";
-import type { Known, Pins } from "../client/pins.ts";
+import { type Comparison, notKnown } from "../client/comparison.ts";
+import type { Pins } from "../client/pins.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
-import { safetyWords } from "../crypto/safety_words.ts";
-import type { SuiteName } from "../crypto/suite.ts";
-import { CifraError } from "../errors.ts";
-import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Prints everybody who is pinned. Throws `local`, after those that can be read, when a line is damaged. */
 export function listPeers(peers: Pins, terminal: Terminal): void {
   for (const known of peers.everybody) {
     const { subject, suite, firstSeen, isVerified } = known;
-    const peer = sanitize(subject), fingerprint = formatFingerprint(known.fingerprint);
+    const peer = subject, fingerprint = formatFingerprint(known.fingerprint);
     if (terminal.json) {
       terminal.emit({ event: "peer", peer, suite, fingerprint, firstSeen, isVerified });
       continue;
@@ -32,7 +28,7 @@ export async function unpinPeer(
   terminal: Terminal,
 ): Promise<void> {
   const gone = await peers.unpin(name);
-  if (gone.length === 0) throw stranger(name);
+  if (gone.length === 0) throw notKnown(name);
   for (const { suite, fingerprint, firstSeen, isVerified } of gone) {
     const key = formatFingerprint(fingerprint);
     const verified = isVerified ? ", verified" : "";
@@ -44,56 +40,34 @@ export async function unpinPeer(
   terminal.say(`forgotten: whoever comes next as ${name} is taken for ${name}; compare words then`);
 }
 
+/** Compares with somebody; `mark`: the words are the same. See `comparePeer`. */
+export type Compare = (mark: boolean) => Promise<Comparison>;
+
 /**
- * Shows the words to compare with somebody, and marks them if a person says that they are the same. Throws
- * `local` when nobody of that name is known or a line is damaged, `usage` for the suite classic.
+ * Shows the words to compare with somebody, and marks them if a person says that they are the same. Throws like
+ * `comparePeer`.
  */
 export async function verifyPeer(
-  peers: Pins,
-  ring: KeyRing,
+  compare: Compare,
   name: string,
-  { suite, yes }: { readonly suite: SuiteName | undefined; readonly yes: boolean },
+  { yes }: { readonly yes: boolean },
   terminal: Terminal,
 ): Promise<void> {
-  // Whoever seems unknown may be on a line that cannot be read.
-  peers.requireUndamaged();
-  const known = choose(peers.everybody.filter(({ subject }) => subject === name), suite);
-  if (!known) throw stranger(name, suite);
-  // Reads the entry once more, with every check.
-  const theirs = await peers.find(name, known.suite);
-  const ours = (await ring.list()).find((entry) => entry.suite === known.suite);
-  if (!theirs || !ours) {
-    throw new CifraError("local", `There is no ${known.suite} key of your own to compare with`);
-  }
-  const words = await safetyWords(ours.identity.fingerprint, theirs.fingerprint);
+  const known = await compare(false);
+  const { words, suite } = known;
   if (!terminal.json) {
     terminal.print(`read these words to ${name}; they must be the same there:`);
     terminal.print(`   ${words.slice(0, 6).join(" ")}\n   ${words.slice(6).join(" ")}`);
   }
   const isSame = !known.isVerified && (yes || (terminal.interactive && askWhetherSame()));
-  if (isSame) await peers.verify(name, known.suite, theirs.fingerprint);
-  const isVerified = known.isVerified || isSame;
+  const { isVerified } = isSame ? await compare(true) : known;
   if (terminal.json) {
-    terminal.emit({ event: "verify", peer: name, suite: known.suite, words, isVerified });
-  } else {
-    const mark = isVerified ? "marked as verified" : "not marked; with --yes they are";
-    terminal.say(`${name}, ${known.suite} key: ${mark}`);
+    return terminal.emit({ event: "verify", peer: name, suite, words, isVerified });
   }
+  const mark = isVerified ? "marked as verified" : "not marked; with --yes they are";
+  terminal.say(`${name}, ${suite} key: ${mark}`);
 }
 
 function askWhetherSame(): boolean {
   return prompt("-- are they the same? yes marks them:")?.trim().toLowerCase() === "yes";
-}
-
-/** The one for `suite`, or the strongest: those for study come last. */
-function choose(known: readonly Known[], suite: SuiteName | undefined): Known | undefined {
-  const order: readonly SuiteName[] = suite ? [suite] : ["modern", "rsa", "classic"];
-  return order.map((each) => known.find((one) => one.suite === each)).find((one) => one);
-}
-
-function stranger(name: string, suite?: SuiteName): CifraError {
-  const how = suite === undefined ? "" : ` by a ${suite} key`;
-  return new CifraError("local", `${name} is not known here${how}`, {
-    hint: "cifra keys peers lists whom you know",
-  });
 }

@@ -1,4 +1,5 @@
 /** `cifra keys`: our own keys, and those of the people we know. */
+import { comparePeer } from "../client/comparison.ts";
 import { KeyRing } from "../client/key_ring.ts";
 import { Pins } from "../client/pins.ts";
 import { PEERS_FILE } from "../client/profile.ts";
@@ -11,9 +12,10 @@ import { stateFolder } from "../store/state_folder.ts";
 import { parse, type Parsed } from "./args.ts";
 import { KEYS } from "./commands.ts";
 import { readKeyFile, writeKeyFile } from "./key_files.ts";
-import { listPeers, unpinPeer, verifyPeer } from "./key_peers.ts";
+import { type Compare, listPeers, unpinPeer, verifyPeer } from "./key_peers.ts";
 import { chooseProfile } from "./profiles.ts";
 import { runFramed } from "./run.ts";
+import { askComparison } from "./running.ts";
 import type { Secrets } from "./secrets.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -53,11 +55,20 @@ async function run(
   if (action === "show") return await show(ring, name, folder, terminal);
   const knownPeers = () => Pins.open(folder, PEERS_FILE);
   if (action === "peers") return listPeers(await knownPeers(), terminal);
+  if (action === "verify") {
+    // A program that has the profile open compares for us.
+    const ask: Compare = async (mark) =>
+      await askComparison(folder.path, argument, { suite: options.suite, mark }) ??
+        await alone(
+          folder,
+          async () =>
+            await comparePeer(await knownPeers(), ring, argument, { suite: options.suite, mark }),
+        );
+    return await verifyPeer(ask, argument, options, terminal);
+  }
   const unlock = await folder.lock();
   try {
     switch (action) {
-      case "verify":
-        return await verifyPeer(await knownPeers(), ring, argument, options, terminal);
       case "unpin":
         return await unpinPeer(await knownPeers(), argument, terminal);
       case "passphrase":
@@ -67,6 +78,16 @@ async function run(
     }
   } finally {
     ring.drop();
+    unlock();
+  }
+}
+
+/** While nobody else has the profile. Throws `locked`. */
+async function alone<T>(folder: PrivateFolder, job: () => Promise<T>): Promise<T> {
+  const unlock = await folder.lock();
+  try {
+    return await job();
+  } finally {
     unlock();
   }
 }

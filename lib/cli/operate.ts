@@ -1,17 +1,16 @@
 /** The operator's console: on the server's own terminal, and over its local socket from another one. */
-import { encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { dialLocally, type LocalConnection } from "../net/local_socket.ts";
+import type { LocalConnection } from "../net/local_socket.ts";
 import { COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { stateFolder } from "../store/state_folder.ts";
+import { answerLines, askAt, readLines } from "./local_lines.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
 const PROMPT = "server> ";
-/** A command is a short line; so is an answer, but for lists. */
+/** A command is a short line. */
 const LONGEST_COMMAND = 1024;
-const LONGEST_ANSWER = 1024 * 1024;
 
 /** Where the server of this state folder keeps its things. */
 export async function serverFolder(state: string | undefined): Promise<PrivateFolder> {
@@ -50,13 +49,7 @@ export async function answerOperator(
   connection: LocalConnection,
   options: ConsoleOptions,
 ): Promise<void> {
-  try {
-    for await (const line of readLines(connection, LONGEST_COMMAND)) {
-      await writeAll(connection, encodeUtf8(JSON.stringify(answer(line, options)) + "\n"));
-    }
-  } finally {
-    connection.close();
-  }
+  await answerLines(connection, (line) => answer(line, options));
 }
 
 /** `cifra serve console` and `cifra serve invite`; returns the exit code. */
@@ -67,21 +60,14 @@ export async function operate(
   terminal: Terminal,
 ): Promise<number> {
   // The folder is not opened: it may be another user's, when root asks.
-  const connection = await dialLocally(socketPath(state));
-  const answers = readLines(connection, LONGEST_ANSWER);
-  const ask = async (line: string): Promise<Answer> => {
-    await writeAll(connection, encodeUtf8(`${line}\n`));
-    const { value } = await answers.next();
-    if (value === undefined) throw new CifraError("cut", "The server has ended");
-    return JSON.parse(value);
-  };
-  try {
-    if (action === "invite") return show(terminal, await ask(["invite", ...words].join(" ")));
-    return terminal.interactive ? await converse(terminal, ask) : await obeyLines(terminal, ask);
-  } finally {
-    connection.close();
-  }
+  using server = await askAt(socketPath(state));
+  const ask: Ask = (line) => server.ask(line);
+  if (action === "invite") return show(terminal, await ask(["invite", ...words].join(" ")));
+  return terminal.interactive ? await converse(terminal, ask) : await obeyLines(terminal, ask);
 }
+
+/** Gives the server a command. */
+type Ask = (line: string) => Promise<Answer>;
 
 /** What a command leads to. */
 interface Answer {
@@ -108,7 +94,7 @@ function show(terminal: Terminal, { ok, text }: Answer): number {
 
 async function converse(
   terminal: Terminal,
-  ask: (line: string) => Promise<Answer>,
+  ask: Ask,
 ): Promise<number> {
   const { LineEditor } = await import("./line_editor.ts");
   const over = Promise.withResolvers<number>();
@@ -134,31 +120,11 @@ async function converse(
 /** Commands from a pipe: the exit code is 1 if one of them failed. */
 async function obeyLines(
   terminal: Terminal,
-  ask: (line: string) => Promise<Answer>,
+  ask: Ask,
 ): Promise<number> {
   let code = 0;
   for await (const line of readLines(Deno.stdin, LONGEST_COMMAND)) {
     if (line.trim() !== "") code = Math.max(code, show(terminal, await ask(line)));
   }
   return code;
-}
-
-/** Lines of UTF-8, without their ends; ends at one that is longer than `limit`. */
-async function* readLines(
-  source: { read(buffer: Uint8Array): Promise<number | null> },
-  limit: number,
-): AsyncGenerator<string, undefined> {
-  const decoder = new TextDecoder();
-  const buffer = new Uint8Array(16 * 1024);
-  let rest = "";
-  for (;;) {
-    const count = await source.read(buffer);
-    if (count === null) break;
-    const lines = (rest + decoder.decode(buffer.subarray(0, count), { stream: true })).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-    if (rest.length > limit) return undefined;
-  }
-  if (rest !== "") yield rest;
-  return undefined;
 }

@@ -1,10 +1,13 @@
 /** `cifra users`: who is in the lobby, told once. */
+import { Home } from "../client/home.ts";
 import { Lobby } from "../client/lobby.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { parse } from "./args.ts";
 import { USERS } from "./commands.ts";
+import { stateFolder } from "../store/state_folder.ts";
 import { type Frame, runFramed } from "./run.ts";
+import { askUsers, type People, sorted } from "./running.ts";
 import { ServerAccess } from "./server_access.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -15,7 +18,7 @@ export async function users(args: readonly string[], terminal: Terminal): Promis
   return await runFramed(async (frame) => {
     const people = await lookIntoLobby(options, frame, terminal);
     if (people === "interrupted") return people;
-    for (const [name, state] of [...people].sort(([a], [b]) => a < b ? -1 : 1)) {
+    for (const [name, state] of people) {
       if (terminal.json) terminal.emit({ event: "user", name, state });
       else terminal.print(state === "away" ? `${name}\taway` : name);
     }
@@ -25,34 +28,57 @@ export async function users(args: readonly string[], terminal: Terminal): Promis
 
 async function lookIntoLobby(
   options: ServerOptions,
+  frame: Frame,
+  terminal: Terminal,
+): Promise<People | "interrupted"> {
+  // A program that has the profile open knows, or asks for us.
+  const folder = `${stateFolder(options.state)}/profiles/${options.name}`;
+  return await askUsers(folder) ?? await askServer(options, frame, terminal);
+}
+
+async function askServer(
+  options: ServerOptions,
   { interrupted, ticker, openProfile }: Frame,
   terminal: Terminal,
-): Promise<Lobby["people"] | "interrupted"> {
+): Promise<People | "interrupted"> {
   const profile = await openProfile(options);
   const access = new ServerAccess(options, profile, terminal, ticker);
   const address = await access.address();
   const complete = Promise.withResolvers<void>();
+  const { name: ourName, suite } = profile;
   const lobby = new Lobby({
+    time: systemEnvironment.time,
+    ourName,
+    suite,
+    changesPause: 0,
+    onChanges: () => complete.resolve(),
+    onOffer: () => {},
+  });
+  const home = new Home({
     environment: systemEnvironment,
-    ourName: profile.name,
-    suite: profile.suite,
+    ourName,
     openServer: () => access.open(address, undefined),
     register: profile.registrar(systemEnvironment.time.date),
-    hidden: true,
-    changesPause: 0,
-    onNews: (news) => {
-      if (news.type === "changes") complete.resolve();
-      // Whoever asks once is not kept waiting for a server that has gone.
-      if (news.type === "server-lost") complete.reject(news.error);
+    door: undefined,
+    relay: "never",
+    advertised: [],
+    lobby: "absent",
+    // Whoever asks once is not kept waiting for a server that has gone.
+    onStatus: (status) => {
+      if (status.type === "server-lost") complete.reject(status.error);
     },
+    onLobby: (word) => lobby.take(word),
   });
-  const staying = lobby.run();
+  home.hold();
+  const staying = home.run();
+  const asking = home.registered().then((server) => server?.who());
   try {
     const signal = aborted(interrupted).then(() => "interrupted" as const);
     const first = await Promise.race([complete.promise, staying, signal]);
-    return first === "interrupted" ? first : lobby.people;
+    return first === "interrupted" ? first : sorted(lobby.people);
   } finally {
-    lobby.leave();
-    await staying.catch(() => {});
+    home.leave();
+    lobby.stop();
+    await Promise.all([asking, staying.catch(() => {})]);
   }
 }

@@ -1,0 +1,116 @@
+/**
+ * The program that has a profile answers, over a socket in the profile's folder, what other commands want of it
+ * meanwhile: one profile is one program's, and the others need not wait for it to end.
+ */
+import type { Attendance } from "../client/lobby.ts";
+import type { Profile } from "../client/profile.ts";
+import { comparePeer, type Comparison } from "../client/comparison.ts";
+import { isSuiteName } from "../crypto/suite.ts";
+import { CifraError, type ErrorCode } from "../errors.ts";
+import { listenLocally } from "../net/local_socket.ts";
+import { answerLines, askAt } from "./local_lines.ts";
+
+/** Such as `~/.local/state/cifra/profiles/alice/program.sock`. */
+export function runningSocket(profileFolder: string): string {
+  return `${profileFolder}/program.sock`;
+}
+
+/** What can be asked, as one line of JSON each. */
+type Question =
+  /** Who is in the lobby. */
+  | { readonly ask: "users" }
+  /** The words to compare with a person; `mark`: they are the same. */
+  | {
+    readonly ask: "compare";
+    readonly person: string;
+    readonly suite?: string | undefined;
+    readonly mark: boolean;
+  };
+
+type Failure = {
+  readonly failed: { readonly code: ErrorCode; readonly message: string; readonly hint?: string };
+};
+
+/** Who is in the lobby, sorted by name. */
+export type People = readonly (readonly [name: string, state: Attendance])[];
+
+/** The people of a lobby, in the order of their names. */
+export function sorted(people: ReadonlyMap<string, Attendance>): People {
+  return [...people].sort(([a], [b]) => a < b ? -1 : 1);
+}
+
+/** Answers for a running program; returns what ends it. A socket that cannot be had is done without. */
+export function answerForProgram(
+  profile: Profile,
+  users: () => Promise<People>,
+): () => void {
+  const answer = async (line: string): Promise<unknown> => {
+    try {
+      return await reply(JSON.parse(line), profile, users);
+    } catch (error) {
+      if (!(error instanceof CifraError)) throw error;
+      const { code, message, hint } = error;
+      return { failed: { code, message, ...(hint !== undefined && { hint }) } } satisfies Failure;
+    }
+  };
+  try {
+    return listenLocally(runningSocket(profile.path), (connection) => {
+      // Whoever hangs up in the middle has lost its answer, and nobody else anything.
+      answerLines(connection, answer).catch(() => {});
+    });
+  } catch (error) {
+    if (error instanceof CifraError) return () => {};
+    throw error;
+  }
+}
+
+async function reply(
+  question: Question,
+  profile: Profile,
+  users: () => Promise<People>,
+): Promise<unknown> {
+  switch (question.ask) {
+    case "users":
+      return await users();
+    case "compare": {
+      const { person, suite, mark } = question;
+      const chosen = suite !== undefined && isSuiteName(suite) ? suite : undefined;
+      return await comparePeer(profile.peers, profile.keys, person, { suite: chosen, mark });
+    }
+    default:
+      throw new CifraError("usage", "The running program does not know this question");
+  }
+}
+
+/**
+ * Asks the program that has the profile in this folder. Undefined when no program answers there; throws what it
+ * answers with.
+ */
+async function ask<Answer>(folder: string, question: Question): Promise<Answer | undefined> {
+  try {
+    using program = await askAt(runningSocket(folder));
+    const answer = await program.ask<Answer | Failure>(JSON.stringify(question));
+    if (typeof answer !== "object" || answer === null || !("failed" in answer)) {
+      return answer as Answer;
+    }
+    const { code, message, hint } = answer.failed;
+    throw new CifraError(code, message, hint === undefined ? {} : { hint });
+  } catch (error) {
+    if (error instanceof CifraError && error.code === "unreachable") return undefined;
+    throw error;
+  }
+}
+
+/** Who is in the lobby, as the running program has it; undefined when none runs. */
+export function askUsers(folder: string): Promise<People | undefined> {
+  return ask(folder, { ask: "users" });
+}
+
+/** The words to compare with somebody, as the running program has it; undefined when none runs. */
+export function askComparison(
+  folder: string,
+  person: string,
+  options: { readonly suite: string | undefined; readonly mark: boolean },
+): Promise<Comparison | undefined> {
+  return ask(folder, { ask: "compare", person, ...options });
+}
