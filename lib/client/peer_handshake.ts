@@ -12,9 +12,11 @@ import type { KemKeyPair } from "../crypto/kem.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
+import type { Time } from "../flow/time.ts";
 import { startInitiator } from "../handshake/initiator.ts";
 import { startResponder } from "../handshake/responder.ts";
 import type { HandshakeEvent } from "../handshake/state.ts";
+import { HANDSHAKE_DEADLINE } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import {
   peerContext,
@@ -72,7 +74,7 @@ export function isPrefaceOfPeer(
     timingSafeEqual(rendezvousId, introduction.rendezvousId);
 }
 
-/** m1 to m8 as the initiator. Throws the errors of the handshake, `bad_state`, `cut`. */
+/** m1 to m8 as the initiator. Throws the errors of the handshake, `bad_state`, `cut`, `timeout`. */
 export async function initiate(pair: IntroducedPair, connection: Connection): Promise<Met> {
   const { environment, ourName, introduction, peer, position, trace } = pair;
   const established = await runHandshake(
@@ -90,12 +92,12 @@ export async function initiate(pair: IntroducedPair, connection: Connection): Pr
   const hello = encode(peerHello, { from: ourName, to, ...position() });
   channel.send(ItemType.request, hello);
   traceRecord(trace, channel, to, 7, "sent", hello.length);
-  const welcome = await only(channel, ItemType.response);
+  const welcome = await only(channel, ItemType.response, environment.time);
   traceRecord(trace, channel, to, 8, "received", welcome.body.length);
   return { channel, theirs: decode(peerWelcome, welcome.body) };
 }
 
-/** m1 to m8 as the responder. Throws the errors of the handshake, `bad_state`, `auth_failed`, `cut`. */
+/** m1 to m8 as the responder. Throws the errors of the handshake, `bad_state`, `auth_failed`, `cut`, `timeout`. */
 export async function respond(pair: IntroducedPair, connection: Connection): Promise<Met> {
   const { environment, ourName, introduction, suite, position, trace } = pair;
   const established = await runHandshake(
@@ -109,7 +111,7 @@ export async function respond(pair: IntroducedPair, connection: Connection): Pro
     { onEvent: traceHandshake(pair) },
   );
   const channel = await Channel.open(connection, established, environment.time.now);
-  const hello = await only(channel, ItemType.request);
+  const hello = await only(channel, ItemType.request, environment.time);
   const { peerName } = introduction;
   traceRecord(trace, channel, peerName, 7, "received", hello.body.length);
   const { from, to, ...theirs } = decode(peerHello, hello.body);
@@ -142,9 +144,15 @@ function requirePeer({ peer }: IntroducedPair, identity: PublicIdentity): void {
   throw new CifraError("auth_failed", "Cannot trust the peer: it is not the one introduced");
 }
 
-/** The one item that both sides expect as their first in each direction. */
-async function only(channel: Channel, type: ItemType): Promise<Item> {
-  const items = await channel.receive();
+/**
+ * The one item that both sides expect as their first in each direction. The deadlines of the handshake end with
+ * m6: without one of its own, a peer that says nothing more would keep all other candidates waiting.
+ */
+async function only(channel: Channel, type: ItemType, time: Time): Promise<Item> {
+  const cancel = time.after(HANDSHAKE_DEADLINE, () => {
+    channel.fail(new CifraError("timeout", "The peer does not say where its log stands"));
+  });
+  const items = await channel.receive().finally(cancel);
   if (!items) throw channel.failure ?? new CifraError("cut", "The peer hung up");
   if (items.length > 1 || items[0]!.type !== type) {
     throw new CifraError("bad_state", "The peer said something out of turn");

@@ -20,6 +20,7 @@ import {
   initiatorOf,
   introduce,
   prefaceOf,
+  responderOf,
 } from "../testkit/couple.ts";
 import { person } from "../testkit/handshake.ts";
 import { until } from "../testkit/links.ts";
@@ -41,7 +42,7 @@ async function come(guest: Guest, preface = new Uint8Array(0)): Promise<EvilPeer
 }
 
 for (const suite of SUITE_NAMES) {
-  test(`a meeting point gives two of ${suite} one conversation`, async () => {
+  test(`a connector gives two of ${suite} one conversation`, async () => {
     using couple = await introduce({ suite });
     const { low, high } = couple;
     low.seek();
@@ -64,7 +65,7 @@ test("a meeting tells each where the other stands, and whose log it is asked abo
   assertEquals(high.askedFor, [low.position.log]);
 });
 
-test("a meeting point works when only one of the two can be dialled, whichever it is", async () => {
+test("a connector works when only one of the two can be dialled, whichever it is", async () => {
   for (const deaf of ["low", "high"] as const) {
     using couple = await introduce({ [deaf]: NOWHERE });
     const { low, high } = couple;
@@ -76,7 +77,7 @@ test("a meeting point works when only one of the two can be dialled, whichever i
   }
 });
 
-test("a meeting point dials from the send port and is reached at the receive port", async () => {
+test("a connector dials from the send port and is reached at the receive port", async () => {
   using couple = await introduce();
   const { low, high } = couple;
   high.seek();
@@ -87,7 +88,7 @@ test("a meeting point dials from the send port and is reached at the receive por
   assertEquals(high.path, { type: "direct", remote: toLow, dialledBy: "us" });
 });
 
-test("a meeting point waits before the first dial for as long as it is told", async () => {
+test("a connector waits before the first dial for as long as it is told", async () => {
   const time = new ManualTime();
   using couple = await introduce({ time });
   const { low } = couple;
@@ -102,7 +103,7 @@ test("a meeting point waits before the first dial for as long as it is told", as
   assertEquals([low.network.dials.length, low.network.given], [1, 1]);
 });
 
-test("a meeting point goes on dialling until the other one is there", async () => {
+test("a connector goes on dialling until the other one is there", async () => {
   const time = new ManualTime();
   using couple = await introduce({ time });
   const { low, high } = couple;
@@ -111,14 +112,14 @@ test("a meeting point goes on dialling until the other one is there", async () =
   time.advance(0);
   for (let dial = 1; dial < 5; dial++) {
     // Nobody listens yet, and each dial is refused; the pauses between them grow.
-    const isRefused = () => low.point.failures.length > 0 && time.pending > 1;
+    const isRefused = () => low.connector.failures.length > 0 && time.pending > 1;
     await until(() => low.network.dials.length === dial && isRefused(), `dial ${dial}`);
-    assertStringIncludes(low.point.failures[0]!, `127.0.0.1:${high.port}: Cannot reach`);
+    assertStringIncludes(low.connector.failures[0]!, `127.0.0.1:${high.port}: Cannot reach`);
     if (dial === 4) high.undeafen();
     time.advance(1000 * 2 ** dial);
   }
   await together(couple);
-  assertEquals(low.point.failures, []);
+  assertEquals(low.connector.failures, []);
 });
 
 test("a hundred simultaneous openings each end with exactly one conversation", async () => {
@@ -207,7 +208,7 @@ test("a silent stranger who knocked first hears nothing, and nobody waits for it
   }
 });
 
-test("a meeting point lets in sixteen strangers at most, and each for three seconds", async () => {
+test("sixteen strangers at the door keep two apart for three seconds at most", async () => {
   const time = new ManualTime();
   using couple = await introduce({ time });
   const { low, high } = couple;
@@ -222,7 +223,10 @@ test("a meeting point lets in sixteen strangers at most, and each for three seco
   low.seek();
   high.seek();
   time.advance(0);
-  await until(() => low.point.failures.length + high.point.failures.length === 2, "both refused");
+  await until(
+    () => low.connector.failures.length + high.connector.failures.length === 2,
+    "both refused",
+  );
   time.advance(PREFACE_DEADLINE + 1000);
   for (const bytes of await Promise.all(heard)) assertEquals(bytes.length, 0);
   await together(couple);
@@ -270,7 +274,7 @@ test("two who disagree about the key or the generation do not meet (H24)", async
     const { low, high } = couple;
     low.seek();
     high.seek();
-    const refused = () => low.point.failures.length > 0 && high.point.failures.length > 0;
+    const refused = () => low.connector.failures.length > 0 && high.connector.failures.length > 0;
     await until(refused, "both were refused");
     assertEquals([low.meetings, high.meetings], [[], []]);
   }
@@ -327,6 +331,20 @@ test("the initiator tries the next connection when one dies under way", async ()
   await meetAs("high", low);
 });
 
+test("a peer that stalls after the handshake does not keep the others waiting", async () => {
+  const time = new ManualTime();
+  using couple = await introduce({ time, ...BOTH_NOWHERE });
+  const { low, high } = couple;
+  const stalling = await come(low, prefaceOf(high.options));
+  await stalling.answerHandshake(responderOf(high));
+  // m7 has come, and is not answered.
+  assertEquals((await stalling.nextFrame())?.kind, FrameKind.record);
+  time.advance(HANDSHAKE_DEADLINE);
+  assertEquals(await stalling.lastWords(), "timeout");
+  stalling.close();
+  await meetAs("high", low);
+});
+
 test("the initiator says m1 on one connection at a time", async () => {
   using couple = await introduce(BOTH_NOWHERE);
   const { low, high } = couple;
@@ -379,7 +397,7 @@ test("no address is dialled that nobody may be sent to (A13, D7)", async () => {
   });
   const { low } = couple;
   low.seek();
-  const failures = low.point.failures.join("\n");
+  const failures = low.connector.failures.join("\n");
   for (const scope of ["loopback", "link-local", "multicast", "unspecified"]) {
     assertStringIncludes(failures, `a ${scope} address is not dialled`);
   }
@@ -395,7 +413,7 @@ test("six places are dialled at the most, the one to punch among them", async ()
   const { low } = couple;
   low.seek();
   time.advance(0);
-  await until(() => low.point.failures.length === DIAL_ATTEMPTS, "all are refused");
+  await until(() => low.connector.failures.length === DIAL_ATTEMPTS, "all are refused");
   const places = new Set(low.network.dials.map(({ to }) => to.host));
   assertEquals(places.size, DIAL_ATTEMPTS);
   assert(places.has("127.0.0.9"));
@@ -427,15 +445,15 @@ test("a peer who comes again replaces a channel, unless that is a young one", as
   }
 });
 
-test("a meeting point at rest lets in whoever comes, and dials nobody", async () => {
+test("a connector at rest lets in whoever comes, and dials nobody", async () => {
   const time = new ManualTime();
   using couple = await introduce({ time });
   const { low, high } = couple;
   low.deafen();
   high.seek();
   time.advance(0);
-  await until(() => high.point.failures.length === 1, "a refusal");
-  high.point.rest();
+  await until(() => high.connector.failures.length === 1, "a refusal");
+  high.connector.rest();
   assertEquals(time.pending, 1, "the ticker alone");
   low.undeafen();
   time.advance(60_000);
@@ -460,9 +478,9 @@ test("rest() gives up a dial under way", async () => {
   low.seek();
   time.advance(0);
   const signal = await given.promise;
-  low.point.rest();
+  low.connector.rest();
   assert(signal.aborted);
-  assertEquals(low.point.failures, []);
+  assertEquals(low.connector.failures, []);
   assertEquals(time.pending, 1);
 });
 
@@ -495,7 +513,7 @@ test("close() leaves no socket, no timer and nobody waiting, at any stage", asyn
     "a pause": async ({ low, high }) => {
       high.deafen();
       low.seek();
-      await until(() => low.point.failures.length > 0, "a refusal");
+      await until(() => low.connector.failures.length > 0, "a refusal");
     },
   };
   for (const [name, stage] of Object.entries(stages)) {
@@ -506,17 +524,19 @@ test("close() leaves no socket, no timer and nobody waiting, at any stage", asyn
     time.advance(0);
     const evil = await staged;
     if (evil) await until(() => low.network.open + high.network.open > 0, name);
-    for (const { point } of [low, high]) {
-      point.close();
-      point.seek({ relay: true, after: 0 });
+    for (const { connector } of [low, high]) {
+      connector.close();
+      connector.seek({ relay: true, after: 0 });
     }
-    assertEquals(time.pending, 0, name);
+    // Whoever comes from an introduction that is over is nobody.
+    const late = await come(low, prefaceOf(high.options));
+    assertEquals((await late.readToEnd()).length, 0, name);
+    late.close();
+    for (const { door } of [low, high]) door.close();
+    await until(() => time.pending === 0, `${name}: no timer is left`);
     await until(() => low.network.open + high.network.open === 0, `${name}: all is closed`);
     assertEquals([low.meetings, high.meetings], [[], []], name);
     await evil?.readToEnd();
     evil?.close();
-    const late = await come(low).catch(() => undefined);
-    assertEquals((await late?.readToEnd())?.length ?? 0, 0);
-    late?.close();
   }
 });

@@ -94,7 +94,7 @@ test("two who cannot be dialled meet through the relay, after the head start", a
 });
 
 test("who does not dial gives nobody a head start", async () => {
-  using couple = await relayed({ low: { dials: false }, high: { dials: false } });
+  using couple = await relayed({ low: { hasDoor: false }, high: { hasDoor: false } });
   const { low, high, time } = couple;
   low.seek();
   high.seek();
@@ -162,7 +162,7 @@ test("a direct connection that fails leaves the relay as it is", async () => {
   await together(couple);
   low.seek({ relay: false });
   time.advance(0);
-  await until(() => low.point.failures.length > 0, "a refusal");
+  await until(() => low.connector.failures.length > 0, "a refusal");
   await together(couple);
   assertEquals([low.meetings.length, high.meetings.length], [1, 1]);
 });
@@ -174,8 +174,8 @@ test("a relayed stream that ends is a way that failed, and is not tried again", 
   time.advance(RELAY_HEAD_START);
   await until(() => stream.toRight.written.length > 0, "the preface");
   stream.right.close();
-  await until(() => low.point.failures.length > 0, "the failure");
-  assert(low.point.failures[0]!.startsWith("relay: "));
+  await until(() => low.connector.failures.length > 0, "the failure");
+  assert(low.connector.failures[0]!.startsWith("relay: "));
   low.seek();
   high.seek();
   time.advance(RELAY_HEAD_START);
@@ -305,7 +305,7 @@ test("close() ends the relayed stream, whether it was begun or not", async () =>
       time.advance(RELAY_HEAD_START);
       await until(() => stream.toRight.written.length > 0, "the preface");
     }
-    low.point.close();
+    low.connector.close();
     assert(stream.left.closed > 0);
     assertEquals(time.pending, 1, "the other one's ticker");
   }

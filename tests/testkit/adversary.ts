@@ -6,7 +6,13 @@ import { RecordCipher } from "../../lib/crypto/record_cipher.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { step } from "../../lib/handshake/machine.ts";
-import type { Established, InitiatorConfig, Step } from "../../lib/handshake/state.ts";
+import { startResponder } from "../../lib/handshake/responder.ts";
+import type {
+  Established,
+  InitiatorConfig,
+  ResponderConfig,
+  Step,
+} from "../../lib/handshake/state.ts";
 import { FRAME_LIMIT_OPEN } from "../../lib/limits.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { Connection } from "../../lib/channel/connection.ts";
@@ -184,6 +190,19 @@ export class EvilPeer {
       if (frame.kind === FrameKind.alert) throw new Error(`Alert: ${alertName(frame)}`);
       current = await step(current.state, frame);
     }
+  }
+
+  /** The whole ladder as the responder, and the keys that come out. */
+  async answerHandshake(config: ResponderConfig): Promise<EvilChannel> {
+    let state: HandshakeState = startResponder(config);
+    while (state.name !== "established") {
+      const frame = await this.nextFrame();
+      if (!frame) throw new Error("The other side left the ladder");
+      const next = await step(state, frame);
+      for (const { kind, body } of next.send) await this.sendFrame(kind, body);
+      state = next.state;
+    }
+    return await EvilChannel.open(this, state);
   }
 
   /** The whole ladder, and the keys that come out. */

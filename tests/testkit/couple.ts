@@ -1,4 +1,4 @@
-/** Two who have been introduced to each other, on this machine: each with a port, and a point to meet at. */
+/** Two who have been introduced to each other, on this machine: each with a door, and a connector. */
 import { assertEquals } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
@@ -8,12 +8,12 @@ import {
   type Meeting,
   type Path,
 } from "../../lib/client/connector.ts";
+import { Door } from "../../lib/client/door.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
-import type { InitiatorConfig } from "../../lib/handshake/state.ts";
+import type { InitiatorConfig, ResponderConfig } from "../../lib/handshake/state.ts";
 import type { Time } from "../../lib/flow/time.ts";
-import type { Listening, Network } from "../../lib/net/environment.ts";
-import { systemEnvironment } from "../../lib/net/environment.ts";
+import { type Listening, type Network, systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import type { Transport } from "../../lib/channel/transport.ts";
 import { peerContext, peerPreface, peerPrefaceToken } from "../../lib/wire/handshake_messages.ts";
@@ -37,8 +37,8 @@ export interface GuestChange {
   readonly relay?: Transport;
   readonly network?: Network;
   readonly allowLoopback?: boolean;
-  /** Who only waits has no port to dial from. */
-  readonly dials?: boolean;
+  /** Whoever only relays has no door. */
+  readonly hasDoor?: boolean;
 }
 
 export interface CoupleOptions {
@@ -48,20 +48,66 @@ export interface CoupleOptions {
   readonly time?: Time;
 }
 
+/** A door of which the test can close the port for a while. */
+class TestDoor {
+  readonly door: Door;
+  readonly port: number;
+  readonly #network: TestNetwork;
+  #take: Parameters<Listening["acceptAll"]>[0] = () => {};
+  #listener: Listening;
+
+  constructor(network: TestNetwork, time: Time, ticker: Ticker) {
+    this.#network = network;
+    this.#listener = network.listen([LOCALHOST], 0);
+    const given: Listening = {
+      port: this.#listener.port,
+      endpoints: this.#listener.endpoints,
+      acceptAll: (take) => {
+        this.#take = take;
+        return this.#listener.acceptAll(take);
+      },
+      close: () => this.#listener.close(),
+    };
+    const { dial, dialFrom, findFreePort } = systemEnvironment.network;
+    this.door = new Door({
+      environment: {
+        time,
+        random: systemRandom,
+        network: { listen: () => given, dial, dialFrom, findFreePort },
+      },
+      ticker,
+      receivePort: 0,
+      sendPort: findFreePort(LOCALHOST),
+    });
+    this.port = this.door.open(true).receivePort;
+  }
+
+  /** Nobody can come in any more. */
+  shut(): void {
+    this.#listener.close();
+  }
+
+  /** Opens the same port again. */
+  reopen(): void {
+    this.#listener = this.#network.listen([LOCALHOST], this.port);
+    this.#listener.acceptAll(this.#take);
+  }
+}
+
 /** One of the two. */
 export class Guest {
   readonly who: Person;
   readonly options: ConnectorOptions;
-  readonly point: Connector;
+  readonly connector: Connector;
   readonly network: TestNetwork;
+  readonly door: Door;
   readonly meetings: Meeting[] = [];
-  readonly sendPort: number;
   /** What this one says of where its conversation stands. */
   readonly position: LogPosition;
   /** The logs for which it was asked where it stands. */
   readonly askedFor: (Bytes | undefined)[] = [];
   #live: { readonly path: Path; readonly since: number } | undefined;
-  #listener: Listening;
+  readonly #door: TestDoor;
 
   constructor(
     who: Person,
@@ -71,13 +117,13 @@ export class Guest {
       readonly ticker: Ticker;
       readonly position: LogPosition;
     },
-    { listener, sendPort }: Place,
+    { network, door }: Place,
     change: GuestChange,
   ) {
     this.who = who;
-    this.#listener = listener;
-    this.sendPort = sendPort;
-    this.network = new TestNetwork(change.network);
+    this.#door = door;
+    this.door = door.door;
+    this.network = network;
     const { suite, identity } = who;
     this.position = position;
     this.options = {
@@ -86,7 +132,7 @@ export class Guest {
       suite,
       identity,
       ephemeralKey: ephemeralKeys(suite, "client"),
-      sendPort: change.dials === false ? undefined : sendPort,
+      door: change.hasDoor === false ? undefined : this.door,
       allowLoopback: change.allowLoopback ?? true,
       relay: change.relay,
       position: (theirLog) => {
@@ -101,13 +147,17 @@ export class Guest {
       ...options,
       introduction: { ...options.introduction, ...change.introduction },
     };
-    this.point = new Connector(this.options);
-    this.listen();
+    this.connector = new Connector(this.options);
   }
 
   /** Where it can be dialled. */
   get port(): number {
-    return this.#listener.port;
+    return this.#door.port;
+  }
+
+  /** Whence it dials. */
+  get sendPort(): number {
+    return this.door.sendPort;
   }
 
   get path(): Path | undefined {
@@ -116,7 +166,7 @@ export class Guest {
 
   /** Begins to look for the other one. */
   seek({ relay = true, after = 0 } = {}): void {
-    this.point.seek({ relay, after });
+    this.connector.seek({ relay, after });
   }
 
   /** The meeting with this number, once there is one. */
@@ -133,22 +183,17 @@ export class Guest {
 
   /** Nobody can be dialled here any more. */
   deafen(): void {
-    this.#listener.close();
+    this.#door.shut();
   }
 
   /** Opens the same port again. */
   undeafen(): void {
-    this.#listener = systemEnvironment.network.listen([LOCALHOST], this.port);
-    this.listen();
-  }
-
-  listen(): void {
-    this.#listener.acceptAll((transport) => void this.point.welcome(this.network.count(transport)));
+    this.#door.reopen();
   }
 
   end(): void {
-    this.point.close();
-    this.#listener.close();
+    this.connector.close();
+    this.door.close();
     for (const { channel } of this.meetings) channel.destroy();
   }
 }
@@ -161,13 +206,8 @@ export interface Couple extends Disposable {
 }
 
 interface Place {
-  readonly listener: Listening;
-  readonly sendPort: number;
-}
-
-function place(): Place {
-  const { network } = systemEnvironment;
-  return { listener: network.listen([LOCALHOST], 0), sendPort: network.findFreePort(LOCALHOST) };
+  readonly network: TestNetwork;
+  readonly door: TestDoor;
 }
 
 /** Introduces two; both can be dialled, and neither looks for the other yet. */
@@ -180,7 +220,11 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
   const who = { low: people[0]!, high: people[1]! };
   const rendezvousId = systemRandom(16), rendezvousKey = systemRandom(32);
   const ticker = new Ticker(time);
-  const places = { low: place(), high: place() };
+  const place = (change?: GuestChange): Place => {
+    const network = new TestNetwork(change?.network);
+    return { network, door: new TestDoor(network, time, ticker) };
+  };
+  const places = { low: place(options.low), high: place(options.high) };
   const standings = {
     low: (await openLink("high")).position(),
     high: (await openLink("low")).position(),
@@ -195,8 +239,8 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
       generation: GENERATION,
       bundle: who[other].identity.bundle,
       claim: NOBODYS_WORD,
-      receivePort: places[other].listener.port,
-      sendPort: places[other].sendPort,
+      receivePort: places[other].door.port,
+      sendPort: places[other].door.door.sendPort,
       addresses: [LOCALHOST],
       punch: [],
       relay: change.relay ? 1 : 0,
@@ -254,5 +298,20 @@ export function initiatorOf({ who, options }: Guest): InitiatorConfig {
     mode: 2,
     psk: rendezvousKey,
     context: peerContext(rendezvousId, generation, identity.fingerprint, peer.fingerprint),
+  };
+}
+
+/** How the guest climbs towards the other as the responder. */
+export function responderOf({ who: { suite }, options }: Guest): ResponderConfig {
+  const { introduction, peer, identity, ephemeralKey } = options;
+  const { rendezvousId, generation, rendezvousKey } = introduction;
+  return {
+    mode: 2,
+    psk: rendezvousKey,
+    context: peerContext(rendezvousId, generation, peer.fingerprint, identity.fingerprint),
+    random: systemRandom,
+    ours: (id) => id === suite.id ? { suite, identity, ephemeralKey } : undefined,
+    displayName: "",
+    checkInitiator: () => {},
   };
 }
