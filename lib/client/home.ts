@@ -207,7 +207,8 @@ export class Home {
       this.#link = undefined;
       // The server may have introduced two before it heard that we go: whoever was told first waits for the other.
       for (const news of await link.leave()) {
-        if (news.type === "introduction") await this.#hear(news, link);
+        if (news.type !== "introduction" || !this.#asked.has(news.peerName)) continue;
+        await this.#hear(news, link);
       }
       this.#asked.clear();
     }
@@ -234,6 +235,8 @@ export class Home {
     const observed = await register((word) =>
       link.register({ name: ourName, ...ports, capabilities, advertised, ...word })
     );
+    // Nobody has waited for the answer any more.
+    if (this.#link !== link) return;
     this.#wasRegistered = true;
     this.#isRegistered = true;
     if (this.#isAway) link.setAway(true);

@@ -9,11 +9,14 @@ import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
 import { encode } from "../../lib/wire/layout.ts";
-import { type Item, ItemType } from "../../lib/wire/records.ts";
+import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
 import {
+  decodeServerRequest,
   encodeServerResponse,
   type Introduction,
+  type Registration,
+  type ServerRequest,
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder } from "./adversary.ts";
@@ -72,11 +75,27 @@ export class PuppetChannel {
     return this.#items.shift();
   }
 
-  /** Waits for a registration and says yes. */
-  async register(): Promise<void> {
+  /** The next item, a request; undefined when the channel is over. */
+  async request(): Promise<ServerRequest | undefined> {
     const item = await this.next();
-    if (item?.type !== ItemType.request) throw new Error("Not a registration");
+    if (!item) return undefined;
+    if (item.type !== ItemType.request) throw new Error(`Not a request: ${item.type}`);
+    return decodeServerRequest(item.body);
+  }
+
+  /** Waits for a registration and says yes; resolves to the registration. */
+  async register(): Promise<Registration> {
+    const request = await this.request();
+    if (request?.type !== "register") throw new Error("Not a registration");
     this.respond(REGISTERED);
+    return request;
+  }
+
+  /** Answers the goodbye of whoever leaves; resolves to how the channel ended. */
+  async letGo(): Promise<"goodbye" | string> {
+    const how = await this.end();
+    await this.channel.close(CloseCode.done);
+    return how;
   }
 
   /** Everything until the channel is over; resolves to how it ended. */

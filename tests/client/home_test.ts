@@ -1,0 +1,647 @@
+/** Our place at a server that says what the test wants. */
+import { assert, assertEquals } from "@std/assert";
+import { Home, type HomeOptions, type HomeStatus, type LobbyWord } from "../../lib/client/home.ts";
+import { ServerLink } from "../../lib/client/server_link.ts";
+import type { Random } from "../../lib/crypto/platform.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { Ticker } from "../../lib/flow/ticker.ts";
+import { BACKOFF_MAXIMUM, BACKOFF_MINIMUM } from "../../lib/limits.ts";
+import {
+  Capability,
+  type Introduction,
+  PersonState,
+  REFUSAL_CODES,
+  type ServerResponse,
+} from "../../lib/wire/rendezvous_messages.ts";
+import { ManualTime } from "../server/world.ts";
+import { test } from "../testkit/adversary.ts";
+import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
+import { until } from "../testkit/links.ts";
+import { turn } from "../testkit/pipe.ts";
+import { introductionOf, type PuppetChannel, PuppetServer } from "../testkit/puppet_server.ts";
+import { claimOf, nextSequence } from "../testkit/server.ts";
+import { TestNetwork } from "../testkit/test_network.ts";
+
+const HOST = "127.0.0.1";
+/** Pauses are as long as they are on average. */
+const EVEN: Random = (length) => new Uint8Array(length).fill(128);
+
+/** What somebody who wants another was told, in words. */
+class Ear {
+  readonly heard: string[] = [];
+  readonly introductions: Introduction[] = [];
+
+  onWaiting(): void {
+    this.heard.push("waiting");
+  }
+
+  onIntroduction(introduction: Introduction): void {
+    this.introductions.push(introduction);
+    this.heard.push(`introduction ${introduction.generation}`);
+  }
+
+  onSuiteMismatch(peerSuite: number, yourSuite: number): void {
+    this.heard.push(`suites ${peerSuite} ${yourSuite}`);
+  }
+
+  onDeclined(): void {
+    this.heard.push("declined");
+  }
+
+  onUnwanted(error: CifraError): void {
+    this.heard.push(`unwanted ${error.code}`);
+  }
+}
+
+/** Alice, whose home is at the puppet server. */
+class Guest {
+  readonly time = new ManualTime();
+  readonly network = new TestNetwork();
+  readonly home: Home;
+  readonly statuses: HomeStatus[] = [];
+  readonly words: LobbyWord[] = [];
+  /** Why `run` ended; undefined when it was left. */
+  readonly ended: Promise<unknown>;
+  /** What the dial waits for. */
+  dialling: Promise<void> = Promise.resolve();
+
+  constructor(who: Person, port: number, change: Partial<HomeOptions>) {
+    const { suite, identity } = who;
+    const { time, network } = this;
+    const ticker = new Ticker(time);
+    const environment = { time, network, random: EVEN };
+    this.home = new Home({
+      environment,
+      ourName: "alice",
+      openServer: async (sendPort) => {
+        await this.dialling;
+        return await ServerLink.open({
+          environment: { ...environment, random: (n) => crypto.getRandomValues(new Uint8Array(n)) },
+          address: { host: HOST, port, fingerprint: undefined, inviteSecret: undefined },
+          suite,
+          identity,
+          ephemeralKey: ephemeralKeys(suite, "alice"),
+          ticker,
+          sendPort,
+        });
+      },
+      register: async (job) => {
+        const registrationSequence = nextSequence();
+        return await job({
+          registrationSequence,
+          claim: await claimOf(who, "alice", registrationSequence),
+        });
+      },
+      door: undefined,
+      relay: "allowed",
+      advertised: [],
+      lobby: "absent",
+      onStatus: (status) => void this.statuses.push(status),
+      onLobby: (word) => void this.words.push(word),
+      ...change,
+    });
+    this.ended = this.home.run().then(() => undefined, (error) => error);
+  }
+
+  /** How often the server was lost, and why. */
+  get losses(): string[] {
+    return this.statuses.flatMap((status) =>
+      status.type === "server-lost" ? [status.error.code] : []
+    );
+  }
+
+  /** So long were the pauses that were announced. */
+  get pauses(): number[] {
+    return this.statuses.flatMap((status) => status.type === "server-lost" ? [status.retryIn] : []);
+  }
+
+  /** The server is lost for this reason, after `before` others. */
+  async loses(code: string, before = 0): Promise<void> {
+    await until(() => this.losses.length > before, `the loss by ${code}`);
+    assertEquals(this.losses[before], code);
+  }
+}
+
+interface Scene {
+  readonly guest: Guest;
+  readonly home: Home;
+  readonly server: PuppetServer;
+  /** Takes the next connection and registers it. */
+  readonly arrive: () => Promise<PuppetChannel>;
+}
+
+/** Plays a scene; afterwards nothing of the guest is left. */
+function play(
+  name: string,
+  job: (scene: Scene) => Promise<void>,
+  change: Partial<HomeOptions> = {},
+): void {
+  test(name, async () => {
+    const server = await PuppetServer.open();
+    const guest = new Guest(await person("modern", "alice"), server.port, change);
+    const arrive = async () => {
+      const channel = await server.accept();
+      await channel.register();
+      await until(() => guest.home.link !== undefined, "we are registered");
+      return channel;
+    };
+    try {
+      await job({ guest, home: guest.home, server, arrive });
+    } finally {
+      guest.home.leave();
+      await server[Symbol.asyncDispose]();
+      await guest.ended;
+      await until(() => guest.network.open === 0, "everything is closed");
+    }
+    assertEquals(guest.time.pending, 0, "no timer is left");
+  });
+}
+
+async function bob(generation: number): Promise<ServerResponse> {
+  const { identity } = await person("modern", "bob");
+  return { type: "introduction", ...introductionOf(generation, identity, 0) };
+}
+
+function unwanted(peerName: string, code: keyof typeof REFUSAL_CODES): ServerResponse {
+  return { type: "unwanted", peerName, code: REFUSAL_CODES[code], retryAfter: 0, reason: "So" };
+}
+
+/** The requests that come next, in words. */
+async function asked(channel: PuppetChannel, count: number): Promise<string[]> {
+  const heard: string[] = [];
+  while (heard.length < count) {
+    const request = await channel.request();
+    if (!request) throw new Error(`No more than ${heard}`);
+    heard.push("name" in request ? `${request.type} ${request.name}` : request.type);
+  }
+  return heard;
+}
+
+/** Everything that a guest does by itself has been done. */
+async function settle(): Promise<void> {
+  for (let turns = 0; turns < 30; turns++) await turn();
+}
+
+play("one registration serves all, and every want follows it", async ({ guest, home, arrive }) => {
+  const toBob = new Ear(), toCarol = new Ear();
+  home.want("bob", toBob);
+  home.hold();
+  const channel = await arrive();
+  assertEquals(await asked(channel, 1), ["want bob"]);
+  home.want("carol", toCarol);
+  home.decline("dave");
+  home.setAway(true);
+  assertEquals(await asked(channel, 3), ["want carol", "decline dave", "away"]);
+  home.unwant("carol");
+  home.unwant("carol");
+  home.unwant("erin");
+  home.forget("bob");
+  assertEquals(await asked(channel, 2), ["unwant carol", "unwant bob"]);
+  assertEquals([toBob.heard, toCarol.heard], [["waiting"], ["waiting"]]);
+  const [status] = guest.statuses;
+  assert(status?.type === "registered" && guest.statuses.length === 1);
+  assertEquals([status.title, status.ports], ["puppet", undefined]);
+  assertEquals(status.server, { host: HOST, port: home.link!.remote.port });
+});
+
+play("each word of the server reaches whom it is about", async ({ guest, home, arrive }) => {
+  const toBob = new Ear(), toCarol = new Ear();
+  home.want("bob", toBob);
+  home.want("carol", toCarol);
+  home.hold();
+  const channel = await arrive();
+  await asked(channel, 2);
+  channel.respond(
+    { type: "suiteMismatch", peerName: "bob", peerSuite: 3, yourSuite: 1 },
+    { type: "declined", peerName: "carol" },
+    // Nobody has a wish of theirs: these are passed over.
+    { type: "suiteMismatch", peerName: "dave", peerSuite: 3, yourSuite: 1 },
+    { type: "declined", peerName: "dave" },
+    unwanted("carol", "limit"),
+    await bob(5),
+  );
+  await until(() => toBob.introductions.length === 1, "the introduction");
+  assertEquals(toBob.heard, ["waiting", "suites 3 1", "introduction 5"]);
+  assertEquals(toCarol.heard, ["waiting", "declined", "unwanted limit"]);
+  assertEquals(toBob.introductions[0]!.peerName, "bob");
+  assertEquals("type" in toBob.introductions[0]!, false);
+  // Both wants are over: there is nothing to take back.
+  home.unwant("bob");
+  home.unwant("carol");
+  home.want("bob", toBob);
+  assertEquals(await asked(channel, 1), ["want bob"]);
+  assertEquals(guest.losses, []);
+});
+
+for (const type of ["introduction", "unwanted"] as const) {
+  play(`a server with an ${type} for somebody never asked for is left`, async (scene) => {
+    const { guest, home, arrive } = scene;
+    const word = type === "introduction" ? await bob(5) : unwanted("bob", "limit");
+    const toBob = new Ear(), toCarol = new Ear();
+    home.want("carol", toCarol);
+    home.hold();
+    const first = await arrive();
+    await asked(first, 1);
+    first.respond(word);
+    const end = first.letGo();
+    await guest.loses("bad_state");
+    assertEquals(await end, "goodbye");
+    assertEquals(home.link, undefined);
+
+    // Somebody who was asked for on another connection was not asked for on this one.
+    guest.time.advance(BACKOFF_MAXIMUM);
+    const second = await arrive();
+    home.want("bob", toBob);
+    assertEquals(await asked(second, 2), ["want carol", "want bob"]);
+    second.respond(await bob(6));
+    await until(() => toBob.introductions.length === 1, "what was asked for");
+    second.transport.close();
+    await guest.loses("cut", 1);
+    guest.time.advance(BACKOFF_MAXIMUM);
+    const third = await arrive();
+    await asked(third, 1);
+    third.respond(word);
+    third.letGo();
+    await guest.loses("bad_state", 2);
+    assertEquals(toBob.heard, ["waiting", "introduction 6"]);
+    assertEquals(toCarol.heard, ["waiting", "waiting", "waiting"]);
+  });
+}
+
+play("an introduction that crosses our unwant still reaches its wanter", async (scene) => {
+  const { guest, home, arrive } = scene;
+  const toBob = new Ear();
+  home.want("bob", toBob);
+  home.hold();
+  const channel = await arrive();
+  await asked(channel, 1);
+  home.unwant("bob");
+  assertEquals(await asked(channel, 1), ["unwant bob"]);
+  // An end of a want that is over anyway is nothing to tell.
+  channel.respond(unwanted("bob", "replaced"), await bob(7));
+  await until(() => toBob.introductions.length === 1, "the introduction");
+  assertEquals(toBob.heard, ["waiting", "introduction 7"]);
+  home.forget("bob");
+  channel.respond(await bob(8));
+  await settle();
+  assertEquals([toBob.introductions.length, guest.losses], [1, []]);
+  assert(home.link);
+});
+
+play("an introduction that crosses our goodbye still reaches its wanter", async (scene) => {
+  const { guest, home, arrive } = scene;
+  const toBob = new Ear();
+  home.want("bob", toBob);
+  const release = home.hold();
+  const channel = await arrive();
+  await asked(channel, 1);
+  release();
+  assertEquals(await channel.end(), "goodbye");
+  // Of somebody who was never asked for it is not believed now either.
+  const { identity } = await person("modern", "bob");
+  channel.respond(await bob(9), {
+    type: "introduction",
+    ...introductionOf(10, identity, 0),
+    peerName: "eve",
+  });
+  await channel.channel.close(0);
+  await until(() => toBob.introductions.length === 1, "the introduction");
+  assertEquals(toBob.heard, ["waiting", "introduction 9"]);
+  await until(() => guest.network.open === 0, "we have left");
+
+  // The next connection begins without what the last one was asked for.
+  home.hold();
+  const next = await arrive();
+  next.respond(await bob(11));
+  next.letGo();
+  await guest.loses("bad_state");
+  assertEquals(toBob.introductions.length, 1);
+});
+
+play("`leave` lets an introduction through that is under way", async ({ home, arrive, guest }) => {
+  const toBob = new Ear();
+  home.want("bob", toBob);
+  home.hold();
+  const channel = await arrive();
+  await asked(channel, 1);
+  home.leave();
+  assertEquals(await channel.end(), "goodbye");
+  channel.respond(await bob(9));
+  await channel.channel.close(0);
+  assertEquals(await guest.ended, undefined);
+  assertEquals(toBob.heard, ["waiting", "introduction 9"]);
+});
+
+play("after a reconnection every want is said again, and that we are away", async (scene) => {
+  const { guest, home, arrive } = scene;
+  const ears = { bob: new Ear(), carol: new Ear(), dave: new Ear() };
+  for (const [name, ear] of Object.entries(ears)) home.want(name, ear);
+  home.hold();
+  const first = await arrive();
+  assertEquals(await asked(first, 3), ["want bob", "want carol", "want dave"]);
+  first.respond(await bob(5));
+  await until(() => ears.bob.introductions.length === 1, "the introduction");
+  home.unwant("dave");
+  home.setAway(true);
+  await asked(first, 2);
+  first.transport.close();
+  await guest.loses("cut");
+  // Said while there is no connection: it is said when there is one.
+  home.want("erin", new Ear());
+  home.decline("fred");
+  guest.time.advance(BACKOFF_MAXIMUM);
+  const second = await arrive();
+  assertEquals(await asked(second, 3), ["away", "want carol", "want erin"]);
+  assertEquals(ears.carol.heard, ["waiting", "waiting"]);
+  assertEquals(ears.dave.heard, ["waiting"]);
+});
+
+play("pauses between tries grow, and are short again once we were registered", async (scene) => {
+  const { guest, home, arrive } = scene;
+  home.hold();
+  const first = await arrive();
+  guest.network.refuses = () => true;
+  first.transport.close();
+  const expected: number[] = [];
+  for (let tries = 0; tries < 10; tries++) {
+    expected.push(Math.min(BACKOFF_MINIMUM * 2 ** tries, BACKOFF_MAXIMUM));
+    await until(() => guest.pauses.length > tries, `loss ${tries}`);
+    guest.time.advance(expected[tries]! - 1);
+    await settle();
+    // The first connection, and a dial for each pause that is over.
+    assertEquals(guest.network.dials.length, 1 + tries);
+    if (tries === 9) guest.network.refuses = () => false;
+    guest.time.advance(1);
+  }
+  assertEquals(guest.pauses, expected);
+  assertEquals([guest.losses[0], ...new Set(guest.losses.slice(1))], ["cut", "unreachable"]);
+  const second = await arrive();
+  second.transport.close();
+  await until(() => guest.pauses.length === 11, "another loss");
+  assertEquals(guest.pauses.at(-1), BACKOFF_MINIMUM);
+});
+
+play("whoever waits does not wait for the end of a pause", async ({ guest, home, arrive }) => {
+  home.hold();
+  const first = await arrive();
+  guest.network.refuses = () => true;
+  first.transport.close();
+  for (let tries = 1; tries <= 3; tries++) {
+    await until(() => guest.losses.length === tries, "the loss");
+    home.hurry();
+  }
+  await until(() => guest.losses.length === 4, "the fourth");
+  // Each hurry has made the next pause a short one.
+  assertEquals(guest.pauses, Array(4).fill(BACKOFF_MINIMUM));
+  await settle();
+  assertEquals(guest.losses.length, 4);
+  guest.network.refuses = () => false;
+  home.hurry();
+  await arrive();
+});
+
+play("the server is let go of when nobody needs it, and not before", async (scene) => {
+  const { guest, home, arrive } = scene;
+  await settle();
+  assertEquals([guest.network.dials, guest.time.pending], [[], 0]);
+  const first = home.hold();
+  const channel = await arrive();
+  const second = home.hold();
+  first();
+  first();
+  await settle();
+  assert(home.link);
+  const ending = channel.letGo();
+  second();
+  assertEquals(await ending, "goodbye");
+  await until(() => guest.network.open === 0, "we have left");
+  assertEquals([guest.time.pending, home.link], [0, undefined]);
+  // That is no loss.
+  assertEquals(guest.statuses.map(({ type }) => type), ["registered"]);
+  home.hold();
+  await arrive();
+});
+
+play("what is not needed while it is being dialled is let go of", async (scene) => {
+  const { guest, home, server, arrive } = scene;
+  const dial = Promise.withResolvers<void>();
+  guest.dialling = dial.promise;
+  const release = home.hold();
+  await settle();
+  release();
+  await settle();
+  guest.dialling = Promise.resolve();
+  home.hold();
+  const channel = await arrive();
+  const late = server.accept().then((late) => late.letGo());
+  dial.resolve();
+  assertEquals(await late, "goodbye");
+  assert(home.link?.isOpen);
+  home.setAway(true);
+  assertEquals(await asked(channel, 1), ["away"]);
+});
+
+play("`leave` during a dial ends at once, and the late connection is left", async (scene) => {
+  const { guest, home, server } = scene;
+  const dial = Promise.withResolvers<void>();
+  guest.dialling = dial.promise;
+  home.hold();
+  await settle();
+  home.leave();
+  assertEquals(await guest.ended, undefined);
+  const late = server.accept();
+  dial.resolve();
+  assertEquals(await (await late).letGo(), "goodbye");
+  assertEquals(guest.statuses, []);
+});
+
+play("`leave` during a dial that fails is no failure", async ({ guest, home }) => {
+  const dial = Promise.withResolvers<void>();
+  guest.dialling = dial.promise;
+  home.hold();
+  await settle();
+  home.leave();
+  assertEquals(await guest.ended, undefined);
+  dial.reject(new CifraError("unreachable", "Nobody there"));
+  await settle();
+});
+
+play("`leave` during a registration ends when the server has let us go", async (scene) => {
+  const { guest, home, server } = scene;
+  const toBob = new Ear();
+  home.want("bob", toBob);
+  home.hold();
+  const channel = await server.accept();
+  assertEquals((await channel.request())?.type, "register");
+  home.leave();
+  assertEquals(await channel.letGo(), "goodbye");
+  assertEquals(await guest.ended, undefined);
+  assertEquals([guest.statuses, toBob.heard], [[], []]);
+});
+
+play("an answer to a registration that nobody needs any more registers nothing", async (scene) => {
+  const { guest, home, server } = scene;
+  const toBob = new Ear();
+  home.want("bob", toBob);
+  const release = home.hold();
+  const first = await server.accept();
+  assertEquals((await first.request())?.type, "register");
+  release();
+  assertEquals(await first.end(), "goodbye");
+  first.respond({
+    type: "registered",
+    observed: { host: HOST, port: 5000 },
+    frameLimit: 65_536,
+    silenceDeadline: 60,
+  });
+  await first.channel.close(0);
+  await until(() => guest.network.open === 0, "we have left");
+  assertEquals([guest.statuses, toBob.heard], [[], []]);
+  home.hold();
+  const second = await server.accept();
+  assertEquals((await second.request())?.type, "register");
+  // Nothing is said on a connection before we are registered on it.
+  assertEquals(home.link, undefined);
+  home.want("carol", new Ear());
+  second.respond({ type: "declined", peerName: "nobody" });
+  await settle();
+  assertEquals(guest.statuses, []);
+  second.letGo();
+});
+
+play("before the first registration what goes wrong is thrown", async ({ guest, home, server }) => {
+  home.hold();
+  const channel = await server.accept();
+  await channel.request();
+  const code = REFUSAL_CODES.limit;
+  channel.respond({ type: "refused", code, retryAfter: 0, reason: "Too many" });
+  channel.letGo();
+  const error = await guest.ended;
+  assert(error instanceof CifraError);
+  assertEquals([error.code, guest.statuses], ["limit", []]);
+});
+
+play("a server that cannot be reached at first is no place to wait for", async (scene) => {
+  const { guest, home } = scene;
+  guest.network.refuses = () => true;
+  home.hold();
+  const error = await guest.ended;
+  assertEquals(error instanceof CifraError && error.code, "unreachable");
+  assertEquals(guest.time.pending, 0);
+});
+
+play("a number that was behind is no reason to give up, not even at first", async (scene) => {
+  const { guest, home, server, arrive } = scene;
+  home.hold();
+  const channel = await server.accept();
+  await channel.request();
+  const code = REFUSAL_CODES.stale_registration;
+  channel.respond({ type: "refused", code, retryAfter: 0, reason: "Behind" });
+  channel.letGo();
+  await guest.loses("stale_registration");
+  guest.time.advance(BACKOFF_MAXIMUM);
+  await arrive();
+});
+
+for (
+  const [code, isFinal] of [
+    ["replaced", true],
+    ["banned", true],
+    ["kicked", true],
+    ["name_taken", true],
+    ["limit", false],
+    ["refused", false],
+    ["shutdown", false],
+  ] as const
+) {
+  const what = isFinal ? "ends it" : "is waited out";
+  play(`a registered client that is told ${code}: that ${what}`, async (scene) => {
+    const { guest, home, arrive } = scene;
+    home.hold();
+    const channel = await arrive();
+    const reason = "Because";
+    channel.respond({ type: "refused", code: REFUSAL_CODES[code], retryAfter: 0, reason });
+    channel.channel.close(1);
+    channel.end();
+    if (isFinal) {
+      const error = await guest.ended;
+      assertEquals(error instanceof CifraError && error.code, code);
+      return;
+    }
+    await guest.loses(code);
+    guest.time.advance(BACKOFF_MAXIMUM);
+    await arrive();
+  });
+}
+
+test("the next word about the lobby is taken when the one before has been", async () => {
+  const taking: PromiseWithResolvers<void>[] = [];
+  const words: string[] = [];
+  const server = await PuppetServer.open();
+  const onLobby = (word: LobbyWord) => {
+    words.push(word.type === "offer" ? word.peerName : `${word.people.length} people`);
+    taking.push(Promise.withResolvers());
+    return taking.at(-1)!.promise;
+  };
+  const alice = await person("modern", "alice");
+  const guest = new Guest(alice, server.port, { onLobby, lobby: "listed" });
+  guest.home.hold();
+  const channel = await server.accept();
+  await channel.register();
+  const { bundle } = (await person("modern", "bob")).identity;
+  channel.respond(
+    { type: "presence", complete: 1, people: [{ name: "bob", state: PersonState.here }] },
+    { type: "offer", peerName: "bob", suite: 1, bundle },
+    { type: "offer", peerName: "carol", suite: 1, bundle },
+  );
+  for (const [n, expected] of ["1 people", "bob", "carol"].entries()) {
+    await until(() => words.length > n, expected);
+    await settle();
+    assertEquals(words.slice(n), [expected]);
+    taking[n]!.resolve();
+  }
+  guest.home.leave();
+  await server[Symbol.asyncDispose]();
+  await guest.ended;
+  assertEquals([guest.time.pending, guest.network.open], [0, 0]);
+});
+
+const { relay, hidden, lobby, unlisted } = Capability;
+for (
+  const [change, capabilities] of [
+    [{}, relay],
+    [{ relay: "only" }, relay | hidden],
+    [{ relay: "never" }, 0],
+    [{ lobby: "listed" }, relay | lobby],
+    [{ lobby: "unlisted", relay: "never" }, lobby | unlisted],
+  ] as const
+) {
+  play(
+    `a registration says what we want: ${JSON.stringify(change)}`,
+    async ({ home, server }) => {
+      home.hold();
+      const channel = await server.accept();
+      const registration = await channel.register();
+      assertEquals(registration.capabilities, capabilities);
+      assertEquals(registration.name, "alice");
+      // The wire has no empty port.
+      assertEquals([registration.receivePort, registration.sendPort], [1024, 1025]);
+    },
+    change,
+  );
+}
+
+play("`registered` resolves to the connection, and to nothing when we leave", async (scene) => {
+  const { guest, home, arrive } = scene;
+  const waiting = home.registered();
+  home.hold();
+  const channel = await arrive();
+  const link = await waiting;
+  assert(link && link === home.link);
+  assertEquals(await home.registered(), link);
+  channel.transport.close();
+  await guest.loses("cut");
+  const never = home.registered();
+  home.leave();
+  assertEquals(await never, undefined);
+});
