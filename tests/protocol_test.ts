@@ -74,12 +74,16 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "steps of handshakes that wait for the processor, and how long": `${L.ASYMMETRIC_QUEUE}, ${
       seconds(L.ASYMMETRIC_WAIT)
     }`,
-    "from m6 to the first request / from an answer of 3.10 to the next request": undefined,
+    "from m6 to the first request / from an answer of 3.10 to the next request": seconds(
+      L.REGISTRATION_DEADLINE,
+      L.ACCOUNT_DEADLINE,
+    ).join(" / "),
     "from a registration to its answer": handshake,
-    "bytes that a client does not take": `${L.OUTBOUND_QUEUE_HIGH_WATER}`,
+    "bytes that a client does not take, beside a window for each of its streams":
+      `${L.OUTBOUND_QUEUE_HIGH_WATER}`,
     "introductions of one identity in an hour": `${L.INTRODUCTIONS_PER_HOUR}`,
-    "people whom one identity waits for at once": `${L.WAITS_LIMIT}`,
-    "wants in a minute": undefined,
+    "people whom one identity waits for at once": `${L.WANTS_LIMIT}`,
+    "wants in a minute": `${L.WANTS_PER_MINUTE}`,
     "new names from one source in a day": `${L.NEW_NAMES_PER_DAY}`,
     "wrong passwords for one name, and from one source": `${L.PASSWORD_TRIES} in ${
       seconds(L.PASSWORD_TRIES_PERIOD)

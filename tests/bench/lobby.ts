@@ -1,5 +1,5 @@
 /** A lobby with a thousand people: how soon they hear of one who comes, how often, and what each costs. */
-import { NO_PORTS } from "../../lib/client/server_link.ts";
+import { NO_PORTS } from "../../lib/client/door.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import type { Channel } from "../../lib/channel/channel.ts";
 import {

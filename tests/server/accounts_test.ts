@@ -1,6 +1,7 @@
 /** Accounts over real sockets: signing up, signing in from elsewhere, and those who try without the password. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
+import { provePassword } from "../../lib/client/account.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import { SaltedPassword } from "../../lib/crypto/password.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
@@ -377,7 +378,7 @@ async function link({ port }: { readonly port: number }): Promise<{
   return {
     link: opened,
     end: async () => {
-      await opened.close();
+      await opened.leave();
       ticker.stop();
     },
   };
@@ -388,7 +389,7 @@ test("the program signs in with the password, and learns what the server refuses
     await withAccount(server, "alice");
     for (const [password, code] of [["right", undefined], ["wrong", "wrong_password"]] as const) {
       const { link: opened, end } = await link(server);
-      const signingIn = opened.signIn("alice", systemRandom(24), (cost) => {
+      const signingIn = provePassword(opened, "alice", systemRandom(24), (cost) => {
         assertEquals(cost, COST);
         return salted(password);
       });
@@ -472,7 +473,8 @@ function signingWith(
 async function trapped(server: { readonly port: number }): Promise<string> {
   const { link: opened, end } = await link(server);
   const signIn = () =>
-    opened.signIn(
+    provePassword(
+      opened,
       "alice",
       NONCE,
       // As the program does; what is fair here is worked up once.
@@ -493,7 +495,10 @@ test("a server that knows the account is believed", async () => {
     signingWith((exchange) => serverSignature(serverKey, exchange)),
     async (server) => {
       const { link: opened, end } = await link(server);
-      assertEquals((await opened.signIn("alice", NONCE, () => salted("right"))).backup, BACKUP);
+      assertEquals(
+        (await provePassword(opened, "alice", NONCE, () => salted("right"))).backup,
+        BACKUP,
+      );
       await end();
     },
   );

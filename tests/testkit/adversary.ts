@@ -9,6 +9,7 @@ import { step } from "../../lib/handshake/machine.ts";
 import { startResponder } from "../../lib/handshake/responder.ts";
 import type {
   Established,
+  HandshakeState,
   InitiatorConfig,
   ResponderConfig,
   Step,
