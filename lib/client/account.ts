@@ -52,10 +52,13 @@ export async function signIn(
   random: Random,
 ): Promise<KeyBundle> {
   const nonce = random(SIGN_IN_NONCE_LENGTH);
-  const { backup, key } = await provePassword(link, name, nonce, (cost) => derive(password, cost));
+  let key: SaltedPassword | undefined;
   try {
+    const backup = await provePassword(link, name, nonce, async (cost) => {
+      return key = await derive(password, cost);
+    });
     if (backup.length === 0) throw empty(name);
-    const bundle = await openBackup(backup, key);
+    const bundle = await openBackup(backup, key!);
     if (bundle.name !== name) {
       throw new CifraError(
         "auth_failed",
@@ -65,42 +68,35 @@ export async function signIn(
     if (bundle.identities.size === 0) throw empty(name);
     return bundle;
   } finally {
-    key.drop();
+    key?.drop();
   }
 }
 
 /**
  * Proves a password, which `derive` makes a key of, to the server and the server's knowledge of the account to us;
- * `clientNonce` has 24 bytes. Resolves to the keys that were left with the server, sealed, and the key. Throws like
- * `signIn`.
+ * `clientNonce` has 24 bytes. Resolves to the keys that were left with the server, sealed. Throws like `signIn`.
  */
 export async function provePassword(
   link: ServerLink,
   name: string,
   clientNonce: Bytes,
   derive: (cost: PasswordCost) => Promise<SaltedPassword>,
-): Promise<{ readonly backup: Bytes; readonly key: SaltedPassword }> {
+): Promise<Bytes> {
   const challenge = await link.ask({ type: "signIn", name, nonce: clientNonce });
   if (challenge.type !== "challenge") throw outOfTurn();
   const { salt, memory, passes, nonce: serverNonce } = challenge;
   const cost = { salt, memory, passes };
   const key = await derive(cost);
-  try {
-    const { exporter } = link.channel.established;
-    const exchange = { name, clientNonce, serverNonce, cost, exporter };
-    const answer = await link.ask({ type: "proof", proof: key.prove(exchange) });
-    if (answer.type !== "signedIn") throw outOfTurn();
-    const { signature, backup } = answer;
-    if (!key.isSigned(exchange, signature)) {
-      throw new CifraError("auth_failed", "The server does not know this account", {
-        hint: "it may not be the server that you mean: compare its key",
-      });
-    }
-    return { backup, key };
-  } catch (error) {
-    key.drop();
-    throw error;
+  const { exporter } = link.channel.established;
+  const exchange = { name, clientNonce, serverNonce, cost, exporter };
+  const answer = await link.ask({ type: "proof", proof: key.prove(exchange) });
+  if (answer.type !== "signedIn") throw outOfTurn();
+  if (!key.isSigned(exchange, answer.signature)) {
+    throw new CifraError("auth_failed", "The server does not know this account", {
+      hint: "it may not be the server that you mean: compare its key",
+    });
   }
+  return answer.backup;
 }
 
 async function derive(password: string, cost: PasswordCost): Promise<SaltedPassword> {

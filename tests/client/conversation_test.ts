@@ -60,7 +60,10 @@ test("two meet through the server, and leave it for each other", () =>
     await bob.hears("hello");
     await alice.hears("hi");
     await stage.leftServer();
-    assertEquals([alice.network.open, bob.network.open], [1, 1]);
+    await stage.time.until(
+      () => alice.network.open === 1 && bob.network.open === 1,
+      "each has one connection",
+    );
     assertEquals(stage.server.log.all("introduced").length, 1);
   }));
 

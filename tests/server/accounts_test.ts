@@ -394,7 +394,7 @@ test("the program signs in with the password, and learns what the server refuses
         return salted(password);
       });
       if (code) assertEquals((await assertRejects(() => signingIn, CifraError)).code, code);
-      else assertEquals((await signingIn).backup, BACKUP);
+      else assertEquals(await signingIn, BACKUP);
       await end();
     }
   });
@@ -496,7 +496,7 @@ test("a server that knows the account is believed", async () => {
     async (server) => {
       const { link: opened, end } = await link(server);
       assertEquals(
-        (await provePassword(opened, "alice", NONCE, () => salted("right"))).backup,
+        await provePassword(opened, "alice", NONCE, () => salted("right")),
         BACKUP,
       );
       await end();
@@ -550,10 +550,11 @@ test("a server that asks for too cheap or too dear a password gets no proof of i
 
 test("a server that leaves out the challenge, or says something else, gets nothing", async () => {
   const signature = new Uint8Array(64);
+  const observed = { host: "127.0.0.1", port: 7411 };
   const answers: readonly [ServerResponse, string][] = [
     [{ type: "signedIn", signature, backup: BACKUP }, "bad_state"],
     [{ type: "signedUp" }, "bad_state"],
-    [{ type: "presence", complete: 1, people: [] }, "bad_state"],
+    [{ type: "registered", observed, frameLimit: 65536, silenceDeadline: 60 }, "bad_state"],
     [{ type: "refused", code: 6, retryAfter: 0, reason: "later" }, "limit"],
   ];
   for (const [answer, code] of answers) {
