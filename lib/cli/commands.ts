@@ -500,13 +500,14 @@ export const KEYS = {
   about: [
     "A passphrase protects your keys where somebody else gets at this disk. Without it nobody can " +
     "read them, not even you. What was on the disk before it was set may still be found there.",
-    "This command never uses the network.",
+    "This command uses no network. It gives up the permission at once, but for verify, which asks a " +
+    "running cifra connect over a socket file on this machine.",
   ],
   examples: [
     "cifra keys verify bob",
     "cifra keys export alice.keys --name alice",
   ],
-  permissions: { net: false, ...OF_A_PERSON, files: "all" },
+  permissions: { net: true, ...OF_A_PERSON, files: "all" },
 } as const satisfies Command;
 
 /** The shells that completions are made for. */

@@ -110,9 +110,10 @@ Deno.test("SIGINT while waiting exits with 130, and the name is free at once", a
   const second = scene.connect("alice", "bob");
   await second.says("waiting for bob");
   // It did not have to take the place of the first.
-  await server.until("alice once more", () => server.events.length >= 4);
+  await server.until("alice once more", () => server.events.length >= 6);
   const words = server.events.map(({ event }) => event);
-  assertEquals(words, ["listening", "registered", "left", "registered"]);
+  const inOrder = ["listening", "registered", "wants", "left", "registered", "wants"];
+  assertEquals(words, inOrder);
   second.kill("SIGINT");
   await second.exits(130);
 });

@@ -11,7 +11,7 @@ import {
   textsFrom,
   whoAndWhere,
 } from "../testkit/lobby.ts";
-import { Scene } from "../testkit/program.ts";
+import { couple, Scene } from "../testkit/program.ts";
 
 Deno.test("three people have two conversations each at once, and all is delivered", async () => {
   await using scene = await openScene();
@@ -276,7 +276,7 @@ Deno.test("the lobby refuses what makes no sense there", async () => {
   }
   const alice = enter(scene, "alice");
   await alice.write("to nobody\n/to alice\n/nonsense\n/to BOB!\n");
-  for (const text of ["NOT SENT", "That is you", "Unknown command", "That is no name"]) {
+  for (const text of ["NOT SENT", "That is you", "Unknown command", "That is not a valid name"]) {
     await alice.until(
       text,
       () =>
@@ -378,13 +378,50 @@ Deno.test("who asks without being in the lobby is answered there, and words that
   await Promise.all([alice.exits(0), bob.exits(0)]);
 });
 
-Deno.test("users fails in words: nobody listens there, and a profile that is in use", async () => {
+Deno.test("users and keys verify are answered by the program that has the profile", async () => {
   await using scene = await openScene();
-  const alice = enter(scene, "alice");
-  await alice.event("lobby");
-  const second = look(scene, "alice", ["--json"]);
-  await second.exits(1);
-  await second.event("error", { code: "locked" });
+  const [alice, bob] = await friends(scene, "alice", "bob");
+  const looking = look(scene, "alice", ["--json"]);
+  await looking.exits(0);
+  assertEquals(looking.events, [{ event: "user", name: "bob", state: "here" }]);
+  const verify = (more: readonly string[]) => {
+    const args = ["verify", "bob", "--name", "alice", "--json"];
+    return scene.start("keys", "verifying", [...args, ...more], { state: "alice" });
+  };
+  const first = verify([]);
+  await first.exits(0);
+  assertEquals(first.events[0]?.isVerified, false);
+  assertEquals((first.events[0]?.words as string[]).length, 12);
+  const second = verify(["--yes"]);
+  await second.exits(0);
+  assertEquals(second.events[0]?.isVerified, true);
+  // The running program knows it as well.
+  await alice.write("/users\n");
+  const { people } = await alice.event("users");
+  assertEquals(
+    (people as { name: string; isVerified: boolean }[]).map(({ isVerified }) => isVerified),
+    [true],
+  );
+  for (const program of [alice, bob]) await program.endInput();
+  await Promise.all([alice.exits(0), bob.exits(0)]);
+});
+
+Deno.test("users is answered while one talks to one person, who need not be in the lobby", async () => {
+  await using scene = await openScene();
+  const carol = enter(scene, "carol");
+  await carol.event("lobby");
+  const [alice, bob] = await couple(scene);
+  const looking = look(scene, "alice", ["--json"]);
+  await looking.exits(0);
+  assertEquals(looking.events, [{ event: "user", name: "carol", state: "here" }]);
+  for (const program of [alice, bob]) await program.endInput();
+  await Promise.all([alice.exits(0), bob.exits(0)]);
+  await carol.endInput();
+  await carol.exits(0);
+});
+
+Deno.test("users fails in words when nobody listens there", async () => {
+  await using scene = await openScene();
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();

@@ -64,7 +64,7 @@ terminalTest("two people chat at two terminals, compare words, and one leaves", 
   await alice.write("/path\r");
   await showsPath(alice);
   await alice.write("/help\r");
-  await shows(alice, "/quit    leave");
+  await shows(alice, "/quit             leave");
   await alice.write("/nonsense\r");
   await shows(alice, "-- Unknown command");
   await alice.write("//path is a command\r");
@@ -72,7 +72,7 @@ terminalTest("two people chat at two terminals, compare words, and one leaves", 
 
   await alice.write("/quit\r");
   assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
-  await shows(bob, "-- alice left\n-- what you write is kept until alice is back; /quit to leave");
+  await shows(bob, "-- alice left\n   what you write is kept until alice is back; /quit to leave");
   await bob.write("/quit\r");
   assertEquals(await leavesTerminal(bob), { code: 0, restored: true });
   assertStringIncludes(screen(alice), "\n-- done\n");
