@@ -93,9 +93,10 @@ export class Terminal {
 
 /** A text made harmless, its first line behind `mark` and every other one indented. */
 function hang(mark: string, text: string): string {
-  const indent = " ".repeat(Math.max(2, Math.min(mark.length, OURS.length)));
+  const indent = " ".repeat(OURS.length);
   const [first = "", ...rest] = sanitize(text).split("\n");
-  const more = rest.map((line) => line.startsWith(indent) ? line : indent + line);
+  // What is indented already stands as it was written.
+  const more = rest.map((line) => line.startsWith("  ") ? line : indent + line);
   return [mark + first, ...more].join("\n");
 }
 

@@ -287,14 +287,14 @@ Deno.test("keys go to another machine in a file, sealed and written over nothing
   assertEquals(after, before);
 });
 
-Deno.test("while a program has the profile others may look at it, and no more", async () => {
+Deno.test("while a program has the profile others may look at it, and change nothing behind its back", async () => {
   await using scene = await Scene.withServer();
   await acquainted(scene);
   const alice = scene.connect("alice", "bob", ["--json"]);
   await alice.event("waiting");
   for (const args of [["show"], ["peers"]]) await keyEvents(scene, "alice", args);
   const file = `${scene.stateOf("alice")}/x`;
-  const changing = [["verify", "bob", "--yes"], ["unpin", "bob"], ["passphrase"], ["export", file]];
+  const changing = [["unpin", "bob"], ["passphrase"], ["export", file]];
   for (const args of changing) {
     assertStringIncludes(
       await refusal(scene, "alice", args, 1),
