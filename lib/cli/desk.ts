@@ -344,13 +344,13 @@ export class Desk implements DeskView, DeskActions {
   }
 
   async #command(
-    { command, name: named }: Extract<Line, { readonly type: "command" }>,
+    { word, command, name: named }: Extract<Line, { readonly type: "command" }>,
   ): Promise<void> {
     // Nobody is refused because they are the one who is talked to.
     const name = named ?? (command.about === "focus" ? this.#focus : undefined);
     if (name === this.ourName) return this.#voice.complain("That is you");
     if (name === undefined && command.about && !command.mayBeNobody) {
-      return this.#voice.complain(`Who? Write a name behind it: bob, for example`);
+      return this.#voice.complain(`Who? For example: ${word} bob`);
     }
     await command.run(this, name ?? "");
   }

@@ -82,7 +82,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
 export type Line =
   | { readonly type: "nothing" }
   | { readonly type: "say"; readonly name: string | undefined; readonly text: string }
-  | { readonly type: "command"; readonly command: Command; readonly name: string | undefined }
+  | {
+    readonly type: "command";
+    /** With its stroke. */
+    readonly word: string;
+    readonly command: Command;
+    readonly name: string | undefined;
+  }
   /** It cannot be done; a sentence that says why. */
   | { readonly type: "wrong"; readonly reason: string };
 
@@ -165,5 +171,5 @@ function readCommand(line: string, place: Place): Line {
   if (name !== undefined && !isName(name)) {
     return { type: "wrong", reason: "That is not a valid name: names are a-z, 0-9, _ and -" };
   }
-  return { type: "command", command, name };
+  return { type: "command", word, command, name };
 }
