@@ -207,7 +207,8 @@ export class ServerLink {
       const news = this.#news.shift();
       if (news) return news;
       if (signal.aborted) return undefined;
-      if (this.#ended) throw this.#ending();
+      const refused = this.#isAsking ? undefined : this.#refused;
+      if (this.#ended || refused) throw refused ?? this.#ending();
       await this.#arrived.wait(signal);
     }
   }
@@ -288,8 +289,11 @@ export class ServerLink {
   #takeResponse(body: Bytes): void {
     const response = decodeServerResponse(body);
     if (this.#answers.length + this.#news.length >= RESPONSES_LIMIT) throw unexpected();
-    if (isAnswer(response)) this.#answers.push(response);
-    else {
+    if (isAnswer(response)) {
+      // A refusal may come at any time; everything else answers something.
+      if (!this.#isAsking && response.type !== "refused") throw unexpected();
+      this.#answers.push(response);
+    } else {
       if (response.type === "introduction") {
         this.#traceRecord("received", "introduction", response.bundle.length, {
           detail: `${response.peerName} at ${describeAddresses(response)}`,
@@ -317,10 +321,15 @@ export class ServerLink {
     }
   }
 
+  /** A refusal that has come and that nobody has been told of. */
+  get #refused(): CifraError | undefined {
+    const refused = this.#answers.find(({ type }) => type === "refused");
+    return refused?.type === "refused" ? refusalError(refused) : undefined;
+  }
+
   /** Why there is nothing more: a refusal that nobody waited for, a goodbye, or a connection that is gone. */
   #ending(): CifraError {
-    const refused = this.#answers.find(({ type }) => type === "refused");
-    if (refused?.type === "refused") return refusalError(refused);
+    if (this.#refused) return this.#refused;
     if (this.channel.goodbye?.code === CloseCode.shutdown) {
       return new CifraError("shutdown", "The server is shutting down", {
         hint: "connect again when it is back",
