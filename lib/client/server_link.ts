@@ -198,10 +198,7 @@ export class ServerLink {
     return await this.#nextAnswer();
   }
 
-  /**
-   * The next piece of news; undefined when `signal` is aborted before, or when the server said goodbye after
-   * `leave`. Throws why there will be none.
-   */
+  /** The next piece of news; undefined when `signal` is aborted before. Throws why there will be none. */
   async nextNews(signal: AbortSignal): Promise<ServerNews | undefined> {
     for (;;) {
       const news = this.#news.shift();
@@ -215,7 +212,11 @@ export class ServerLink {
 
   /** What we say to the server itself, and it to us: the same lane at each call. */
   get lane(): ServerLane {
-    return this.#lane ??= new ServerLane(this.channel);
+    if (!this.#lane) {
+      this.#lane = new ServerLane(this.channel);
+      if (this.#ended) this.#lane.end();
+    }
+    return this.#lane;
   }
 
   /** The relayed stream of an introduction that was received on this link. */
@@ -290,8 +291,9 @@ export class ServerLink {
     const response = decodeServerResponse(body);
     if (this.#answers.length + this.#news.length >= RESPONSES_LIMIT) throw unexpected();
     if (isAnswer(response)) {
-      // A refusal may come at any time; everything else answers something.
-      if (!this.#isAsking && response.type !== "refused") throw unexpected();
+      // A refusal may come unasked: it ends the registration. Every other answer would pass for the next one's.
+      const isAwaited = this.#isAsking && this.#answers.length === 0;
+      if (!isAwaited && response.type !== "refused") throw unexpected();
       this.#answers.push(response);
     } else {
       if (response.type === "introduction") {

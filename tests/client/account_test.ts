@@ -54,7 +54,7 @@ async function withLink<T>(
   try {
     return await job(link);
   } finally {
-    await link.close();
+    await link.leave();
     ticker.stop();
   }
 }
@@ -88,7 +88,8 @@ async function leave(
   const key = await SaltedPassword.derive(PASSWORD, cost);
   const registrationSequence = nextSequence();
   await withLink(server, async (link) =>
-    await link.signUp({
+    await link.ask({
+      type: "signUp",
       name: "alice",
       registrationSequence,
       claim: await claimOf(profile, "alice", registrationSequence),

@@ -14,7 +14,7 @@ const LEFT: Status = { type: "left", failed: false };
 
 /** Goes on until it is left, or the test makes it fail. */
 class Puppet implements Carrier {
-  readonly link: Thread;
+  readonly thread: Thread;
   readonly say: (status: Status) => void;
   readonly failures: readonly string[] = [];
   path: Path | undefined;
@@ -24,8 +24,8 @@ class Puppet implements Carrier {
   goodbye: Promise<void> = Promise.resolve();
   readonly #over = Promise.withResolvers<void>();
 
-  constructor(link: Thread, say: (status: Status) => void) {
-    this.link = link;
+  constructor(thread: Thread, say: (status: Status) => void) {
+    this.thread = thread;
     this.say = say;
   }
 
@@ -35,7 +35,7 @@ class Puppet implements Carrier {
 
   async leave(code: CloseCode = CloseCode.done): Promise<void> {
     this.code = code;
-    await this.link.leave(code);
+    await this.thread.leave(code);
     await this.goodbye;
     this.#over.resolve();
   }
@@ -58,27 +58,28 @@ class Stage {
   most = 0;
   focus: string | undefined;
 
-  constructor() {
+  constructor(endsWithPeer = true) {
     this.conversations = new Conversations({
-      openLink: async (name) => {
+      openThread: async (name) => {
         assert(!this.logs.has(name), `the log of ${name} is open already`);
         this.logs.add(name);
         this.most = Math.max(this.most, this.logs.size);
         return await openLink(name);
       },
-      converse: (name, link, say) => {
-        const puppet = new Puppet(link, say);
+      converse: (name, thread, say) => {
+        const puppet = new Puppet(thread, say);
         this.puppets.set(name, puppet);
         return puppet;
       },
-      onOpen: async ({ link }) => {
-        for await (const event of link.events()) link.taken(event);
+      onOpen: async ({ thread }) => {
+        for await (const event of thread.events()) thread.taken(event);
       },
       onStatus: () => {},
       onEnd: ({ name }, error) => {
         this.logs.delete(name);
         this.ended.push([name, error?.code]);
       },
+      endsWithPeer,
       isInUse: (name) => name === this.focus,
     });
   }
@@ -129,7 +130,7 @@ test("the oldest that nobody misses make room, each for one, however many come a
   // Somebody looks at the first, the second is connected, and the third has something to deliver.
   stage.focus = first;
   stage.puppets.get(second)!.path = { type: "relay" };
-  await conversations.get(third)!.link.sendText("not there yet");
+  await conversations.get(third)!.thread.sendText("not there yet");
   const late = ["x", "y", "z"];
   await Promise.all(late.map((name) => conversations.open(name)));
   assertEquals(stage.ended.map(([name]) => name), all.slice(3, 6));
@@ -163,9 +164,9 @@ test("with one in each place that is missed there is no room, until one is over"
 test("when the other side leaves, a conversation is over if all has arrived there", async () => {
   const stage = new Stage();
   const { conversations } = stage;
-  const { link } = await conversations.open("bob");
+  const { thread } = await conversations.open("bob");
   const carol = await conversations.open("carol");
-  await link.sendText("kept");
+  await thread.sendText("kept");
   stage.puppets.get("bob")!.say(LEFT);
   stage.puppets.get("carol")!.say(LEFT);
   await until(() => stage.ended.length > 0, "the end of one");
@@ -174,16 +175,27 @@ test("when the other side leaves, a conversation is over if all has arrived ther
   await conversations.leave();
 });
 
+test("with one person alone, a conversation goes on when the other side has left", async () => {
+  const stage = new Stage(false);
+  const { conversations, puppets } = stage;
+  const { over } = await conversations.open("bob");
+  puppets.get("bob")!.say(LEFT);
+  // Whatever a leaving sets off would have begun: it is not waited for.
+  assertEquals([over.aborted, stage.names, stage.ended], [false, ["bob"], []]);
+  await conversations.leave();
+  assertEquals(stage.ended, [["bob", undefined]]);
+});
+
 test("one that fails is told and over, and the others go on; a mistake of ours is thrown", async () => {
   const stage = new Stage();
   const { conversations, puppets } = stage;
   for (const name of ["bob", "carol", "dave"]) await conversations.open(name);
-  const { link } = conversations.get("bob")!;
+  const { thread } = conversations.get("bob")!;
   puppets.get("bob")!.fail(new CifraError("identity_changed", "Bob has another key"));
   await until(() => stage.ended.length > 0, "the end of one");
   assertEquals([stage.ended, stage.names], [[["bob", "identity_changed"]], ["carol", "dave"]]);
   // Whatever was to be read has been: the events are over.
-  assertEquals((await link.events().next()).done, true);
+  assertEquals((await thread.events().next()).done, true);
   puppets.get("carol")!.fail(new TypeError("a mistake"));
   await assertRejects(() => conversations.failed, TypeError, "a mistake");
   await conversations.leave();
@@ -195,24 +207,24 @@ test("all is settled when each of the others has stored what was written to them
   assertEquals(await conversations.settled(), undefined);
   const [bob, carol] = [await conversations.open("bob"), await conversations.open("carol")];
   const theirs = [await openLink("alice"), await openLink("alice")] as const;
-  await bob.link.sendText("one");
-  await carol.link.sendText("two");
+  await bob.thread.sendText("one");
+  await carol.thread.sendText("two");
   let isSettled = false;
   const settled = conversations.settled().then((failure) => {
     isSettled = true;
     return failure;
   });
-  const first = await meet(bob.link, theirs[0]);
-  await bob.link.settled();
+  const first = await meet(bob.thread, theirs[0]);
+  await bob.thread.settled();
   assertEquals(isSettled, false);
-  const second = await meet(carol.link, theirs[1]);
+  const second = await meet(carol.thread, theirs[1]);
   assertEquals(await settled, undefined);
 
-  await carol.link.sendText("three, which does not arrive");
+  await carol.thread.sendText("three, which does not arrive");
   const never = conversations.settled();
-  await Promise.all([second.cut(), carol.link.leave(CloseCode.failed)]);
+  await Promise.all([second.cut(), carol.thread.leave(CloseCode.failed)]);
   assertEquals((await never)?.code, "cut");
   await first.cut();
-  for (const link of theirs) await link.leave();
+  for (const thread of theirs) await thread.leave();
   await conversations.leave();
 });

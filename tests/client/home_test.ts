@@ -6,6 +6,7 @@ import type { Random } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { BACKOFF_MAXIMUM, BACKOFF_MINIMUM } from "../../lib/limits.ts";
+import { CloseCode } from "../../lib/wire/records.ts";
 import {
   Capability,
   type Introduction,
@@ -18,7 +19,12 @@ import { test } from "../testkit/adversary.ts";
 import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
 import { until } from "../testkit/links.ts";
 import { turn } from "../testkit/pipe.ts";
-import { introductionOf, type PuppetChannel, PuppetServer } from "../testkit/puppet_server.ts";
+import {
+  introductionOf,
+  type PuppetChannel,
+  PuppetServer,
+  REGISTERED,
+} from "../testkit/puppet_server.ts";
 import { claimOf, nextSequence } from "../testkit/server.ts";
 import { TestNetwork } from "../testkit/test_network.ts";
 
@@ -304,7 +310,7 @@ play("an introduction that crosses our goodbye still reaches its wanter", async 
     ...introductionOf(10, identity, 0),
     peerName: "eve",
   });
-  await channel.channel.close(0);
+  await channel.channel.close(CloseCode.done);
   await until(() => toBob.introductions.length === 1, "the introduction");
   assertEquals(toBob.heard, ["waiting", "introduction 9"]);
   await until(() => guest.network.open === 0, "we have left");
@@ -327,7 +333,7 @@ play("`leave` lets an introduction through that is under way", async ({ home, ar
   home.leave();
   assertEquals(await channel.end(), "goodbye");
   channel.respond(await bob(9));
-  await channel.channel.close(0);
+  await channel.channel.close(CloseCode.done);
   assertEquals(await guest.ended, undefined);
   assertEquals(toBob.heard, ["waiting", "introduction 9"]);
 });
@@ -488,13 +494,8 @@ play("an answer to a registration that nobody needs any more registers nothing",
   assertEquals((await first.request())?.type, "register");
   release();
   assertEquals(await first.end(), "goodbye");
-  first.respond({
-    type: "registered",
-    observed: { host: HOST, port: 5000 },
-    frameLimit: 65_536,
-    silenceDeadline: 60,
-  });
-  await first.channel.close(0);
+  first.respond(REGISTERED);
+  await first.channel.close(CloseCode.done);
   await until(() => guest.network.open === 0, "we have left");
   assertEquals([guest.statuses, toBob.heard], [[], []]);
   home.hold();
@@ -561,7 +562,7 @@ for (
     const channel = await arrive();
     const reason = "Because";
     channel.respond({ type: "refused", code: REFUSAL_CODES[code], retryAfter: 0, reason });
-    channel.channel.close(1);
+    channel.channel.close(CloseCode.failed);
     channel.end();
     if (isFinal) {
       const error = await guest.ended;

@@ -64,11 +64,10 @@ async function open(port: number, name?: string, change?: Change): Promise<Serve
 /** A registration with the word of its owner, or of somebody else. */
 async function registration(
   name: string,
-  wanted: string,
   change: Partial<Wish> = {},
   who = name,
 ): Promise<Registration> {
-  return await signed(await person("modern", who), registrationOf(name, wanted, change));
+  return await signed(await person("modern", who), registrationOf(name, change));
 }
 
 /** A link to a server that the test plays, registered. */
@@ -78,14 +77,13 @@ async function played(
   await using server = await PuppetServer.open();
   const [link, channel] = await Promise.all([open(server.port), server.accept()]);
   try {
-    const registering = link.register(await registration("alice", "bob", RELAY));
+    const registering = link.register(await registration("alice", RELAY));
     await channel.register();
     await registering;
     await scene(link, channel);
   } finally {
-    // As a server does when it is left.
-    channel.end().then(() => channel.channel.close(CloseCode.done));
-    await link.close();
+    channel.letGo();
+    await link.leave();
   }
 }
 
@@ -97,14 +95,16 @@ async function fails(promise: Promise<unknown>): Promise<string> {
 async function introduced(link: ServerLink) {
   const news = await link.nextNews(NEVER);
   assert(news?.type === "introduction", `got ${news?.type}`);
-  return news.introduction;
+  return news;
 }
 
 /** Two that were introduced by a real server. */
 async function pair(port: number, change: Partial<Registration> = RELAY) {
   const alice = await open(port, "alice"), bob = await open(port, "bob");
-  await alice.register(await registration("alice", "bob", change));
-  await bob.register(await registration("bob", "alice", change));
+  await alice.register(await registration("alice", change));
+  await bob.register(await registration("bob", change));
+  alice.want("bob");
+  bob.want("alice");
   return { alice, bob, toAlice: await introduced(alice), toBob: await introduced(bob) };
 }
 
@@ -130,68 +130,98 @@ test("open() climbs to the server, register() says what it sees of us", () =>
       (await person("modern", "server")).identity.fingerprint,
     );
     assertEquals(link.remote, { host: HOST, port: server.port });
-    assertEquals(await link.register(await registration("alice", "bob")), link.local);
+    assertEquals(await link.register(await registration("alice")), link.local);
     assert(link.isOpen);
-    await link.close();
+    await link.leave();
     assert(!link.isOpen);
   }));
 
 test("register() throws what the server refuses it with", () =>
   talk(async ({ server }) => {
     const first = await open(server.port, "alice");
-    await first.register(await registration("alice", "bob"));
-    const refusals: [string, string, string, Partial<Registration>][] = [
-      ["bob", "Bob!", "alice", {}],
-      ["bob", "alice", "bob", {}],
-      ["bob", "bob", "alice", { receivePort: 22 }],
-      ["alice", "alice", "bob", { registrationSequence: 0n }],
+    await first.register(await registration("alice"));
+    const refusals: [string, string, Partial<Registration>][] = [
+      ["bob", "Bob!", {}],
+      ["bob", "alice", {}],
+      ["bob", "bob", { receivePort: 22 }],
+      ["alice", "alice", { registrationSequence: 0n }],
     ];
     const codes: string[] = [];
-    for (const [who, name, wanted, change] of refusals) {
+    for (const [who, name, change] of refusals) {
       const link = await open(server.port, who);
-      codes.push(await fails(link.register(await registration(name, wanted, change, who))));
-      await link.close();
+      codes.push(await fails(link.register(await registration(name, change, who))));
+      await link.leave();
     }
     assertEquals(codes, ["bad_name", "name_taken", "bad_address", "stale_registration"]);
-    await first.close();
+    await first.leave();
   }));
 
 test("a refusal says when to come again, if the server does", () =>
   played(async (link, server) => {
     const code = REFUSAL_CODES.limit;
     server.respond({ type: "refused", code, retryAfter: 30, reason: "Too many" });
+    server.channel.close(CloseCode.failed);
     const error = await assertRejects(() => link.nextNews(NEVER), CifraError);
     assertEquals([error.code, error.hint], ["limit", "try again in 30 s"]);
     assertStringIncludes(error.message, "Too many");
   }));
 
-test("two who want each other are introduced, and those who cannot be relayed are let go", () =>
+test("two who want each other are introduced, and the server keeps both", () =>
   talk(async ({ server }) => {
     const { alice, bob, toAlice, toBob } = await pair(server.port, {});
     assertEquals([toAlice.peerName, toBob.peerName], ["bob", "alice"]);
     assertEquals(toAlice.rendezvousKey, toBob.rendezvousKey);
     assertEquals([toAlice.generation, toAlice.relay], [toBob.generation, 0]);
-    assertEquals(await fails(alice.nextNews(NEVER)), "cut");
-    assert(!alice.isOpen);
-    await alice.close();
-    await bob.close();
+    alice.who();
+    const news = await alice.nextNews(NEVER);
+    assertEquals(news, { type: "presence", complete: 1, people: [] });
+    await alice.leave();
+    await bob.leave();
   }));
 
-test("register() may be called again after an introduction, on the same link", () =>
+test("a want is over with its introduction, and may be said again on the same link", () =>
   talk(async ({ server }) => {
     const { alice, bob, toAlice } = await pair(server.port);
     const oldStream = bob.relay(toAlice.generation);
-    await alice.register(await registration("alice", "bob", RELAY));
-    // Whoever asks for somebody has nobody at present.
+    alice.want("bob");
+    // Whoever wants somebody has nobody at present.
     assertEquals(await oldStream.read(new Uint8Array(1)), null);
-    await bob.register(await registration("bob", "alice", RELAY));
+    bob.want("alice");
     const [again] = [await introduced(alice), await introduced(bob)];
     assert(again.generation > toAlice.generation);
     const [left, right] = [alice.relay(again.generation), bob.relay(again.generation)];
     await writeAll(left, new Uint8Array([1, 2, 3]));
     assertEquals(await readAll(right, 3), new Uint8Array([1, 2, 3]));
-    await alice.close();
-    await bob.close();
+    await alice.leave();
+    await bob.leave();
+  }));
+
+test("one link serves many wants, and one that the server ends leaves the others", () =>
+  talk(async ({ server }) => {
+    const [alice, bob, carol] = [
+      await open(server.port, "alice"),
+      await open(server.port, "bob"),
+      await open(server.port, "carol"),
+    ];
+    for (const [link, name] of [[alice, "alice"], [bob, "bob"], [carol, "carol"]] as const) {
+      await link.register(await registration(name, RELAY));
+    }
+    alice.want("No name!");
+    const news = await alice.nextNews(NEVER);
+    assert(news?.type === "unwanted");
+    assertEquals([news.peerName, news.code], ["No name!", REFUSAL_CODES.bad_name]);
+    alice.want("bob");
+    alice.want("carol");
+    bob.want("alice");
+    carol.want("alice");
+    const [one, other] = [await introduced(alice), await introduced(alice)];
+    assertEquals([one.peerName, other.peerName].sort(), ["bob", "carol"]);
+    assert(one.generation !== other.generation);
+    alice.want("dave");
+    alice.unwant("dave");
+    const again = await alice.register(await registration("alice", RELAY));
+    assertEquals(again, alice.local);
+    for (const link of [alice, bob, carol]) await link.leave();
   }));
 
 test("a relayed stream carries any number of bytes both ways at once", () =>
@@ -211,19 +241,20 @@ test("a relayed stream carries any number of bytes both ways at once", () =>
     left.close();
     assertEquals(await right.read(new Uint8Array(1)), null);
     assert(alice.isOpen && bob.isOpen);
-    await alice.close();
-    await bob.close();
+    await alice.leave();
+    await bob.leave();
   }));
 
 test("what the other side sends before we ask for the stream is there when we do", () =>
   talk(async ({ server }) => {
     const { alice, bob, toAlice } = await pair(server.port);
     await writeAll(alice.relay(toAlice.generation), new Uint8Array([7]));
-    assertEquals(await bob.relay(toAlice.generation).read(new Uint8Array(1)), 1);
-    assert(bob.relay(toAlice.generation) === bob.relay(toAlice.generation));
-    await alice.close();
-    assertEquals(await bob.relay(toAlice.generation).read(new Uint8Array(1)), null);
-    await bob.close();
+    const stream = bob.relay(toAlice.generation);
+    assertEquals(await stream.read(new Uint8Array(1)), 1);
+    assert(stream === bob.relay(toAlice.generation));
+    await alice.leave();
+    assertEquals(await stream.read(new Uint8Array(1)), null);
+    await bob.leave();
   }));
 
 test("relayed data right behind the introduction finds its stream", () =>
@@ -255,6 +286,18 @@ test("a server that relays more than was asked for is left", () =>
     assertEquals(await server.end(), "limit");
   }));
 
+test("nothing is said on a link that is over", () =>
+  played(async (link, server) => {
+    server.letGo();
+    await link.leave();
+    link.want("bob");
+    link.unwant("bob");
+    link.decline("bob");
+    link.who();
+    link.setAway(true);
+    assertEquals(await fails(link.ask({ type: "who" })), "cut");
+  }));
+
 test("nextNews() ends with its signal, and what comes later is not lost", () =>
   played(async (link, server) => {
     for (let n = 0; n < 3; n++) {
@@ -266,7 +309,7 @@ test("nextNews() ends with its signal, and what comes later is not lost", () =>
     assertEquals(await link.nextNews(AbortSignal.abort()), undefined);
     server.respond({ type: "suiteMismatch", peerName: "bob", peerSuite: 3, yourSuite: 1 });
     assertEquals(await link.nextNews(NEVER), {
-      type: "suite-mismatch",
+      type: "suiteMismatch",
       peerName: "bob",
       peerSuite: 3,
       yourSuite: 1,
@@ -278,6 +321,7 @@ test("a server that speaks out of turn is left", async () => {
   const wrong: ((server: PuppetChannel) => void)[] = [
     (server) => server.channel.send(ItemType.request, new Uint8Array(0)),
     (server) => server.channel.send(ItemType.message, new Uint8Array(20)),
+    (server) => server.channel.send(ItemType.ack, new Uint8Array(16)),
     (server) => server.respond(REGISTERED),
     (server) => server.channel.send(ItemType.relay, new Uint8Array([9])),
     (server) => server.channel.send(ItemType.response, new Uint8Array([9])),
@@ -293,17 +337,16 @@ test("a server that speaks out of turn is left", async () => {
     });
   }
   const state = "bad_state", frame = "bad_frame";
-  assertEquals(codes, [state, state, state, frame, frame, frame]);
+  assertEquals(codes, [state, state, state, state, frame, frame, frame]);
 });
 
 test("a server that says more than anybody asks for is left", () =>
   played(async (link, server) => {
-    await link.nextNews(AbortSignal.abort());
     const news = { type: "suiteMismatch", peerName: "bob", peerSuite: 3, yourSuite: 1 } as const;
     server.respond(...Array<typeof news>(RESPONSES_LIMIT + 1).fill(news));
     assertEquals(await server.end(), "bad_state");
     for (let n = 0; n < RESPONSES_LIMIT; n++) {
-      assertEquals((await link.nextNews(NEVER))?.type, "suite-mismatch");
+      assertEquals((await link.nextNews(NEVER))?.type, "suiteMismatch");
     }
     assertEquals(await fails(link.nextNews(NEVER)), "bad_state");
   }));
@@ -315,7 +358,7 @@ test("a server that is silent for a minute is given up", async () => {
   const ticker = new Ticker(time);
   const opening = open(server.port, "alice", { environment, ticker });
   const [link, channel] = await Promise.all([opening, server.accept()]);
-  const registering = link.register(await registration("alice", "bob"));
+  const registering = link.register(await registration("alice"));
   await channel.register();
   await registering;
   const waiting = fails(link.nextNews(NEVER));
@@ -323,7 +366,7 @@ test("a server that is silent for a minute is given up", async () => {
   assert(link.isOpen);
   time.advance(2000);
   assertEquals(await waiting, "timeout");
-  await link.close();
+  await link.leave();
   assertEquals(time.pending, 0);
 });
 
@@ -334,24 +377,37 @@ test("a server that does not answer a registration is given up sooner", async ()
   const ticker = new Ticker(time);
   const opening = open(server.port, "alice", { environment, ticker });
   const [link] = await Promise.all([opening, server.accept()]);
-  const registering = fails(link.register(await registration("alice", "bob")));
+  const registering = fails(link.register(await registration("alice")));
   time.advance(HANDSHAKE_DEADLINE);
   assert(link.isOpen);
   time.advance(3000);
   assertEquals(await registering, "timeout");
-  await link.close();
+  await link.leave();
   assertEquals(time.pending, 0);
 });
 
-test("a server that introduces instead of registering is not believed", async () => {
+test("news before the registration are kept, and do not answer it", async () => {
   await using server = await PuppetServer.open();
   const { identity } = await person("modern", "bob");
   const [link, channel] = await Promise.all([open(server.port), server.accept()]);
-  const registering = link.register(await registration("alice", "bob"));
-  channel.respond({ type: "introduction", ...introductionOf(1, identity) });
-  assertEquals(await fails(registering), "bad_state");
-  channel.end().then(() => channel.channel.close(CloseCode.done));
-  await link.close();
+  const registering = link.register(await registration("alice"));
+  channel.respond({ type: "introduction", ...introductionOf(1, identity) }, REGISTERED);
+  assertEquals(await registering, REGISTERED.observed);
+  assertEquals((await introduced(link)).generation, 1);
+  channel.letGo();
+  await link.leave();
+});
+
+test("a second answer to one question does not pass for the answer to the next", async () => {
+  await using server = await PuppetServer.open();
+  const [link, channel] = await Promise.all([open(server.port), server.accept()]);
+  const registering = link.register(await registration("alice"));
+  await channel.request();
+  channel.respond(REGISTERED, REGISTERED);
+  assertEquals(await registering, REGISTERED.observed);
+  assertEquals(await fails(link.nextNews(NEVER)), "bad_state");
+  channel.letGo();
+  await link.leave();
 });
 
 test("a server that shuts down says so, and every stream ends", () =>
@@ -364,8 +420,8 @@ test("a server that shuts down says so, and every stream ends", () =>
     assertEquals(await fails(bob.nextNews(NEVER)), "shutdown");
     // One that is asked for late is over as well.
     assertEquals(await alice.relay(99).read(new Uint8Array(1)), null);
-    await alice.close();
-    await bob.close();
+    await alice.leave();
+    await bob.leave();
     await stopped;
   }));
 
@@ -375,11 +431,11 @@ test("a server that goes without a word is a cut, whatever is asked of it", () =
     server.transport.close();
     assertEquals(await waiting, "cut");
     assertEquals(await fails(link.nextNews(NEVER)), "cut");
-    assertEquals(await fails(link.register(await registration("alice", "bob"))), "cut");
-    assertEquals(await link.leave(), undefined);
+    assertEquals(await fails(link.register(await registration("alice"))), "cut");
+    assertEquals(await link.leave(), []);
   }));
 
-test("leave() gives the introduction that was under way, and the server is done with us", () =>
+test("leave() gives the news that were under way, and the server is done with us", () =>
   played(async (link, server) => {
     const { identity } = await person("modern", "bob");
     const stop = new AbortController();
@@ -387,19 +443,22 @@ test("leave() gives the introduction that was under way, and the server is done 
     stop.abort();
     assertEquals(await waiting, undefined);
     const leaving = link.leave();
-    server.respond({ type: "introduction", ...introductionOf(5, identity) });
-    assertEquals(await server.end(), "goodbye");
-    await server.channel.close(CloseCode.done);
-    assertEquals((await leaving)?.generation, 5);
+    server.respond(
+      { type: "introduction", ...introductionOf(5, identity) },
+      { type: "declined", peerName: "carol" },
+    );
+    assertEquals(await server.letGo(), "goodbye");
+    const [introduction, declined, ...others] = await leaving;
+    assert(introduction?.type === "introduction");
+    assertEquals([introduction.generation, declined?.type, others], [5, "declined", []]);
     assert(!link.isOpen);
   }));
 
 test("leave() gives nothing when nothing was under way", () =>
   talk(async ({ server }) => {
     const link = await open(server.port);
-    await link.register(await registration("alice", "bob"));
-    assertEquals(await link.leave(), undefined);
-    await link.close();
+    await link.register(await registration("alice"));
+    assertEquals(await link.leave(), []);
     await until(() => server.connections === 0, "the server has seen us go");
   }));
 
@@ -477,8 +536,8 @@ test("a server elsewhere is dialled from the send port", () =>
     const link = await ServerLink.open({ ...options, address });
     assertEquals(network.dials, [{ from: sendPort, to: { host: ELSEWHERE, port: server.port } }]);
     assertEquals(link.local.port, sendPort);
-    assertEquals((await link.register(await registration("alice", "bob"))).port, sendPort);
-    await link.close();
+    assertEquals((await link.register(await registration("alice"))).port, sendPort);
+    await link.leave();
   }));
 
 test("a server elsewhere is dialled from any port while the send port is in use", () =>
@@ -493,7 +552,7 @@ test("a server elsewhere is dialled from any port while the send port is in use"
       const link = await ServerLink.open({ ...options, address });
       assertEquals(network.dials.map(({ from }) => from), [4000, undefined]);
       assert(link.local.port !== 4000);
-      await link.close();
+      await link.leave();
     }
   }));
 
@@ -519,6 +578,6 @@ test("a server here, or one by name, is dialled from any port", () =>
       const options = await dialling(server.port, "alice", { environment, sendPort: 4000 });
       const link = await ServerLink.open({ ...options, address: { ...options.address, host } });
       assertEquals(network.dials, [{ from: undefined, to: { host, port: server.port } }]);
-      await link.close();
+      await link.leave();
     }
   }));

@@ -91,7 +91,7 @@ class Scene {
       });
       const shown = formatFingerprint(link.identity.fingerprint);
       link.channel.destroy();
-      await link.close();
+      await link.leave();
       return shown;
     } catch (error) {
       if (error instanceof CifraError) return error;

@@ -24,12 +24,12 @@ import { ephemeralKeys, type Person, person } from "./handshake.ts";
 import { NOBODYS_WORD } from "./server.ts";
 
 /** What `registered` says when nobody asks. */
-export const REGISTERED: ServerResponse = {
+export const REGISTERED = {
   type: "registered",
   observed: { host: "127.0.0.1", port: 5000 },
   frameLimit: 65_536,
   silenceDeadline: 60,
-};
+} as const satisfies ServerResponse;
 
 /** An introduction of this generation, to somebody called bob. */
 export function introductionOf(generation: number, bob: PublicIdentity, relay = 1): Introduction {
