@@ -206,7 +206,7 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
     return actor;
   };
 
-  title("1. A meeting place opens. It introduces people; it will never hold a key of theirs.");
+  title("1. A server starts. It introduces people; it will never hold a key of theirs.");
   const server = await enter("server", ["serve", "--port", "0", "--title", "demo"]);
   const listening = await server.event("listening");
   const fingerprint = (listening.fingerprints as Record<string, string>).modern;

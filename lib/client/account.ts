@@ -100,7 +100,7 @@ export async function provePassword(
 }
 
 async function derive(password: string, cost: PasswordCost): Promise<SaltedPassword> {
-  // Loaded when it is needed: most programs never work a password up.
+  // Loaded when it is needed: most programs never derive a key from a password.
   const { SaltedPassword } = await import("../crypto/password.ts");
   return await SaltedPassword.derive(password, cost);
 }

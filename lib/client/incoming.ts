@@ -5,6 +5,7 @@
 import type { Bytes } from "../bytes.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
+import { Signal } from "../flow/signal.ts";
 import { CONVERSATION_WINDOW } from "../limits.ts";
 import { following, gapBetween } from "../store/message_rules.ts";
 import type { ConversationKey, Gap, MessageStore, Unshown } from "../store/message_store.ts";
@@ -86,7 +87,7 @@ export class Incoming {
   #bytesHeld = 0;
   #unread: number;
   #closed = false;
-  #news: PromiseWithResolvers<void> | undefined;
+  readonly #news = new Signal();
 
   /** Without a store nothing is kept, as when one talks to a server. */
   constructor(store: MessageStore | undefined, key: ConversationKey) {
@@ -199,7 +200,7 @@ export class Incoming {
     const newest = this.#queue.at(-1);
     if (newest && "storedUpTo" in newest) this.#queue.pop();
     this.#queue.push({ storedUpTo: store.lastOrdinal() });
-    this.#wake();
+    this.#news.notify();
   }
 
   #hold(reading: Reading, messages: readonly Message[]): boolean {
@@ -220,7 +221,7 @@ export class Incoming {
       reading.underWay = message.type !== "end";
       this.#queue.push({ event, reading, size });
     }
-    this.#wake();
+    this.#news.notify();
     return fresh.length > 0;
   }
 
@@ -229,8 +230,7 @@ export class Incoming {
     for (;;) {
       const event = this.#shift();
       if (event || this.#closed) return event;
-      this.#news ??= Promise.withResolvers();
-      await this.#news.promise;
+      await this.#news.wait();
     }
   }
 
@@ -280,17 +280,12 @@ export class Incoming {
   /** Nothing more will come: `next` gives what is there, and then undefined. */
   close(): void {
     this.#closed = true;
-    this.#wake();
+    this.#news.notify();
   }
 
   #tell(event: PeerEvent): void {
     this.#queue.push({ event, reading: undefined, size: 0 });
-    this.#wake();
-  }
-
-  #wake(): void {
-    this.#news?.resolve();
-    this.#news = undefined;
+    this.#news.notify();
   }
 }
 

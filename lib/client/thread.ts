@@ -14,6 +14,7 @@ import {
   PENDING_PROBE,
   TEXT_LIMIT,
 } from "../limits.ts";
+import { Signal } from "../flow/signal.ts";
 import type { Time } from "../flow/time.ts";
 import type { Goodbye } from "../channel/channel.ts";
 import type { ConversationKey, MessageStore } from "../store/message_store.ts";
@@ -133,8 +134,10 @@ export class Thread {
   #said: LogPosition | undefined;
   /** The last message that may have been sent, over whichever channel, by whichever program. */
   #lastSent: bigint;
-  #progress: PromiseWithResolvers<void> | undefined;
-  #wantsToSend: PromiseWithResolvers<void> | undefined;
+  /** The other side has taken more, or nothing more will come of this. */
+  readonly #progress = new Signal();
+  /** There may be something to send, or room for it. */
+  readonly #sendable = new Signal();
   #broken: CifraError | undefined;
   #left = false;
 
@@ -319,8 +322,7 @@ export class Thread {
   /** Puts a message in our log, and lets it be sent. */
   async #append(message: NewMessage | NewPiece): Promise<bigint> {
     const number = await this.#outgoing.append(message);
-    this.#wantsToSend?.resolve();
-    this.#wantsToSend = undefined;
+    this.#sendable.notify();
     this.#tellDelivery();
     return number;
   }
@@ -401,8 +403,7 @@ export class Thread {
     const { carrier } = attachment;
     while (this.#attachment === attachment && carrier.isOpen) {
       if (!this.#hasRoomToSend(attachment)) {
-        this.#wantsToSend ??= Promise.withResolvers();
-        await this.#wantsToSend.promise;
+        await this.#sendable.wait();
         continue;
       }
       this.#sendSome(attachment);
@@ -524,15 +525,12 @@ export class Thread {
   async #awaitProgress(): Promise<void> {
     if (this.#broken) throw this.#broken;
     if (this.#left) throw new CifraError("cut", "The conversation has ended");
-    this.#progress ??= Promise.withResolvers();
-    await this.#progress.promise;
+    await this.#progress.wait();
   }
 
   #wake(): void {
-    this.#progress?.resolve();
-    this.#progress = undefined;
-    this.#wantsToSend?.resolve();
-    this.#wantsToSend = undefined;
+    this.#progress.notify();
+    this.#sendable.notify();
   }
 
   #tellDelivery(): void {

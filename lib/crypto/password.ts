@@ -1,5 +1,5 @@
 /**
- * Passwords (PROTOCOL.md 3.10), worked up by Argon2id (RFC 9106) at the one who knows them. Whoever steals a
+ * Passwords (PROTOCOL.md 3.10): a key is derived from each by Argon2id (RFC 9106), where it is known. Whoever steals a
  * server's memory, or a file of keys, has to guess, and each guess costs as much.
  */
 import { argon2idAsync } from "@noble/hashes/argon2.js";
@@ -24,7 +24,7 @@ import {
 const SEAL_LABEL = encodeUtf8("cifra/1 sealed by password\0");
 const IV_LENGTH = 12;
 
-/** A password, worked up for one salt. Dropped when it is no longer needed: it is as good as the password. */
+/** The key of a password, for one salt. Dropped when it is no longer needed: it is as good as the password. */
 export class SaltedPassword {
   readonly #key: Bytes;
 

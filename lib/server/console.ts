@@ -169,7 +169,7 @@ function quit({ quit: end }: ConsoleOptions): string {
 }
 
 function requireNameLike(name: string): string {
-  if (!isName(name)) throw new CifraError("usage", "This is no name that anybody could have");
+  if (!isName(name)) throw new CifraError("usage", "This is not a valid name");
   return name;
 }
 

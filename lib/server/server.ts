@@ -1,4 +1,4 @@
-/** The meeting place at work: accepts, climbs the ladder as responder, and lets the services decide. */
+/** The server at work: accepts connections, runs the handshake as responder, and lets the requests decide. */
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { hmacSha512 } from "../crypto/platform.ts";

@@ -1,5 +1,5 @@
 /**
- * The meeting place: a name is held while its owner is connected, and two who want each other are
+ * The rendezvous: a name is held while its owner is connected, and two who want each other are
  * introduced. Registrations (who is here) and wants (who wants whom) are kept apart: a connection has one
  * registration and may have many wants. Rules over what is in memory; no sockets, no clock of its own.
  */

@@ -23,7 +23,7 @@ const IV_LENGTH = 12;
 /** Works the passphrase of keys up for this cost; throws `usage` where nobody can be asked. */
 export type Unlock = (cost: PasswordCost) => Promise<SaltedPassword>;
 
-/** What seals keys: a passphrase, worked up. One lock is good for several files. */
+/** What seals keys: the key of a passphrase. One lock is good for several files. */
 export interface Lock {
   readonly cost: PasswordCost;
   readonly key: SaltedPassword;
@@ -134,7 +134,7 @@ function keyFileCost(random: Random): PasswordCost {
 
 /** Makes a lock of a passphrase, which takes a second or two. Throws `usage`. */
 export async function makeLock(passphrase: string): Promise<Lock> {
-  // Loaded when it is needed: most programs never work a passphrase up.
+  // Loaded when it is needed: most programs never derive a key from a passphrase.
   const { SaltedPassword } = await import("../crypto/password.ts");
   const cost = keyFileCost(systemRandom);
   return { cost, key: await SaltedPassword.derive(passphrase, cost) };

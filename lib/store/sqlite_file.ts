@@ -321,7 +321,7 @@ function explanation(path: string, cause: unknown): unknown {
     default:
       return failure(
         cause.message,
-        "look after the disk, and start again: what was confirmed is in the file",
+        "check the disk, and start again: what was confirmed is in the file",
         true,
       );
   }

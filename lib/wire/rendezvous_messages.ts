@@ -174,7 +174,7 @@ const offer = struct({ peerName: name, suite: u8, bundle: variable(bundleLength(
 /** Somebody for whom we wait does not want to talk to us now. */
 const declined = struct({ peerName: name });
 
-/** What the password of a name is to be worked up with. */
+/** What a key is to be derived from the password of a name with. */
 const challenge = struct({ ...cost, nonce: bytes(SIGN_IN_NONCE_LENGTH) });
 
 /** The password was right; the server proves that it knows the account. */
