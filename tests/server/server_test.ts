@@ -1,4 +1,4 @@
-/** The meeting place over real sockets: who is told what, and when names are free again. */
+/** The server over real sockets: who is told what, and when names are free again. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import { encodeHex } from "@std/encoding/hex";

@@ -39,7 +39,7 @@ function environmentOf({ world, internet }: Scenery, process: Process, host: str
   };
 }
 
-/** The meeting place. Whose a name is outlives its process; the rest dies with it. */
+/** The server. Whose a name is outlives its process; the rest dies with it. */
 export class ServerHost {
   readonly host: string;
   readonly #scenery: Scenery;
