@@ -1,6 +1,6 @@
 /** The lobby over real sockets: who is told of whom, how often, and what becomes of it. */
 import { assert, assertEquals } from "@std/assert";
-import { PRESENCE_LIMIT, PRESENCE_PAUSE, WANTS_LIMIT } from "../../lib/limits.ts";
+import { PRESENCE_LIMIT, PRESENCE_PAUSE, WANTS_LIMIT, WANTS_PER_MINUTE } from "../../lib/limits.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import {
   Capability,
@@ -421,6 +421,19 @@ test("one who cannot be wanted ends the want alone: the registration and other w
     const peer = await waitFor(server, "peer0", "alice");
     assertEquals((await alice.next()).type, "introduction");
     for (const client of [alice, peer]) await client.leave();
+  });
+});
+
+test("a want that is refused is over, also when it was there before", async () => {
+  await withServer(async (server) => {
+    const alice = await waitFor(server, "alice", "bob");
+    for (let n = 1; n < WANTS_PER_MINUTE; n++) alice.want("bob");
+    const answer = await alice.ask({ type: "want", name: "bob" });
+    assert(answer.type === "unwanted", `got ${answer.type}`);
+    assertEquals(refusalOf(answer.code), "limit");
+    assert(answer.retryAfter > 0 && answer.retryAfter <= 60, `${answer.retryAfter}`);
+    assertEquals([...server.server.people()].map(({ wants }) => wants), [[]]);
+    await alice.leave();
   });
 });
 

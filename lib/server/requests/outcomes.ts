@@ -9,11 +9,10 @@ export function tell(desk: Desk, outcomes: readonly Outcome<Client>[]): void {
 }
 
 function tellOne(desk: Desk, outcome: Outcome<Client>): void {
-  const { announcing, onEvent } = desk;
+  const { onEvent } = desk;
   switch (outcome.type) {
     case "replaced": {
       const { holder, key: { name } } = outcome.registered;
-      announcing.exit(holder, name);
       holder.dismiss("replaced", "The same identity has connected again");
       return onEvent({ event: "replaced", name });
     }
