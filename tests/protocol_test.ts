@@ -1,6 +1,7 @@
 /** The tables of lib/PROTOCOL.md against the code: every label (3.12) and every limit (4). */
 import { assert, assertEquals } from "@std/assert";
 import * as everyLimit from "../lib/limits.ts";
+import { REQUEST_NUMBERS, RESPONSE_NUMBERS } from "../lib/wire/numbers.ts";
 
 const LIB = new URL("../lib/", import.meta.url);
 const text = await Deno.readTextFile(new URL("PROTOCOL.md", LIB));
@@ -190,6 +191,20 @@ Deno.test("PROTOCOL.md 4: every limit that another implementation meets has a ro
   expectedLimits();
   const missing = Object.keys(everyLimit).filter((name) => !asked.has(name));
   assertEquals(missing.toSorted(), OURS_ALONE, "give it a row in section 4, or list it here");
+});
+
+Deno.test("PROTOCOL.md 3.7: the table of requests and responses is that of numbers.ts", () => {
+  const table = rows(section("### 3.7 Client and server")).filter((row) => row.length === 6);
+  const numbers = (column: number) =>
+    Object.fromEntries(
+      table.filter((row) => row[column] !== "").map((row) => {
+        const words = row[column + 1]!.replaceAll("`", "");
+        const name = words.replaceAll(/ ([a-z])/g, (_, letter) => letter.toUpperCase());
+        return [name, Number(row[column])];
+      }),
+    );
+  assertEquals(numbers(0), REQUEST_NUMBERS);
+  assertEquals(numbers(3), RESPONSE_NUMBERS);
 });
 
 Deno.test("PROTOCOL.md 3.12: the table has every label of the code, ended as it says", async () => {
