@@ -8,6 +8,7 @@ import {
   encodeServerRequest,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { registrationOf, signed } from "../testkit/server.ts";
+import { until } from "../testkit/until.ts";
 import { connect, median, newcomer, report, residentMemory, startServer } from "./bench.ts";
 
 const PEOPLE = 1000;
@@ -68,10 +69,6 @@ class Guest {
       }
     }
   }
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await pause(5);
 }
 
 /** A name is its first owner's: each crowd has names of its own. */

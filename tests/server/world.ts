@@ -1,46 +1,10 @@
-/** A world for the server in which the test holds the clock, and decides whom the server can write to. */
+/** A world for the server in which the test decides whom the server can write to. */
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { Time } from "../../lib/flow/time.ts";
 import type { Environment, Listening } from "../../lib/net/environment.ts";
 import type { TcpTransport } from "../../lib/net/transports.ts";
 
-/** Time that stands still until it is told to go on. */
-export class ManualTime implements Time {
-  #now = 0;
-  #alarms = new Map<number, { readonly at: number; readonly action: () => void }>();
-  #last = 0;
-
-  /** Alarms that have not gone off. */
-  get pending(): number {
-    return this.#alarms.size;
-  }
-
-  // Handed around by themselves, as the system's are.
-  readonly now = (): number => this.#now;
-
-  readonly date = (): number => Date.UTC(2030, 0, 1) + this.#now;
-
-  readonly after = (milliseconds: number, action: () => void): () => void => {
-    const id = ++this.#last;
-    this.#alarms.set(id, { at: this.#now + milliseconds, action });
-    return () => this.#alarms.delete(id);
-  };
-
-  /** Goes on; each alarm on the way goes off at its moment. */
-  advance(milliseconds: number): void {
-    const end = this.#now + milliseconds;
-    for (;;) {
-      const due = [...this.#alarms].filter(([, { at }]) => at <= end)
-        .sort(([, a], [, b]) => a.at - b.at)[0];
-      if (!due) break;
-      const [id, { at, action }] = due;
-      this.#alarms.delete(id);
-      this.#now = at;
-      action();
-    }
-    this.#now = end;
-  }
-}
+export { ManualTime } from "../testkit/clock.ts";
 
 /** Sockets of this machine, and a hand on what the server writes to each client. */
 export class Valve {

@@ -19,7 +19,9 @@ import {
 import { CloseCode, closeLayout, type Item, ItemType } from "../../lib/wire/records.ts";
 import { openChannels, openEvilPair } from "./adversary.ts";
 import { ManualClock } from "./clock.ts";
-import { type Lane, type Pipe, turn } from "./pipe.ts";
+import type { Lane, Pipe } from "./pipe.ts";
+
+export { until } from "./until.ts";
 
 /** What they write was written at this time. */
 export const WRITTEN = Date.UTC(2030, 0, 1);
@@ -179,14 +181,6 @@ export function cutAfter(between: Pipe, lane: Lane, count: number, how: "break" 
     if (left === 0) { for (const each of [between.toLeft, between.toRight]) each[how](); }
     return taken;
   };
-}
-
-/** Resolves when the condition holds; whoever waits for what never comes is stopped with a word. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let turns = 0; !condition(); turns++) {
-    if (turns === 20_000) throw new Error(`It never came to this: ${what}`);
-    await turn();
-  }
 }
 
 /** The item of a message. */
