@@ -36,12 +36,7 @@ export async function makeAccount(
   const { name } = profile;
   const what = `new password of ${name}`;
   const password = await secrets.askNew({ what, option: "--password-fd", descriptor: passwordFd });
-  const server = await access.open(address, undefined);
-  try {
-    await signUp(server, profile, password, systemEnvironment);
-  } finally {
-    await server.leave();
-  }
+  await signUp(() => access.open(address, undefined), profile, password, systemEnvironment);
   terminal.say(
     `signed up: with this password --sign-in makes any machine that of ${name}`,
     { event: "signed-up", name, server: serverSubject(address) },

@@ -11,11 +11,11 @@ import type { Profile } from "./profile.ts";
 import type { ServerLink } from "./server_link.ts";
 
 /**
- * Leaves all keys of a profile with the server that `link` leads to, sealed under `password`; in the place of
- * what was left before. Throws what the server refuses it with, and `usage` on a password that cannot be.
+ * Leaves all keys of a profile with the server that `openServer` leads to, sealed under `password`; in the place
+ * of what was left before. Throws what the server refuses it with, and `usage` on a password that cannot be.
  */
 export async function signUp(
-  link: ServerLink,
+  openServer: () => Promise<ServerLink>,
   profile: Profile,
   password: string,
   { random, time }: Environment,
@@ -31,10 +31,16 @@ export async function signUp(
     await profile.keys.complete();
     const backup = await sealKeys(await profile.keys.collect(), key);
     const account = { name: profile.name, ...cost, ...key.verifier(), backup };
-    await profile.registrar(time.date)(async (word) => {
-      const answer = await link.ask({ type: "signUp", ...account, ...word });
-      if (answer.type !== "signedUp") throw outOfTurn();
-    });
+    // Now: a server waits for the first request no longer than for a registration.
+    const link = await openServer();
+    try {
+      await profile.registrar(time.date)(async (word) => {
+        const answer = await link.ask({ type: "signUp", ...account, ...word });
+        if (answer.type !== "signedUp") throw outOfTurn();
+      });
+    } finally {
+      await link.leave();
+    }
   } finally {
     key.drop();
   }

@@ -71,7 +71,11 @@ async function withProfile(job: (profile: Profile) => Promise<void>): Promise<vo
 }
 
 function signUpAs(server: TestServer, profile: Profile, password = PASSWORD): Promise<void> {
-  return withLink(server, (link) => signUp(link, profile, password, systemEnvironment), profile);
+  return withLink(
+    server,
+    (link) => signUp(() => Promise.resolve(link), profile, password, systemEnvironment),
+    profile,
+  );
 }
 
 function fetchKeys(server: TestServer, password = PASSWORD, name = "alice"): Promise<KeyBundle> {

@@ -1,6 +1,6 @@
 /** What we say to the server itself, beside everything else on its channel. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Channel } from "../../lib/channel/channel.ts";
+import type { Channel } from "../../lib/channel/channel.ts";
 import { ServerLane } from "../../lib/client/server_lane.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { RESPONSES_LIMIT } from "../../lib/limits.ts";
