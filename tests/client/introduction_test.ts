@@ -1,0 +1,208 @@
+/** What a conversation makes of an introduction: from a good one a channel, and to an impostor no word of ours. */
+import { assert, assertEquals } from "@std/assert";
+import { Conversation, type Status } from "../../lib/client/conversation.ts";
+import type { ServerLink } from "../../lib/client/server_link.ts";
+import type { Thread } from "../../lib/client/thread.ts";
+import type { Meeting } from "../../lib/client/connector.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { LogKind } from "../../lib/wire/peer_messages.ts";
+import { CloseCode } from "../../lib/wire/records.ts";
+import type { Introduction } from "../../lib/wire/rendezvous_messages.ts";
+import { test } from "../testkit/adversary.ts";
+import { type Couple, introduce } from "../testkit/couple.ts";
+import { NO_ID, NO_LOG, openLink, until } from "../testkit/links.ts";
+import { turn } from "../testkit/pipe.ts";
+import { claimOf, nextSequence } from "../testkit/server.ts";
+import { FlowingTime } from "../testkit/talkers.ts";
+
+/** A server of which nothing is needed but where it is. */
+const SERVER = { isOpen: false, isHere: true } as ServerLink;
+
+/** Low has a conversation with high, who is there with a connector alone. */
+class Scene {
+  readonly couple: Couple;
+  readonly time: FlowingTime;
+  readonly thread: Thread;
+  readonly introduction: Introduction;
+  readonly conversation: Conversation;
+  readonly ended: Promise<unknown>;
+  readonly statuses: Status[] = [];
+  /** What home was told, in words; whom it holds for. */
+  readonly said: string[] = [];
+  held = 0;
+
+  constructor(
+    couple: Couple,
+    time: FlowingTime,
+    thread: Thread,
+    introduction: Introduction,
+    check: () => void,
+  ) {
+    this.couple = couple;
+    this.time = time;
+    this.thread = thread;
+    this.introduction = introduction;
+    const { low } = couple;
+    low.connector.close();
+    this.conversation = new Conversation({
+      ...low.options,
+      door: low.door,
+      home: {
+        want: (name) => void this.said.push(`want ${name}`),
+        unwant: (name) => void this.said.push(`unwant ${name}`),
+        forget: (name) => void this.said.push(`forget ${name}`),
+        hurry: () => {},
+        hold: () => {
+          this.held++;
+          return () => void this.held--;
+        },
+      },
+      relay: "allowed",
+      peerName: "high",
+      thread,
+      checkPeer: () => {
+        check();
+        return Promise.resolve(() => Promise.resolve());
+      },
+      onStatus: (status) => void this.statuses.push(status),
+    });
+    this.ended = this.conversation.run().then(() => undefined, (error) => error);
+  }
+
+  get news(): string[] {
+    return this.statuses.map(({ type }) => type);
+  }
+
+  /** Both look for each other, until high has met whoever is there. */
+  async meet(): Promise<Meeting> {
+    const { high } = this.couple;
+    this.introduce();
+    high.seek();
+    await this.time.until(() => high.meetings.length > 0, "a meeting");
+    return high.meetings[0]!;
+  }
+
+  introduce(change: Partial<Introduction> = {}): void {
+    this.conversation.onIntroduction({ ...this.introduction, ...change }, SERVER);
+  }
+}
+
+async function play(
+  job: (scene: Scene) => Promise<void>,
+  check: () => void = () => {},
+): Promise<void> {
+  const time = new FlowingTime();
+  using couple = await introduce({ time });
+  const { low, high } = couple;
+  const sequence = nextSequence();
+  const { notAfter, signature } = await claimOf(high.who, "high", sequence);
+  const introduction = {
+    ...low.options.introduction,
+    claim: { sequence, notAfter, signature },
+  };
+  // A log with something in it, that nobody else is to hear of.
+  const thread = await openLink("high");
+  await thread.sendText("a secret");
+  const scene = new Scene(couple, time, thread, introduction, check);
+  try {
+    await job(scene);
+  } finally {
+    const left = scene.conversation.leave();
+    for (const { channel } of high.meetings) channel.destroy();
+    await left;
+    await scene.ended;
+    assertEquals(scene.held, 0);
+  }
+}
+
+function impostor(): never {
+  throw new CifraError("identity_changed", "Another key");
+}
+
+test("an introduced peer hears where our log stands", () =>
+  play(async (scene) => {
+    const { thread, conversation, statuses } = scene;
+    const { theirs } = await scene.meet();
+    assertEquals(theirs.log, thread.position().log);
+    await until(() => conversation.path !== undefined, "the conversation is live");
+    assertEquals(statuses.at(-1)?.type, "connected");
+    // Two who talk directly need no server.
+    assertEquals(scene.held, 0);
+    assertEquals(scene.said.at(-1), "unwant high");
+  }));
+
+test("an impostor hears no log, number or id of ours, and that it is one", () =>
+  play(async (scene) => {
+    const { thread, statuses } = scene;
+    const { theirs, channel } = await scene.meet();
+    const ours = thread.position();
+    assert(theirs.log.join() !== ours.log.join(), "the log is ours");
+    assertEquals({ ...theirs, log: NO_LOG }, {
+      log: NO_LOG,
+      kind: LogKind.kept,
+      first: 1n,
+      readLog: NO_LOG,
+      have: 0n,
+      haveId: NO_ID,
+    });
+    assertEquals(await channel.receive(), null);
+    assertEquals(channel.goodbye?.code, CloseCode.stranger);
+    channel.destroy();
+    const error = await scene.ended;
+    assert(error instanceof CifraError && error.code === "identity_changed", `${error}`);
+    // Nobody was told that they are connected.
+    assertEquals(statuses, []);
+  }, impostor));
+
+test("an impostor that does not come is told of after a while", () =>
+  play(async (scene) => {
+    scene.introduce();
+    await until(() => scene.time.pending > 1, "the wait for it");
+    scene.time.advance(3000);
+    const error = await scene.ended;
+    assert(error instanceof CifraError && error.code === "identity_changed", `${error}`);
+  }, impostor));
+
+test("an introduction that comes after the want was over is taken all the same", () =>
+  play(async (scene) => {
+    const { conversation } = scene;
+    conversation.onUnwanted(new CifraError("limit", "Too many"));
+    assertEquals(scene.said, ["want high", "unwant high"]);
+    await scene.meet();
+    await until(() => conversation.path !== undefined, "the conversation is live");
+    assertEquals(scene.news, ["unwanted", "connected"]);
+  }));
+
+test("an introduction after the end is nobody's business", () =>
+  play(async (scene) => {
+    const { couple: { low }, conversation } = scene;
+    await conversation.leave();
+    assertEquals(await scene.ended, undefined);
+    assertEquals(scene.said.at(-1), "forget high");
+    scene.introduce();
+    for (let turns = 0; turns < 20; turns++) await turn();
+    scene.time.advance(0);
+    assertEquals([low.network.dials, scene.statuses], [[], []]);
+  }));
+
+test("a key whose owner has not said to be who the server says is not talked to", () =>
+  play(async (scene) => {
+    const { couple: { high, low } } = scene;
+    // Theirs, for another name; and theirs, changed on the way.
+    const sequence = nextSequence();
+    const other = await claimOf(high.who, "other", sequence);
+    const claims = [
+      { sequence, notAfter: other.notAfter, signature: other.signature },
+      { ...scene.introduction.claim, sequence },
+    ];
+    for (const [n, claim] of claims.entries()) {
+      scene.introduce({ claim });
+      await until(() => scene.statuses.length > n, "the refusal");
+      const status = scene.statuses[n]!;
+      assert(status.type === "unwanted");
+      assertEquals([status.error.code, low.network.dials], ["auth_failed", []]);
+      // It is asked for again after a pause.
+      scene.time.advance(status.retryIn);
+      assertEquals(scene.said.at(-1), "want high");
+    }
+  }));
