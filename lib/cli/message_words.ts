@@ -4,6 +4,10 @@ import type { Delivery } from "../client/thread.ts";
 import type { StreamSanitizer } from "./sanitize.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
+/** Stands behind a message that an earlier run may have shown, which died before it could write that down. */
+export const SHOWN_BEFORE =
+  "(this message may have been shown before, when the program last ended)";
+
 /** Shows a person what the other side said, or did; `shown` is that side's byte stream so far. */
 export function showEvent(
   event: PeerEvent,
@@ -14,9 +18,7 @@ export function showEvent(
   switch (event.type) {
     case "text":
       terminal.message(label, event.text);
-      if (event.recovered) {
-        terminal.say("(this message may have been shown before, when the program last ended)");
-      }
+      if (event.recovered) terminal.say(SHOWN_BEFORE);
       return;
     case "bytes": {
       const text = shown.push(event.bytes).replace(/\n$/, "");

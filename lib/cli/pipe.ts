@@ -5,7 +5,7 @@ import type { Status } from "../client/conversation.ts";
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
-import { describeGap } from "./message_words.ts";
+import { describeGap, SHOWN_BEFORE } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -110,6 +110,7 @@ export class Pipe implements Front {
           const message = "Cannot write to standard output: its reader has gone";
           throw new CifraError("local", message, { cause });
         }
+        if (event.type === "text" && event.recovered) terminal.say(SHOWN_BEFORE);
         return;
       case "gap":
         return terminal.say(`${describeGap(event)} of ${peer} are not on this machine any more`);

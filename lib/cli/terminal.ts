@@ -91,13 +91,15 @@ export class Terminal {
   }
 }
 
-/** A text made harmless, its first line behind `mark` and every other one indented. */
+/** A text made harmless, and `mark` too, which may be a name; every line but the first is indented. */
 function hang(mark: string, text: string): string {
   const indent = " ".repeat(OURS.length);
-  const [first = "", ...rest] = sanitize(text).split("\n");
+  const [first = "", ...rest] = sanitize(mark + text).split("
+");
   // What is indented already stands as it was written.
   const more = rest.map((line) => line.startsWith("  ") ? line : indent + line);
-  return [mark + first, ...more].join("\n");
+  return [first, ...more].join("
+");
 }
 
 /** Talk is short and must come out in order, so it is written at once. */

@@ -1,0 +1,116 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  COMMANDS,
+  commandsOf,
+  type DeskActions,
+  helpOf,
+  readLine,
+} from "../../lib/cli/desk_commands.ts";
+
+const isKnown = (name: string) => ["bob", "carol", "lab-3"].includes(name);
+const LOBBY = { isLobby: true, isKnown };
+const ALONE = { isLobby: false, isKnown };
+
+function read(line: string, place = LOBBY) {
+  return readLine(line, place);
+}
+
+/** What a line does to the desk, in words. */
+async function does(line: string, place = LOBBY): Promise<string> {
+  const read = readLine(line, place);
+  if (read.type !== "command") return read.type;
+  const done: string[] = [];
+  const desk = new Proxy({} as DeskActions, {
+    get: (_, action) => (...given: readonly unknown[]) => {
+      done.push([String(action), ...given.map((each) => String(each))].join(" "));
+    },
+  });
+  await read.command.run(desk, read.name ?? "");
+  return done.join();
+}
+
+Deno.test("in the lobby a line is for whom it names, or for whom one is talking to", () => {
+  const say = (name: string | undefined, text: string) => ({ type: "say", name, text } as const);
+  assertEquals(read("hello"), say(undefined, "hello"));
+  assertEquals(read("bob: hello"), say("bob", "hello"));
+  assertEquals(read("lab-3: one\ntwo: three"), say("lab-3", "one\ntwo: three"));
+  assertEquals(read("bob:hello"), say(undefined, "bob:hello"));
+  assertEquals(
+    read("see https://example.org/: it"),
+    say(undefined, "see https://example.org/: it"),
+  );
+  assertEquals(read("Note: this"), say(undefined, "Note: this"));
+  assertEquals(read("server: this"), say(undefined, "server: this"));
+  assertEquals(read("//path: x"), say(undefined, "/path: x"));
+  assertEquals(read(" bob: is a name"), say(undefined, "bob: is a name"));
+  assertEquals(read("  two spaces"), say(undefined, "  two spaces"));
+  assertEquals(read(""), { type: "nothing" });
+});
+
+Deno.test("with one person alone every line is for them, whomever it names", () => {
+  for (const line of ["bob: hello", "bbo: hello", " bob: hello", "hello"]) {
+    assertEquals(read(line, ALONE), { type: "say", name: undefined, text: line });
+  }
+  assertEquals(read("//to bob", ALONE), { type: "say", name: undefined, text: "/to bob" });
+});
+
+Deno.test("a line for a name that is nobody's goes to nobody", () => {
+  for (const line of ["bbo: a secret", "note: buy milk", "a: b"]) {
+    const command = read(line);
+    assert(command.type === "wrong" && command.reason.startsWith("NOT SENT"), line);
+  }
+});
+
+Deno.test("commands take a name where they are about somebody, and nothing else", () => {
+  for (const line of ["/users", "/away", "/back", "/quit", "/help"]) {
+    assertEquals(read(`${line} `), { type: "command", command: COMMANDS[line]!, name: undefined });
+    assertEquals(read(`${line} bob`).type, "wrong");
+  }
+  for (const line of ["/to", "/refuse", "/close", "/verify", "/verified", "/path"]) {
+    const command = COMMANDS[line]!;
+    assertEquals(read(line), { type: "command", command, name: undefined });
+    assertEquals(read(`${line}  dave`), { type: "command", command, name: "dave" });
+    assertEquals(read(`${line} dave erin`).type, "wrong");
+    for (const name of ["BOB", "server", "x".repeat(33), "\x1b[2J"]) {
+      assertEquals(read(`${line} ${name}`).type, "wrong", name);
+    }
+  }
+  for (const line of ["/", "/nonsense", "/tobob", "/constructor", "/__proto__"]) {
+    const command = read(line);
+    assert(command.type === "wrong" && command.reason.startsWith("Unknown command"), line);
+  }
+  for (const command of Object.keys(COMMANDS)) assert(read(command).type !== "wrong", command);
+});
+
+Deno.test("each command does what it says", async () => {
+  const expected = {
+    "/users": "users",
+    "/to bob": "turnTo bob",
+    "/to": "turnTo undefined",
+    "/refuse bob": "refuse bob",
+    "/close bob": "close bob",
+    "/away": "setAway true",
+    "/back": "setAway false",
+    "/path bob": "path bob",
+    "/verify bob": "verify bob",
+    "/verified bob": "markVerified bob",
+    "/help": "help",
+    "/quit": "quit",
+  };
+  for (const [line, action] of Object.entries(expected)) assertEquals(await does(line), action);
+  const words = Object.keys(expected).map((line) => line.split(" ")[0]);
+  assertEquals(new Set(words), new Set(Object.keys(COMMANDS)));
+});
+
+Deno.test("with one person alone there are the commands that are about one, and the help says so", () => {
+  const words = commandsOf(ALONE);
+  assertEquals(words, ["/users", "/path", "/verify", "/verified", "/help", "/quit"]);
+  for (const word of Object.keys(COMMANDS)) {
+    assertEquals(read(word, ALONE).type === "wrong", !words.includes(word), word);
+    assertEquals(helpOf(ALONE).includes(`\n${word} `), words.includes(word), word);
+    assert(helpOf(LOBBY).includes(`\n${word} `), word);
+  }
+  assert(helpOf(LOBBY).includes("/close [NAME]") && helpOf(LOBBY).includes("/refuse NAME"));
+  assert(!helpOf(ALONE).includes("NAME"));
+  for (const line of helpOf(LOBBY).split("\n")) assert(line.length <= 80, line);
+});

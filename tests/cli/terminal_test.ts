@@ -1,0 +1,175 @@
+/** The one place that prints: whatever comes from others drives no terminal, and passes for no word of ours. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { decodeUtf8 } from "../../lib/bytes.ts";
+import type { PeerEvent } from "../../lib/client/incoming.ts";
+import { showEvent } from "../../lib/cli/message_words.ts";
+import { StreamSanitizer } from "../../lib/cli/sanitize.ts";
+import { Terminal } from "../../lib/cli/terminal.ts";
+import { CifraError } from "../../lib/errors.ts";
+
+type Out = { writeSync(data: Uint8Array): number };
+
+/** What is written to stdout and stderr while `job` runs. */
+function written(job: () => void): { readonly out: string; readonly err: string } {
+  const texts = { out: "", err: "" };
+  const stubs = ([["out", Deno.stdout], ["err", Deno.stderr]] as const).map(([key, to]) => {
+    const original = to.writeSync;
+    (to as Out).writeSync = (data) => {
+      // As a pipe that is nearly full.
+      const taken = data.slice(0, 7);
+      texts[key] += [...taken].map((byte) => String.fromCharCode(byte)).join("");
+      return taken.length;
+    };
+    return () => void ((to as Out).writeSync = original);
+  });
+  try {
+    job();
+  } finally {
+    for (const restore of stubs) restore();
+  }
+  const read = (text: string) => decodeUtf8(Uint8Array.from(text, (char) => char.charCodeAt(0)));
+  return { out: read(texts.out), err: read(texts.err) };
+}
+
+/** Whoever says this wants to pass for us, or for somebody else, and to drive the terminal. */
+const EVIL = "hi\x1b[2J\x1b]0;title\x07\x9b31m\r\n-- cifra\ncifra: ok\nerror: no\nhint: do\n" +
+  "bob: me\n\u2028x\u202ey\u0085z\x7f\n   trace\n{}";
+
+/** Fails where a line could pass for ours, or a control is left. */
+function assertHarmless(text: string, first: string): void {
+  const lines = text.replace(/\n$/, "").split("\n");
+  assert(lines[0]!.startsWith(first), lines[0]);
+  for (const line of lines.slice(1)) assert(/^ {2,3}/.test(line), JSON.stringify(line));
+  // deno-lint-ignore no-control-regex
+  assert(!/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]/.test(text), JSON.stringify(text));
+}
+
+/** A terminal of a person, with or without a line that is being typed. */
+function ofPerson(prompting = false): { terminal: Terminal; around: string[] } {
+  const terminal = new Terminal(false);
+  const around: string[] = [];
+  if (prompting) terminal.printAround = (text) => void around.push(text);
+  return { terminal, around };
+}
+
+Deno.test("no foreign text in what we say begins a line, or drives the terminal (A22)", () => {
+  const { terminal } = ofPerson();
+  assertHarmless(written(() => terminal.say(EVIL)).err, "cifra: hi");
+  assertHarmless(written(() => terminal.message("bob", EVIL)).err, "bob: hi");
+  assertHarmless(written(() => terminal.message(EVIL, EVIL)).err, "hi");
+  assertHarmless(written(() => terminal.trace(EVIL, { event: "trace" })).err, "hi");
+  const failing = () => {
+    assertEquals(terminal.fail(new CifraError("local", EVIL, { hint: EVIL })), 1);
+  };
+  const [message, hint] = written(failing).err.split("\nhint: ");
+  assertHarmless(message!, "error: hi");
+  assertHarmless(`hint: ${hint}`, "hint: hi");
+});
+
+Deno.test("while a line is typed, the same is printed around it, and marked as ours", () => {
+  const { terminal, around } = ofPerson(true);
+  const { out, err } = written(() => {
+    terminal.say(EVIL);
+    terminal.message("bob", EVIL);
+    terminal.trace(EVIL, { event: "trace" });
+  });
+  assertEquals([out, err], ["", ""]);
+  for (const [n, first] of ["-- hi", "bob: hi", "hi"].entries()) {
+    assertHarmless(around[n]!, first);
+  }
+});
+
+Deno.test("results are printed without controls", () => {
+  const { terminal } = ofPerson();
+  const { out } = written(() => terminal.print("a\x1b[2Jb\x9bc\u202ed\ttab"));
+  assertEquals(out, "a[2Jbc\\u{202e}d\ttab\n");
+});
+
+Deno.test("lines of ours that hang already are left as they are", () => {
+  const { terminal } = ofPerson();
+  const { err } = written(() => terminal.say("one\n   two\n     three\nfour"));
+  assertEquals(err, "cifra: one\n   two\n     three\n   four\n");
+  assertEquals(written(() => terminal.message("a", "b\nc")).err, "a: b\n   c\n");
+});
+
+Deno.test("with --json each word is one line of JSON on stdout, and talk alone is nothing", () => {
+  const terminal = new Terminal(true);
+  const { out, err } = written(() => {
+    terminal.say(EVIL, { event: "said", text: EVIL });
+    terminal.say("for people alone");
+    terminal.trace(EVIL, { event: "trace" });
+    assertEquals(terminal.fail(new CifraError("identity_changed", EVIL, { hint: EVIL })), 3);
+    assertEquals(terminal.fail(new CifraError("cut", "gone")), 1);
+  });
+  assertEquals(err, "");
+  // deno-lint-ignore no-control-regex
+  assert(!/[\x00-\x09\x0b-\x1f]/.test(out), JSON.stringify(out));
+  assertEquals(out.trimEnd().split("\n").map((line) => JSON.parse(line)), [
+    { event: "said", text: EVIL },
+    { event: "trace" },
+    { event: "error", code: "identity_changed", message: EVIL, hint: EVIL },
+    { event: "error", code: "cut", message: "gone" },
+  ]);
+});
+
+Deno.test("a mistake of ours is no failure to be told", () => {
+  assertThrows(() => ofPerson().terminal.fail(new TypeError("a mistake")), TypeError);
+});
+
+Deno.test("a reader that has gone is no reason to stop", () => {
+  const { terminal } = ofPerson();
+  const { writeSync } = Deno.stderr;
+  const gone: unknown[] = [
+    new Deno.errors.BrokenPipe("gone"),
+    Object.assign(new Error("hung up"), { code: "EIO" }),
+  ];
+  try {
+    for (const error of gone) {
+      (Deno.stderr as Out).writeSync = () => {
+        throw error;
+      };
+      terminal.say("nobody hears this");
+    }
+    (Deno.stderr as Out).writeSync = () => {
+      throw new Error("something else");
+    };
+    assertThrows(() => terminal.say("x"), Error, "something else");
+  } finally {
+    Deno.stderr.writeSync = writeSync;
+  }
+});
+
+Deno.test("what somebody says and does is shown under their name, and harmless", () => {
+  const { terminal, around } = ofPerson(true);
+  const shown = new StreamSanitizer();
+  const text = (recovered: boolean): PeerEvent => ({
+    type: "text",
+    number: 1n,
+    text: EVIL,
+    written: 0,
+    recovered,
+  });
+  const split = new Uint8Array([0xe2, 0x82]);
+  const events: PeerEvent[] = [
+    text(false),
+    text(true),
+    { type: "bytes", number: 2n, bytes: split },
+    { type: "bytes", number: 3n, bytes: new Uint8Array([0xac, 0x1b, 0x5b, 0x41, 0x0a]) },
+    { type: "gap", from: 4n, to: 6n },
+    { type: "gap", from: 4n, to: 4n },
+    { type: "restarted" },
+    { type: "end" },
+  ] as PeerEvent[];
+  for (const event of events) showEvent(event, "bob", shown, terminal);
+  assertHarmless(around[0]!, "bob: hi");
+  assertEquals(around[1], around[0]);
+  assertEquals(around.slice(2), [
+    "-- (this message may have been shown before, when the program last ended)",
+    // The first piece ends inside a character, and the second has a control in it.
+    "bob: €[A",
+    "-- messages 4 to 6 of bob are not on this machine any more",
+    "-- message 4 of bob are not on this machine any more",
+    "-- bob began anew; the rest of what was being sent does not come",
+    "-- bob has nothing more to send",
+  ]);
+});
