@@ -113,11 +113,15 @@ export class Person {
    */
   talkToServer(thread: Thread, onConnected: (server: ServerLink) => void): Carrier {
     const { home } = this;
+    let isLeaving = false;
     return {
       path: undefined,
       failures: [],
       hurry: () => home.hurry(),
-      leave: (code) => thread.leave(code),
+      leave: (code) => {
+        isLeaving = true;
+        return thread.leave(code);
+      },
       run: async () => {
         const release = home.hold();
         const untick = this.#options.ticker.add((now) => thread.tick(now));
@@ -125,7 +129,9 @@ export class Person {
           const server = await home.registered();
           if (!server) return;
           onConnected(server);
-          requireDone(await thread.attachServer(server.lane), server);
+          const ending = await thread.attachServer(server.lane);
+          // Whoever says goodbye first is answered with one.
+          if (!isLeaving) requireDone(ending, server);
         } finally {
           untick();
           release();
@@ -149,7 +155,7 @@ export class Person {
   }
 }
 
-/** Whoever says goodbye first is answered with one: a server that says it first has left us. */
+/** A server that we have not left, and that says goodbye, has left us. */
 function requireDone(ending: Ending, { channel }: ServerLink): void {
   if (ending.type === "done") return;
   if (ending.type === "cut" && !channel.goodbye) throw ending.error;
