@@ -162,13 +162,15 @@ for (const only of ["bob", undefined]) {
   test(`${mode} a program is told how far each message has come`, async () => {
     const scene = new Scene(only);
     const front = new DeskJson(scene.view, scene.terminal);
-    let dialogue: Dialogue | undefined;
     const ours = await openLink("bob", {
-      onDelivery: () => dialogue && front.onDelivery(dialogue),
+      onDelivery: () => {
+        const open = scene.dialogues.get("bob");
+        if (open) front.onDelivery(open);
+      },
     });
     const theirs = await openLink("alice");
     await ours.sendText("from before");
-    dialogue = scene.open("bob", ours);
+    const dialogue = scene.open("bob", ours);
     // Nothing is told of a conversation that is not read.
     front.onDelivery(dialogue);
     const reading = front.read(dialogue);
