@@ -13,7 +13,6 @@ import type { Thread } from "../client/thread.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
-import { Signal } from "../flow/signal.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
@@ -75,8 +74,6 @@ export class Desk implements DeskView, DeskActions {
   readonly #voice: DeskVoice;
   readonly #front: Front;
   readonly #registered = Promise.withResolvers<void>();
-  /** A complete presence has come. */
-  readonly #presence = new Signal();
   /** Rejects when staying makes no sense any more. */
   readonly #failed = Promise.withResolvers<never>();
   /** Messages that wait to be shown. */
@@ -218,12 +215,11 @@ export class Desk implements DeskView, DeskActions {
   /** Told by the person's home, of the lobby. */
   async onLobby(word: LobbyWord): Promise<void> {
     await this.#lobby.take(word);
-    if (word.type === "presence") this.#presence.notify();
   }
 
   /** Who is in the lobby: as we see it there, or as the server answers. */
   async people(): Promise<People> {
-    if (this.only !== undefined) await this.#person.who(() => this.#presence.wait());
+    if (this.only !== undefined) await this.#person.home.who();
     return sorted(this.#lobby.people);
   }
 

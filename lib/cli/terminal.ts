@@ -94,12 +94,10 @@ export class Terminal {
 /** A text made harmless, and `mark` too, which may be a name; every line but the first is indented. */
 function hang(mark: string, text: string): string {
   const indent = " ".repeat(OURS.length);
-  const [first = "", ...rest] = sanitize(mark + text).split("
-");
+  const [first = "", ...rest] = sanitize(mark + text).split("\n");
   // What is indented already stands as it was written.
   const more = rest.map((line) => line.startsWith("  ") ? line : indent + line);
-  return [first, ...more].join("
-");
+  return [first, ...more].join("\n");
 }
 
 /** Talk is short and must come out in order, so it is written at once. */

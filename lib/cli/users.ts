@@ -44,14 +44,14 @@ async function askServer(
   const profile = await openProfile(options);
   const access = new ServerAccess(options, profile, terminal, ticker);
   const address = await access.address();
-  const complete = Promise.withResolvers<void>();
+  const lost = Promise.withResolvers<never>();
   const { name: ourName, suite } = profile;
   const lobby = new Lobby({
     time: systemEnvironment.time,
     ourName,
     suite,
     changesPause: 0,
-    onChanges: () => complete.resolve(),
+    onChanges: () => {},
     onOffer: () => {},
   });
   const home = new Home({
@@ -65,16 +65,15 @@ async function askServer(
     lobby: "absent",
     // Whoever asks once is not kept waiting for a server that has gone.
     onStatus: (status) => {
-      if (status.type === "server-lost") complete.reject(status.error);
+      if (status.type === "server-lost") lost.reject(status.error);
     },
     onLobby: (word) => lobby.take(word),
   });
-  home.hold();
+  const asking = home.who();
   const staying = home.run();
-  const asking = home.registered().then((server) => server?.who());
   try {
     const signal = aborted(interrupted).then(() => "interrupted" as const);
-    const first = await Promise.race([complete.promise, staying, signal]);
+    const first = await Promise.race([asking, staying, lost.promise, signal]);
     return first === "interrupted" ? first : sorted(lobby.people);
   } finally {
     home.leave();

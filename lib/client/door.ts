@@ -60,8 +60,8 @@ export class Door {
 
   constructor(options: DoorOptions) {
     this.#options = options;
-    const { environment: { network }, ticker, sendPort } = options;
-    this.sendPort = sendPort ?? network.findFreePort("0.0.0.0");
+    const { ticker, sendPort } = options;
+    this.sendPort = sendPort ?? findSendPort(options);
     this.#untick = ticker.add((now) => {
       for (const connection of this.#unknown) connection.enforceDeadlines(now);
     });
@@ -72,7 +72,12 @@ export class Door {
    * had.
    */
   open(onlyHere: boolean): Ports {
-    this.#listener ??= this.#listen(onlyHere);
+    // A port that is free for dialling is free for listening too: the two must differ.
+    while (!this.#listener) {
+      const listener = this.#listen(onlyHere);
+      if (listener.port === this.sendPort && this.#options.receivePort === 0) listener.close();
+      else this.#listener = listener;
+    }
     return { receivePort: this.#listener.port, sendPort: this.sendPort };
   }
 
@@ -129,5 +134,12 @@ export class Door {
     } finally {
       this.#unknown.delete(connection);
     }
+  }
+}
+
+function findSendPort({ environment: { network }, receivePort }: DoorOptions): number {
+  for (;;) {
+    const port = network.findFreePort("0.0.0.0");
+    if (port !== receivePort) return port;
   }
 }

@@ -7,6 +7,7 @@ import { CifraError, isFinal } from "../errors.ts";
 import { Backoff } from "../flow/backoff.ts";
 import { aborted, delay } from "../flow/delay.ts";
 import { Signal } from "../flow/signal.ts";
+import { PRESENCE_LIMIT } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { Capability, type Introduction, refusalError } from "../wire/rendezvous_messages.ts";
@@ -87,6 +88,8 @@ export class Home {
   #isRegistered = false;
   #wasRegistered = false;
   #isAway = false;
+  /** How often it was told who is in the lobby. */
+  #presences = 0;
 
   constructor(options: HomeOptions) {
     this.#options = options;
@@ -165,6 +168,23 @@ export class Home {
       await this.#changed.wait(this.#leaving.signal);
     }
     return undefined;
+  }
+
+  /** Asks who is in the lobby, after each reconnection anew; resolves when `onLobby` has been told, or we leave. */
+  async who(): Promise<void> {
+    const release = this.hold();
+    const before = this.#presences;
+    let asked: ServerLink | undefined;
+    try {
+      while (this.#presences === before && !this.#leaving.signal.aborted) {
+        const { link } = this;
+        if (link !== asked) link?.who();
+        asked = link;
+        await this.#changed.wait(this.#leaving.signal);
+      }
+    } finally {
+      release();
+    }
   }
 
   /** Somebody waits: the next try is made at once. */
@@ -262,9 +282,14 @@ export class Home {
   /** Hands a word of the server to whom it concerns; what concerns nobody any more is passed over. */
   async #hear(news: ServerNews, link: ServerLink): Promise<void> {
     switch (news.type) {
-      case "presence":
       case "offer":
         return await this.#options.onLobby(news);
+      case "presence":
+        await this.#options.onLobby(news);
+        // A part that is not full is the last one.
+        if (news.people.length >= PRESENCE_LIMIT) return;
+        this.#presences++;
+        return this.#changed.notify();
       case "introduction": {
         this.#requireAsked(news.peerName);
         this.#wanted.delete(news.peerName);

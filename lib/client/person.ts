@@ -139,20 +139,6 @@ export class Person {
       },
     };
   }
-
-  /** Asks who is in the lobby, when we are not; `answered` resolves when the server's word has come. */
-  async who(answered: () => Promise<void>): Promise<void> {
-    const release = this.home.hold();
-    try {
-      const server = await this.home.registered();
-      if (!server) return;
-      const answer = answered();
-      server.who();
-      await answer;
-    } finally {
-      release();
-    }
-  }
 }
 
 /** A server that we have not left, and that says goodbye, has left us. */
