@@ -63,13 +63,18 @@ Deno.test("a line for a name that is nobody's goes to nobody", () => {
 
 Deno.test("commands take a name where they are about somebody, and nothing else", () => {
   for (const line of ["/users", "/away", "/back", "/quit", "/help"]) {
-    assertEquals(read(`${line} `), { type: "command", command: COMMANDS[line]!, name: undefined });
+    assertEquals(read(`${line} `), {
+      type: "command",
+      word: line,
+      command: COMMANDS[line]!,
+      name: undefined,
+    });
     assertEquals(read(`${line} bob`).type, "wrong");
   }
   for (const line of ["/to", "/refuse", "/close", "/verify", "/verified", "/path"]) {
     const command = COMMANDS[line]!;
-    assertEquals(read(line), { type: "command", command, name: undefined });
-    assertEquals(read(`${line}  dave`), { type: "command", command, name: "dave" });
+    assertEquals(read(line), { type: "command", word: line, command, name: undefined });
+    assertEquals(read(`${line}  dave`), { type: "command", word: line, command, name: "dave" });
     assertEquals(read(`${line} dave erin`).type, "wrong");
     for (const name of ["BOB", "server", "x".repeat(33), "\x1b[2J"]) {
       assertEquals(read(`${line} ${name}`).type, "wrong", name);
