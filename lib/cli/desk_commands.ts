@@ -3,7 +3,7 @@ import { isName } from "../wire/names.ts";
 
 /** What the commands act on. */
 export interface DeskActions {
-  users(): void;
+  users(): Promise<void>;
   turnTo(name: string | undefined): Promise<void>;
   refuse(name: string): Promise<void>;
   close(name: string): Promise<void>;

@@ -2,6 +2,7 @@
 import { type Comparison, notKnown } from "../client/comparison.ts";
 import type { Pins } from "../client/pins.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
+import { describeComparison } from "./message_words.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Prints everybody who is pinned. Throws `local`, after those that can be read, when a line is damaged. */
@@ -55,10 +56,7 @@ export async function verifyPeer(
 ): Promise<void> {
   const known = await compare(false);
   const { words, suite } = known;
-  if (!terminal.json) {
-    terminal.print(`read these words to ${name}; they must be the same there:`);
-    terminal.print(`   ${words.slice(0, 6).join(" ")}\n   ${words.slice(6).join(" ")}`);
-  }
+  if (!terminal.json) terminal.print(describeComparison(name, words));
   const isSame = !known.isVerified && (yes || (terminal.interactive && askWhetherSame()));
   const { isVerified } = isSame ? await compare(true) : known;
   if (terminal.json) {

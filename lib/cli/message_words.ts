@@ -107,3 +107,12 @@ export function describeUndelivered(delivery: Delivery, peerName: string): strin
   const messages = left === 1 ? "1 message is" : `${left} messages are`;
   return `${messages} not delivered yet; kept here until you and ${peerName} are connected again`;
 }
+
+/** The words that two people compare, in two lines. */
+export function describeComparison(peerName: string, words: readonly string[]): string {
+  return [
+    `read these words to ${peerName}; they must be the same there:`,
+    `   ${words.slice(0, 6).join(" ")}`,
+    `   ${words.slice(6).join(" ")}`,
+  ].join("\n");
+}

@@ -1,0 +1,247 @@
+/** What is typed at the desk: messages for people, and what the slash commands do. */
+import type { Contacts } from "../client/contacts.ts";
+import type { Conversations, Dialogue } from "../client/conversations.ts";
+import type { Home } from "../client/home.ts";
+import type { SuiteName } from "../crypto/suite.ts";
+import type { MessageStore } from "../store/message_store.ts";
+import { formatEndpoint } from "../wire/address.ts";
+import { SERVER_NAME } from "../wire/names.ts";
+import { type DeskActions, helpOf, type Line, readLine } from "./desk_commands.ts";
+import type { Front } from "./desk_front.ts";
+import type { DeskVoice } from "./desk_voice.ts";
+import { queuedTexts } from "./leftovers.ts";
+import { describeUsers } from "./lobby_words.ts";
+import { describeComparison, describeUndelivered, undelivered } from "./message_words.ts";
+import type { Offers } from "./offers.ts";
+import type { Roster } from "./roster.ts";
+import { describeWay } from "./status_words.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What the commands act on. */
+export interface TypingOptions {
+  readonly ourName: string;
+  readonly suite: SuiteName;
+  /** With whom alone we talk; undefined in the lobby. */
+  readonly only: string | undefined;
+  readonly hidden: boolean;
+  readonly terminal: Terminal;
+  readonly store: MessageStore;
+  readonly contacts: Contacts;
+  readonly home: Home;
+  readonly conversations: Conversations;
+  readonly offers: Offers;
+  readonly roster: Roster;
+  readonly voice: DeskVoice;
+  readonly front: Front;
+  /** Begins a conversation or goes on with it; says so when that cannot be. */
+  readonly start: (name: string) => Promise<Dialogue | undefined>;
+  /** Sees who is in the lobby, if we are not there. */
+  readonly look: () => Promise<unknown>;
+}
+
+/** Whoever types. */
+export class Typing implements DeskActions {
+  readonly #options: TypingOptions;
+  /** Those whose waiting messages were shown. */
+  readonly #looked = new WeakSet<Dialogue>();
+  #focus: string | undefined;
+
+  constructor(options: TypingOptions) {
+    this.#options = options;
+    this.#focus = options.only;
+  }
+
+  /** To whom plain text goes. */
+  get focus(): string | undefined {
+    return this.#focus;
+  }
+
+  /** A line that somebody typed, or a program wrote. */
+  async take(line: string): Promise<void> {
+    try {
+      await this.#obey(this.#read(line));
+    } catch (error) {
+      this.#options.voice.fail("that cannot be done", error);
+    }
+  }
+
+  async users(): Promise<void> {
+    const { home, terminal, roster } = this.#options;
+    // Somebody wants to know.
+    if (!home.link) home.hurry();
+    await this.#options.look();
+    const people = roster.list(), isConnected = home.link !== undefined;
+    if (terminal.json) return terminal.emit({ event: "users", isConnected, people });
+    terminal.say(describeUsers(people, isConnected));
+  }
+
+  async turnTo(name: string | undefined): Promise<void> {
+    const { voice, roster, front, start } = this.#options;
+    if (name === undefined) voice.say("talking to nobody", { event: "focus" });
+    else {
+      const text = `talking to ${roster.label(name)}: ${roster.describe(name)}`;
+      voice.say(text, { event: "focus" }, name);
+    }
+    this.#focus = name;
+    front.refresh();
+    const dialogue = name === undefined ? undefined : await start(name);
+    if (dialogue && !this.#looked.has(dialogue)) this.#showQueued(dialogue);
+    front.refresh();
+  }
+
+  async refuse(name: string): Promise<void> {
+    const { offers, voice } = this.#options;
+    const asked = offers.refuse(name);
+    await this.#end(name);
+    const told = asked ? `${name} is told` : `if ${name} asks, ${name} is told`;
+    const text = `${told} that you do not want to talk now; /to ${name} when you do`;
+    voice.say(text, { event: "refused" }, name);
+  }
+
+  async close(name: string): Promise<void> {
+    const { conversations, offers, voice } = this.#options;
+    const dialogue = conversations.get(name);
+    if (!dialogue) return voice.complain(`There is no conversation with ${name}`);
+    offers.close(name);
+    await this.#end(name);
+    const { delivery } = dialogue.thread;
+    const kept = describeUndelivered(delivery, name);
+    voice.say(
+      `the conversation with ${name} is closed${kept ? `; ${kept}` : ""}`,
+      { event: "closed", undelivered: undelivered(delivery) },
+      name,
+    );
+  }
+
+  setAway(isAway: boolean): void {
+    const { home, hidden, voice } = this.#options;
+    home.setAway(isAway);
+    const text = hidden
+      ? "nobody sees that: you are hidden"
+      : isAway
+      ? "the others see that you are away; /back when you are not"
+      : "welcome back";
+    voice.say(text, { event: isAway ? "away" : "back" });
+  }
+
+  async verify(name: string): Promise<void> {
+    const words = await this.#options.contacts.words(name);
+    const text = words
+      ? `${describeComparison(name, words)}\n${this.#howMarked(name)}`
+      : `${name} is not known here yet: there is nothing to compare`;
+    this.#options.voice.say(text, { event: "verify", text }, name);
+  }
+
+  async markVerified(name: string): Promise<void> {
+    const { contacts, roster, front, voice } = this.#options;
+    const text = await contacts.markVerified(name)
+      ? `${name} is verified: shown as ${roster.label(name)} from now on`
+      : `${name} is not known here yet: there is nothing to mark`;
+    front.refresh();
+    voice.say(text, { event: "verified", text }, name);
+  }
+
+  path(name: string): void {
+    const { conversations, only, voice } = this.#options;
+    const conversation = conversations.get(name)?.conversation;
+    const text = name === SERVER_NAME
+      ? this.#describeServer()
+      : conversation
+      ? describeWay(conversation.path, conversation.failures, name)
+      : "there is no conversation";
+    voice.say(only === undefined ? `${name}: ${text}` : text, { event: "path", text }, name);
+  }
+
+  help(): void {
+    const text = helpOf({ isLobby: this.#options.only === undefined });
+    this.#options.voice.say(text, { event: "help", text });
+  }
+
+  quit(): void {
+    this.#options.front.finish("finished");
+  }
+
+  #read(line: string): Line {
+    const { terminal, only, ourName, roster } = this.#options;
+    // A program that talks to one person has nothing to say to the desk.
+    if (terminal.json && only !== undefined) return { type: "say", name: undefined, text: line };
+    // A program means whom it names; a person may have mistyped.
+    const isKnown = (name: string) => terminal.json || name === ourName || roster.has(name);
+    return readLine(line, { isLobby: only === undefined, isKnown });
+  }
+
+  async #obey(line: Line): Promise<void> {
+    switch (line.type) {
+      case "nothing":
+        return;
+      case "say":
+        return await this.#send(line.name ?? this.#focus, line.text);
+      case "wrong":
+        return this.#options.voice.complain(line.reason);
+      case "command":
+        return await this.#command(line);
+    }
+  }
+
+  async #command(
+    { word, command, name: named }: Extract<Line, { readonly type: "command" }>,
+  ): Promise<void> {
+    const { voice, ourName } = this.#options;
+    // Nobody is refused because they are the one who is talked to.
+    const name = named ?? (command.about === "focus" ? this.#focus : undefined);
+    if (name === ourName) return voice.complain("That is you");
+    if (name === undefined && command.about && !command.mayBeNobody) {
+      return voice.complain(`Who? For example: ${word} bob`);
+    }
+    await command.run(this, name ?? "");
+  }
+
+  async #send(name: string | undefined, text: string): Promise<void> {
+    const { voice, ourName, start } = this.#options;
+    if (name === undefined) {
+      return voice.complain("NOT SENT: say to whom, with /to bob or bob: hello");
+    }
+    if (name === ourName) return voice.complain("NOT SENT: that is you");
+    const dialogue = await start(name);
+    if (!dialogue) return;
+    try {
+      await dialogue.thread.sendText(text);
+    } catch (error) {
+      return voice.fail("NOT SENT", error, name);
+    }
+    // It has ended meanwhile, because the other side left: it is begun anew for this message.
+    if (dialogue.over.aborted) await start(name);
+    else if (!dialogue.thread.isAttached) dialogue.conversation.hurry();
+  }
+
+  async #end(name: string): Promise<void> {
+    if (this.#focus === name) this.#focus = undefined;
+    this.#options.front.refresh();
+    await this.#options.conversations.close(name);
+  }
+
+  #describeServer(): string {
+    const { link } = this.#options.home;
+    return link ? `server ${formatEndpoint(link.remote)}` : "not connected";
+  }
+
+  #howMarked(name: string): string {
+    const { suite, contacts } = this.#options;
+    if (name === SERVER_NAME) return "(of a server, compare the key that it prints)";
+    if (suite === "classic") return "(keys for study are never marked)";
+    if (contacts.isVerified(name)) return "they were the same before: marked as verified";
+    return "if they are, /verified marks that; not marked so far";
+  }
+
+  /** What was written before this conversation was opened, and has not arrived. */
+  #showQueued(dialogue: Dialogue): void {
+    const { name, before, thread: { delivery: { stored } } } = dialogue;
+    const { terminal, suite, store } = this.#options;
+    this.#looked.add(dialogue);
+    if (terminal.json || before <= stored) return;
+    const { texts, isAll } = queuedTexts(store, { peer: name, suite }, stored, before);
+    if (texts.length === 0) return;
+    const title = `you wrote, and ${name} does not have it yet:`;
+    terminal.say([title, ...texts, ...isAll ? [] : ["..."]].join("\n"));
+  }
+}
