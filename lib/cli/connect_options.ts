@@ -4,7 +4,7 @@ import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { parse } from "./args.ts";
 import { CONNECT } from "./commands.ts";
-import type { Acceptance } from "./offers.ts";
+import type { Acceptance } from "../client/offers.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
 
 /** What it says. */

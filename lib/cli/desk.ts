@@ -7,11 +7,13 @@ import type { Status } from "../client/conversation.ts";
 import { type Carrier, Conversations, type Dialogue } from "../client/conversations.ts";
 import type { HomeStatus, LobbyWord } from "../client/home.ts";
 import { Lobby, type Offer } from "../client/lobby.ts";
+import { type Acceptance, type Asking, Offers } from "../client/offers.ts";
 import type { Person } from "../client/person.ts";
 import type { Thread } from "../client/thread.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
+import { Throttle } from "../flow/throttle.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
@@ -25,7 +27,7 @@ import { DeskVoice } from "./desk_voice.ts";
 import { CHANGES_PAUSE, describeCrowd } from "./lobby_words.ts";
 import { readLeftovers } from "./leftovers.ts";
 import { describeUndelivered, undelivered } from "./message_words.ts";
-import { type Acceptance, Offers } from "./offers.ts";
+import { describeOffers, offerJson } from "./offer_words.ts";
 import { Pipe } from "./pipe.ts";
 import { Roster } from "./roster.ts";
 import { type People, sorted } from "./running.ts";
@@ -65,6 +67,9 @@ export class Desk implements DeskView {
   readonly #typing: Typing;
   readonly #voice: DeskVoice;
   readonly #front: Front;
+  /** Those who ask, and of whom nobody was told yet. */
+  readonly #untold = new Set<string>();
+  readonly #telling: Throttle;
   readonly #registered = Promise.withResolvers<void>();
   /** Rejects when staying makes no sense any more. */
   readonly #failed = Promise.withResolvers<never>();
@@ -79,6 +84,7 @@ export class Desk implements DeskView {
     this.ourName = ourName;
     this.only = only;
     this.#failed.promise.catch(() => {});
+    this.#telling = new Throttle(systemEnvironment.time, CHANGES_PAUSE, () => this.#tellOffers());
     this.#front = this.#makeFront();
     this.#voice = new DeskVoice(this, terminal, suite);
     this.#person = options.person(this);
@@ -114,12 +120,11 @@ export class Desk implements DeskView {
     });
     this.#offers = new Offers({
       contacts,
-      ourSuite: suite,
-      terminal,
       accept: options.accept,
       isOpen: (name) => this.#conversations.has(name),
       begin: (name) => this.#answer(name),
       decline: (name) => this.#person.home.decline(name),
+      onAsking: (asking, isAnswered) => this.#onAsking(asking, isAnswered),
     });
     const parts = {
       contacts,
@@ -196,7 +201,7 @@ export class Desk implements DeskView {
       this.#front.finish("finished");
       await front?.catch(() => {});
       interrupted.removeEventListener("abort", onSignal);
-      this.#offers.stop();
+      this.#telling.stop();
       this.#lobby.stop();
       release?.();
       this.#person.leave();
@@ -302,6 +307,21 @@ export class Desk implements DeskView {
     this.#offers.take(offer).catch((error) => {
       this.#voice.fail(`cannot answer ${offer.name}`, error, offer.name);
     });
+  }
+
+  #onAsking(asking: Asking, isAnswered: boolean): void {
+    const { terminal } = this.#options;
+    if (terminal.json) return terminal.emit(offerJson(asking, isAnswered));
+    if (isAnswered) return;
+    this.#untold.add(asking.name);
+    this.#telling.touch();
+  }
+
+  #tellOffers(): void {
+    const { terminal, suite } = this.#options;
+    const offers = [...this.#untold].flatMap((name) => this.#offers.get(name) ?? []);
+    this.#untold.clear();
+    for (const text of describeOffers(offers, suite)) terminal.say(text);
   }
 
   async #leave(code: CloseCode): Promise<void> {

@@ -2,10 +2,10 @@
 import type { Contacts } from "../client/contacts.ts";
 import type { Conversations } from "../client/conversations.ts";
 import type { Lobby } from "../client/lobby.ts";
+import type { Offers } from "../client/offers.ts";
 import type { Leftover } from "./leftovers.ts";
 import { type Listed, VERIFIED_MARK } from "./lobby_words.ts";
 import { undelivered } from "./message_words.ts";
-import type { Offers } from "./offers.ts";
 import { describePath } from "./status_words.ts";
 
 /** Where people are known from. */

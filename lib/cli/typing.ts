@@ -2,6 +2,7 @@
 import type { Contacts } from "../client/contacts.ts";
 import type { Conversations, Dialogue } from "../client/conversations.ts";
 import type { Home } from "../client/home.ts";
+import type { Offers } from "../client/offers.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
@@ -12,7 +13,6 @@ import type { DeskVoice } from "./desk_voice.ts";
 import { queuedTexts } from "./leftovers.ts";
 import { describeUsers } from "./lobby_words.ts";
 import { describeComparison, describeUndelivered, undelivered } from "./message_words.ts";
-import type { Offers } from "./offers.ts";
 import type { Roster } from "./roster.ts";
 import { describeWay } from "./status_words.ts";
 import type { Terminal } from "./terminal.ts";
