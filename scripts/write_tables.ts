@@ -1,7 +1,4 @@
-/**
- * Writes what is made from the table of commands: lib/docs/options.md, and the tasks of deno.json.
- * `deno task tables`.
- */
+/** Writes what is made from the tables of the code: pages in lib/docs/, and the tasks of deno.json. `deno task tables`. */
 import {
   callOf,
   type Command,
@@ -10,8 +7,11 @@ import {
   type Permissions,
 } from "../lib/cli/commands.ts";
 import { formatWord } from "../lib/cli/args.ts";
+import { COMMANDS as SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
 import { defaultOf, formatOption, usageOf } from "../lib/cli/help.ts";
 import type { Option } from "../lib/cli/options.ts";
+import { ERRORS } from "../lib/errors.ts";
+import { COMMANDS as CONSOLE_COMMANDS } from "../lib/server/console.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const STATE_FOLDERS = [
@@ -61,18 +61,115 @@ export function withTasks(text: string): string {
   return written;
 }
 
-/** Every option as Markdown, not formatted yet. */
-export function optionsPage(): string {
+/** The pages that are made, by their path, as Markdown that is not formatted yet. */
+export const PAGES: Readonly<Record<string, () => string>> = {
+  "lib/docs/options.md": optionsPage,
+  "lib/docs/errors.md": errorsPage,
+  "lib/docs/slash_commands.md": slashCommandsPage,
+  "lib/docs/console_commands.md": consoleCommandsPage,
+};
+
+function optionsPage(): string {
   return [
     "# Commands and options",
-    "Made from `lib/cli/commands.ts` by `deno task tables`; a test tells when it is stale.",
+    madeFrom("lib/cli/commands.ts"),
     "Where an option names a path, the last column is what Deno has to allow for it when cifra runs " +
     "from its source; the tasks allow the default state folder alone.",
     ...COMMANDS.map(section),
-    "## Exit codes",
-    table(["code", "meaning"], EXIT_CODES.map(([code, means]) => [String(code), means])),
+    "The exit codes are in [errors.md](errors.md).",
     "",
   ].join("\n\n");
+}
+
+type ErrorRow = typeof ERRORS[keyof typeof ERRORS];
+
+const FAULTS: Readonly<Record<ErrorRow["fault"], string>> = {
+  ours: "This machine, or whoever gave the command",
+  transport: "The network, or the load of the moment",
+  protocol: "The other side broke the protocol, or speaks another one",
+  refusal: "The other side said no",
+  trust: "The other side is not whom we know",
+};
+
+const ENDS: Readonly<Record<ErrorRow["final"], string>> = {
+  "always": "yes",
+  "at first": "only before the first registration",
+  "never": "no",
+};
+
+function errorsPage(): string {
+  return [
+    "# Errors and exit codes",
+    madeFrom("lib/errors.ts` and `lib/cli/commands.ts"),
+    "An error is a sentence, a code, and often a hint of what to try next. On a terminal they are " +
+    "the lines `error:` and `hint:`; with `--json` they are the keys `message`, `code` and `hint` " +
+    "of the event `error`. Codes are stable words for programs to test. The place where an error " +
+    "happens may know a better hint than the one below.",
+    "## Exit codes",
+    table(["exit code", "meaning"], EXIT_CODES.map(([code, means]) => [String(code), means])),
+    "## Codes",
+    "_Ends_ says whether the error ends a program that talks to one person; after any other error " +
+    "the program tries again. In the lobby an error about one person ends that conversation alone. " +
+    "The numbers are those of [PROTOCOL.md](../PROTOCOL.md): alerts in 3.2, refusals in 3.7.",
+    ...Object.entries(FAULTS).flatMap(([fault, title]) => [
+      `### ${title}`,
+      table(
+        ["code", "what to try", "ends", "exit code", "alert", "refusal"],
+        Object.entries(ERRORS).filter(([, row]) => row.fault === fault).map(errorRow),
+      ),
+    ]),
+    "",
+  ].join("\n\n");
+}
+
+function errorRow([name, row]: readonly [string, ErrorRow]): string[] {
+  const { final, exitCode } = row;
+  const hint = typeof row.hint === "string" ? row.hint : `_${row.hint.none}_`;
+  const refusal = "refusal" in row ? row.refusal : undefined;
+  const special = refusal && "hint" in refusal ? `; refused by a server: ${refusal.hint}` : "";
+  return [
+    code(name),
+    hint + special,
+    ENDS[final],
+    String(exitCode),
+    "alert" in row ? String(row.alert.number) : "",
+    refusal ? String(refusal.number) : "",
+  ];
+}
+
+function slashCommandsPage(): string {
+  const rows = Object.entries(SLASH_COMMANDS).map(([word, { does, about, inLobby }]) => {
+    const argument = about === undefined ? "" : about === "focus" ? " [NAME]" : " NAME";
+    return [code(word + argument), does, inLobby ? "in the lobby" : "everywhere"];
+  });
+  return [
+    "# Slash commands",
+    madeFrom("lib/cli/desk_commands.ts"),
+    "What can be typed in `cifra connect`. In the lobby a command may name a person; without a " +
+    "name it is about the person you are talking to. With one person (`--to`) commands take no " +
+    "name. With `--json`, lines on stdin are commands in the lobby alone.",
+    table(["command", "what it does", "where"], rows),
+    "`bob: hello` in the lobby sends to bob, whoever else you are talking to. A line that ends " +
+    "with `\\` goes on in the next one. `//` sends a line that starts with `/`.",
+    "",
+  ].join("\n\n");
+}
+
+function consoleCommandsPage(): string {
+  const rows = [...CONSOLE_COMMANDS.values()].map(({ usage, does }) => [code(usage), does]);
+  return [
+    "# Commands of the server's console",
+    madeFrom("lib/server/console.ts"),
+    "They are typed on the terminal of `cifra serve`, or in `cifra serve console` on the same " +
+    "machine. `cifra serve console` also takes them from a pipe, a line each, and exits with 1 " +
+    "when one of them fails.",
+    table(["command", "what it does"], rows),
+    "",
+  ].join("\n\n");
+}
+
+function madeFrom(source: string): string {
+  return `Made from \`${source}\` by \`deno task tables\`; a test tells when it is stale.`;
 }
 
 function section(command: Command): string {
@@ -151,5 +248,7 @@ if (import.meta.main) {
   const tasks = new URL("deno.json", ROOT);
   await Deno.writeTextFile(tasks, withTasks(await Deno.readTextFile(tasks)));
   await Deno.mkdir(new URL("lib/docs/", ROOT), { recursive: true });
-  await Deno.writeTextFile(new URL("lib/docs/options.md", ROOT), await formatted(optionsPage()));
+  for (const [path, page] of Object.entries(PAGES)) {
+    await Deno.writeTextFile(new URL(path, ROOT), await formatted(page()));
+  }
 }

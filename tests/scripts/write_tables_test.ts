@@ -1,7 +1,10 @@
-/** What is made from the table of commands and kept in the repository: that it is not stale. */
-import { assertEquals, assertThrows } from "@std/assert";
+/** What is made from the tables of the code and kept in the repository: that it is not stale. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { COMMANDS } from "../../lib/cli/commands.ts";
-import { formatted, optionsPage, taskOf, withTasks } from "../../scripts/write_tables.ts";
+import { COMMANDS as SLASH_COMMANDS } from "../../lib/cli/desk_commands.ts";
+import { ERRORS } from "../../lib/errors.ts";
+import { COMMANDS as CONSOLE_COMMANDS } from "../../lib/server/console.ts";
+import { formatted, PAGES, taskOf, withTasks } from "../../scripts/write_tables.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const CONFIG = Deno.readTextFileSync(new URL("deno.json", ROOT));
@@ -26,7 +29,23 @@ Deno.test("withTasks() replaces a task that is stale, and misses one that is not
   assertThrows(() => withTasks(CONFIG.replace('"users"', '"losers"')), Error, "no task users");
 });
 
-Deno.test("lib/docs/options.md is what the table says: deno task tables", async () => {
-  const page = await Deno.readTextFile(new URL("lib/docs/options.md", ROOT));
-  assertEquals(page, await formatted(optionsPage()));
+for (const [path, page] of Object.entries(PAGES)) {
+  Deno.test(`${path} is what the tables say: deno task tables`, async () => {
+    assertEquals(await Deno.readTextFile(new URL(path, ROOT)), await formatted(page()));
+  });
+}
+
+Deno.test("every code, slash command and console command has a row", () => {
+  const expected = {
+    "lib/docs/errors.md": Object.keys(ERRORS),
+    "lib/docs/slash_commands.md": Object.keys(SLASH_COMMANDS),
+    "lib/docs/console_commands.md": [...CONSOLE_COMMANDS.keys()],
+  };
+  for (const [path, words] of Object.entries(expected)) {
+    const rows = PAGES[path]!().split("\n").filter((line) => line.startsWith("| `"));
+    assertEquals(rows.length, words.length, path);
+    for (const word of words) {
+      assert(rows.some((row) => new RegExp(`^\\| \`${word}[ \`]`).test(row)), `${path}: ${word}`);
+    }
+  }
 });
