@@ -256,7 +256,7 @@ export const SERVE = {
         access: WRITES_FILE,
       },
       "log-ip": { kind: "flag", does: "log addresses, not tags for them" },
-      trace: { kind: "flag", does: "log every protocol message; never a secret" },
+      trace: { kind: "flag", does: "log every step of the handshakes; never a secret" },
       ...OUTPUT,
     },
   },
@@ -355,7 +355,10 @@ export const CONNECT = {
         kind: "flag",
         does: "keep nothing of what was said once both sides have it",
       },
-      trace: { kind: "flag", does: "show every protocol message; never a secret" },
+      trace: {
+        kind: "flag",
+        does: "show the handshakes, and what is said to the server and by it; never a secret",
+      },
       json: {
         kind: "flag",
         does:

@@ -54,7 +54,11 @@ export class ServerAccess {
     let line: string | null;
     if (inviteFile !== undefined) {
       line = await Deno.readTextFile(inviteFile).catch((cause) => {
-        throw new CifraError("local", `Cannot read the invite file ${inviteFile}`, { cause });
+        throw new CifraError("local", `Cannot read the invite file ${inviteFile}`, {
+          cause,
+          hint:
+            "check the name; deno task connect reads files in the state folder alone, or use --invite",
+        });
       });
     } else {
       if (!this.#terminal.interactive) {

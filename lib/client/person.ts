@@ -6,6 +6,7 @@ import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
+import { aborted } from "../flow/delay.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import type { Environment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
@@ -113,25 +114,29 @@ export class Person {
    */
   talkToServer(thread: Thread, onConnected: (server: ServerLink) => void): Carrier {
     const { home } = this;
-    let isLeaving = false;
+    const left = new AbortController();
+    const release = home.hold();
     return {
       path: undefined,
       failures: [],
       hurry: () => home.hurry(),
-      leave: (code) => {
-        isLeaving = true;
-        return thread.leave(code);
+      leave: async (code) => {
+        left.abort();
+        const leaving = thread.leave(code);
+        // Now: the server's goodbye that answers ours is no loss.
+        release();
+        await leaving;
       },
       run: async () => {
-        const release = home.hold();
         const untick = this.#options.ticker.add((now) => thread.tick(now));
         try {
-          const server = await home.registered();
+          const leaving = aborted(left.signal).then(() => undefined);
+          const server = await Promise.race([home.registered(), leaving]);
           if (!server) return;
           onConnected(server);
           const ending = await thread.attachServer(server.lane);
           // Whoever says goodbye first is answered with one.
-          if (!isLeaving) requireDone(ending, server);
+          if (!left.signal.aborted) requireDone(ending, server);
         } finally {
           untick();
           release();
