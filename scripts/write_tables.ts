@@ -7,11 +7,11 @@ import {
   type Permissions,
 } from "../lib/cli/commands.ts";
 import { formatWord } from "../lib/cli/args.ts";
-import { COMMANDS as SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
+import { SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
 import { defaultOf, formatOption, usageOf } from "../lib/cli/help.ts";
 import type { Option } from "../lib/cli/options.ts";
 import { ERRORS } from "../lib/errors.ts";
-import { COMMANDS as CONSOLE_COMMANDS } from "../lib/server/console.ts";
+import { CONSOLE_COMMANDS } from "../lib/server/console.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const STATE_FOLDERS = [

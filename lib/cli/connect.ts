@@ -12,7 +12,7 @@ import { type ConnectOptions, parseConnect } from "./connect_options.ts";
 import { Desk } from "./desk.ts";
 import type { Outcome } from "./desk_front.ts";
 import { greet } from "./greeting.ts";
-import { type Frame, runFramed } from "./run.ts";
+import { type CommandFrame, runFramed } from "./run.ts";
 import { answerForProgram } from "./running.ts";
 import { ServerAccess } from "./server_access.ts";
 import { connectCommand } from "./server_options.ts";
@@ -40,7 +40,7 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
 async function talk(
   given: ConnectOptions,
   terminal: Terminal,
-  { interrupted, ticker, secrets, openProfile }: Frame,
+  { interrupted, ticker, secrets, openProfile }: CommandFrame,
 ): Promise<Outcome> {
   const trace: Tracer | undefined = given.trace
     ? (event) => terminal.trace(formatTrace(event), traceJson(event))

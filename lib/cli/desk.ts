@@ -4,7 +4,7 @@
  */
 import type { Contacts } from "../client/contacts.ts";
 import type { Status } from "../client/conversation.ts";
-import { type Carrier, Conversations, type Dialogue } from "../client/conversations.ts";
+import { Conversations, type Dialogue, type LiveConversation } from "../client/conversations.ts";
 import type { HomeStatus, LobbyWord } from "../client/home.ts";
 import { Lobby, type Offer } from "../client/lobby.ts";
 import { type Acceptance, type Asking, Offers } from "../client/offers.ts";
@@ -257,7 +257,7 @@ export class Desk implements DeskView {
     return thread;
   }
 
-  #converse(peer: string, thread: Thread, onStatus: (status: Status) => void): Carrier {
+  #converse(peer: string, thread: Thread, onStatus: (status: Status) => void): LiveConversation {
     if (peer !== SERVER_NAME) return this.#person.converse(peer, thread, onStatus);
     const { terminal, contacts } = this.#options;
     return this.#person.talkToServer(thread, (server) => {

@@ -29,7 +29,7 @@ interface Command {
 }
 
 /** All slash commands, in the order of the help. `/to` alone talks to nobody. */
-export const COMMANDS: Readonly<Record<string, Command>> = {
+export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
   "/users": {
     does: "who is here, who asks for you, and who has written",
     run: (desk) => desk.users(),
@@ -102,20 +102,20 @@ export interface Place {
 
 /** The commands that can be given there. */
 export function commandsOf({ isLobby }: Pick<Place, "isLobby">): readonly string[] {
-  return Object.entries(COMMANDS).flatMap(([word, { inLobby }]) =>
+  return Object.entries(SLASH_COMMANDS).flatMap(([word, { inLobby }]) =>
     isLobby || !inLobby ? [word] : []
   );
 }
 
 /** Those of them that take a name. */
 export function commandsAboutSomebody(): readonly string[] {
-  return Object.entries(COMMANDS).flatMap(([word, { about }]) => about ? [word] : []);
+  return Object.entries(SLASH_COMMANDS).flatMap(([word, { about }]) => about ? [word] : []);
 }
 
 /** What `/help` says. */
-export function helpOf(place: Pick<Place, "isLobby">): string {
+export function slashHelp(place: Pick<Place, "isLobby">): string {
   const rows = commandsOf(place).map((word) => {
-    const { about, does } = COMMANDS[word]!;
+    const { about, does } = SLASH_COMMANDS[word]!;
     const argument = !place.isLobby || !about ? "" : about === "focus" ? " [NAME]" : " NAME";
     return `${word}${argument}`.padEnd(18) + does;
   });
@@ -158,7 +158,7 @@ export function readLine(line: string, place: Place): Line {
 
 function readCommand(line: string, place: Place): Line {
   const [word = "", name, ...more] = line.split(/\s+/);
-  const command = COMMANDS[word];
+  const command = SLASH_COMMANDS[word];
   const isAllowed = command && commandsOf(place).includes(word) && more.length === 0 &&
     (name === undefined || command.about !== undefined);
   if (!isAllowed) {

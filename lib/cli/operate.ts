@@ -1,7 +1,7 @@
 /** The operator's console: on the server's own terminal, and over its local socket from another one. */
 import { CifraError } from "../errors.ts";
 import type { LocalConnection } from "../net/local_socket.ts";
-import { COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
+import { CONSOLE_COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { answerLines, askAt, readLines } from "./local_lines.ts";
@@ -28,7 +28,7 @@ export async function openConsole(
   options: ConsoleOptions,
 ): Promise<() => void> {
   const { LineEditor } = await import("./line_editor.ts");
-  const editor = new LineEditor(PROMPT, [...COMMANDS.keys()], {
+  const editor = new LineEditor(PROMPT, [...CONSOLE_COMMANDS.keys()], {
     onMessage: (text) => {
       for (const line of text.split("\n")) {
         if (line.trim() !== "") editor.printAround(answer(line, options).text);
@@ -98,7 +98,7 @@ async function converse(
 ): Promise<number> {
   const { LineEditor } = await import("./line_editor.ts");
   const over = Promise.withResolvers<number>();
-  const editor = new LineEditor(PROMPT, [...COMMANDS.keys()], {
+  const editor = new LineEditor(PROMPT, [...CONSOLE_COMMANDS.keys()], {
     onMessage: (text) => {
       if (text.trim() === "") return;
       ask(text.replaceAll("\n", " "))

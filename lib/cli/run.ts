@@ -18,7 +18,7 @@ export interface Who {
 }
 
 /** What a command runs in. */
-export interface Frame {
+export interface CommandFrame {
   /** Aborted with the name of the signal that ends the program. */
   readonly interrupted: AbortSignal;
   readonly ticker: Ticker;
@@ -32,7 +32,7 @@ export interface Frame {
  * "interrupted", as a value or as an error. `hangUp`: a closed terminal ends it as well.
  */
 export async function runFramed(
-  job: (frame: Frame) => Promise<number | "interrupted">,
+  job: (frame: CommandFrame) => Promise<number | "interrupted">,
   { hangUp = false }: { readonly hangUp?: boolean } = {},
 ): Promise<number> {
   const signals = listenForSignals({ hangUp });
@@ -40,7 +40,7 @@ export async function runFramed(
   const ticker = new Ticker(systemEnvironment.time);
   const secrets = new Secrets(signals);
   const profiles: Profile[] = [];
-  const openProfile: Frame["openProfile"] = async ({ name, suite, state, passphraseFd }) => {
+  const openProfile: CommandFrame["openProfile"] = async ({ name, suite, state, passphraseFd }) => {
     const passphrase = secrets.passphrase(name, passphraseFd);
     // A server has no profile, and need not hold the code for one.
     const { Profile } = await import("../client/profile.ts");

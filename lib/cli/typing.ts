@@ -7,7 +7,7 @@ import type { SuiteName } from "../crypto/suite.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { SERVER_NAME } from "../wire/names.ts";
-import { type DeskActions, helpOf, type Line, readLine } from "./desk_commands.ts";
+import { type DeskActions, type Line, readLine, slashHelp } from "./desk_commands.ts";
 import type { Front } from "./desk_front.ts";
 import type { DeskVoice } from "./desk_voice.ts";
 import { queuedTexts } from "./leftovers.ts";
@@ -153,7 +153,7 @@ export class Typing implements DeskActions {
   }
 
   help(): void {
-    const text = helpOf({ isLobby: this.#options.only === undefined });
+    const text = slashHelp({ isLobby: this.#options.only === undefined });
     this.#options.voice.say(text, { event: "help", text });
   }
 

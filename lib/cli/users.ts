@@ -6,7 +6,7 @@ import { systemEnvironment } from "../net/environment.ts";
 import { parse } from "./args.ts";
 import { USERS } from "./commands.ts";
 import { stateFolder } from "../store/state_folder.ts";
-import { type Frame, runFramed } from "./run.ts";
+import { type CommandFrame, runFramed } from "./run.ts";
 import { askUsers, type People, sorted } from "./running.ts";
 import { ServerAccess } from "./server_access.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
@@ -28,7 +28,7 @@ export async function users(args: readonly string[], terminal: Terminal): Promis
 
 async function lookIntoLobby(
   options: ServerOptions,
-  frame: Frame,
+  frame: CommandFrame,
   terminal: Terminal,
 ): Promise<People | "interrupted"> {
   // A program that has the profile open knows, or asks for us.
@@ -38,7 +38,7 @@ async function lookIntoLobby(
 
 async function askServer(
   options: ServerOptions,
-  { interrupted, ticker, openProfile }: Frame,
+  { interrupted, ticker, openProfile }: CommandFrame,
   terminal: Terminal,
 ): Promise<People | "interrupted"> {
   const profile = await openProfile(options);

@@ -11,13 +11,13 @@ import { lastArrived, type Thread } from "./thread.ts";
 import { Limiter } from "../flow/limiter.ts";
 
 /** What there is to a conversation for who has many. */
-export type Carrier = Pick<Conversation, "run" | "leave" | "hurry" | "path" | "failures">;
+export type LiveConversation = Pick<Conversation, "run" | "leave" | "hurry" | "path" | "failures">;
 
 /** One conversation that is open. */
 export interface Dialogue {
   readonly name: string;
   readonly thread: Thread;
-  readonly conversation: Carrier;
+  readonly conversation: LiveConversation;
   /** Our last message when it was opened. */
   readonly before: bigint;
   /** The same, if it had arrived by then: its state is no news. */
@@ -34,7 +34,7 @@ export interface ConversationsOptions {
     name: string,
     thread: Thread,
     onStatus: (status: Status) => void,
-  ) => Carrier;
+  ) => LiveConversation;
   /** Reads the events of a conversation that begins; resolves when nobody will read more of them. */
   readonly onOpen: (dialogue: Dialogue) => Promise<void>;
   readonly onStatus: (dialogue: Dialogue, status: Status) => void;

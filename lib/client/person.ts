@@ -12,7 +12,7 @@ import type { Environment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import type { LogKind } from "../wire/peer_messages.ts";
 import { Conversation, type Status } from "./conversation.ts";
-import type { Carrier } from "./conversations.ts";
+import type { LiveConversation } from "./conversations.ts";
 import { Door } from "./door.ts";
 import { Home, type HomeOptions, type RelayChoice } from "./home.ts";
 import type { Registrar } from "./name_claim.ts";
@@ -112,7 +112,7 @@ export class Person {
    * A conversation with the server itself, which answers OK; it begins with `run` and cannot go on when the
    * server has gone. `onConnected` is told once who the server is.
    */
-  talkToServer(thread: Thread, onConnected: (server: ServerLink) => void): Carrier {
+  talkToServer(thread: Thread, onConnected: (server: ServerLink) => void): LiveConversation {
     const { home } = this;
     const left = new AbortController();
     const release = home.hold();

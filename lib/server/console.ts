@@ -28,7 +28,7 @@ interface Command {
 }
 
 /** The commands, by name. */
-export const COMMANDS: ReadonlyMap<string, Command> = new Map(Object.entries<Command>({
+export const CONSOLE_COMMANDS: ReadonlyMap<string, Command> = new Map(Object.entries<Command>({
   help: { usage: "help", does: "this", run: help },
   active: { usage: "active", does: "who is connected, and whom they wait for", run: active },
   db: { usage: "db [FROM]", does: "the names that are known, and whose they are", run: db },
@@ -47,7 +47,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map(Object.entries<Com
 /** Runs one line. Throws `usage` on what is no command; `local` when the store fails. */
 export function runCommand(line: string, options: ConsoleOptions): string {
   const [word, ...args] = line.trim().split(/\s+/);
-  const command = COMMANDS.get(word ?? "");
+  const command = CONSOLE_COMMANDS.get(word ?? "");
   if (!command) {
     throw new CifraError("usage", `No such command: ${word}`, { hint: "help lists them" });
   }
@@ -60,7 +60,9 @@ export function runCommand(line: string, options: ConsoleOptions): string {
 }
 
 function help(): string {
-  return [...COMMANDS.values()].map(({ usage, does }) => `${usage.padEnd(22)}${does}`).join("\n");
+  return [...CONSOLE_COMMANDS.values()].map(({ usage, does }) => `${usage.padEnd(22)}${does}`).join(
+    "\n",
+  );
 }
 
 function active({ server }: ConsoleOptions): string {

@@ -53,7 +53,7 @@ export interface ServerBehaviour {
 }
 
 /** How to run a server, and where its keys are. */
-export interface ServerOptions extends ServerBehaviour {
+export interface ServerSetup extends ServerBehaviour {
   /** Holds the identity keys and the invite secret. */
   readonly folder: PrivateFolder;
   readonly allowClassic: boolean;
@@ -127,7 +127,7 @@ export class Server {
   }
 
   /** Loads keys, opens the port and serves. Throws `local` when the folder or the port cannot be had. */
-  static async start(options: ServerOptions): Promise<Server> {
+  static async start(options: ServerSetup): Promise<Server> {
     const { folder, allowClassic, environment: { time } } = options;
     return new Server(options, await loadServerKeys({ folder, allowClassic, now: time.now }));
   }

@@ -20,7 +20,7 @@ export interface Registered<Holder> {
 }
 
 /** What belongs to the introduction and not to one of the two: the same for both. */
-export type Meeting = Pick<
+export type MeetingTerms = Pick<
   Introduction,
   "rendezvousId" | "rendezvousKey" | "generation" | "relay"
 >;
@@ -34,7 +34,7 @@ export function can({ registration }: Registered<unknown>, capability: number): 
 export function introductionTo(
   reader: Registered<unknown>,
   peer: Registered<unknown>,
-  meeting: Meeting,
+  meeting: MeetingTerms,
 ): Introduction {
   const { name, bundle, sequence, notAfter, signature } = peer.key;
   const isHidden = can(reader, Capability.hidden) || can(peer, Capability.hidden);

@@ -1,5 +1,5 @@
 /**
- * Who is in the lobby, told to everybody in it (PROTOCOL.md 3.11). Changes go into one log; each reader has
+ * Who is in the lobby, told to everybody in it (PROTOCOL.md 3.11). PresenceChanges go into one log; each reader has
  * a place in it, and what happened since is told in one piece: a thousand who come at once are one message
  * for each, and one who does not read costs nothing.
  */
@@ -7,28 +7,28 @@ import { PRESENCE_LOG } from "../limits.ts";
 import { PersonState } from "../wire/rendezvous_messages.ts";
 
 /** Somebody, and how they are. */
-export interface Person {
+export interface Attendee {
   readonly name: string;
   readonly state: PersonState;
 }
 
 /** What a reader has not been told yet. */
-export interface Changes {
+export interface PresenceChanges {
   /** Whether it is all there is, and whoever is not named is not here. */
   readonly complete: boolean;
-  readonly people: readonly Person[];
+  readonly people: readonly Attendee[];
 }
 
 /** The lobby, as its readers see it. `Reader` is whatever stands for one. */
 export class Presence<Reader> {
-  readonly #here = new Map<string, Person>();
+  readonly #here = new Map<string, Attendee>();
   readonly #readers = new Map<Reader, { place: number; isNew: boolean; readonly once: boolean }>();
-  #log: Person[] = [];
+  #log: Attendee[] = [];
   /** The place of the first entry of the log. */
   #start = 0;
 
   /** Everybody who is here and may be told of, in no order. */
-  get people(): Iterable<Person> {
+  get people(): Iterable<Attendee> {
     return this.#here.values();
   }
 
@@ -63,7 +63,7 @@ export class Presence<Reader> {
   }
 
   /** Somebody came, went, or is away. */
-  change(person: Person): void {
+  change(person: Attendee): void {
     if (this.#here.get(person.name)?.state === person.state) return;
     if (person.state === PersonState.gone) {
       if (!this.#here.delete(person.name)) return;
@@ -77,7 +77,9 @@ export class Presence<Reader> {
    * What those of `ready` have not been told yet, for each group of readers that are equally far. They
    * count as told.
    */
-  take(ready: (reader: Reader) => boolean): { readonly to: Reader[]; readonly changes: Changes }[] {
+  take(
+    ready: (reader: Reader) => boolean,
+  ): { readonly to: Reader[]; readonly changes: PresenceChanges }[] {
     const end = this.#end;
     const groups = new Map<number, Reader[]>();
     for (const [reader, state] of this.#readers) {
@@ -101,9 +103,9 @@ export class Presence<Reader> {
     return this.#start + this.#log.length;
   }
 
-  #since(place: number): Changes {
+  #since(place: number): PresenceChanges {
     if (place < 0) return { complete: true, people: [...this.#here.values()] };
-    const last = new Map<string, Person>();
+    const last = new Map<string, Attendee>();
     for (const person of this.#log.slice(place - this.#start)) last.set(person.name, person);
     return { complete: false, people: [...last.values()] };
   }

@@ -33,7 +33,7 @@ export interface Want<Holder> {
 }
 
 /** What a registration or a want leads to, for the client itself and for others. */
-export type Outcome<Holder> =
+export type RendezvousOutcome<Holder> =
   /** An older registration of the same name gave way in the lobby, with all that it wanted. */
   | { readonly type: "replaced"; readonly registered: Registered<Holder> }
   /** Another connection of the same name wants the same now. */
@@ -107,7 +107,7 @@ export class Rendezvous<Holder> {
    * Takes a registration; what its connection wants already stays. Outcomes come in the order in which they
    * are to be told. Throws `bad_address`, `stale_registration`; then nothing has changed.
    */
-  register(applicant: Registered<Holder>): readonly Outcome<Holder>[] {
+  register(applicant: Registered<Holder>): readonly RendezvousOutcome<Holder>[] {
     const { holder, registration, key: { name } } = applicant;
     requirePorts(registration.receivePort, registration.sendPort);
     this.#requireNewest(applicant);
@@ -115,7 +115,7 @@ export class Rendezvous<Holder> {
     if (before && before.key.name !== name) this.leave(holder);
     const isInLobby = can(applicant, Capability.lobby);
     const older = isInLobby ? this.#lobby.get(name) : undefined;
-    const outcomes: Outcome<Holder>[] = [];
+    const outcomes: RendezvousOutcome<Holder>[] = [];
     if (older && older.holder !== holder) {
       this.leave(older.holder);
       outcomes.push({ type: "replaced", registered: older });
@@ -138,7 +138,7 @@ export class Rendezvous<Holder> {
     peerName: string,
     now: number,
     mayRelay: boolean,
-  ): readonly Outcome<Holder>[] {
+  ): readonly RendezvousOutcome<Holder>[] {
     const registered = this.#registered.get(holder)!;
     const { name, fingerprint } = registered.key;
     requireName(peerName);
@@ -152,7 +152,7 @@ export class Rendezvous<Holder> {
     requireFewer("introductions", INTRODUCTIONS_PER_HOUR, HOUR, lately(this.#introduced));
     requireFewer("people asked for", WANTS_PER_MINUTE, MINUTE, lately(this.#asked));
     this.#asked.count(fingerprint, now);
-    const outcomes: Outcome<Holder>[] = [];
+    const outcomes: RendezvousOutcome<Holder>[] = [];
     if (earlier) {
       this.#release(earlier);
       if (earlier.holder !== holder) outcomes.push({ type: "taken-over", want: earlier });
@@ -238,7 +238,7 @@ export class Rendezvous<Holder> {
     other: Want<Holder>,
     now: number,
     mayRelay: boolean,
-  ): Outcome<Holder> {
+  ): RendezvousOutcome<Holder> {
     const a = this.#registered.get(one.holder)!, b = this.#registered.get(other.holder)!;
     if (a.suite !== b.suite) return { type: "suite-mismatch", pair: [a, b] };
     for (const want of [one, other]) this.#release(want);

@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import {
-  COMMANDS,
   commandsOf,
   type DeskActions,
-  helpOf,
   readLine,
+  SLASH_COMMANDS,
+  slashHelp,
 } from "../../lib/cli/desk_commands.ts";
 
 const isKnown = (name: string) => ["bob", "carol", "lab-3"].includes(name);
@@ -66,13 +66,13 @@ Deno.test("commands take a name where they are about somebody, and nothing else"
     assertEquals(read(`${line} `), {
       type: "command",
       word: line,
-      command: COMMANDS[line]!,
+      command: SLASH_COMMANDS[line]!,
       name: undefined,
     });
     assertEquals(read(`${line} bob`).type, "wrong");
   }
   for (const line of ["/to", "/refuse", "/close", "/verify", "/verified", "/path"]) {
-    const command = COMMANDS[line]!;
+    const command = SLASH_COMMANDS[line]!;
     assertEquals(read(line), { type: "command", word: line, command, name: undefined });
     assertEquals(read(`${line}  dave`), { type: "command", word: line, command, name: "dave" });
     assertEquals(read(`${line} dave erin`).type, "wrong");
@@ -84,7 +84,9 @@ Deno.test("commands take a name where they are about somebody, and nothing else"
     const command = read(line);
     assert(command.type === "wrong" && command.reason.startsWith("Unknown command"), line);
   }
-  for (const command of Object.keys(COMMANDS)) assert(read(command).type !== "wrong", command);
+  for (const command of Object.keys(SLASH_COMMANDS)) {
+    assert(read(command).type !== "wrong", command);
+  }
 });
 
 Deno.test("each command does what it says", async () => {
@@ -104,18 +106,18 @@ Deno.test("each command does what it says", async () => {
   };
   for (const [line, action] of Object.entries(expected)) assertEquals(await does(line), action);
   const words = Object.keys(expected).map((line) => line.split(" ")[0]);
-  assertEquals(new Set(words), new Set(Object.keys(COMMANDS)));
+  assertEquals(new Set(words), new Set(Object.keys(SLASH_COMMANDS)));
 });
 
 Deno.test("with one person alone there are the commands that are about one, and the help says so", () => {
   const words = commandsOf(ALONE);
   assertEquals(words, ["/users", "/path", "/verify", "/verified", "/help", "/quit"]);
-  for (const word of Object.keys(COMMANDS)) {
+  for (const word of Object.keys(SLASH_COMMANDS)) {
     assertEquals(read(word, ALONE).type === "wrong", !words.includes(word), word);
-    assertEquals(helpOf(ALONE).includes(`\n${word} `), words.includes(word), word);
-    assert(helpOf(LOBBY).includes(`\n${word} `), word);
+    assertEquals(slashHelp(ALONE).includes(`\n${word} `), words.includes(word), word);
+    assert(slashHelp(LOBBY).includes(`\n${word} `), word);
   }
-  assert(helpOf(LOBBY).includes("/close [NAME]") && helpOf(LOBBY).includes("/refuse NAME"));
-  assert(!helpOf(ALONE).includes("NAME"));
-  for (const line of helpOf(LOBBY).split("\n")) assert(line.length <= 80, line);
+  assert(slashHelp(LOBBY).includes("/close [NAME]") && slashHelp(LOBBY).includes("/refuse NAME"));
+  assert(!slashHelp(ALONE).includes("NAME"));
+  for (const line of slashHelp(LOBBY).split("\n")) assert(line.length <= 80, line);
 });

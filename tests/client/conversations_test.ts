@@ -1,7 +1,11 @@
 /** Many conversations at once: when they begin, end and make room, whoever carries them. */
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import type { Status } from "../../lib/client/conversation.ts";
-import { type Carrier, Conversations, type Dialogue } from "../../lib/client/conversations.ts";
+import {
+  Conversations,
+  type Dialogue,
+  type LiveConversation,
+} from "../../lib/client/conversations.ts";
 import type { Path } from "../../lib/client/connector.ts";
 import type { Thread } from "../../lib/client/thread.ts";
 import { CifraError } from "../../lib/errors.ts";
@@ -13,7 +17,7 @@ import { meet, openLink, until } from "../testkit/links.ts";
 const LEFT: Status = { type: "left", failed: false };
 
 /** Goes on until it is left, or the test makes it fail. */
-class Puppet implements Carrier {
+class Puppet implements LiveConversation {
   readonly thread: Thread;
   readonly say: (status: Status) => void;
   readonly failures: readonly string[] = [];

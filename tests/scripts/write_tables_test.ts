@@ -1,9 +1,9 @@
 /** What is made from the tables of the code and kept in the repository: that it is not stale. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { COMMANDS } from "../../lib/cli/commands.ts";
-import { COMMANDS as SLASH_COMMANDS } from "../../lib/cli/desk_commands.ts";
+import { SLASH_COMMANDS } from "../../lib/cli/desk_commands.ts";
 import { ERRORS } from "../../lib/errors.ts";
-import { COMMANDS as CONSOLE_COMMANDS } from "../../lib/server/console.ts";
+import { CONSOLE_COMMANDS } from "../../lib/server/console.ts";
 import { formatted, PAGES, taskOf, withTasks } from "../../scripts/write_tables.ts";
 
 const ROOT = new URL("../../", import.meta.url);

@@ -5,7 +5,7 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { COMMANDS, runCommand } from "../../lib/server/console.ts";
+import { CONSOLE_COMMANDS, runCommand } from "../../lib/server/console.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 import type { Invite } from "../../lib/store/server_store.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
@@ -100,8 +100,8 @@ async function refusal(server: TestServer, key: string, name: string): Promise<s
 test("help lists every command, and what is none is refused with a sentence", async () => {
   await withDesk(({ type, refused }) => {
     const lines = type("help").split("\n");
-    assertEquals(lines.length, COMMANDS.size);
-    for (const name of COMMANDS.keys()) {
+    assertEquals(lines.length, CONSOLE_COMMANDS.size);
+    for (const name of CONSOLE_COMMANDS.keys()) {
       assert(lines.some((line) => line.startsWith(name)), name);
     }
     const wrong: Readonly<Record<string, string>> = {

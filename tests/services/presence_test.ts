@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { PRESENCE_LOG } from "../../lib/limits.ts";
-import { type Changes, Presence } from "../../lib/services/presence.ts";
+import { Presence, type PresenceChanges } from "../../lib/services/presence.ts";
 import { PersonState } from "../../lib/wire/rendezvous_messages.ts";
 
 const { here, away, gone } = PersonState;
@@ -10,8 +10,8 @@ const everybody = () => true;
 function told(
   presence: Presence<string>,
   ready: (reader: string) => boolean = everybody,
-): Record<string, Changes> {
-  const all: Record<string, Changes> = {};
+): Record<string, PresenceChanges> {
+  const all: Record<string, PresenceChanges> = {};
   for (const { to, changes } of presence.take(ready)) {
     for (const reader of to) {
       assert(!(reader in all), `${reader} is told twice`);
@@ -29,7 +29,7 @@ function come(presence: Presence<string>, ...names: readonly string[]): void {
 class Listener {
   readonly known = new Map<string, number>();
 
-  hear({ complete, people }: Changes): void {
+  hear({ complete, people }: PresenceChanges): void {
     if (complete) this.known.clear();
     for (const { name, state } of people) {
       if (state === gone) this.known.delete(name);

@@ -9,7 +9,7 @@ import {
   WANTS_PER_MINUTE,
 } from "../../lib/limits.ts";
 import type { Registered } from "../../lib/services/introduction.ts";
-import { type Outcome, Rendezvous } from "../../lib/services/rendezvous.ts";
+import { Rendezvous, type RendezvousOutcome } from "../../lib/services/rendezvous.ts";
 import {
   Capability,
   type Introduction,
@@ -22,7 +22,7 @@ const HOUR = 60 * MINUTE;
 const LOBBY = { capabilities: Capability.lobby };
 
 /** Connections are numbers here. */
-type Outcomes = readonly Outcome<number>[];
+type Outcomes = readonly RendezvousOutcome<number>[];
 
 /** Somebody with a connection, and whom they want. */
 interface Visitor {

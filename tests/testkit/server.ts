@@ -8,7 +8,7 @@ import { systemEnvironment } from "../../lib/net/environment.ts";
 import { dial } from "../../lib/net/dial.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
 import type { DirectoryRules } from "../../lib/services/directory.ts";
-import { Server, type ServerOptions } from "../../lib/server/server.ts";
+import { Server, type ServerSetup } from "../../lib/server/server.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
@@ -54,7 +54,7 @@ export async function until(holds: () => boolean): Promise<void> {
 }
 
 /** The options that a test may change. */
-export type TestServerOptions = Partial<Omit<ServerOptions, "folder" | "onEvent">>;
+export type TestServerOptions = Partial<Omit<ServerSetup, "folder" | "onEvent">>;
 
 /** A server, its port, and everything it told. */
 export class TestServer {

@@ -2,17 +2,17 @@
 import { sourceOf } from "../../services/connection_limits.ts";
 import type { Client } from "../client.ts";
 import { claim } from "./claim.ts";
-import type { Desk, Request } from "./desk.ts";
+import type { Context, Request } from "./context.ts";
 import { outOfTurn } from "./refusals.ts";
 
 /** Makes an account, or changes its password. */
 export async function signUp(
-  desk: Desk,
+  context: Context,
   client: Client,
   request: Request<"signUp">,
 ): Promise<void> {
-  const { environment: { time }, accounts, onEvent, tag } = desk;
-  await claim(desk, client, request);
+  const { environment: { time }, accounts, onEvent, tag } = context;
+  await claim(context, client, request);
   const { name, salt, memory, passes, storedKey, serverKey, backup } = request;
   const created = time.date();
   accounts.signUp({ name, salt, memory, passes, storedKey, serverKey, backup, created });
@@ -23,7 +23,7 @@ export async function signUp(
 
 /** Begins a sign-in. */
 export function signIn(
-  { environment: { time }, directory, accounts }: Desk,
+  { environment: { time }, directory, accounts }: Context,
   client: Client,
   { name, nonce }: Request<"signIn">,
 ): void {
@@ -44,7 +44,7 @@ export function signIn(
 
 /** Ends a sign-in. */
 export function prove(
-  { environment: { time }, accounts, onEvent, tag }: Desk,
+  { environment: { time }, accounts, onEvent, tag }: Context,
   client: Client,
   { proof }: Request<"proof">,
 ): void {

@@ -5,14 +5,14 @@ import { sourceOf } from "../../services/connection_limits.ts";
 import type { NameKey } from "../../store/server_store.ts";
 import { addressScope } from "../../wire/address.ts";
 import type { Client } from "../client.ts";
-import type { Desk, Request } from "./desk.ts";
+import type { Context, Request } from "./context.ts";
 
 /**
  * The entry of the name: it is the client's, or becomes so now. Whoever is new needs an invite that is still
  * good, if they came with one. Throws what `Directory.claim` throws, and `invite_required`.
  */
 export async function claim(
-  { environment: { time }, store, invites, directory }: Desk,
+  { environment: { time }, store, invites, directory }: Context,
   { channel, observed: { host }, invite }: Client,
   { type, name, registrationSequence: sequence, claim }: Request<"register" | "signUp">,
 ): Promise<NameKey> {

@@ -4,7 +4,7 @@ import { decode, encode } from "../../wire/layout.ts";
 import { decodeMessage, encodeMessage, ID_LENGTH, peerAck } from "../../wire/peer_messages.ts";
 import { type Item, ItemType } from "../../wire/records.ts";
 import type { Client } from "../client.ts";
-import type { Desk } from "./desk.ts";
+import type { Context } from "./context.ts";
 import { outOfTurn } from "./refusals.ts";
 
 const OK = encodeUtf8("OK");
@@ -14,7 +14,11 @@ const NOTHING = new Uint8Array(0);
  * Answers a message, and an end with an end. Throws `bad_state` when its number is not the next one,
  * `bad_frame` on what cannot be read.
  */
-export function answer({ environment: { random, time } }: Desk, client: Client, item: Item): void {
+export function answer(
+  { environment: { random, time } }: Context,
+  client: Client,
+  item: Item,
+): void {
   const { number, type } = decodeMessage(item.body);
   // A client that was cut off goes on with the number of what was not answered.
   const isNext = client.heard === 0n ? number > 0n : number === client.heard + 1n;

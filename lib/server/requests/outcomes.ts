@@ -1,15 +1,15 @@
 /** What a registration or a want leads to is told to those whom it concerns. */
-import type { Outcome } from "../../services/rendezvous.ts";
+import type { RendezvousOutcome } from "../../services/rendezvous.ts";
 import type { Client } from "../client.ts";
-import type { Desk } from "./desk.ts";
+import type { Context } from "./context.ts";
 
 /** Tells outcomes in their order. */
-export function tell(desk: Desk, outcomes: readonly Outcome<Client>[]): void {
-  for (const outcome of outcomes) tellOne(desk, outcome);
+export function tell(context: Context, outcomes: readonly RendezvousOutcome<Client>[]): void {
+  for (const outcome of outcomes) tellOne(context, outcome);
 }
 
-function tellOne(desk: Desk, outcome: Outcome<Client>): void {
-  const { onEvent } = desk;
+function tellOne(context: Context, outcome: RendezvousOutcome<Client>): void {
+  const { onEvent } = context;
   switch (outcome.type) {
     case "replaced": {
       const { holder, key: { name } } = outcome.registered;
@@ -33,13 +33,13 @@ function tellOne(desk: Desk, outcome: Outcome<Client>): void {
       return onEvent({ event: "suite-mismatch", names: [b.key.name, a.key.name] });
     }
     case "introduced":
-      return introduce(desk, outcome);
+      return introduce(context, outcome);
   }
 }
 
 function introduce(
-  { relaying, onEvent }: Desk,
-  { generation, relay, pair }: Extract<Outcome<Client>, { readonly type: "introduced" }>,
+  { relaying, onEvent }: Context,
+  { generation, relay, pair }: Extract<RendezvousOutcome<Client>, { readonly type: "introduced" }>,
 ): void {
   // The one who waited first.
   const [a, b] = [pair[1].to, pair[0].to];

@@ -3,7 +3,7 @@ import { shortFingerprint } from "../../crypto/identity.ts";
 import { CifraError, type ErrorCode } from "../../errors.ts";
 import type { ServerRequest } from "../../wire/rendezvous_messages.ts";
 import type { Client } from "../client.ts";
-import type { Desk } from "./desk.ts";
+import type { Context } from "./context.ts";
 
 /** What no client may say now: it ends the connection. */
 export function outOfTurn(): CifraError {
@@ -12,7 +12,7 @@ export function outOfTurn(): CifraError {
 
 /** The operator hears of every request that is refused. */
 export function logRefusal(
-  { tag, onEvent }: Desk,
+  { tag, onEvent }: Context,
   { channel, observed }: Client,
   request: ServerRequest["type"],
   code: ErrorCode,

@@ -6,22 +6,22 @@ import { sourceOf } from "../../services/connection_limits.ts";
 import { Capability } from "../../wire/rendezvous_messages.ts";
 import type { Client } from "../client.ts";
 import { claim } from "./claim.ts";
-import type { Desk, Request } from "./desk.ts";
+import type { Context, Request } from "./context.ts";
 import { tell } from "./outcomes.ts";
 
 /** m7 in, m8 out, and whatever follows from it for this client and others. */
 export async function register(
-  desk: Desk,
+  context: Context,
   client: Client,
   registration: Request<"register">,
 ): Promise<void> {
-  const { environment: { time }, connectionLimits, rendezvous, announcing, onEvent, tag } = desk;
+  const { environment: { time }, connectionLimits, rendezvous, announcing, onEvent, tag } = context;
   const { channel, observed } = client;
   const isAgain = client.name !== undefined;
   if (isAgain && !connectionLimits.registersAgain(sourceOf(observed.host), time.now())) {
     throw new CifraError("limit", "Too many registrations from this address; wait a minute");
   }
-  const key = await claim(desk, client, registration);
+  const key = await claim(context, client, registration);
   // It may have gone while signatures were checked.
   if (!channel.isOpen) return;
   const before = rendezvous.registeredBy(client);
@@ -51,7 +51,7 @@ export async function register(
     client: shortFingerprint(fingerprint),
     suite: suite.name,
   });
-  tell(desk, outcomes);
+  tell(context, outcomes);
   if (!isInLobby) return;
   announcing.enter(client, name, (registration.capabilities & Capability.unlisted) === 0);
 }

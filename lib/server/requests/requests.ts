@@ -22,7 +22,7 @@ import type { Client } from "../client.ts";
 import type { ServerEvent } from "../events.ts";
 import { Relaying } from "../relaying.ts";
 import { prove, signIn, signUp } from "./account.ts";
-import type { Desk, Request } from "./desk.ts";
+import type { Context, Request } from "./context.ts";
 import { away, who } from "./lobby.ts";
 import { acknowledge, answer } from "./messages.ts";
 import { logRefusal, outOfTurn } from "./refusals.ts";
@@ -32,7 +32,11 @@ import { decline, unwant, want } from "./want.ts";
 /** Who may ask for it, and what does it. */
 interface Row<Type extends ServerRequest["type"]> {
   readonly from: "anybody" | "registered";
-  readonly handle: (desk: Desk, client: Client, request: Request<Type>) => void | Promise<void>;
+  readonly handle: (
+    context: Context,
+    client: Client,
+    request: Request<Type>,
+  ) => void | Promise<void>;
 }
 
 /** All requests. */
@@ -78,11 +82,11 @@ export interface Present {
 
 /** The requests of all clients. */
 export class Requests {
-  readonly #desk: Desk;
+  readonly #context: Context;
 
   constructor(options: RequestsOptions) {
     const { environment: { random, time }, store, rules, limits, onEvent } = options;
-    this.#desk = {
+    this.#context = {
       ...options,
       directory: new Directory(store, rules),
       accounts: new Accounts(store, options.secret, random),
@@ -94,7 +98,7 @@ export class Requests {
 
   /** Everybody who is registered. */
   *everybody(): Iterable<Present> {
-    const { rendezvous } = this.#desk;
+    const { rendezvous } = this.#context;
     for (const { holder, key, observed: { host } } of rendezvous.everybody) {
       const { name, suite, fingerprint } = key;
       const wants = rendezvous.wantsOf(holder), isInLobby = rendezvous.isInLobby(holder);
@@ -140,8 +144,8 @@ export class Requests {
 
   /** Nothing is told or relayed after this. */
   stop(): void {
-    this.#desk.relaying.stop();
-    this.#desk.announcing.stop();
+    this.#context.relaying.stop();
+    this.#context.announcing.stop();
   }
 
   /** What is no request is not waited for: what it leads to goes out together. */
@@ -150,11 +154,11 @@ export class Requests {
     if (client.name === undefined) throw outOfTurn();
     switch (item.type) {
       case ItemType.message:
-        return answer(this.#desk, client, item);
+        return answer(this.#context, client, item);
       case ItemType.ack:
         return acknowledge(client, item);
       case ItemType.relay:
-        return this.#desk.relaying.forward(client, item);
+        return this.#context.relaying.forward(client, item);
       default:
         throw outOfTurn();
     }
@@ -167,11 +171,11 @@ export class Requests {
     if (from === "registered" && client.name === undefined) throw outOfTurn();
     try {
       // The row is that of its type, which the compiler does not see.
-      await handle(this.#desk, client, request as never);
+      await handle(this.#context, client, request as never);
     } catch (error) {
       if (!(error instanceof CifraError) || !refusalFor(error.code)) throw error;
       const { code, message, retryAfter } = error;
-      logRefusal(this.#desk, client, request.type, code);
+      logRefusal(this.#context, client, request.type, code);
       // What is wrong with the server's own disk, and where that is, concerns its operator.
       if (code === "local") client.dismiss(code, "The server cannot take this at the moment");
       else client.dismiss(code, message, retryAfter);
@@ -179,7 +183,7 @@ export class Requests {
   }
 
   #leave(client: Client): void {
-    const { relaying, announcing, rendezvous, onEvent } = this.#desk;
+    const { relaying, announcing, rendezvous, onEvent } = this.#context;
     relaying.end(client);
     const isInLobby = rendezvous.isInLobby(client);
     const registered = rendezvous.leave(client);

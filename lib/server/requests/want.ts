@@ -1,32 +1,32 @@
 /** Whom a client wants to be introduced to, and whom it does not want to talk to (PROTOCOL.md 3.7, 3.11). */
 import { CifraError } from "../../errors.ts";
-import type { Outcome } from "../../services/rendezvous.ts";
+import type { RendezvousOutcome } from "../../services/rendezvous.ts";
 import type { Client } from "../client.ts";
-import type { Desk, Request } from "./desk.ts";
+import type { Context, Request } from "./context.ts";
 import { logRefusal } from "./refusals.ts";
 import { tell } from "./outcomes.ts";
 
 /** Wants somebody. One that cannot be wanted ends this want, and nothing else. */
-export function want(desk: Desk, client: Client, { name: peerName }: Request<"want">): void {
-  const { environment: { time }, rendezvous, relaying, onEvent } = desk;
+export function want(context: Context, client: Client, { name: peerName }: Request<"want">): void {
+  const { environment: { time }, rendezvous, relaying, onEvent } = context;
   // Whoever asks for somebody has lost them.
   relaying.end(client, peerName);
-  let outcomes: readonly Outcome<Client>[];
+  let outcomes: readonly RendezvousOutcome<Client>[];
   try {
     outcomes = rendezvous.want(client, peerName, time.date(), relaying.hasRoom);
   } catch (error) {
     if (!(error instanceof CifraError)) throw error;
     rendezvous.unwant(client, peerName);
-    logRefusal(desk, client, "want", error.code);
+    logRefusal(context, client, "want", error.code);
     return client.unwant(peerName, error.code, error.message, error.retryAfter);
   }
   onEvent({ event: "wants", name: client.name!, wanted: peerName });
-  tell(desk, outcomes);
+  tell(context, outcomes);
 }
 
 /** No longer wants somebody. */
 export function unwant(
-  { rendezvous }: Desk,
+  { rendezvous }: Context,
   client: Client,
   { name }: Request<"unwant">,
 ): void {
@@ -35,7 +35,7 @@ export function unwant(
 
 /** Does not want to talk to somebody who wants it. */
 export function decline(
-  { rendezvous }: Desk,
+  { rendezvous }: Context,
   client: Client,
   { name }: Request<"decline">,
 ): void {

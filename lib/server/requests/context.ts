@@ -18,8 +18,8 @@ export type Request<Type extends ServerRequest["type"]> = Extract<
   { readonly type: Type }
 >;
 
-/** One desk serves all clients. */
-export interface Desk {
+/** One context serves all clients. */
+export interface Context {
   readonly environment: Environment;
   readonly store: ServerStore;
   readonly invites: Invites;
