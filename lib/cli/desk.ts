@@ -141,7 +141,7 @@ export class Desk implements DeskView {
       voice: this.#voice,
       front: this.#front,
       start: (name) => this.#start(name),
-      look: () => this.people(),
+      look: () => this.#look(),
     });
   }
 
@@ -225,8 +225,15 @@ export class Desk implements DeskView {
 
   /** Who is in the lobby: as we see it there, or as the server answers. */
   async people(): Promise<People> {
-    if (this.only !== undefined) await this.#person.home.who();
+    await this.#look();
     return sorted(this.#lobby.people);
+  }
+
+  async #look(): Promise<boolean> {
+    const { home } = this.#person;
+    if (this.only === undefined) return home.link !== undefined;
+    await home.who();
+    return true;
   }
 
   #makeFront(): Front {

@@ -35,8 +35,8 @@ export interface TypingOptions {
   readonly front: Front;
   /** Begins a conversation or goes on with it; says so when that cannot be. */
   readonly start: (name: string) => Promise<Dialogue | undefined>;
-  /** Sees who is in the lobby, if we are not there. */
-  readonly look: () => Promise<unknown>;
+  /** Sees who is in the lobby; false when that is not known now, but was. */
+  readonly look: () => Promise<boolean>;
 }
 
 /** Whoever types. */
@@ -69,8 +69,8 @@ export class Typing implements DeskActions {
     const { home, terminal, roster } = this.#options;
     // Somebody wants to know.
     if (!home.link) home.hurry();
-    await this.#options.look();
-    const people = roster.list(), isConnected = home.link !== undefined;
+    const isConnected = await this.#options.look();
+    const people = roster.list();
     if (terminal.json) return terminal.emit({ event: "users", isConnected, people });
     terminal.say(describeUsers(people, isConnected));
   }
