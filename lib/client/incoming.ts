@@ -93,9 +93,9 @@ export class Incoming {
   constructor(store: MessageStore | undefined, key: ConversationKey) {
     this.#store = store;
     this.#key = key;
-    this.#recoveredUpTo = store?.lastOrdinal() ?? 0;
+    this.#recoveredUpTo = store?.doubtfulUpTo ?? 0;
     this.#unread = store?.unread(key) ?? 0;
-    if (store) this.#queue.push({ storedUpTo: this.#recoveredUpTo });
+    if (store) this.#queue.push({ storedUpTo: store.lastOrdinal() });
   }
 
   /** Everything up to here is safe here. */

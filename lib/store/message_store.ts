@@ -130,6 +130,11 @@ export interface MessageStore {
   peers(suite: SuiteName): readonly string[];
   /** The ordinal of what was stored last, in any conversation; 0 when there is none. */
   lastOrdinal(): number;
+  /**
+   * What waits to be shown up to this ordinal may have been shown by an earlier run that did not end in order: one
+   * that did has left what it had not shown. 0 when the last run closed the store.
+   */
+  readonly doubtfulUpTo: number;
 
   /** What was said, oldest first: texts, and where nothing is searched for, gaps. */
   history(

@@ -32,6 +32,8 @@ import type { PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 
 const FILE_NAME = "messages.db";
+/** Holds the last ordinal when the last run ended in order. */
+const ENDED_FILE = "messages.ended";
 const KIND = { steps: MESSAGES_STEPS };
 const LOG_ID_LENGTH = 16;
 /** Lines of the history read at once: a reader that takes its time holds no transaction open. */
@@ -88,6 +90,8 @@ interface Later {
 
 /** An open file of messages. One program at a time may have it; others read with `readHistory`. */
 export class SqliteMessages implements MessageStore {
+  readonly doubtfulUpTo: number;
+  readonly #folder: PrivateFolder;
   readonly #file: SqliteFile;
   readonly #keepHistory: boolean;
   readonly #random: Random;
@@ -100,13 +104,21 @@ export class SqliteMessages implements MessageStore {
   #stopTimer: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(file: SqliteFile, options: SqliteMessagesOptions) {
+  private constructor(
+    folder: PrivateFolder,
+    file: SqliteFile,
+    ended: string | undefined,
+    options: SqliteMessagesOptions,
+  ) {
+    this.#folder = folder;
     this.#file = file;
     this.#keepHistory = options.keepHistory;
     this.#random = options.random ?? systemRandom;
     this.#after = options.after ?? afterTimeout;
     this.#statements = prepareStatements(file);
     this.#commits = new GroupCommit(file, () => this.#writeLater());
+    const last = this.lastOrdinal();
+    this.doubtfulUpTo = ended?.trim() === `${last}` ? 0 : last;
   }
 
   /**
@@ -119,7 +131,10 @@ export class SqliteMessages implements MessageStore {
   ): Promise<SqliteMessages> {
     const file = await SqliteFile.open(folder.path, FILE_NAME, KIND);
     try {
-      return new SqliteMessages(file, options);
+      const ended = await folder.read(ENDED_FILE);
+      // Before anything is shown: should this run be killed, the next one must not believe the file.
+      await folder.remove(ENDED_FILE);
+      return new SqliteMessages(folder, file, ended, options);
     } catch (error) {
       file.close();
       throw error;
@@ -262,6 +277,10 @@ export class SqliteMessages implements MessageStore {
 
   lastOrdinal(): number {
     this.#requireOpen();
+    return this.#lastOrdinal();
+  }
+
+  #lastOrdinal(): number {
     const row = this.#file.use(() => this.#statements.lastOrdinal.get()) as
       | { readonly seq: bigint }
       | undefined;
@@ -279,16 +298,19 @@ export class SqliteMessages implements MessageStore {
     return this.#closed ??= this.#close();
   }
 
-  // deno-lint-ignore require-await -- a failure is the promise's
   async #close(): Promise<void> {
     this.#stopTimer?.();
+    let last: number;
     try {
       this.#commits.flush();
       // Fails here if the flush did: it has nobody to tell.
       this.#file.transaction(() => this.#writeLater())();
+      last = this.#lastOrdinal();
     } finally {
       this.#file.close();
     }
+    // On a full disk it is left out, and the next run says more than it must.
+    await this.#folder.write(ENDED_FILE, `${last}\n`).catch(() => {});
   }
 
   #requireOpen(): void {

@@ -211,6 +211,13 @@ Deno.test("a gap stands between what was stored before it and after it, however 
   assertEquals(await told(incoming), ["1 one", "gap 2-3", "4 four", "5 five"]);
 });
 
+/** What the next run finds when this one is killed, and had time to write what it knew. */
+async function afterKill(store: MessageStore | undefined): Promise<MessageStore> {
+  assert(store instanceof MemoryMessages);
+  await store.outgoing(BOB);
+  return new MemoryMessages({ snapshot: store.snapshot() });
+}
+
 Deno.test("a gap that was stored and not shown comes in the next run, in its turn, until it is shown", async () => {
   const { incoming, store } = await reading();
   await incoming.take([text(1n, "one")]);
@@ -219,13 +226,13 @@ Deno.test("a gap that was stored and not shown comes in the next run, in its tur
   incoming.taken((await incoming.next())!);
   // Given out, and perhaps seen; nobody knows.
   assertEquals(brief((await incoming.next())!), "gap 2-3");
-  const { incoming: second } = await reading(KEPT, store);
+  const { incoming: second, store: later } = await reading(KEPT, await afterKill(store));
   assertEquals([second.have, second.read], [4n, 1n]);
   const gap = (await second.next())!;
   assertEquals(brief(gap), "gap 2-3");
   second.taken(gap);
   assertEquals(second.read, 3n);
-  const { incoming: third } = await reading(KEPT, store);
+  const { incoming: third } = await reading(KEPT, await afterKill(later));
   assertEquals(await told(third), ["4 four again"]);
 });
 
@@ -292,11 +299,11 @@ Deno.test("what was stored and not shown comes first in the next run, and says s
   incoming.taken((await incoming.next())!);
   // Given out, and perhaps seen; nobody knows.
   await incoming.next();
-  const { incoming: second } = await reading(KEPT, store);
+  const { incoming: second, store: later } = await reading(KEPT, await afterKill(store));
   await second.take([text(4n, "four")]);
   assertEquals([second.have, second.read], [4n, 1n]);
   assertEquals(await told(second), ["2 two again", "3 three again", "4 four"]);
-  const { incoming: third } = await reading(KEPT, store);
+  const { incoming: third } = await reading(KEPT, await afterKill(later));
   assertEquals([third.have, third.read], [4n, 4n]);
   assertEquals(await told(third), []);
 });
@@ -306,10 +313,23 @@ Deno.test("what was not shown comes also without a channel, and of every log the
   await incoming.take([text(1n, "one")]);
   await incoming.begin({ log: OTHER, kind: LogKind.kept, first: 1n });
   await incoming.take([text(1n, "uno")]);
-  const offline = new Incoming(store, BOB);
+  const later = await afterKill(store);
+  const offline = new Incoming(later, BOB);
   assertEquals(await told(offline), ["1 one again", "1 uno again"]);
-  assertEquals(store!.incoming(BOB, LOG)?.read, 1n);
-  assertEquals(store!.incoming(BOB, OTHER)?.read, 1n);
+  assertEquals(later.incoming(BOB, LOG)?.read, 1n);
+  assertEquals(later.incoming(BOB, OTHER)?.read, 1n);
+});
+
+Deno.test("what a run that ended in order had not shown is shown without a doubt", async () => {
+  const { incoming, store } = await reading();
+  await incoming.take([text(1n, "one"), text(2n, "two")]);
+  incoming.taken((await incoming.next())!);
+  // A conversation that is opened again in the same run has nothing to doubt either.
+  assertEquals(brief((await new Incoming(store, BOB).next())!), "2 two");
+  assert(store instanceof MemoryMessages);
+  await store.close();
+  const later = new MemoryMessages({ snapshot: store.snapshot() });
+  assertEquals(await told(new Incoming(later, BOB)), ["2 two"]);
 });
 
 Deno.test("what is shown of an older log does not count as read of this one", async () => {

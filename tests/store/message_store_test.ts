@@ -601,6 +601,27 @@ conforms("lists what waits to be shown, oldest first, a page at a time", async (
   assertEquals(again.lastOrdinal(), ordinals.at(-1));
 });
 
+conforms(
+  "knows whether what waits may have been shown: not by a run that ended in order",
+  async (disk) => {
+    const log = systemRandom(16);
+    const first = await disk.open();
+    assertEquals(first.doubtfulUpTo, 0);
+    await first.receive(BOB, log, numbered(1, text("a"), text("b")));
+    assertEquals(first.doubtfulUpTo, 0, "what came in this run is no question");
+    await first.close();
+    const second = await disk.open();
+    assertEquals(second.doubtfulUpTo, 0);
+    // Killed: whatever waited may have been shown, also what an orderly run had left.
+    const third = await disk.afterCrash(second);
+    assertEquals(third.doubtfulUpTo, third.lastOrdinal());
+    await third.receive(BOB, log, numbered(3, text("c")));
+    assert(third.doubtfulUpTo < third.lastOrdinal());
+    await third.close();
+    assertEquals((await disk.open()).doubtfulUpTo, 0);
+  },
+);
+
 conforms("uses no ordinal twice, also when messages are deleted", async (disk) => {
   const store = await disk.open(false);
   const log = systemRandom(16);

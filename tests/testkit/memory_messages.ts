@@ -67,6 +67,8 @@ interface Disk {
   /** In the order in which they came here. */
   readonly kept: Set<Kept>;
   lastOrdinal: number;
+  /** The last ordinal, when the program that had the store closed it. */
+  endedAt: number | undefined;
 }
 
 /** What was durable at one moment; for the constructor, any number of times. */
@@ -101,6 +103,7 @@ interface Change {
 
 /** A message store in memory, with a disk of its own kind: what was not committed is not in a snapshot. */
 export class MemoryMessages implements MessageStore {
+  readonly doubtfulUpTo: number;
   readonly #keepHistory: boolean;
   readonly #random: Random;
   readonly #commit: Commit;
@@ -118,7 +121,10 @@ export class MemoryMessages implements MessageStore {
     this.#random = options.random ?? systemRandom;
     this.#commit = options.commit ?? ((work) => Promise.resolve().then(work));
     this.#disk = structuredClone(options.snapshot?.disk) ??
-      { sides: new Map(), kept: new Set(), lastOrdinal: 0 };
+      { sides: new Map(), kept: new Set(), lastOrdinal: 0, endedAt: undefined };
+    const { endedAt, lastOrdinal } = this.#disk;
+    this.doubtfulUpTo = endedAt === lastOrdinal ? 0 : lastOrdinal;
+    this.#disk.endedAt = undefined;
   }
 
   /** What is durable at this moment: all that a process started after a crash would find. */
@@ -274,7 +280,9 @@ export class MemoryMessages implements MessageStore {
   }
 
   close(): Promise<void> {
-    return this.#closed ??= this.#change(() => {});
+    return this.#closed ??= this.#change(() => {
+      this.#disk.endedAt = this.#disk.lastOrdinal;
+    });
   }
 
   #requireUsable(): void {
