@@ -42,7 +42,7 @@ function* textLines(
   for (const entry of entries) {
     const other = sanitize(entry.peer);
     if (entry.type === "gap") {
-      yield `-- ${describeGap(entry)} of ${other} are not on this machine any more`;
+      yield `-- ${describeGap(entry, other)}`;
       continue;
     }
     const { direction, written, text, state } = entry;

@@ -28,7 +28,7 @@ export function showEvent(
     case "end":
       return terminal.say(`${label} has nothing more to send`);
     case "gap":
-      return terminal.say(`${describeGap(event)} of ${label} are not on this machine any more`);
+      return terminal.say(describeGap(event, label));
     case "restarted":
       return terminal.say(`${label} began anew; the rest of what was being sent does not come`);
   }
@@ -61,9 +61,14 @@ export function eventJson(event: PeerEvent, peerName: string, decoder: TextDecod
   }
 }
 
-/** Which messages are missing. */
-export function describeGap({ from, to }: { readonly from: bigint; readonly to: bigint }): string {
-  return from === to ? `message ${from}` : `messages ${from} to ${to}`;
+/** Which messages of somebody are missing, as a sentence without full stop. */
+export function describeGap(
+  { from, to }: { readonly from: bigint; readonly to: bigint },
+  who: string,
+): string {
+  return from === to
+    ? `message ${from} of ${who} is not on this machine any more`
+    : `messages ${from} to ${to} of ${who} are not on this machine any more`;
 }
 
 /**

@@ -113,7 +113,7 @@ export class Pipe implements Front {
         if (event.type === "text" && event.recovered) terminal.say(SHOWN_BEFORE);
         return;
       case "gap":
-        return terminal.say(`${describeGap(event)} of ${peer} are not on this machine any more`);
+        return terminal.say(describeGap(event, peer));
       case "restarted":
         throw new CifraError("cut", `${peer}'s program has restarted: its stream is incomplete`, {
           hint: "run the command again on both sides",
