@@ -80,7 +80,8 @@ export class Home {
   readonly #guests = new Set<symbol>();
   readonly #changed = new Signal();
   readonly #leaving = new AbortController();
-  #hurrying = new AbortController();
+  /** Ends the present pause; whoever hurries us at another time has nothing to end. */
+  #hurrying: AbortController | undefined;
   /** Aborted when nobody needs the server any more. */
   #visit: AbortController | undefined;
   #link: ServerLink | undefined;
@@ -129,7 +130,7 @@ export class Home {
     this.#leaving.abort();
     this.#changed.notify();
     this.#visit?.abort();
-    this.#hurrying.abort();
+    this.#hurrying?.abort();
   }
 
   /** Asks the server for `name` from now on, over all reconnections, until an introduction or `unwant`. */
@@ -190,7 +191,7 @@ export class Home {
   /** Somebody waits: the next try is made at once. */
   hurry(): void {
     this.#backoff.reset();
-    this.#hurrying.abort();
+    this.#hurrying?.abort();
   }
 
   /** Away from the keyboard, or back; the others in the lobby are told. */
@@ -314,9 +315,9 @@ export class Home {
 
   async #pause(error: CifraError): Promise<void> {
     const retryIn = this.#backoff.next();
+    const hurrying = this.#hurrying = new AbortController();
     this.#options.onStatus({ type: "server-lost", error, retryIn });
-    await delay(this.#options.environment.time, retryIn, this.#hurrying.signal);
-    if (!this.#leaving.signal.aborted) this.#hurrying = new AbortController();
+    await delay(this.#options.environment.time, retryIn, hurrying.signal);
   }
 }
 

@@ -406,6 +406,20 @@ play("whoever waits does not wait for the end of a pause", async ({ guest, home,
   await arrive();
 });
 
+play("whoever hurried us while we were registered does not take a later pause", async (scene) => {
+  const { guest, home, arrive } = scene;
+  home.hold();
+  const first = await arrive();
+  home.hurry();
+  first.transport.close();
+  await guest.loses("cut");
+  guest.time.advance(BACKOFF_MINIMUM - 1);
+  await settle();
+  assertEquals(guest.network.dials.length, 1);
+  guest.time.advance(1);
+  await arrive();
+});
+
 play("the server is let go of when nobody needs it, and not before", async (scene) => {
   const { guest, home, arrive } = scene;
   await settle();
