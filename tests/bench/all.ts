@@ -7,9 +7,9 @@ const MEASUREMENTS = [
   "messages_store",
   "names",
   "delivery",
+  "reconnect",
   "sign_ins",
   "lobby",
-  "names",
 ];
 
 const model = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo").catch(() => ""))

@@ -68,18 +68,21 @@ export async function start(
   };
 }
 
-/** A server as users run it, without the limits that a benchmark exceeds on purpose. */
+const MANY = "100000";
+
+/** Lifts the limits of a server that a benchmark exceeds on purpose. */
+export const UNLIMITED: readonly string[] = [
+  "--handshakes-per-minute=0",
+  `--max-connections=${MANY}`,
+  `--max-strangers=${MANY}`,
+  `--max-strangers-per-address=${MANY}`,
+];
+
+/** A server as users run it, but for what `UNLIMITED` lifts. */
 export async function startServer(...more: readonly string[]): Promise<Child> {
   const state = await Deno.makeTempDir();
   await Deno.chmod(state, 0o700);
-  const many = "100000";
-  const unlimited = [
-    "--handshakes-per-minute=0",
-    `--max-connections=${many}`,
-    `--max-strangers=${many}`,
-    `--max-strangers-per-address=${many}`,
-  ];
-  const args = ["serve", "--json", "--port", "0", "--state", state, ...unlimited, ...more];
+  const args = ["serve", "--json", "--port", "0", "--state", state, ...UNLIMITED, ...more];
   // As the task and the executable have it: a server holds much and computes little.
   const child = await start("main.ts", args, ["--v8-flags=--optimize-for-size"]);
   return {
