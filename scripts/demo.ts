@@ -13,7 +13,7 @@ const WHAT_EACH_STEP_IS_FOR: Readonly<Record<number, string>> = {
   4: "who I am, sealed as well",
   5: "a fresh secret for us two, sealed, and signed over all that was said so far",
   6: "my signature over the same: we have seen the same conversation and hold the same keys",
-  7: "the first message under the session keys: my name, and whom I look for",
+  7: "the first message under the session keys: who I am, and where I can be reached",
   8: "agreed",
 };
 
@@ -166,11 +166,29 @@ function read(line: string): Event {
   }
 }
 
-/** The eight steps that `actor` climbed with `other`, as it saw them. */
-function ladder(actor: Actor, other: string): Event[] {
-  return actor.events.filter((event) =>
-    event.event === "trace" && event.with === other && typeof event.message === "number"
-  );
+/** The ladders that `actor` began to climb with `other`, as it saw them, each from its m1 on. */
+function ladders(actor: Actor, other: string): Event[][] {
+  const all: Event[][] = [];
+  for (const event of actor.events) {
+    if (event.event !== "trace" || event.with !== other) continue;
+    if (event.message === 1) all.push([]);
+    if (typeof event.message === "number") all.at(-1)?.push(event);
+  }
+  return all;
+}
+
+/**
+ * The last ladder that both climbed to its end. Where several connections come about at once one may be begun in
+ * vain, and a later one may take the place of an earlier one.
+ */
+function ladderOfBoth(alice: Actor, bob: Actor): readonly [Event[], Event[]] {
+  const complete = (all: Event[][]) => all.filter((steps) => steps.length === 8);
+  const bobs = complete(ladders(bob, "alice"));
+  for (const ours of complete(ladders(alice, "bob")).reverse()) {
+    const theirs = bobs.find(([first]) => first!.transcript === ours[0]!.transcript);
+    if (theirs) return [ours, theirs];
+  }
+  throw new DemoError("Alice and bob have climbed no ladder together");
 }
 
 function showStep(step: Event, us: Actor["name"], them: Actor["name"]): void {
@@ -220,7 +238,7 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
   show("alice", `has a key, made just now: ${profile.fingerprint}`);
   await alice.event("waiting");
   await server.event("registered");
-  const withServer = ladder(alice, "server");
+  const withServer = ladders(alice, "server").at(-1) ?? [];
   showHandshake(withServer, "alice", "server");
   requireSameHashes(
     withServer.filter(({ transcript }) => transcript !== undefined),
@@ -242,7 +260,7 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
   show("server", "forgets them; it has no part in what follows");
 
   title("4. Alice and bob climb the ladder again, with each other and with nobody between.");
-  const [alices, bobs] = [ladder(alice, "bob"), ladder(bob, "alice")];
+  const [alices, bobs] = ladderOfBoth(alice, bob);
   requireSameHashes(alices, bobs);
   if (alices[0]?.direction === "sent") showHandshake(alices, "alice", "bob");
   else showHandshake(bobs, "bob", "alice");
