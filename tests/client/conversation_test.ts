@@ -399,6 +399,30 @@ test("two without any way are told so after some seconds, and try again", () =>
     assertEquals(alice.all("server-lost").length + bob.all("server-lost").length, 0);
   }));
 
+test("pauses between meetings in vain grow, and are short again after one that worked", () =>
+  talk(async (stage) => {
+    const [alice, bob] = await separated(stage, "never");
+    const pauseAfter = async (vain: number, waits: number) => {
+      await alice.told("no-way", vain, PAUSE);
+      const start = stage.time.now();
+      await alice.told("waiting", waits);
+      return stage.time.now() - start;
+    };
+    const pauses: number[] = [];
+    for (let vain = 1; vain <= 4; vain++) pauses.push(await pauseAfter(vain, vain + 1));
+    assert(pauses[3]! > 1500, `${pauses}`);
+    rejoin(alice, bob);
+    await alice.told("connected");
+    await bob.told("connected");
+    separate(stage, alice, bob);
+    alice.network.cut();
+    await alice.told("lost");
+    // Wanted once more with the loss, and then after the meeting in vain.
+    const vain = alice.all("no-way").length, waits = alice.all("waiting").length;
+    const pause = await pauseAfter(vain + 1, Math.max(waits, 6) + 1);
+    assert(pause < 1000, `${pause}`);
+  }));
+
 test("a relay that the server has no room for is no way either", () =>
   talk(async (stage) => {
     const alice = await stage.start("alice", "bob");
