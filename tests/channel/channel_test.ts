@@ -35,8 +35,8 @@ import {
   test,
   withCiphers,
 } from "../testkit/adversary.ts";
-import { ManualClock } from "../testkit/clock.ts";
-import { until } from "../testkit/links.ts";
+import { ManualTime } from "../testkit/clock.ts";
+import { until } from "../testkit/until.ts";
 import { type Lane, pipe, turn } from "../testkit/pipe.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -380,7 +380,7 @@ test("tick() pings each channel at a moment of its own between 20 and 30 seconds
     const { initiator } = await ends("modern");
     const sessionId = initiator.sessionId.slice();
     sessionId[0] = first;
-    const clock = new ManualClock();
+    const clock = new ManualTime();
     const between = pipe();
     const channel = await openChannel(between.left, { ...initiator, sessionId }, clock);
     clock.advance(expected * 1000);

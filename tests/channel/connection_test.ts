@@ -16,16 +16,16 @@ import { Connection } from "../../lib/channel/connection.ts";
 import type { Transport } from "../../lib/channel/transport.ts";
 import { ALERT_CODES, encodeAlert } from "../../lib/wire/alert.ts";
 import { encodeFrame, FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
-import { ManualClock } from "../testkit/clock.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { type LaneOptions, type Pipe, pipe, turn } from "../testkit/pipe.ts";
 
 /** A connection at the right end of a pipe; the test speaks for the left one. */
 function connected(
   options: LaneOptions = {},
-): { connection: Connection; between: Pipe; clock: ManualClock } {
-  const clock = new ManualClock();
+): { connection: Connection; between: Pipe; clock: ManualTime } {
+  const clock = new ManualTime();
   const between = pipe(options);
-  return { connection: new Connection(between.right, clock.read), between, clock };
+  return { connection: new Connection(between.right, clock.now), between, clock };
 }
 
 /** The CifraError with which `promise` rejects. */
@@ -101,7 +101,7 @@ Deno.test("enforceDeadlines() gives up on one byte every two seconds after five 
     connection.enforceDeadlines();
   }
   assertEquals((await ended).code, "timeout");
-  assertEquals(clock.now, 6000);
+  assertEquals(clock.now(), 6000);
   assertEquals(between.toLeft.bytes.length, 0);
 });
 
@@ -114,7 +114,7 @@ Deno.test("enforceDeadlines() gives up on a handshake of many small frames after
     clock.advance(1000);
     connection.enforceDeadlines();
   }
-  assertEquals(clock.now, HANDSHAKE_DEADLINE + 1000);
+  assertEquals(clock.now(), HANDSHAKE_DEADLINE + 1000);
   assertEquals(connection.failure?.code, "timeout");
   await turn();
   assertEquals(between.toLeft.bytes, alert("timeout"));
@@ -133,8 +133,8 @@ Deno.test("enforceDeadlines() keeps each deadline to the millisecond", async (t)
     assertEquals(between.toLeft.bytes.length, 0);
   });
   await t.step("first byte, longer on request", () => {
-    const clock = new ManualClock();
-    const connection = new Connection(pipe().right, clock.read, 9000);
+    const clock = new ManualTime();
+    const connection = new Connection(pipe().right, clock.now, 9000);
     clock.advance(9000);
     connection.enforceDeadlines();
     assertEquals(connection.failure, undefined);
@@ -483,7 +483,7 @@ Deno.test("close() ends the connection without a word, and a read under way with
 });
 
 Deno.test("a connection's read buffer grows with the flow and shrinks again", async () => {
-  const clock = new ManualClock();
+  const clock = new ManualTime();
   const sizes: number[] = [];
   const pieces = [
     ...Array(6).fill(READ_BUFFER_MAXIMUM),
@@ -502,7 +502,7 @@ Deno.test("a connection's read buffer grows with the flow and shrinks again", as
     closeWrite: () => Promise.resolve(),
     close: () => {},
   };
-  const connection = new Connection(transport, clock.read);
+  const connection = new Connection(transport, clock.now);
   connection.markOpen();
   while (pieces.length > 0) await connection.nextFrames();
   assertEquals(sizes[0], READ_BUFFER_MINIMUM);

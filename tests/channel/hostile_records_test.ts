@@ -19,7 +19,7 @@ import { FRAME_HEADER_LENGTH, frameHeader, FrameKind } from "../../lib/wire/fram
 import { encode } from "../../lib/wire/layout.ts";
 import { CloseCode, closeLayout, type Item, ItemType } from "../../lib/wire/records.ts";
 import { ends, EvilPeer, openEvilPair, test, withCiphers } from "../testkit/adversary.ts";
-import { ManualClock } from "../testkit/clock.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { scene, withFlippedBit } from "../testkit/handshake.ts";
 import { pipe, turn } from "../testkit/pipe.ts";
 
@@ -285,7 +285,7 @@ test("R8: a storm of pings gets at most one pong a second", async () => {
   const { mallory, bob, pipe, clock } = await openEvilPair();
   let pongs = 0;
   let pinged = 0;
-  const bound = () => 1 + Math.floor(clock.now / PONG_INTERVAL);
+  const bound = () => 1 + Math.floor(clock.now() / PONG_INTERVAL);
   for (let round = 0; round < 40; round++) {
     const pings = Array.from({ length: 250 }, () => bare(ItemType.ping));
     pinged += pings.length;
@@ -324,7 +324,7 @@ test("R9: a record on the ladder is out of turn at every step", async () => {
   const { initiator, responder } = await scene("modern");
   for (const last of [1, 3] as const) {
     const between = pipe();
-    const connection = new Connection(between.right, new ManualClock().read);
+    const connection = new Connection(between.right, new ManualTime().now);
     const peer = new EvilPeer(between.left);
     const climbing = runHandshake(connection, startResponder(responder))
       .then(() => undefined, (error) => error as CifraError);
@@ -334,7 +334,7 @@ test("R9: a record on the ladder is out of turn at every step", async () => {
     assertEquals(await peer.lastWords(), "bad_state");
   }
   const between = pipe();
-  const connection = new Connection(between.right, new ManualClock().read);
+  const connection = new Connection(between.right, new ManualTime().now);
   between.toRight.deliver(record);
   const refused = await runHandshake(connection, startResponder(responder))
     .then(() => undefined, (error) => error as CifraError);

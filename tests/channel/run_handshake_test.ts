@@ -15,7 +15,7 @@ import { Connection } from "../../lib/channel/connection.ts";
 import { ALERT_CODES } from "../../lib/wire/alert.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
-import { ManualClock } from "../testkit/clock.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { type Scene, scene } from "../testkit/handshake.ts";
 import { type LaneOptions, pipe } from "../testkit/pipe.ts";
 
@@ -28,10 +28,10 @@ async function refusal(climbing: Promise<Established>): Promise<CifraError> {
 
 /** Both sides run the handshake towards each other. */
 async function handshakeBoth({ initiator, responder }: Scene, lanes: LaneOptions = {}) {
-  const clock = new ManualClock();
+  const clock = new ManualTime();
   const between = pipe(lanes);
-  const left = new Connection(between.left, clock.read);
-  const right = new Connection(between.right, clock.read);
+  const left = new Connection(between.left, clock.now);
+  const right = new Connection(between.right, clock.now);
   const events: Record<"initiator" | "responder", HandshakeEvent[]> = {
     initiator: [],
     responder: [],
@@ -98,7 +98,7 @@ test("runHandshake() raises the frame limit and ends the deadlines only at the t
   assertEquals(between.left.closed + between.right.closed, 0);
 
   const below = pipe();
-  const connection = new Connection(below.right, clock.read);
+  const connection = new Connection(below.right, clock.now);
   const peer = new EvilPeer(below.left);
   const { initiator, responder } = await scene("modern");
   const climbing = refusal(runHandshake(connection, startResponder(responder)));
@@ -127,9 +127,9 @@ function chainKeysOf(states: readonly HandshakeState[]): (readonly [string, bool
 test("runHandshake() overwrites each chain key when the next one is there, or when it fails", async () => {
   const { initiator, responder } = await scene("modern");
   for (const spoiled of [false, true]) {
-    const between = pipe(), clock = new ManualClock();
-    const left = new Connection(between.left, clock.read);
-    const right = new Connection(between.right, clock.read);
+    const between = pipe(), clock = new ManualTime();
+    const left = new Connection(between.left, clock.now);
+    const right = new Connection(between.right, clock.now);
     const ours: HandshakeState[] = [], theirs: HandshakeState[] = [];
     const first = await startInitiator(initiator);
     ours.push(first.state);
@@ -153,15 +153,15 @@ test("runHandshake() overwrites each chain key when the next one is there, or wh
 test("runHandshake() runs every step of a responder through the gate it is given", async () => {
   const { initiator, responder } = await scene("modern");
   const between = pipe();
-  const clock = new ManualClock();
+  const clock = new ManualTime();
   let steps = 0;
   const run = <T>(job: () => Promise<T>) => {
     steps++;
     return job();
   };
   await Promise.all([
-    runHandshake(new Connection(between.left, clock.read), await startInitiator(initiator)),
-    runHandshake(new Connection(between.right, clock.read), startResponder(responder), { run }),
+    runHandshake(new Connection(between.left, clock.now), await startInitiator(initiator)),
+    runHandshake(new Connection(between.right, clock.now), startResponder(responder), { run }),
   ]);
   assertEquals(steps, 3);
 });
@@ -169,7 +169,7 @@ test("runHandshake() runs every step of a responder through the gate it is given
 test("runHandshake() sends the code of a gate's refusal as the alert", async () => {
   const { initiator, responder } = await scene("modern");
   const between = pipe();
-  const connection = new Connection(between.right, new ManualClock().read);
+  const connection = new Connection(between.right, new ManualTime().now);
   const climbing = refusal(runHandshake(connection, startResponder(responder), {
     run: () => Promise.reject(new CifraError("busy", "Test")),
   }));
@@ -184,7 +184,7 @@ test("runHandshake() ends as a cut when the other side leaves after any message 
   for (const how of ["end", "reset"] as const) {
     for (const last of [0, 1, 3] as const) {
       const between = pipe();
-      const connection = new Connection(between.right, new ManualClock().read);
+      const connection = new Connection(between.right, new ManualTime().now);
       const climbing = refusal(runHandshake(connection, startResponder(responder)));
       const peer = new EvilPeer(between.left);
       if (last > 0) {
@@ -202,7 +202,7 @@ test("runHandshake() ends as a cut when the other side leaves after any message 
 test("runHandshake() answers a side that ends its output after m1, then ends (F15)", async () => {
   const { initiator, responder } = await scene("modern");
   const between = pipe();
-  const connection = new Connection(between.right, new ManualClock().read);
+  const connection = new Connection(between.right, new ManualTime().now);
   const climbing = refusal(runHandshake(connection, startResponder(responder)));
   const peer = new EvilPeer(between.left);
   await peer.runHandshake(initiator, 1);
@@ -217,7 +217,7 @@ test("runHandshake() ends with an alert at any step, whatever it says, and answe
   for (const code of Object.keys(ALERT_CODES) as (keyof typeof ALERT_CODES)[]) {
     for (const last of [1, 3] as const) {
       const between = pipe();
-      const connection = new Connection(between.right, new ManualClock().read);
+      const connection = new Connection(between.right, new ManualTime().now);
       const climbing = refusal(runHandshake(connection, startResponder(responder)));
       const peer = new EvilPeer(between.left);
       await peer.runHandshake(initiator, last);

@@ -10,7 +10,8 @@ import { Pipe } from "../../lib/cli/pipe.ts";
 import { type JsonEvent, Terminal } from "../../lib/cli/terminal.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { test } from "../testkit/adversary.ts";
-import { meet, type Meeting, openLink, until } from "../testkit/links.ts";
+import { meet, type Meeting, openLink } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 
 /** Keeps what would be printed. */

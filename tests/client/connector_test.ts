@@ -11,7 +11,7 @@ import { FrameKind } from "../../lib/wire/frame.ts";
 import { encode } from "../../lib/wire/layout.ts";
 import { peerHello } from "../../lib/wire/peer_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
-import { ManualTime } from "../server/world.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import {
   assertTogether,
@@ -23,7 +23,7 @@ import {
   responderOf,
 } from "../testkit/couple.ts";
 import { person } from "../testkit/handshake.ts";
-import { until } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 
 /** Cannot dial the other one. */

@@ -6,7 +6,7 @@ import type { TcpTransport } from "../../lib/net/transports.ts";
 import { CHANNEL_GRACE, PUNCH_PAUSE, PUNCH_TRIES, RELAY_HEAD_START } from "../../lib/limits.ts";
 import type { Endpoint } from "../../lib/wire/address.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
-import { ManualTime } from "../server/world.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import {
   assertTogether,
@@ -16,7 +16,7 @@ import {
   introduce,
   prefaceOf,
 } from "../testkit/couple.ts";
-import { until } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { type Pipe, pipe } from "../testkit/pipe.ts";
 
 const NOWHERE = { introduction: { addresses: [] } };

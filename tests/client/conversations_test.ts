@@ -12,7 +12,8 @@ import { CifraError } from "../../lib/errors.ts";
 import { CONVERSATIONS_LIMIT } from "../../lib/limits.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";
-import { meet, openLink, until } from "../testkit/links.ts";
+import { meet, openLink } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 
 const LEFT: Status = { type: "left", failed: false };
 

@@ -9,9 +9,9 @@ import { type Network, systemEnvironment } from "../../lib/net/environment.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { type PeerPreface, peerPreface } from "../../lib/wire/handshake_messages.ts";
 import { encode } from "../../lib/wire/layout.ts";
-import { ManualTime } from "../server/world.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
-import { until } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { TestNetwork } from "../testkit/test_network.ts";
 
 const FIRST = new Uint8Array(16).fill(1), SECOND = new Uint8Array(16).fill(2);

@@ -14,10 +14,10 @@ import {
   REFUSAL_CODES,
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
-import { ManualTime } from "../server/world.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { test } from "../testkit/adversary.ts";
 import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
-import { until } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 import {
   introductionOf,

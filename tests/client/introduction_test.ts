@@ -10,10 +10,11 @@ import { CloseCode } from "../../lib/wire/records.ts";
 import type { Introduction } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { type Couple, introduce } from "../testkit/couple.ts";
-import { NO_ID, NO_LOG, openLink, until } from "../testkit/links.ts";
+import { NO_ID, NO_LOG, openLink } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 import { claimOf, nextSequence } from "../testkit/server.ts";
-import { FlowingTime } from "../testkit/talkers.ts";
+import { ManualTime } from "../testkit/clock.ts";
 
 /** A server of which nothing is needed but where it is. */
 const SERVER = { isOpen: false, isHere: true } as ServerLink;
@@ -21,7 +22,7 @@ const SERVER = { isOpen: false, isHere: true } as ServerLink;
 /** Low has a conversation with high, who is there with a connector alone. */
 class Scene {
   readonly couple: Couple;
-  readonly time: FlowingTime;
+  readonly time: ManualTime;
   readonly thread: Thread;
   readonly introduction: Introduction;
   readonly conversation: Conversation;
@@ -33,7 +34,7 @@ class Scene {
 
   constructor(
     couple: Couple,
-    time: FlowingTime,
+    time: ManualTime,
     thread: Thread,
     introduction: Introduction,
     check: () => void,
@@ -91,7 +92,7 @@ async function play(
   job: (scene: Scene) => Promise<void>,
   check: () => void = () => {},
 ): Promise<void> {
-  const time = new FlowingTime();
+  const time = new ManualTime();
   using couple = await introduce({ time });
   const { low, high } = couple;
   const sequence = nextSequence();

@@ -9,11 +9,12 @@ import { Ticker } from "../../lib/flow/ticker.ts";
 import { LOBBY_PEOPLE, OFFERS_LIMIT, PRESENCE_LIMIT } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Capability, PersonState } from "../../lib/wire/rendezvous_messages.ts";
-import { ManualTime } from "../server/world.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { test } from "../testkit/adversary.ts";
 import { ephemeralKeys, person } from "../testkit/handshake.ts";
 import { PuppetServer } from "../testkit/puppet_server.ts";
-import { claimOf, nextSequence, TestClient, until, withServer } from "../testkit/server.ts";
+import { claimOf, nextSequence, TestClient, withServer } from "../testkit/server.ts";
+import { until } from "../testkit/until.ts";
 
 /** Milliseconds in which those who come together have come, and between two tellings. */
 const SETTLE = 200;

@@ -14,10 +14,10 @@ import { decodePeerPreface } from "../../lib/wire/handshake_messages.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { type LogPosition, peerHello, peerWelcome } from "../../lib/wire/peer_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
-import { ManualTime } from "../server/world.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import { type Couple, initiatorOf, introduce, responderOf } from "../testkit/couple.ts";
-import { until } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { pipe } from "../testkit/pipe.ts";
 
 /** Two who were introduced, their time, and a connection between them. */

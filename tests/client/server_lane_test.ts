@@ -7,7 +7,8 @@ import { RESPONSES_LIMIT } from "../../lib/limits.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { openChannels, test } from "../testkit/adversary.ts";
-import { ackItem, Ear, openLink, textItem, until } from "../testkit/links.ts";
+import { ackItem, Ear, openLink, textItem } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 
 /** A lane over a channel to a server that the test plays. */

@@ -21,7 +21,7 @@ import {
 } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { ephemeralKeys, person } from "../testkit/handshake.ts";
-import { until } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import {
   introductionOf,
   type PuppetChannel,
@@ -29,7 +29,8 @@ import {
   REGISTERED,
 } from "../testkit/puppet_server.ts";
 import { registrationOf, signed, type Wish } from "../testkit/server.ts";
-import { codeOf, FlowingTime, talk } from "../testkit/talkers.ts";
+import { codeOf, talk } from "../testkit/talkers.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { TestNetwork } from "../testkit/test_network.ts";
 
 const HOST = "127.0.0.1";
@@ -353,7 +354,7 @@ test("a server that says more than anybody asks for is left", () =>
 
 test("a server that is silent for a minute is given up", async () => {
   await using server = await PuppetServer.open();
-  const time = new FlowingTime();
+  const time = new ManualTime();
   const environment = { time, network: new TestNetwork(), random: systemRandom };
   const ticker = new Ticker(time);
   const opening = open(server.port, "alice", { environment, ticker });
@@ -372,7 +373,7 @@ test("a server that is silent for a minute is given up", async () => {
 
 test("a server that does not answer a registration is given up sooner", async () => {
   await using server = await PuppetServer.open();
-  const time = new FlowingTime();
+  const time = new ManualTime();
   const environment = { time, network: new TestNetwork(), random: systemRandom };
   const ticker = new Ticker(time);
   const opening = open(server.port, "alice", { environment, ticker });
@@ -464,7 +465,7 @@ test("leave() gives nothing when nothing was under way", () =>
 
 test("a server that takes too long for the ladder is given up, and nothing is left", async () => {
   await using server = await PuppetServer.open();
-  const time = new FlowingTime(), network = new TestNetwork();
+  const time = new ManualTime(), network = new TestNetwork();
   const ticker = new Ticker(time);
   const environment = { time, network, random: systemRandom };
   const opening = fails(open(server.port, "alice", { environment, ticker }));

@@ -9,16 +9,9 @@ import { decode } from "../../lib/wire/layout.ts";
 import { LogKind, peerAck, peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";
-import { ManualClock } from "../testkit/clock.ts";
-import {
-  ackItem,
-  Ear,
-  freshPosition,
-  messageItem,
-  openLink,
-  textItem,
-  until,
-} from "../testkit/links.ts";
+import { ManualTime } from "../testkit/clock.ts";
+import { ackItem, Ear, freshPosition, messageItem, openLink, textItem } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 
 /** A carrier with nothing below it: the test says what is heard, and sees what is said. */
@@ -100,7 +93,7 @@ function serverThread(): Promise<Thread> {
     key: { peer: "server", suite: "modern" },
     kind: LogKind.live,
     random: systemRandom,
-    time: { now: new ManualClock().read, date: () => 0 },
+    time: { now: new ManualTime().now, date: () => 0 },
   });
 }
 

@@ -24,8 +24,8 @@ import {
   openLink,
   TestDisk,
   textItem,
-  until,
 } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 import { withFolder } from "../testkit/server.ts";
 

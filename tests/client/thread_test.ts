@@ -17,7 +17,7 @@ import { decode } from "../../lib/wire/layout.ts";
 import { LogKind, peerAck } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";
-import { ManualClock } from "../testkit/clock.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import {
   ackItem,
   Ear,
@@ -28,9 +28,9 @@ import {
   openLink,
   TestDisk,
   textItem,
-  until,
   WRITTEN,
 } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 
 /** Two chats with a channel between them. */
@@ -48,14 +48,14 @@ async function stream() {
 
 /** Two chats, or streams, and a hand on all their clocks. */
 async function withClock(kind: LogKind = LogKind.kept) {
-  const ours = new ManualClock();
+  const ours = new ManualTime();
   const alice = await openLink("bob", { kind, clock: ours });
   const bob = await openLink("alice", { kind, clock: ours });
   const meeting = await meet(alice, bob);
   await turn();
   const advance = (milliseconds: number) => {
     for (const clock of [ours, meeting.clock]) clock.advance(milliseconds);
-    alice.tick(ours.now);
+    alice.tick(ours.now());
   };
   return { alice, bob, ...meeting, advance };
 }

@@ -5,8 +5,9 @@ import { systemRandom } from "../../lib/crypto/platform.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { test } from "../testkit/adversary.ts";
-import { ManualClock } from "../testkit/clock.ts";
-import { meet, openLink, until, WRITTEN } from "../testkit/links.ts";
+import { ManualTime } from "../testkit/clock.ts";
+import { meet, openLink, WRITTEN } from "../testkit/links.ts";
+import { until } from "../testkit/until.ts";
 
 const KEY = { peer: "alice", suite: "modern" } as const;
 
@@ -14,13 +15,13 @@ test("messages are unread from their storing until they are taken, over programs
   const store = new MemoryMessages();
   const told: number[] = [];
   const open = async () => {
-    const clock = new ManualClock();
+    const clock = new ManualTime();
     const link: Thread = await Thread.open({
       store,
       key: KEY,
       kind: LogKind.kept,
       random: systemRandom,
-      time: { now: clock.read, date: () => WRITTEN },
+      time: { now: clock.now, date: () => WRITTEN },
       onUnread: () => void told.push(link.unread),
     });
     return link;

@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { CifraError } from "../../lib/errors.ts";
 import { Limiter } from "../../lib/flow/limiter.ts";
-import { ManualClock } from "../testkit/clock.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { turn } from "../testkit/pipe.ts";
 
 const QUEUE = { length: 64, patience: 2000 };
@@ -46,7 +46,7 @@ Deno.test("run() passes a job's error on and lets the next one in", async () => 
 });
 
 Deno.test("run() refuses with busy when its queue is full", async () => {
-  const limiter = new Limiter(1, { ...QUEUE, clock: new ManualClock().read });
+  const limiter = new Limiter(1, { ...QUEUE, clock: new ManualTime().now });
   const started: number[] = [];
   const jobs = Array.from({ length: 1 + QUEUE.length }, (_, n) => job(started, n));
   const results = jobs.map(({ run }) => limiter.run(run));
@@ -57,8 +57,8 @@ Deno.test("run() refuses with busy when its queue is full", async () => {
 });
 
 Deno.test("run() refuses with busy those whose patience is over", async () => {
-  const clock = new ManualClock();
-  const limiter = new Limiter(1, { ...QUEUE, clock: clock.read });
+  const clock = new ManualTime();
+  const limiter = new Limiter(1, { ...QUEUE, clock: clock.now });
   const started: number[] = [];
   const first = job(started, 0), late = job(started, 1), fresh = job(started, 2);
   const running = limiter.run(first.run);

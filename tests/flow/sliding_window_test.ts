@@ -1,23 +1,23 @@
 import { assertEquals } from "@std/assert";
 import { SlidingWindow } from "../../lib/flow/sliding_window.ts";
-import { ManualClock } from "../testkit/clock.ts";
+import { ManualTime } from "../testkit/clock.ts";
 
 Deno.test("times() gives those of the last period, for each key its own", () => {
-  const clock = new ManualClock();
+  const clock = new ManualTime();
   const window = new SlidingWindow(1000, 10);
-  window.count("a", clock.now);
+  window.count("a", clock.now());
   clock.advance(400);
-  window.count("a", clock.now);
-  window.count("b", clock.now);
+  window.count("a", clock.now());
+  window.count("b", clock.now());
   clock.advance(599);
-  assertEquals(window.times("a", clock.now), [0, 400]);
+  assertEquals(window.times("a", clock.now()), [0, 400]);
   clock.advance(1);
-  assertEquals(window.times("a", clock.now), [400]);
-  assertEquals(window.times("b", clock.now), [400]);
-  assertEquals(window.times("c", clock.now), []);
+  assertEquals(window.times("a", clock.now()), [400]);
+  assertEquals(window.times("b", clock.now()), [400]);
+  assertEquals(window.times("c", clock.now()), []);
   clock.advance(400);
-  window.count("a", clock.now);
-  assertEquals(window.times("a", clock.now), [1400]);
+  window.count("a", clock.now());
+  assertEquals(window.times("a", clock.now()), [1400]);
 });
 
 Deno.test("times() has forgotten the key that was used least recently when there are too many", () => {

@@ -1,54 +1,34 @@
 import { assertEquals } from "@std/assert";
 import { Throttle } from "../../lib/flow/throttle.ts";
-
-/** A clock and its alarm. */
-class Alarm {
-  #now = 0;
-  #at: number | undefined;
-  #action = () => {};
-  readonly time = {
-    now: () => this.#now,
-    after: (milliseconds: number, action: () => void) => {
-      this.#at = this.#now + milliseconds;
-      this.#action = action;
-      return () => void (this.#at = undefined);
-    },
-  };
-
-  advance(to: number): void {
-    this.#now = to;
-    if (this.#at === undefined || this.#at > to) return;
-    this.#at = undefined;
-    this.#action();
-  }
-}
+import { ManualTime } from "../testkit/clock.ts";
 
 Deno.test("what happens in quick succession is told once, and then not again for a while", () => {
-  const alarm = new Alarm();
+  const time = new ManualTime();
+  const goTo = (moment: number) => time.advance(moment - time.now());
   const told: number[] = [];
-  const throttle = new Throttle(alarm.time, 5000, () => told.push(alarm.time.now()));
-  alarm.advance(1000);
+  const throttle = new Throttle(time, 5000, () => told.push(time.now()));
+  goTo(1000);
   throttle.touch();
-  alarm.advance(1100);
+  goTo(1100);
   throttle.touch();
-  alarm.advance(1199);
+  goTo(1199);
   assertEquals(told, []);
-  alarm.advance(1200);
+  goTo(1200);
   assertEquals(told, [1200]);
-  alarm.advance(2000);
+  goTo(2000);
   throttle.touch();
-  alarm.advance(6199);
+  goTo(6199);
   assertEquals(told, [1200]);
-  alarm.advance(6200);
+  goTo(6200);
   assertEquals(told, [1200, 6200]);
   // Nothing has happened: nothing is told.
-  alarm.advance(60_000);
+  goTo(60_000);
   assertEquals(told.length, 2);
   throttle.touch();
-  alarm.advance(60_200);
+  goTo(60_200);
   assertEquals(told, [1200, 6200, 60_200]);
   throttle.touch();
   throttle.stop();
-  alarm.advance(100_000);
+  goTo(100_000);
   assertEquals(told.length, 3);
 });

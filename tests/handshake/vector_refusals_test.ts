@@ -24,7 +24,7 @@ import { peerAck, peerHello, peerMessage, peerWelcome } from "../../lib/wire/pee
 import { relayItem } from "../../lib/wire/relay_messages.ts";
 import { decodeServerRequest, decodeServerResponse } from "../../lib/wire/rendezvous_messages.ts";
 import { openChannel, openEvilPair, test } from "../testkit/adversary.ts";
-import { ManualClock } from "../testkit/clock.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { scene } from "../testkit/handshake.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { pipe } from "../testkit/pipe.ts";
@@ -112,7 +112,7 @@ async function takeRecord(frame: Bytes): Promise<void> {
     exporter: decodeHex(exporter),
   };
   const between = pipe();
-  const channel = await openChannel(between.right, established, new ManualClock());
+  const channel = await openChannel(between.right, established, new ManualTime());
   between.toRight.deliver(frame);
   if (!await channel.receive()) throw channel.failure;
 }

@@ -12,7 +12,6 @@ import { PASSWORD_TRIES } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { TcpTransport } from "../../lib/net/transports.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
-import { Server } from "../../lib/server/server.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
@@ -31,14 +30,13 @@ import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
 import {
   claimOf,
   nextSequence,
-  NO_RATE,
-  NO_RULES,
   registrationOf,
   TestClient,
   type TestServer,
   withFolder,
   withServer,
 } from "../testkit/server.ts";
+import { NO_RULES, serverIn } from "../testkit/server_setup.ts";
 
 const COST: PasswordCost = { salt: new Uint8Array(16).fill(5), memory: 19_456, passes: 1 };
 const BACKUP = encodeUtf8("keys, sealed");
@@ -310,22 +308,7 @@ test("names, accounts and bans outlive a restart of the server", async () => {
     const folder = await PrivateFolder.open(path);
     const run = async (scene: (server: { readonly port: number }) => Promise<void>) => {
       const store = await SqliteServerStore.open(folder);
-      const server = await Server.start({
-        environment: systemEnvironment,
-        hosts: ["127.0.0.1"],
-        port: 0,
-        folder,
-        store,
-        displayName: "",
-        allowClassic: false,
-        inviteOnly: false,
-        rules: NO_RULES,
-        limits: NO_RATE,
-        gateWidth: 4,
-        logAddresses: false,
-        trace: false,
-        onEvent: () => {},
-      });
+      const server = await serverIn(folder, { store, allowClassic: false });
       try {
         await scene({ port: server.endpoints[0]!.port });
         server.ban("mallory");

@@ -14,7 +14,6 @@ import { accountOf, keyOf } from "../store/server_samples.ts";
 import { test } from "../testkit/adversary.ts";
 import { person } from "../testkit/handshake.ts";
 import {
-  NO_RATE,
   registrationOf,
   TestClient,
   type TestServer,
@@ -290,7 +289,7 @@ test("of several who come at once with an invite for one, one comes in", async (
     ]);
     assertEquals(store.counts().names, 1);
     for (const client of clients) await client.leave();
-  }, { inviteOnly: true, limits: NO_RATE });
+  }, { inviteOnly: true });
 });
 
 test("stats counts, and quit ends", async () => {

@@ -7,7 +7,8 @@ import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { Capability } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { person } from "../testkit/handshake.ts";
-import { TestClient, until, withServer } from "../testkit/server.ts";
+import { TestClient, withServer } from "../testkit/server.ts";
+import { until } from "../testkit/until.ts";
 import { accountOf, inviteOf, keyOf, NOW } from "../store/server_samples.ts";
 
 /** A store whose disk has failed. */

@@ -22,7 +22,7 @@ import {
   type TestServer,
   withServer,
 } from "../testkit/server.ts";
-import { Valve } from "./world.ts";
+import { Valve } from "../testkit/valve.ts";
 
 const RELAY = { capabilities: Capability.relay };
 

@@ -6,15 +6,16 @@ import { refusalOf } from "../../lib/wire/rendezvous_messages.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import { person } from "../testkit/handshake.ts";
 import {
-  NO_RATE,
   registrationOf,
   TestClient,
   type TestServer,
-  until,
   withFolder,
   withServer,
 } from "../testkit/server.ts";
-import { ManualTime, Valve } from "./world.ts";
+import { NO_RATE } from "../testkit/server_setup.ts";
+import { until } from "../testkit/until.ts";
+import { ManualTime } from "../testkit/clock.ts";
+import { Valve } from "../testkit/valve.ts";
 
 const modern = (name: string) => person("modern", name);
 
@@ -35,10 +36,7 @@ function reasons(server: TestServer): readonly string[] {
 async function admitted(server: TestServer): Promise<EvilPeer> {
   const count = server.server.connections;
   const peer = await EvilPeer.dial(server.port);
-  const deadline = performance.now() + 5000;
-  while (server.server.connections === count && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await until(() => server.server.connections > count);
   assertEquals(server.server.connections, count + 1);
   return peer;
 }
@@ -81,7 +79,7 @@ test("a full server takes nobody, and somebody again when one has left", async (
     assertEquals(reasons(server), ["full"]);
     await alice.leave();
     await server.told("left");
-    while (server.server.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until(() => server.server.connections === 0);
     const bob = await TestClient.registered(server, await modern("bob"), "bob", "alice");
     await bob.leave();
   }, { limits: { ...NO_RATE, connections: 1 } });

@@ -15,11 +15,12 @@ import {
   registrationOf,
   TestClient,
   type TestServer,
-  until,
   type Wish,
   withServer,
 } from "../testkit/server.ts";
-import { ManualTime, Valve } from "./world.ts";
+import { until } from "../testkit/until.ts";
+import { ManualTime } from "../testkit/clock.ts";
+import { Valve } from "../testkit/valve.ts";
 
 const LOBBY = { capabilities: Capability.lobby };
 const HIDDEN = { capabilities: Capability.lobby | Capability.unlisted };

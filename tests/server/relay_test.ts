@@ -5,9 +5,6 @@ import type { Bytes } from "../../lib/bytes.ts";
 import type { RefusalCode } from "../../lib/errors.ts";
 import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { INTRODUCTIONS_PER_HOUR, ITEM_BODY_LIMIT, RELAY_WINDOW } from "../../lib/limits.ts";
-import { systemEnvironment } from "../../lib/net/environment.ts";
-import { Server } from "../../lib/server/server.ts";
-import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
@@ -15,15 +12,15 @@ import { Capability, type Introduction, refusalOf } from "../../lib/wire/rendezv
 import { cryptoIdle, test } from "../testkit/adversary.ts";
 import { ephemeralKeys, person } from "../testkit/handshake.ts";
 import {
-  NO_RATE,
-  NO_RULES,
   registrationOf,
   TestClient,
   type TestServer,
   type Wish,
   withServer,
 } from "../testkit/server.ts";
-import { ManualTime, Valve } from "./world.ts";
+import { NO_RATE, serverOf } from "../testkit/server_setup.ts";
+import { ManualTime } from "../testkit/clock.ts";
+import { Valve } from "../testkit/valve.ts";
 
 const RELAY = { capabilities: Capability.relay };
 
@@ -499,20 +496,7 @@ Deno.test({
     const host = await person("modern", "host");
     const side = { ...host, ephemeralKey: ephemeralKeys(host.suite, "host") };
     const inviteSecret = new Uint8Array(32).fill(5);
-    const server = new Server({
-      environment: systemEnvironment,
-      hosts: ["127.0.0.1"],
-      port: 0,
-      store: new MemoryServerStore(),
-      displayName: "",
-      inviteOnly: false,
-      rules: NO_RULES,
-      limits: NO_RATE,
-      gateWidth: 1,
-      logAddresses: false,
-      trace: false,
-      onEvent: () => {},
-    }, { sides: new Map([[host.suite.id, side]]), stocks: [], inviteSecret });
+    const server = serverOf([side], { gateWidth: 1 }, inviteSecret);
     try {
       assertEquals([...server.fingerprints], [["modern", host.identity.fingerprint]]);
       const { port } = server.endpoints[0]!;

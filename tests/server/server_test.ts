@@ -8,7 +8,6 @@ import { SUITE_IDS, SUITE_NAMES, type SuiteName } from "../../lib/crypto/suite.t
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { Server } from "../../lib/server/server.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
@@ -25,18 +24,17 @@ import { person } from "../testkit/handshake.ts";
 import {
   claimOf,
   nextSequence,
-  NO_RATE,
-  NO_RULES,
   registrationOf,
   signed,
   TestClient,
   type TestServer,
-  until,
   type Wish,
   withFolder,
   withServer,
 } from "../testkit/server.ts";
-import { ManualTime } from "./world.ts";
+import { serverIn } from "../testkit/server_setup.ts";
+import { until } from "../testkit/until.ts";
+import { ManualTime } from "../testkit/clock.ts";
 
 const DAY = 24 * 3_600_000;
 const modern = (name: string) => person("modern", name);
@@ -531,22 +529,8 @@ test("start() fails with a hint on a port that is taken, and leaves nothing open
   await withServer(async (server) => {
     await withFolder(async (path) => {
       const folder = await PrivateFolder.open(path);
-      const error = await Server.start({
-        environment: systemEnvironment,
-        hosts: ["127.0.0.1"],
-        port: server.port,
-        folder,
-        store: new MemoryServerStore(),
-        displayName: "",
-        allowClassic: false,
-        inviteOnly: false,
-        rules: NO_RULES,
-        limits: NO_RATE,
-        gateWidth: 1,
-        logAddresses: false,
-        trace: false,
-        onEvent: () => {},
-      }).then(() => undefined, (reason) => reason);
+      const error = await serverIn(folder, { port: server.port })
+        .then(() => undefined, (reason) => reason);
       assert(error instanceof CifraError);
       assertEquals(error.code, "local");
       assert(error.hint?.includes("--port"));
@@ -558,22 +542,7 @@ test("a server keeps its identities and its invite over a restart, and refuses a
   await withFolder(async (path) => {
     const folder = await PrivateFolder.open(path);
     const start = async () => {
-      const server = await Server.start({
-        environment: systemEnvironment,
-        hosts: ["127.0.0.1"],
-        port: 0,
-        folder,
-        store: new MemoryServerStore(),
-        displayName: "",
-        allowClassic: true,
-        inviteOnly: false,
-        rules: NO_RULES,
-        limits: NO_RATE,
-        gateWidth: 1,
-        logAddresses: false,
-        trace: false,
-        onEvent: () => {},
-      });
+      const server = await serverIn(folder);
       await server.stop();
       return server;
     };

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/as
 import type { Kem, KemKeyPair } from "../../lib/crypto/kem.ts";
 import { EPHEMERAL_KEY_LIFETIME, EPHEMERAL_KEY_USES } from "../../lib/limits.ts";
 import { EphemeralKeyStock } from "../../lib/services/ephemeral_keys.ts";
-import { ManualClock } from "../testkit/clock.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { turn } from "../testkit/pipe.ts";
 
 /** A Kem whose keys come when the test says so. */
@@ -50,7 +50,7 @@ class SlowKem implements Kem {
 
 Deno.test("take() makes no key before the first handshake, then one for all who wait", async () => {
   const kem = new SlowKem();
-  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualTime().now);
   assertEquals(kem.asked, 0);
   const takes = Array.from({ length: 20 }, () => stock.take());
   await turn();
@@ -62,7 +62,7 @@ Deno.test("take() makes no key before the first handshake, then one for all who 
 
 Deno.test("take() makes one key at a time, however fast it is asked", async () => {
   const kem = new SlowKem();
-  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualTime().now);
   const first = stock.take();
   await kem.finish();
   await first;
@@ -75,7 +75,7 @@ Deno.test("take() makes one key at a time, however fast it is asked", async () =
 
 Deno.test("take() gives a fresh key when there is one, and else the present one again", async () => {
   const kem = new SlowKem();
-  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualTime().now);
   const taking = stock.take();
   await kem.finish();
   const first = await taking;
@@ -88,7 +88,7 @@ Deno.test("take() gives a fresh key when there is one, and else the present one 
 
 Deno.test("take() gives one key 256 times at the most, then waits for another (A6)", async () => {
   const kem = new SlowKem();
-  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualTime().now);
   const taking = stock.take();
   await kem.finish();
   const first = await taking;
@@ -105,8 +105,8 @@ Deno.test("take() gives one key 256 times at the most, then waits for another (A
 
 Deno.test("take() gives one key for ten minutes at the most (A6)", async () => {
   const kem = new SlowKem();
-  const clock = new ManualClock();
-  const stock = new EphemeralKeyStock(kem, clock.read);
+  const clock = new ManualTime();
+  const stock = new EphemeralKeyStock(kem, clock.now);
   const taking = stock.take();
   await kem.finish();
   const first = await taking;
@@ -121,7 +121,7 @@ Deno.test("take() gives one key for ten minutes at the most (A6)", async () => {
 
 Deno.test("take() fails when no key can be made, and works again when one can", async () => {
   const kem = new SlowKem();
-  const stock = new EphemeralKeyStock(kem, new ManualClock().read);
+  const stock = new EphemeralKeyStock(kem, new ManualTime().now);
   const taking = stock.take().then(() => undefined, (error) => error);
   await turn();
   await kem.fail();

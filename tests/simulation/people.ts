@@ -13,9 +13,9 @@ import { CifraError } from "../../lib/errors.ts";
 import { STRANGERS_TOTAL } from "../../lib/limits.ts";
 import type { Environment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
-import { Server } from "../../lib/server/server.ts";
 import { MemoryMessages, type MessagesSnapshot } from "../testkit/memory_messages.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
+import { serverOf } from "../testkit/server_setup.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { simulatedSuite } from "./crypto.ts";
 import type { Internet } from "./network.ts";
@@ -69,14 +69,11 @@ export class ServerHost {
       identity: this.#identity,
       ephemeralKey: () => suite.kem.generate(),
     };
-    const server = new Server({
+    serverOf([side], {
       environment: environmentOf(this.#scenery, process, this.host),
       hosts: [this.host],
       port: SERVER_PORT,
       store: this.#store,
-      displayName: "simulated",
-      inviteOnly: false,
-      rules: { accountsOnly: false, newNamesPerDay: 0 },
       limits: {
         connections: 100,
         strangers: STRANGERS_TOTAL,
@@ -86,14 +83,11 @@ export class ServerHost {
         relayRate: 0,
       },
       gateWidth: 2,
-      logAddresses: false,
-      trace: false,
       onEvent: (event) => {
         if (event.event !== "bug") return;
         if (process.alive) throw new Error(`a bug in the server: ${event.reason}`);
       },
-    }, { sides: new Map([[suite.id, side]]), stocks: [], inviteSecret: world.dice.bytes(32) });
-    void server;
+    }, world.dice.bytes(32));
   }
 }
 

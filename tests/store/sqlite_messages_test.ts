@@ -19,6 +19,7 @@ import {
   SqliteMessages,
   type SqliteMessagesOptions,
 } from "../../lib/store/sqlite_messages.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, makeReadOnly, withTmpfs } from "../testkit/tmpfs.ts";
@@ -106,33 +107,29 @@ Deno.test("changes of one turn of the event loop share a transaction, others do 
 
 Deno.test("acknowledgements are written after a while, all together, by one timer", async () => {
   await withFolder(async (path) => {
-    const timers: { after: number; action: () => void; stopped: boolean }[] = [];
-    const store = await open(path, {
-      after(after, action) {
-        const timer = { after, action, stopped: false };
-        timers.push(timer);
-        return () => void (timer.stopped = true);
-      },
-    });
+    const time = new ManualTime();
+    const store = await open(path, { after: time.after });
     const states = () => Array.from(readHistory(path, {}), stateOf);
     await store.append(BOB, [text("a"), text("b"), text("c")]);
-    assertEquals(timers, []);
+    assertEquals(time.pending, 0);
     store.acknowledge(BOB, 1n, 0n);
     store.acknowledge(BOB, 2n, 1n);
     store.acknowledge(BOB, 2n, 1n);
-    assertEquals(timers.map(({ after }) => after), [MESSAGES_LAZY_AFTER]);
+    assertEquals(time.pending, 1);
+    time.advance(MESSAGES_LAZY_AFTER - 1);
     assertEquals(states(), ["queued", "queued", "queued"]);
     assertEquals([...store.history({})].map(stateOf), ["read", "stored", "queued"]);
-    timers[0]!.action();
+    time.advance(1);
     assertEquals(states(), ["read", "stored", "queued"]);
     store.acknowledge(BOB, 3n, 1n);
-    assertEquals(timers.length, 2);
+    assertEquals(time.pending, 1);
     await store.append(BOB, [text("d")]);
-    assert(timers[1]!.stopped);
+    assertEquals(time.pending, 0);
     assertEquals(states(), ["read", "stored", "stored", "queued"]);
     store.acknowledge(BOB, 4n, 4n);
+    assertEquals(time.pending, 1);
     await store.close();
-    assertEquals(timers.map(({ stopped }) => stopped).slice(1), [true, true]);
+    assertEquals(time.pending, 0);
     assertEquals(states(), ["read", "read", "read", "read"]);
   });
 });

@@ -18,7 +18,7 @@ import {
 import { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, withTmpfs } from "../testkit/tmpfs.ts";
-import { ManualTime } from "../server/world.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { nameOf, writeManyNames } from "./many_names.ts";
 import { accountOf, bytes, inviteOf, keyOf, NOW } from "./server_samples.ts";
 

@@ -27,7 +27,7 @@ import {
   FrameKind,
 } from "../../lib/wire/frame.ts";
 import { decodeItems, encodeItems, type Item, type ItemType } from "../../lib/wire/records.ts";
-import { ManualClock } from "./clock.ts";
+import { ManualTime } from "./clock.ts";
 import {
   bothEnds,
   ephemeralKeys,
@@ -295,7 +295,7 @@ export interface ChannelPair {
   readonly alice: Channel;
   readonly bob: Channel;
   readonly pipe: Pipe;
-  readonly clock: ManualClock;
+  readonly clock: ManualTime;
 }
 
 /** Alice (initiator, left) and Bob (responder, right) with an open channel over a pipe. */
@@ -303,7 +303,7 @@ export async function openChannels(
   suite: SuiteName = "modern",
   lanes: LaneOptions = {},
 ): Promise<ChannelPair> {
-  const clock = new ManualClock();
+  const clock = new ManualTime();
   const between = pipe(lanes);
   const { initiator, responder } = await ends(suite);
   const [alice, bob] = await Promise.all([
@@ -317,11 +317,11 @@ export async function openChannels(
 export function openChannel(
   transport: Transport,
   established: Established,
-  clock: ManualClock,
+  clock: ManualTime,
 ): Promise<Channel> {
-  const connection = new Connection(transport, clock.read);
+  const connection = new Connection(transport, clock.now);
   connection.markOpen();
-  return Channel.open(connection, established, clock.read);
+  return Channel.open(connection, established, clock.now);
 }
 
 /** What `open` makes, and the ciphers that were prepared for it, in no particular order. */
@@ -347,7 +347,7 @@ export interface EvilPair {
   readonly mallory: EvilChannel;
   readonly bob: Channel;
   readonly pipe: Pipe;
-  readonly clock: ManualClock;
+  readonly clock: ManualTime;
 }
 
 /** A channel whose other end says what the test wants. */
@@ -355,7 +355,7 @@ export async function openEvilPair(
   suite: SuiteName = "modern",
   lanes: LaneOptions = {},
 ): Promise<EvilPair> {
-  const clock = new ManualClock();
+  const clock = new ManualTime();
   const between = pipe(lanes);
   const { initiator, responder } = await ends(suite);
   const [mallory, bob] = await Promise.all([

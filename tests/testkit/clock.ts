@@ -1,9 +1,16 @@
 /** Time in the hand of a test. */
 import type { Time } from "../../lib/flow/time.ts";
+import { turn } from "./pipe.ts";
 
-/** Time that stands still until it is told to go on. */
+/** Milliseconds that pass in a turn of the event loop while somebody waits. */
+const STEP = 10;
+/** Turns in which it must come to what somebody waits for. */
+const PATIENCE = 8000;
+
+/** Time that stands still until it is told to go on, or until somebody waits for something with it. */
 export class ManualTime implements Time {
   #now = 0;
+  #slept = 0;
   #alarms = new Map<number, { readonly at: number; readonly action: () => void }>();
   #last = 0;
 
@@ -13,9 +20,9 @@ export class ManualTime implements Time {
   }
 
   // Handed around by themselves, as the system's are.
-  readonly now = (): number => this.#now;
+  readonly now = (): number => this.#now + this.#slept;
 
-  readonly date = (): number => Date.UTC(2030, 0, 1) + this.#now;
+  readonly date = (): number => Date.UTC(2030, 0, 1) + this.now();
 
   readonly after = (milliseconds: number, action: () => void): () => void => {
     const id = ++this.#last;
@@ -37,25 +44,36 @@ export class ManualTime implements Time {
     }
     this.#now = end;
   }
-}
 
-/** A clock that stands still until it is told to go on. */
-export class ManualClock {
-  #now: number;
-
-  /** Starts at zero: a time that code must not mistake for "never". */
-  constructor(start = 0) {
-    this.#now = start;
+  /** The machine sleeps: nothing goes off, and what was set goes off so much later. */
+  sleep(milliseconds: number): void {
+    this.#slept += milliseconds;
   }
 
-  get now(): number {
-    return this.#now;
+  /** Lets so much time pass, and everybody do in it what is to be done. */
+  async pass(milliseconds: number): Promise<void> {
+    const end = this.now() + milliseconds;
+    while (this.now() < end) {
+      this.advance(1000);
+      for (let turns = 0; turns < 10; turns++) await turn();
+    }
   }
 
-  /** The clock in the form in which it is handed around. */
-  readonly read = (): number => this.#now;
+  /** Lets time pass until the condition holds; in longer steps where nothing else is under way. */
+  async until(condition: () => boolean, what: string, step = STEP): Promise<void> {
+    for (let turns = 0; !condition(); turns++) {
+      if (turns === PATIENCE) throw new Error(`It never came to this: ${what}`);
+      this.advance(step);
+      await turn();
+    }
+  }
 
-  advance(milliseconds: number): void {
-    this.#now += milliseconds;
+  /** Lets time pass until the promise is settled. */
+  async during<T>(promise: Promise<T>, what: string): Promise<T> {
+    let settled = false;
+    const settle = () => settled = true;
+    promise.then(settle, settle);
+    await this.until(() => settled, what);
+    return await promise;
   }
 }

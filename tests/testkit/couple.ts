@@ -23,7 +23,8 @@ import { ItemType } from "../../lib/wire/records.ts";
 import type { Introduction } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder } from "./adversary.ts";
 import { ephemeralKeys, type Person, person } from "./handshake.ts";
-import { openLink, until } from "./links.ts";
+import { openLink } from "./links.ts";
+import { until } from "./until.ts";
 import { NOBODYS_WORD } from "./server.ts";
 import { TestNetwork } from "./test_network.ts";
 

@@ -18,10 +18,8 @@ import {
 } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, closeLayout, type Item, ItemType } from "../../lib/wire/records.ts";
 import { openChannels, openEvilPair } from "./adversary.ts";
-import { ManualClock } from "./clock.ts";
+import { ManualTime } from "./clock.ts";
 import type { Lane, Pipe } from "./pipe.ts";
-
-export { until } from "./until.ts";
 
 /** What they write was written at this time. */
 export const WRITTEN = Date.UTC(2030, 0, 1);
@@ -66,20 +64,20 @@ export class TestDisk {
 export interface PersonOptions {
   readonly store?: MessageStore | undefined;
   readonly kind?: LogKind;
-  readonly clock?: ManualClock;
+  readonly clock?: ManualTime;
   readonly onDelivery?: (delivery: Delivery) => void;
 }
 
 /** Opens a conversation with `peer`. */
 export function openLink(peer: string, options: PersonOptions = {}): Promise<Thread> {
-  const { kind = LogKind.kept, clock = new ManualClock(), onDelivery } = options;
+  const { kind = LogKind.kept, clock = new ManualTime(), onDelivery } = options;
   const store = "store" in options ? options.store : new MemoryMessages();
   return Thread.open({
     store,
     kind,
     key: { peer, suite: "modern" },
     random: systemRandom,
-    time: { now: clock.read, date: () => WRITTEN },
+    time: { now: clock.now, date: () => WRITTEN },
     onDelivery,
   });
 }
@@ -87,7 +85,7 @@ export function openLink(peer: string, options: PersonOptions = {}): Promise<Thr
 /** A channel between two conversations. */
 export interface Meeting {
   readonly pipe: Pipe;
-  readonly clock: ManualClock;
+  readonly clock: ManualTime;
   readonly channels: { readonly alice: Channel; readonly bob: Channel };
   readonly endings: Promise<readonly [Ending, Ending]>;
   /** Cuts it for both at once; resolves when both know. */

@@ -4,15 +4,12 @@ import type { Bytes } from "../../lib/bytes.ts";
 import { claimName } from "../../lib/client/name_claim.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
-import { systemEnvironment } from "../../lib/net/environment.ts";
 import { dial } from "../../lib/net/dial.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
-import type { DirectoryRules } from "../../lib/services/directory.ts";
-import { Server, type ServerSetup } from "../../lib/server/server.ts";
+import type { Server, ServerSetup } from "../../lib/server/server.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
-import { MemoryServerStore } from "./memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
@@ -29,9 +26,8 @@ import {
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, cryptoIdle } from "./adversary.ts";
 import type { Person } from "./handshake.ts";
-
-/** Longest wait for an event that must come. */
-const PATIENCE = 10_000;
+import { serverIn } from "./server_setup.ts";
+import { until } from "./until.ts";
 
 /** Runs `job` with a private folder of its own. */
 export async function withFolder<T>(job: (path: string) => Promise<T>): Promise<T> {
@@ -44,32 +40,15 @@ export async function withFolder<T>(job: (path: string) => Promise<T>): Promise<
   }
 }
 
-/** Resolves when `holds`; throws when that takes too long. For what no event tells. */
-export async function until(holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE;
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`Not in time: ${holds}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
-
 /** The options that a test may change. */
 export type TestServerOptions = Partial<Omit<ServerSetup, "folder" | "onEvent">>;
 
-/** A server, its port, and everything it told. */
-export class TestServer {
-  readonly server: Server;
-  readonly events: ServerEvent[];
-  readonly #waiting: Set<() => void>;
+/** All that a server told. */
+export class ServerEvents {
+  readonly events: readonly ServerEvent[];
 
-  constructor(server: Server, events: ServerEvent[], waiting: Set<() => void>) {
-    this.server = server;
+  constructor(events: readonly ServerEvent[]) {
     this.events = events;
-    this.#waiting = waiting;
-  }
-
-  get port(): number {
-    return this.server.endpoints[0]!.port;
   }
 
   /** The events of one type so far. */
@@ -81,24 +60,23 @@ export class TestServer {
 
   /** Resolves when `count` events of this type have been told. */
   async told(event: ServerEvent["event"], count = 1): Promise<void> {
-    await this.#until(() => this.all(event).length >= count, `${count} of ${event}`);
+    await until(() => this.all(event).length >= count, `${count} of ${event}`).catch((cause) => {
+      throw new Error(`The server told only ${JSON.stringify(this.events)}`, { cause });
+    });
+  }
+}
+
+/** A server, its port, and everything it told. */
+export class TestServer extends ServerEvents {
+  readonly server: Server;
+
+  constructor(server: Server, events: readonly ServerEvent[]) {
+    super(events);
+    this.server = server;
   }
 
-  async #until(holds: () => boolean, what: string): Promise<void> {
-    if (holds()) return;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const check = () => holds() && resolve();
-    const timer = setTimeout(
-      () => reject(new Error(`Not told in time: ${what}; but ${JSON.stringify(this.events)}`)),
-      PATIENCE,
-    );
-    this.#waiting.add(check);
-    try {
-      await promise;
-    } finally {
-      clearTimeout(timer);
-      this.#waiting.delete(check);
-    }
+  get port(): number {
+    return this.server.endpoints[0]!.port;
   }
 }
 
@@ -109,28 +87,9 @@ export async function withServer(
 ): Promise<void> {
   await withFolder(async (path) => {
     const events: ServerEvent[] = [];
-    const waiting = new Set<() => void>();
-    const server = await Server.start({
-      environment: systemEnvironment,
-      hosts: ["127.0.0.1"],
-      port: 0,
-      folder: await PrivateFolder.open(path),
-      store: new MemoryServerStore(),
-      displayName: "test server",
-      allowClassic: true,
-      inviteOnly: false,
-      rules: NO_RULES,
-      limits: NO_RATE,
-      gateWidth: 4,
-      logAddresses: false,
-      trace: false,
-      onEvent: (event) => {
-        events.push(event);
-        for (const check of [...waiting]) check();
-      },
-      ...options,
-    });
-    const test = new TestServer(server, events, waiting);
+    const onEvent = (event: ServerEvent) => void events.push(event);
+    const server = await serverIn(await PrivateFolder.open(path), { ...options, onEvent });
+    const test = new TestServer(server, events);
     try {
       await scene(test);
     } finally {
@@ -140,19 +99,6 @@ export async function withServer(
     assertEquals(test.all("bug"), []);
   });
 }
-
-/** The limits of a server as it is shipped, but without a rate for each source. */
-export const NO_RATE = {
-  connections: 1024,
-  strangers: 64,
-  strangersPerSource: 8,
-  handshakesPerMinute: 0,
-  relayedPairs: 16,
-  relayRate: 0,
-};
-
-/** Anybody may take names, as many as they like. */
-export const NO_RULES: DirectoryRules = { accountsOnly: false, newNamesPerDay: 0 };
 
 /** A registration before its owner has signed it; one that has a claim keeps it. */
 export type Wish = Omit<Registration, "claim"> & { readonly claim?: VouchedClaim };

@@ -8,86 +8,29 @@ import type { PublicIdentity } from "../../lib/crypto/identity.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
 import { CifraError } from "../../lib/errors.ts";
-import type { Time } from "../../lib/flow/time.ts";
-import { type Environment, systemEnvironment } from "../../lib/net/environment.ts";
+import type { Environment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
-import { Server } from "../../lib/server/server.ts";
+import type { Server } from "../../lib/server/server.ts";
 import { MemoryMessages } from "./memory_messages.ts";
-import { MemoryServerStore } from "./memory_server.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import type { CloseCode } from "../../lib/wire/records.ts";
-import { ManualTime } from "../server/world.ts";
+import { ManualTime } from "./clock.ts";
 import { ephemeralKeys, person } from "./handshake.ts";
 import { Ear } from "./links.ts";
-import { turn } from "./pipe.ts";
-import { claimOf, nextSequence, NO_RATE, NO_RULES, TestServer } from "./server.ts";
+import { claimOf, nextSequence, ServerEvents } from "./server.ts";
+import { serverOf } from "./server_setup.ts";
 import { TestNetwork } from "./test_network.ts";
 
 const LOCALHOST = "127.0.0.1";
-/** Milliseconds that pass in a turn of the event loop while somebody waits. */
-const STEP = 10;
-const PATIENCE = 8_000;
-
-/** Time that passes while the test waits for something, and not otherwise. */
-export class FlowingTime implements Time {
-  readonly #manual = new ManualTime();
-  #slept = 0;
-
-  /** Alarms that have not gone off. */
-  get pending(): number {
-    return this.#manual.pending;
-  }
-
-  readonly now = (): number => this.#manual.now() + this.#slept;
-  readonly date = (): number => this.#manual.date() + this.#slept;
-  readonly after = (milliseconds: number, action: () => void): () => void =>
-    this.#manual.after(milliseconds, action);
-
-  /** Goes on at once; each alarm on the way goes off at its moment. */
-  advance(milliseconds: number): void {
-    this.#manual.advance(milliseconds);
-  }
-
-  /** Lets so much time pass, and everybody do in it what is to be done. */
-  async pass(milliseconds: number): Promise<void> {
-    const end = this.now() + milliseconds;
-    while (this.now() < end) {
-      this.advance(1000);
-      for (let turns = 0; turns < 10; turns++) await turn();
-    }
-  }
-
-  /** The machine sleeps: nothing goes off, and what was set goes off so much later. */
-  sleep(milliseconds: number): void {
-    this.#slept += milliseconds;
-  }
-
-  /** Lets time pass until the condition holds; in longer steps where nothing else is under way. */
-  async until(condition: () => boolean, what: string, step = STEP): Promise<void> {
-    for (let turns = 0; !condition(); turns++) {
-      if (turns === PATIENCE) throw new Error(`It never came to this: ${what}`);
-      this.advance(step);
-      await turn();
-    }
-  }
-
-  /** Lets time pass until the promise is settled. */
-  async during<T>(promise: Promise<T>, what: string): Promise<T> {
-    let settled = false;
-    const settle = () => settled = true;
-    promise.then(settle, settle);
-    await this.until(() => settled, what);
-    return await promise;
-  }
-}
 
 /** A server that can go and come back, always the same one at the same port. */
 export class ServerHouse {
   readonly #suites: readonly SuiteName[];
   readonly #told: ServerEvent[] = [];
-  readonly #waiting = new Set<() => void>();
+  /** What it told, over all its lives. */
+  readonly log = new ServerEvents(this.#told);
   #port = 0;
   #present: Server | undefined;
 
@@ -110,34 +53,13 @@ export class ServerHouse {
     return this.#present?.connections ?? 0;
   }
 
-  /** What it told, over all its lives. */
-  get log(): TestServer {
-    return new TestServer(this.#present!, this.#told, this.#waiting);
-  }
-
   async start(): Promise<void> {
-    const sides = new Map();
-    for (const name of this.#suites) {
+    const sides = await Promise.all(this.#suites.map(async (name) => {
       const { suite, identity } = await person(name, "server");
-      sides.set(suite.id, { suite, identity, ephemeralKey: ephemeralKeys(suite, "server") });
-    }
-    this.#present = new Server({
-      environment: systemEnvironment,
-      hosts: [LOCALHOST],
-      port: this.#port,
-      store: new MemoryServerStore(),
-      displayName: "test server",
-      inviteOnly: false,
-      rules: NO_RULES,
-      limits: NO_RATE,
-      gateWidth: 4,
-      logAddresses: false,
-      trace: false,
-      onEvent: (event) => {
-        this.#told.push(event);
-        for (const check of [...this.#waiting]) check();
-      },
-    }, { sides, stocks: [], inviteSecret: systemRandom(32) });
+      return { suite, identity, ephemeralKey: ephemeralKeys(suite, "server") };
+    }));
+    const onEvent = (event: ServerEvent) => void this.#told.push(event);
+    this.#present = serverOf(sides, { port: this.#port, onEvent });
     this.#port = this.#present.endpoints[0]!.port;
   }
 
@@ -152,7 +74,7 @@ type Status = ConversationStatus | HomeStatus;
 
 /** How somebody differs from the usual. */
 export interface TalkerOptions {
-  readonly time: FlowingTime;
+  readonly time: ManualTime;
   readonly relay?: RelayChoice;
   readonly suite?: SuiteName;
   /** They have another key, for this suite, by which their name is known. */
@@ -167,7 +89,7 @@ export interface TalkerOptions {
 
 /** What surrounds a program, and what it did there. */
 interface Surroundings {
-  readonly time: FlowingTime;
+  readonly time: ManualTime;
   readonly network: TestNetwork;
   readonly statuses: Status[];
   /** How often the server was asked for. */
@@ -177,7 +99,7 @@ interface Surroundings {
 /** Somebody's program, from its start to its end. */
 export class Talker {
   readonly name: string;
-  readonly time: FlowingTime;
+  readonly time: ManualTime;
   readonly network: TestNetwork;
   readonly statuses: Status[];
   readonly thread: Thread;
@@ -290,7 +212,7 @@ export class Talker {
   async told<T extends Status["type"]>(
     type: T,
     count = 1,
-    step = STEP,
+    step?: number,
   ): Promise<Extract<Status, { readonly type: T }>> {
     const what = `${count} of ${type} for ${this.name}`;
     await this.time.until(() => this.all(type).length >= count, what, step);
@@ -345,7 +267,7 @@ export async function talk(
 /** Where a scene is played. */
 export class Stage {
   readonly server: ServerHouse;
-  readonly time = new FlowingTime();
+  readonly time = new ManualTime();
   readonly #talkers: Talker[] = [];
 
   constructor(server: ServerHouse) {

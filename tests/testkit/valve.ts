@@ -1,10 +1,8 @@
-/** A world for the server in which the test decides whom the server can write to. */
+/** A network in which the test decides whom a server can write to. */
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { Time } from "../../lib/flow/time.ts";
 import type { Environment, Listening } from "../../lib/net/environment.ts";
 import type { TcpTransport } from "../../lib/net/transports.ts";
-
-export { ManualTime } from "../testkit/clock.ts";
 
 /** Sockets of this machine, and a hand on what the server writes to each client. */
 export class Valve {

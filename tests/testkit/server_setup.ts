@@ -1,0 +1,58 @@
+/** A server in this process, put together as `lib/` does it. */
+import type { Bytes } from "../../lib/bytes.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
+import type { OurSide } from "../../lib/handshake/state.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
+import { Server, type ServerBehaviour, type ServerSetup } from "../../lib/server/server.ts";
+import type { DirectoryRules } from "../../lib/services/directory.ts";
+import type { PrivateFolder } from "../../lib/store/private_files.ts";
+import { MemoryServerStore } from "./memory_server.ts";
+
+/** The limits of a server as it is shipped, but without a rate for each source. */
+export const NO_RATE = {
+  connections: 1024,
+  strangers: 64,
+  strangersPerSource: 8,
+  handshakesPerMinute: 0,
+  relayedPairs: 16,
+  relayRate: 0,
+};
+
+/** Anybody may take names, as many as they like. */
+export const NO_RULES: DirectoryRules = { accountsOnly: false, newNamesPerDay: 0 };
+
+/** What a test's server is unless the test says otherwise: open to anybody on a free port of this machine. */
+function usual(): ServerBehaviour {
+  return {
+    environment: systemEnvironment,
+    hosts: ["127.0.0.1"],
+    port: 0,
+    store: new MemoryServerStore(),
+    displayName: "test server",
+    inviteOnly: false,
+    rules: NO_RULES,
+    limits: NO_RATE,
+    gateWidth: 4,
+    logAddresses: false,
+    trace: false,
+    onEvent: () => {},
+  };
+}
+
+/** Starts a server whose keys are in `folder`, made when they are not there; by default of all suites. */
+export function serverIn(
+  folder: PrivateFolder,
+  changes: Partial<ServerSetup> = {},
+): Promise<Server> {
+  return Server.start({ ...usual(), folder, allowClassic: true, ...changes });
+}
+
+/** Starts a server that has these keys, and needs no disk. */
+export function serverOf(
+  sides: readonly OurSide[],
+  changes: Partial<ServerBehaviour> = {},
+  inviteSecret: Bytes = systemRandom(32),
+): Server {
+  const bySuite = new Map(sides.map((side) => [side.suite.id, side]));
+  return new Server({ ...usual(), ...changes }, { sides: bySuite, stocks: [], inviteSecret });
+}
