@@ -8,6 +8,7 @@ import {
   CHANNEL_GRACE,
   DIAL_ATTEMPTS,
   MEETING_DEADLINE,
+  PORT_MINIMUM,
   PUNCH_PAUSE,
   PUNCH_TRIES,
   RELAY_HEAD_START,
@@ -225,6 +226,13 @@ export class Connector {
   }
 
   #mayDial({ host, port }: Endpoint): boolean {
+    if (port < PORT_MINIMUM) {
+      this.#failures.set(
+        formatEndpoint({ host, port }),
+        `a port below ${PORT_MINIMUM} is not dialled`,
+      );
+      return false;
+    }
     const scope = addressScope(host);
     const ordinary = scope === "private" || scope === "public";
     if (ordinary || (scope === "loopback" && this.#options.allowLoopback)) return true;

@@ -114,6 +114,8 @@ export class Conversation implements Wanter {
   #release: (() => void) | undefined;
   /** What the present state waits for. */
   #cancelAlarm: (() => void) | undefined;
+  /** What was told of the present want. */
+  readonly #toldOfWant = new Set<Status["type"]>();
   #isLeaving = false;
   #lastBeat: number;
 
@@ -168,15 +170,16 @@ export class Conversation implements Wanter {
 
   /** The server has been told whom we want. */
   onWaiting(): void {
+    this.#toldOfWant.clear();
     this.#tell({ type: "waiting" });
   }
 
   onSuiteMismatch(peerSuite: number, yourSuite: number): void {
-    this.#tell({ type: "suite-mismatch", peerSuite, yourSuite });
+    this.#tellOnce({ type: "suite-mismatch", peerSuite, yourSuite });
   }
 
   onDeclined(): void {
-    this.#tell({ type: "declined" });
+    this.#tellOnce({ type: "declined" });
   }
 
   onUnwanted(error: CifraError): void {
@@ -185,8 +188,11 @@ export class Conversation implements Wanter {
   }
 
   onIntroduction(introduction: Introduction, server: ServerLink): void {
-    const relay = introduction.relay && this.#options.relay !== "never" && server.isOpen;
-    const stream = relay ? server.relay(introduction.generation) : undefined;
+    const offered = introduction.relay && server.isOpen
+      ? server.relay(introduction.generation)
+      : undefined;
+    const stream = this.#options.relay === "never" ? undefined : offered;
+    if (!stream) offered?.close();
     const isHere = server.isHere;
     this.#introducing = this.#introducing
       .then(() => this.#introduce(introduction, { relay: stream, allowLoopback: isHere }))
@@ -214,7 +220,9 @@ export class Conversation implements Wanter {
       impostor = error;
       pin = () => Promise.reject(error);
     }
-    if (this.#isLeaving || this.#state === "over") return way.relay?.close();
+    // Whoever we are talking to has proved the key we know: no server ends that.
+    const isNoise = impostor !== undefined && this.#live !== undefined;
+    if (this.#isLeaving || this.#state === "over" || isNoise) return way.relay?.close();
     this.#connector?.close();
     const connector = new Connector({
       ...this.#options,
@@ -234,7 +242,7 @@ export class Conversation implements Wanter {
       },
     });
     this.#connector = connector;
-    if (!this.#live || impostor) connector.seek({ relay: way.relay !== undefined, after: 0 });
+    if (!this.#live) connector.seek({ relay: way.relay !== undefined, after: 0 });
     else if (this.#live.path.type === "relay") {
       connector.seek({ relay: false, after: UPGRADE_PAUSE });
     }
@@ -348,6 +356,13 @@ export class Conversation implements Wanter {
     this.#on("ended");
   }
 
+  /** Once for each want: a server that says it again and again has nothing new to say. */
+  #tellOnce(status: Status): void {
+    if (this.#toldOfWant.has(status.type)) return;
+    this.#toldOfWant.add(status.type);
+    this.#tell(status);
+  }
+
   #tell(status: Status): void {
     if (!this.#isLeaving && this.#state !== "over") this.#options.onStatus(status);
   }
@@ -454,7 +469,7 @@ export const TRANSITIONS: Readonly<
     hurried: "waiting",
     ended: "over",
   },
-  live: { impostor: "refusing", met: "live", lost: "waiting", ended: "over" },
+  live: { met: "live", lost: "waiting", ended: "over" },
   refusing: { ended: "over" },
   over: {},
 };

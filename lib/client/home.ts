@@ -7,13 +7,16 @@ import { CifraError, isFinal } from "../errors.ts";
 import { Backoff } from "../flow/backoff.ts";
 import { aborted, delay } from "../flow/delay.ts";
 import { Signal } from "../flow/signal.ts";
-import { PRESENCE_LIMIT } from "../limits.ts";
+import { HANDSHAKE_DEADLINE, PRESENCE_LIMIT } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { Capability, type Introduction, refusalError } from "../wire/rendezvous_messages.ts";
 import { type Door, NO_PORTS, type Ports } from "./door.ts";
 import type { Registrar } from "./name_claim.ts";
 import type { ServerLink, ServerNews } from "./server_link.ts";
+
+/** A want, and one before it that was taken back when its introduction may have been on its way. */
+const OWED_LIMIT = 2;
 
 /** Which ways may be used between two people. */
 export type RelayChoice = "allowed" | "only" | "never";
@@ -74,8 +77,8 @@ export class Home {
   readonly #wanters = new Map<string, Wanter>();
   /** Who is wanted. */
   readonly #wanted = new Set<string>();
-  /** Whom the present connection was ever asked for. */
-  readonly #asked = new Set<string>();
+  /** Introductions that the present connection owes us, by name. */
+  readonly #owed = new Map<string, number>();
   /** Those here who need the server. */
   readonly #guests = new Set<symbol>();
   readonly #changed = new Signal();
@@ -89,6 +92,8 @@ export class Home {
   #isRegistered = false;
   #wasRegistered = false;
   #isAway = false;
+  /** Told why the server is lost: those who wait for who is there. */
+  readonly #asking = new Set<(error: CifraError) => void>();
   /** How often it was told who is in the lobby. */
   #presences = 0;
 
@@ -171,19 +176,36 @@ export class Home {
     return undefined;
   }
 
-  /** Asks who is in the lobby, after each reconnection anew; resolves when `onLobby` has been told, or we leave. */
+  /**
+   * Asks who is in the lobby; resolves when `onLobby` has been told, or we leave. Throws why there is no answer:
+   * the server cannot be reached, or is silent (`timeout`).
+   */
   async who(): Promise<void> {
+    const { time } = this.#options.environment;
     const release = this.hold();
     const before = this.#presences;
     let asked: ServerLink | undefined;
+    let failure: CifraError | undefined;
+    const fail = (error: CifraError) => {
+      failure = error;
+      this.#changed.notify();
+    };
+    this.#asking.add(fail);
+    const cancel = time.after(
+      HANDSHAKE_DEADLINE,
+      () => fail(new CifraError("timeout", "The server does not say who is there")),
+    );
     try {
       while (this.#presences === before && !this.#leaving.signal.aborted) {
+        if (failure) throw failure;
         const { link } = this;
         if (link !== asked) link?.who();
         asked = link;
         await this.#changed.wait(this.#leaving.signal);
       }
     } finally {
+      cancel();
+      this.#asking.delete(fail);
       release();
     }
   }
@@ -223,15 +245,19 @@ export class Home {
         if (!news) break;
         await this.#hear(news, link);
       }
+    } catch (error) {
+      // The server is told what it did wrong; where the link itself has failed, that stays the reason.
+      link.channel.fail(error);
+      throw error;
     } finally {
       this.#isRegistered = false;
       this.#link = undefined;
       // The server may have introduced two before it heard that we go: whoever was told first waits for the other.
       for (const news of await link.leave()) {
-        if (news.type !== "introduction" || !this.#asked.has(news.peerName)) continue;
+        if (news.type !== "introduction" || this.#owedFor(news.peerName) === 0) continue;
         await this.#hear(news, link);
       }
-      this.#asked.clear();
+      this.#owed.clear();
     }
   }
 
@@ -275,7 +301,7 @@ export class Home {
   }
 
   #say(link: ServerLink, name: string): void {
-    this.#asked.add(name);
+    this.#owed.set(name, Math.min(this.#owedFor(name) + 1, OWED_LIMIT));
     link.want(name);
     this.#wanters.get(name)?.onWaiting();
   }
@@ -292,24 +318,34 @@ export class Home {
         this.#presences++;
         return this.#changed.notify();
       case "introduction": {
-        this.#requireAsked(news.peerName);
+        this.#requireOwed(news.peerName);
+        // A want is answered once: a server must not aim us at one address after the other.
+        this.#owed.set(news.peerName, this.#owedFor(news.peerName) - 1);
         this.#wanted.delete(news.peerName);
         const { type: _, ...introduction } = news;
-        return this.#wanters.get(news.peerName)?.onIntroduction(introduction, link);
+        const wanter = this.#wanters.get(news.peerName);
+        if (wanter) return wanter.onIntroduction(introduction, link);
+        // Nobody reads what the other side may send.
+        if (introduction.relay) link.relay(introduction.generation).close();
+        return;
       }
       case "suiteMismatch":
         return this.#wanters.get(news.peerName)?.onSuiteMismatch(news.peerSuite, news.yourSuite);
       case "declined":
         return this.#wanters.get(news.peerName)?.onDeclined();
       case "unwanted":
-        this.#requireAsked(news.peerName);
+        this.#requireOwed(news.peerName);
         if (!this.#wanted.delete(news.peerName)) return;
         return this.#wanters.get(news.peerName)?.onUnwanted(refusalError(news));
     }
   }
 
-  #requireAsked(name: string): void {
-    if (this.#asked.has(name)) return;
+  #owedFor(name: string): number {
+    return this.#owed.get(name) ?? 0;
+  }
+
+  #requireOwed(name: string): void {
+    if (this.#owedFor(name) > 0) return;
     throw new CifraError("bad_state", "The server answers for somebody who was not asked for");
   }
 
@@ -317,6 +353,7 @@ export class Home {
     const retryIn = this.#backoff.next();
     const hurrying = this.#hurrying = new AbortController();
     this.#options.onStatus({ type: "server-lost", error, retryIn });
+    for (const fail of this.#asking) fail(error);
     await delay(this.#options.environment.time, retryIn, hurrying.signal);
   }
 }
