@@ -159,14 +159,19 @@ export function readLine(line: string, place: Place): Line {
 function readCommand(line: string, place: Place): Line {
   const [word = "", name, ...more] = line.split(/\s+/);
   const command = SLASH_COMMANDS[word];
-  const isAllowed = command && commandsOf(place).includes(word) && more.length === 0 &&
-    (name === undefined || command.about !== undefined);
-  if (!isAllowed) {
+  if (!command) {
     const known = commandsOf(place).join(", ");
     return {
       type: "wrong",
       reason: `Unknown command; ${known}, or // for a line that starts with /`,
     };
+  }
+  if (!commandsOf(place).includes(word)) {
+    return { type: "wrong", reason: `${word} is for the lobby: connect without --to` };
+  }
+  if (more.length > 0 || name !== undefined && command.about === undefined) {
+    const argument = command.about === undefined ? "nothing" : "one name";
+    return { type: "wrong", reason: `${word} takes ${argument} behind it` };
   }
   if (name !== undefined && !isName(name)) {
     return { type: "wrong", reason: "That is not a valid name: names are a-z, 0-9, _ and -" };

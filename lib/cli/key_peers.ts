@@ -67,5 +67,6 @@ export async function verifyPeer(
 }
 
 function askWhetherSame(): boolean {
-  return prompt("-- are they the same? yes marks them:")?.trim().toLowerCase() === "yes";
+  return prompt("-- are they the same? yes marks them:")?.trim().toLowerCase().startsWith("y") ??
+    false;
 }

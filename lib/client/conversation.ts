@@ -409,6 +409,18 @@ export class Conversation implements Wanter {
   }
 }
 
+/** What somebody is told who is not to know what was said before. */
+function unknownPosition(random: Random): LogPosition {
+  return {
+    log: random(ID_LENGTH),
+    kind: LogKind.kept,
+    first: 1n,
+    readLog: new Uint8Array(ID_LENGTH),
+    have: 0n,
+    haveId: new Uint8Array(ID_LENGTH),
+  };
+}
+
 /** What a conversation may be doing. */
 export type StateName =
   /** The server is asked for the peer; the way of the last introduction is tried as well. */
@@ -473,15 +485,3 @@ export const TRANSITIONS: Readonly<
   refusing: { ended: "over" },
   over: {},
 };
-
-/** What somebody is told who is not to know what was said before. */
-function unknownPosition(random: Random): LogPosition {
-  return {
-    log: random(ID_LENGTH),
-    kind: LogKind.kept,
-    first: 1n,
-    readLog: new Uint8Array(ID_LENGTH),
-    have: 0n,
-    haveId: new Uint8Array(ID_LENGTH),
-  };
-}
