@@ -1,7 +1,15 @@
 /** The lobby over real sockets: who is told of whom, how often, and what becomes of it. */
 import { assert, assertEquals } from "@std/assert";
-import { PRESENCE_LIMIT, PRESENCE_PAUSE, WANTS_LIMIT, WANTS_PER_MINUTE } from "../../lib/limits.ts";
-import { CloseCode } from "../../lib/wire/records.ts";
+import {
+  OUTBOUND_QUEUE_HIGH_WATER,
+  PRESENCE_LIMIT,
+  PRESENCE_PAUSE,
+  WANTS_LIMIT,
+  WANTS_PER_MINUTE,
+} from "../../lib/limits.ts";
+import { encode } from "../../lib/wire/layout.ts";
+import { CloseCode, ItemType } from "../../lib/wire/records.ts";
+import { relayItem } from "../../lib/wire/relay_messages.ts";
 import {
   Capability,
   PersonState,
@@ -260,6 +268,51 @@ test("one who does not read is not kept waiting for, and hears everything when i
     await sees(deaf, { alice: here, deaf: here });
     for (const client of [alice, deaf]) await client.leave();
   }, { environment: valve.environment() });
+});
+
+test("one whose queue is long is told of nobody until it has read, and then of how they all are", async () => {
+  const valve = new Valve(), time = new ManualTime();
+  const pieces = [1, 60_000, 60_000];
+  assert(60_000 * 2 > OUTBOUND_QUEUE_HIGH_WATER / 8);
+  await withServer(async (server) => {
+    const deaf = await TestClient.connect(server, await person("modern", "deaf"));
+    const capabilities = Capability.lobby | Capability.relay;
+    const registered = await deaf.register(registrationOf("deaf", { capabilities }));
+    assert(registered.type === "registered");
+    time.advance(0);
+    await presence(deaf);
+    deaf.want("alice");
+    const relay = { capabilities: Capability.relay };
+    const who = await person("modern", "alice");
+    const alice = await TestClient.registered(server, who, "alice", "deaf", relay);
+    const told = await alice.next();
+    assert(told.type === "introduction");
+    assertEquals((await deaf.next()).type, "introduction");
+    valve.shut(registered.observed.port);
+    // The first piece is being written, and the others wait for that.
+    for (const size of pieces) {
+      const content = new Uint8Array(size);
+      const item = encode(relayItem, { type: "data", stream: told.generation, content });
+      alice.channel.send(ItemType.relay, item);
+      await alice.assertAnswered();
+    }
+    const bob = await enter(server, "bob");
+    time.advance(PRESENCE_PAUSE);
+    await bob.leave();
+    await server.told("left");
+    time.advance(PRESENCE_PAUSE);
+    const carol = await enter(server, "carol");
+    time.advance(PRESENCE_PAUSE);
+    valve.open(registered.observed.port);
+    for (const _ of pieces) assertEquals((await deaf.nextItem()).type, ItemType.relay);
+    await deaf.assertAnswered();
+    time.advance(PRESENCE_PAUSE);
+    assertEquals((await presence(deaf)).people, [
+      { name: "bob", state: gone },
+      { name: "carol", state: here },
+    ]);
+    for (const client of [alice, deaf, carol]) await client.leave();
+  }, { environment: valve.environment(time) });
 });
 
 test("who is in the lobby is told who asks for them, and meets them over the same connection", async () => {
