@@ -15,7 +15,6 @@ import {
 import { NO_RATE } from "../testkit/server_setup.ts";
 import { until } from "../testkit/until.ts";
 import { ManualTime } from "../testkit/clock.ts";
-import { Valve } from "../testkit/valve.ts";
 
 const modern = (name: string) => person("modern", name);
 
@@ -152,7 +151,7 @@ test("those who do not register within ten seconds are given up, and their sourc
     time.advance(1000);
     const bob = await TestClient.registered(server, await modern("bob"), "bob", "");
     for (const client of [alice, bob]) await client.leave();
-  }, { environment: new Valve().environment(time) });
+  }, { time });
 });
 
 test("one who signs in has a minute more from each answer, and costs its source nothing", async () => {
@@ -173,7 +172,7 @@ test("one who signs in has a minute more from each answer, and costs its source 
     client.channel.destroy();
     await until(() => server.server.connections === 0);
     assertEquals(server.all("handshake-failed"), []);
-  }, { environment: new Valve().environment(time) });
+  }, { time });
 });
 
 test("a source whose clients break the protocol before they register is refused for a while", async () => {

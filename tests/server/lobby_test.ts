@@ -221,7 +221,7 @@ test("a burst of 300 who come is a message at once and one more, of several part
     const left = [await presence(alice), await presence(alice)];
     assert(left.every(({ people }) => people.every(({ state }) => state === gone)));
     for (const client of [alice, carol]) await client.leave();
-  }, { environment: new Valve().environment(time) });
+  }, { time });
 });
 
 test("all who are there end with a part that has room for more, if it is an empty one", async () => {
@@ -247,7 +247,7 @@ test("all who are there end with a part that has room for more, if it is an empt
     const changes = [await presence(alice), await presence(alice)];
     assertEquals(changes.map(({ people }) => people.length), [PRESENCE_LIMIT, 1]);
     for (const client of [alice, bob]) await client.leave();
-  }, { environment: new Valve().environment(time) });
+  }, { time });
 });
 
 test("one who does not read is not kept waiting for, and hears everything when it reads again", async () => {
@@ -312,7 +312,7 @@ test("one whose queue is long is told of nobody until it has read, and then of h
       { name: "carol", state: here },
     ]);
     for (const client of [alice, deaf, carol]) await client.leave();
-  }, { environment: valve.environment(time) });
+  }, { time, environment: valve.environment(time) });
 });
 
 test("who is in the lobby is told who asks for them, and meets them over the same connection", async () => {
@@ -516,7 +516,7 @@ test("whoever asks is told of all who are there, once, and is not told of change
     // A thousand questions in half a second had one answer, and the news is not for Bob.
     await bob.assertAnswered();
     for (const client of [alice, bob, carol]) await client.leave();
-  }, { environment: new Valve().environment(time) });
+  }, { time });
 });
 
 test("200 clients come, take names, rename themselves in vain, wait, and leave at once", async () => {

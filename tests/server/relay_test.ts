@@ -466,7 +466,7 @@ test("credit beyond the rate is held back until its moment, and not longer", asy
     time.advance(2);
     assertEquals(await heard(one), { type: "credit", stream, count: 60_000 });
     await leave(one, other);
-  }, { environment: new Valve().environment(time), limits: { ...NO_RATE, relayRate: rate } });
+  }, { time, limits: { ...NO_RATE, relayRate: rate } });
   assertEquals(time.pending, 0);
 });
 
@@ -486,7 +486,7 @@ test("stop() says goodbye to those who are relayed, and forgets what it held bac
     await leave(one, other);
     await stopping;
     assertEquals(time.pending, 0);
-  }, { environment: new Valve().environment(time), limits: { ...NO_RATE, relayRate: 1000 } });
+  }, { time, limits: { ...NO_RATE, relayRate: 1000 } });
 });
 
 Deno.test({

@@ -7,7 +7,6 @@ import { readIdentity } from "../../lib/crypto/identity.ts";
 import { SUITE_IDS, SUITE_NAMES, type SuiteName } from "../../lib/crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { FRAME_LIMIT_OPEN, SILENCE_DEADLINE } from "../../lib/limits.ts";
-import { systemEnvironment } from "../../lib/net/environment.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
@@ -593,7 +592,7 @@ test("the tag of an address is another one on the next day, and after a restart"
       assertEquals(await come(), first);
       time.advance(2);
       tags.push(first, await come());
-    }, { environment: { ...systemEnvironment, time } });
+    }, { time });
   }
   assertEquals(new Set(tags).size, 4, tags.join());
   for (const tag of tags) assertMatch(tag, /^[0-9a-f]{8}$/);

@@ -5,6 +5,7 @@ import { claimName } from "../../lib/client/name_claim.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { dial } from "../../lib/net/dial.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
 import type { Server, ServerSetup } from "../../lib/server/server.ts";
 import { Channel } from "../../lib/channel/channel.ts";
@@ -25,6 +26,7 @@ import {
   type VouchedClaim,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, cryptoIdle } from "./adversary.ts";
+import type { ManualTime } from "./clock.ts";
 import type { Person } from "./handshake.ts";
 import { serverIn } from "./server_setup.ts";
 import { until } from "./until.ts";
@@ -41,7 +43,10 @@ export async function withFolder<T>(job: (path: string) => Promise<T>): Promise<
 }
 
 /** The options that a test may change. */
-export type TestServerOptions = Partial<Omit<ServerSetup, "folder" | "onEvent">>;
+export interface TestServerOptions extends Partial<Omit<ServerSetup, "folder" | "onEvent">> {
+  /** The server's time, in the hand of the test. */
+  readonly time?: ManualTime;
+}
 
 /** All that a server told. */
 export class ServerEvents {
@@ -85,15 +90,19 @@ export async function withServer(
   scene: (server: TestServer) => Promise<void>,
   options: TestServerOptions = {},
 ): Promise<void> {
+  const { time, ...changes } = options;
+  const environment = time ? { ...systemEnvironment, time } : systemEnvironment;
   await withFolder(async (path) => {
+    const folder = await PrivateFolder.open(path);
     const events: ServerEvent[] = [];
     const onEvent = (event: ServerEvent) => void events.push(event);
-    const server = await serverIn(await PrivateFolder.open(path), { ...options, onEvent });
+    const server = await serverIn(folder, { environment, ...changes, onEvent });
     const test = new TestServer(server, events);
     try {
       await scene(test);
     } finally {
-      await server.stop();
+      // After a scene that failed there are clients, for which the server waits in its own time.
+      await (time ? time.during(server.stop(), "the server stops") : server.stop());
       await cryptoIdle();
     }
     assertEquals(test.all("bug"), []);
