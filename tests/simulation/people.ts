@@ -74,6 +74,7 @@ export class ServerHost {
       hosts: [this.host],
       port: SERVER_PORT,
       store: this.#store,
+      displayName: "simulated",
       limits: {
         connections: 100,
         strangers: STRANGERS_TOTAL,
