@@ -48,5 +48,8 @@ CREATE TABLE ban (
 ) STRICT, WITHOUT ROWID`,
 ];
 
+/** Claims were signed under another label: each owner signs anew with their next registration. */
+const VERSION_2: Step = ["UPDATE name_key SET not_after = 0"];
+
 /** The steps to the present version of a server's database. */
-export const SERVER_STEPS: readonly Step[] = [VERSION_1];
+export const SERVER_STEPS: readonly Step[] = [VERSION_1, VERSION_2];

@@ -254,8 +254,22 @@ Deno.test("a damaged file, and one that is no database, are refused and left as 
   }
 });
 
+Deno.test("an older database keeps its names, whose owners are to sign them anew", async () => {
+  await withFolder(async (path) => {
+    const store = await open(path);
+    store.putKey(keyOf("alice"));
+    store.close();
+    const database = new DatabaseSync(`${path}/server.db`);
+    database.exec("PRAGMA user_version = 1");
+    database.close();
+    const later = await open(path);
+    assertEquals(later.keysOf("alice"), [{ ...keyOf("alice"), notAfter: 0 }]);
+    later.close();
+  });
+});
+
 Deno.test("the database of a newer program, or of another one, is refused and left", async () => {
-  for (const version of [0, 2, 99]) {
+  for (const version of [0, 3, 99]) {
     await withFolder(async (path) => {
       (await open(path)).close();
       const database = new DatabaseSync(`${path}/server.db`);
