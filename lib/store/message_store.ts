@@ -131,8 +131,8 @@ export interface MessageStore {
   /** The ordinal of what was stored last, in any conversation; 0 when there is none. */
   lastOrdinal(): number;
   /**
-   * What waits to be shown up to this ordinal may have been shown by an earlier run that did not end in order: one
-   * that did has left what it had not shown. 0 when the last run closed the store.
+   * What waits to be shown up to this ordinal may have been shown by an earlier run that did not close the store;
+   * one that did has not shown what it left. 0 when there is no doubt.
    */
   readonly doubtfulUpTo: number;
 

@@ -72,5 +72,17 @@ SELECT place, side, log, number, type, id, written, content FROM message_1 ORDER
   "DROP TABLE message_1",
 ];
 
+/** Where an earlier run may have shown what nobody wrote down. */
+const VERSION_3: Step = [
+  `
+CREATE TABLE run (
+  -- One row, by the program that had the file last.
+  -- What waits to be shown up to this ordinal may have been shown; NULL, which is all of it, from the
+  -- beginning of a run until it ends in order.
+  doubtful INTEGER
+) STRICT`,
+  "INSERT INTO run VALUES (NULL)",
+];
+
 /** The steps to the present version of a database of messages. */
-export const MESSAGES_STEPS: readonly Step[] = [VERSION_1, VERSION_2];
+export const MESSAGES_STEPS: readonly Step[] = [VERSION_1, VERSION_2, VERSION_3];

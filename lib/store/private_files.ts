@@ -64,16 +64,6 @@ export class PrivateFolder {
     });
   }
 
-  /** Removes a file, if it is there; a full disk does not keep it from that. */
-  async remove(name: string): Promise<void> {
-    const path = `${this.path}/${name}`;
-    await explain(path, async () => {
-      if (!findPrivate(path, "isFile")) return;
-      await Deno.remove(path);
-      await syncFolder(this.path);
-    });
-  }
-
   /** Removes what crashes left of files that were being written. For whoever holds the lock. */
   async removeUnfinished(): Promise<void> {
     await explain(this.path, async () => {

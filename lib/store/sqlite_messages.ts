@@ -32,8 +32,6 @@ import type { PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 
 const FILE_NAME = "messages.db";
-/** Holds the last ordinal when the last run ended in order. */
-const ENDED_FILE = "messages.ended";
 const KIND = { steps: MESSAGES_STEPS };
 const LOG_ID_LENGTH = 16;
 /** Lines of the history read at once: a reader that takes its time holds no transaction open. */
@@ -91,7 +89,6 @@ interface Later {
 /** An open file of messages. One program at a time may have it; others read with `readHistory`. */
 export class SqliteMessages implements MessageStore {
   readonly doubtfulUpTo: number;
-  readonly #folder: PrivateFolder;
   readonly #file: SqliteFile;
   readonly #keepHistory: boolean;
   readonly #random: Random;
@@ -104,21 +101,14 @@ export class SqliteMessages implements MessageStore {
   #stopTimer: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(
-    folder: PrivateFolder,
-    file: SqliteFile,
-    ended: string | undefined,
-    options: SqliteMessagesOptions,
-  ) {
-    this.#folder = folder;
+  private constructor(file: SqliteFile, options: SqliteMessagesOptions) {
     this.#file = file;
     this.#keepHistory = options.keepHistory;
     this.#random = options.random ?? systemRandom;
     this.#after = options.after ?? afterTimeout;
     this.#statements = prepareStatements(file);
     this.#commits = new GroupCommit(file, () => this.#writeLater());
-    const last = this.lastOrdinal();
-    this.doubtfulUpTo = ended?.trim() === `${last}` ? 0 : last;
+    this.doubtfulUpTo = file.transaction(() => this.#beginRun());
   }
 
   /**
@@ -131,10 +121,7 @@ export class SqliteMessages implements MessageStore {
   ): Promise<SqliteMessages> {
     const file = await SqliteFile.open(folder.path, FILE_NAME, KIND);
     try {
-      const ended = await folder.read(ENDED_FILE);
-      // Before anything is shown: should this run be killed, the next one must not believe the file.
-      await folder.remove(ENDED_FILE);
-      return new SqliteMessages(folder, file, ended, options);
+      return new SqliteMessages(file, options);
     } catch (error) {
       file.close();
       throw error;
@@ -277,10 +264,6 @@ export class SqliteMessages implements MessageStore {
 
   lastOrdinal(): number {
     this.#requireOpen();
-    return this.#lastOrdinal();
-  }
-
-  #lastOrdinal(): number {
     const row = this.#file.use(() => this.#statements.lastOrdinal.get()) as
       | { readonly seq: bigint }
       | undefined;
@@ -298,19 +281,36 @@ export class SqliteMessages implements MessageStore {
     return this.#closed ??= this.#close();
   }
 
+  // deno-lint-ignore require-await -- a failure is the promise's
   async #close(): Promise<void> {
     this.#stopTimer?.();
-    let last: number;
     try {
       this.#commits.flush();
       // Fails here if the flush did: it has nobody to tell.
       this.#file.transaction(() => this.#writeLater())();
-      last = this.#lastOrdinal();
+      this.#endRun();
     } finally {
       this.#file.close();
     }
-    // On a full disk it is left out, and the next run says more than it must.
-    await this.#folder.write(ENDED_FILE, `${last}\n`).catch(() => {});
+  }
+
+  /**
+   * On disk before anything is shown: should this run be killed, the next one doubts all that waits. Returns what
+   * this one has to doubt.
+   */
+  #beginRun(): number {
+    const row = this.#statements.doubtful.get() as { readonly doubtful: bigint | null } | undefined;
+    this.#statements.setDoubtful.run(null);
+    return Number(row?.doubtful ?? this.lastOrdinal());
+  }
+
+  /** What this run has not shown is left as it was found, an earlier run's doubt included. */
+  #endRun(): void {
+    try {
+      this.#file.transaction(() => this.#statements.setDoubtful.run(this.doubtfulUpTo));
+    } catch {
+      // On a full disk it is left out, and the next run doubts more than it must.
+    }
   }
 
   #requireOpen(): void {
@@ -536,6 +536,8 @@ function prepareStatements(file: SqliteFile) {
     textsAfter: prepare(`
       SELECT count(*) AS texts FROM message WHERE log = ? AND number > ? AND type = 'text'`),
     peers: prepare("SELECT DISTINCT peer FROM side WHERE suite = ?"),
+    doubtful: prepare("SELECT doubtful FROM run"),
+    setDoubtful: prepare("UPDATE run SET doubtful = ?1 WHERE doubtful IS NOT ?1"),
     lastOrdinal: prepare("SELECT seq FROM sqlite_sequence WHERE name = 'message'"),
   };
 }

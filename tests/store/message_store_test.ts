@@ -601,24 +601,51 @@ conforms("lists what waits to be shown, oldest first, a page at a time", async (
   assertEquals(again.lastOrdinal(), ordinals.at(-1));
 });
 
+conforms("does not doubt what a run that ended in order left to be shown", async (disk) => {
+  const log = systemRandom(16);
+  const first = await disk.open();
+  assertEquals(first.doubtfulUpTo, 0);
+  await first.receive(BOB, log, numbered(1, text("a"), text("b")));
+  assertEquals(first.doubtfulUpTo, 0, "what came in this run is no question");
+  await first.close();
+  const second = await disk.open();
+  assertEquals(second.doubtfulUpTo, 0);
+  await second.close();
+  assertEquals((await disk.open()).doubtfulUpTo, 0);
+});
+
 conforms(
-  "knows whether what waits may have been shown: not by a run that ended in order",
+  "doubts all that waits after a crash, whatever an orderly run left of it",
   async (disk) => {
     const log = systemRandom(16);
     const first = await disk.open();
-    assertEquals(first.doubtfulUpTo, 0);
     await first.receive(BOB, log, numbered(1, text("a"), text("b")));
-    assertEquals(first.doubtfulUpTo, 0, "what came in this run is no question");
     await first.close();
-    const second = await disk.open();
-    assertEquals(second.doubtfulUpTo, 0);
-    // Killed: whatever waited may have been shown, also what an orderly run had left.
-    const third = await disk.afterCrash(second);
+    const third = await disk.afterCrash(await disk.open());
     assertEquals(third.doubtfulUpTo, third.lastOrdinal());
     await third.receive(BOB, log, numbered(3, text("c")));
     assert(third.doubtfulUpTo < third.lastOrdinal());
-    await third.close();
-    assertEquals((await disk.open()).doubtfulUpTo, 0);
+    const fourth = await disk.afterCrash(third);
+    assertEquals(fourth.doubtfulUpTo, fourth.lastOrdinal());
+  },
+);
+
+conforms(
+  "does not forget a doubt when a later run shows nothing and ends in order",
+  async (disk) => {
+    const log = systemRandom(16);
+    const killed = await disk.open();
+    await killed.receive(BOB, log, numbered(1, text("a"), text("b")));
+    const idle = await disk.afterCrash(killed);
+    const doubtful = idle.lastOrdinal();
+    await idle.receive(BOB, log, numbered(3, text("c")));
+    await idle.close();
+    for (let run = 0; run < 2; run++) {
+      const store = await disk.open();
+      assertEquals(store.doubtfulUpTo, doubtful);
+      assert(doubtful < store.lastOrdinal(), "what came after it is not doubted");
+      await store.close();
+    }
   },
 );
 

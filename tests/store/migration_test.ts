@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
+import { MESSAGES_STEPS } from "../../lib/store/messages_schema.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { readHistory, SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { Program } from "../testkit/program.ts";
@@ -72,7 +73,7 @@ Deno.test("a file of version 1 is brought up to date with all that is in it, and
       const store = await open(path);
       await checkAll(store, 300);
       await store.close();
-      assertEquals(versionOf(path), 2);
+      assertEquals(versionOf(path), MESSAGES_STEPS.length);
     }
     const store = await open(path);
     // Nothing counts twice, and what is new, a gap among it, comes after all that was there.
@@ -89,6 +90,22 @@ Deno.test("a file of version 1 is brought up to date with all that is in it, and
     });
     assertEquals(store.read(BOB, 301n, ALL).map(({ content }) => decodeUtf8(content)), ["new"]);
     await store.close();
+  });
+});
+
+Deno.test("what waits in a file of version 2 may have been shown, until it is", async () => {
+  await withFolder(async (path) => {
+    await makeVersion1(path, 5);
+    await (await open(path)).close();
+    const database = new DatabaseSync(`${path}/messages.db`);
+    database.exec("DROP TABLE run; PRAGMA user_version = 2");
+    database.close();
+    for (let run = 0; run < 2; run++) {
+      const store = await open(path);
+      assertEquals(store.doubtfulUpTo, LAST_ORDINAL);
+      await checkAll(store, 5);
+      await store.close();
+    }
   });
 });
 

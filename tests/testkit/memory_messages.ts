@@ -67,8 +67,8 @@ interface Disk {
   /** In the order in which they came here. */
   readonly kept: Set<Kept>;
   lastOrdinal: number;
-  /** The last ordinal, when the program that had the store closed it. */
-  endedAt: number | undefined;
+  /** What may have been shown up to this ordinal; undefined, which is all, until the store is closed. */
+  doubtful: number | undefined;
 }
 
 /** What was durable at one moment; for the constructor, any number of times. */
@@ -121,10 +121,9 @@ export class MemoryMessages implements MessageStore {
     this.#random = options.random ?? systemRandom;
     this.#commit = options.commit ?? ((work) => Promise.resolve().then(work));
     this.#disk = structuredClone(options.snapshot?.disk) ??
-      { sides: new Map(), kept: new Set(), lastOrdinal: 0, endedAt: undefined };
-    const { endedAt, lastOrdinal } = this.#disk;
-    this.doubtfulUpTo = endedAt === lastOrdinal ? 0 : lastOrdinal;
-    this.#disk.endedAt = undefined;
+      { sides: new Map(), kept: new Set(), lastOrdinal: 0, doubtful: undefined };
+    this.doubtfulUpTo = this.#disk.doubtful ?? this.#disk.lastOrdinal;
+    this.#disk.doubtful = undefined;
   }
 
   /** What is durable at this moment: all that a process started after a crash would find. */
@@ -281,7 +280,7 @@ export class MemoryMessages implements MessageStore {
 
   close(): Promise<void> {
     return this.#closed ??= this.#change(() => {
-      this.#disk.endedAt = this.#disk.lastOrdinal;
+      this.#disk.doubtful = this.doubtfulUpTo;
     });
   }
 
