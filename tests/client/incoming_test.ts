@@ -332,6 +332,65 @@ Deno.test("what a run that ended in order had not shown is shown without a doubt
   assertEquals(await told(new Incoming(later, BOB)), ["2 two"]);
 });
 
+Deno.test("what a killed run may have shown is said so, also when a run that shows nothing comes between", async () => {
+  const { incoming, store } = await reading();
+  await incoming.take([text(1n, "one"), text(2n, "two")]);
+  // Given out, and perhaps seen; nobody knows.
+  await incoming.next();
+  const idle = await afterKill(store);
+  await (await reading(KEPT, idle)).incoming.take([text(3n, "three")]);
+  assert(idle instanceof MemoryMessages);
+  await idle.close();
+  const later = new MemoryMessages({ snapshot: idle.snapshot() });
+  assertEquals(await told(new Incoming(later, BOB)), ["1 one again", "2 two again", "3 three"]);
+});
+
+Deno.test("what a program showed before it was killed, at any moment, is not shown again without a word", async () => {
+  const COUNT = 200n;
+  let shownTwice = 0;
+  for (let kill = 0; kill < 8; kill++) {
+    await withFolder(async (path) => {
+      const open = async () =>
+        await SqliteMessages.open(await PrivateFolder.open(path), { keepHistory: true });
+      const left = await open();
+      const { incoming } = await reading(KEPT, left);
+      for (let n = 1n; n <= COUNT; n++) await incoming.take([text(n, `${n}`)]);
+      await left.close();
+      const command = [Deno.execPath(), "run", "--quiet", "--allow-all", "--frozen"];
+      await using shower = new Program({
+        name: "shower",
+        command: [...command, "tests/client/shower.ts", path],
+      });
+      // From the very first one on.
+      await shower.until("something is shown", () => shower.stdout.length > 50 * kill);
+      shower.kill("SIGKILL");
+      const { signal, stdout } = await shower.exit();
+      assertEquals(signal, "SIGKILL", shower.told);
+      const shown = new Set(stdout.split("\n"));
+      // One that shows nothing and ends in order knows no more than it found.
+      await (await open()).close();
+      const store = await open();
+      const waiting = await drain(new Incoming(store, BOB));
+      for (const event of waiting) {
+        assert(event.type === "text");
+        if (!shown.has(event.text)) continue;
+        assert(event.recovered, `${event.text} came without a word`);
+        shownTwice++;
+      }
+      for (let n = 1n; n <= COUNT; n++) {
+        const waits = waiting.some((event) => event.type === "text" && event.number === n);
+        assert(waits || shown.has(`${n}`), `${n} was never shown`);
+      }
+      await store.close();
+      // And what that one left, which is nothing, is left.
+      const last = await open();
+      assertEquals(await told(new Incoming(last, BOB)), []);
+      await last.close();
+    });
+  }
+  assert(shownTwice > 0, "no kill came before it was written down what was shown");
+});
+
 Deno.test("what is shown of an older log does not count as read of this one", async () => {
   const { incoming } = await reading();
   await incoming.take([1n, 2n, 3n].map((number) => text(number, "old")));
