@@ -69,6 +69,8 @@ terminalTest(
     await shows(again, "-- waiting for carol");
     await again.write("come back\r");
     await shows(again, "(queued) alice to carol>");
+    // The run before had not shown it, and ended in order.
+    assert(!screen(again).includes("may have been shown"));
     await again.write("\x04");
     assertEquals(await leavesTerminal(again), { code: 0, restored: true });
     assertStringIncludes(screen(again), "-- 1 message is not delivered yet");
