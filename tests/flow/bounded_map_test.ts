@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { BoundedMap } from "../../lib/flow/bounded_map.ts";
 
 Deno.test("set() beyond the limit lets the least recently used entry go, and says which", () => {
@@ -30,4 +30,21 @@ Deno.test("an entry that may not go stays, and another goes instead", () => {
   // The entry that has just come does not go for itself.
   assertEquals(map.set("f", { held: false }), undefined);
   assertEquals(map.size, 4);
+});
+
+Deno.test("one key used again and again costs no more than many in turn", () => {
+  const KEYS = 20_000;
+  const map = new BoundedMap<number, number>(KEYS);
+  for (let key = 0; key < KEYS; key++) map.set(key, key);
+  const cost = (use: (n: number) => void) => {
+    const start = performance.now();
+    for (let n = 0; n < KEYS; n++) use(n);
+    return performance.now() - start;
+  };
+  const many = cost((n) => map.get(n));
+  const uses = { get: () => map.get(7), set: (n: number) => map.set(7, n) };
+  for (const [name, use] of Object.entries(uses)) {
+    const one = cost(use);
+    assert(one < 20 * many, `${name}: ${one} ms for one key, ${many} ms for many`);
+  }
 });
