@@ -42,7 +42,10 @@ CREATE TABLE message (
 ) STRICT`,
 ];
 
-/** What is missing of the other side's log has a row as well: it is shown like a message, and in its turn. */
+/**
+ * What is missing of the other side's log has a row as well: it is shown like a message, and in its turn. The
+ * types are not in an IN: of more than two values SQLite makes a table, anew for each message that is written.
+ */
 const VERSION_2: Step = [
   "ALTER TABLE log RENAME COLUMN shown TO read",
   "ALTER TABLE message RENAME TO message_1",
@@ -52,7 +55,7 @@ CREATE TABLE message (
   side    INTEGER NOT NULL REFERENCES side (id),
   log     INTEGER NOT NULL REFERENCES log (id),
   number  INTEGER NOT NULL CHECK (number > 0),
-  type    TEXT NOT NULL CHECK (type IN ('text', 'end', 'gap')),
+  type    TEXT NOT NULL CHECK (type = 'text' OR type = 'end' OR type = 'gap'),
   -- Of a gap, which is what its writer cannot give any more: the first number that is missing; the last one
   -- is its number.
   gap_from INTEGER CHECK (gap_from BETWEEN 1 AND number),
