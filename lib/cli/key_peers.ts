@@ -67,6 +67,6 @@ export async function verifyPeer(
 }
 
 function askWhetherSame(): boolean {
-  return prompt("-- are they the same? yes marks them:")?.trim().toLowerCase().startsWith("y") ??
-    false;
+  const answer = prompt("-- are they the same? yes marks them:") ?? "";
+  return /^y(?:es)?$/i.test(answer.trim());
 }

@@ -412,7 +412,13 @@ terminalTest("words are compared and marked in a conversation, and the mark is s
 terminalTest("keys verify marks when a person says yes, and only then", async () => {
   await using scene = await Scene.withServer();
   await acquainted(scene);
-  for (const [answer, outcome] of [["no", "not marked"], ["yes", "marked as verified"]]) {
+  for (
+    const [answer, outcome] of [
+      ["no", "not marked"],
+      ["yesterday they were", "not marked"],
+      ["yes", "marked as verified"],
+    ]
+  ) {
     const verify = scene.start("keys", "keys", ["verify", "bob"], {
       ...ON_TERMINAL,
       state: "alice",
