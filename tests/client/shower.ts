@@ -10,6 +10,8 @@ import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 const store = await SqliteMessages.open(await PrivateFolder.open(Deno.args[0]!), {
   keepHistory: true,
 });
+// Waiting for more keeps no program alive by itself.
+setInterval(() => {}, 60_000);
 const incoming = new Incoming(store, { peer: "bob", suite: "modern" });
 for (let event = await incoming.next(); event; event = await incoming.next()) {
   if (event.type === "text") Deno.stdout.writeSync(encodeUtf8(`${event.text}\n`));
