@@ -5,11 +5,11 @@
 import type { Bytes } from "../bytes.ts";
 import {
   formatFingerprint,
+  type Identity,
   identityClassOf,
   type PublicIdentity,
   readIdentity,
 } from "../crypto/identity.ts";
-import type { Identity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Random } from "../crypto/platform.ts";
 import type { Suite } from "../crypto/suite.ts";
@@ -32,6 +32,8 @@ import type { Tracer } from "./trace.ts";
 
 /** On the relay, a direct connection is looked for after this pause. */
 const UPGRADE_PAUSE = 2000;
+/** A channel that has lasted for so long was worth having, though nothing was said. */
+const STEADY = 10_000;
 /** Somebody who is not who they were is waited for so long, to be told, and so long to have heard it. */
 const REFUSAL_PATIENCE = 3000;
 const REFUSAL_ECHO = 1000;
@@ -91,16 +93,16 @@ export interface ConversationOptions {
 }
 
 /** What carries a conversation. */
-interface Live {
-  readonly meeting: Meeting;
-  readonly path: Path;
+interface Live extends Meeting {
   readonly since: number;
+  /** How far the conversation had come when this began to carry it. */
+  readonly progress: bigint;
 }
 
 /** A conversation that is being had. */
 export class Conversation implements Wanter {
   readonly #options: ConversationOptions;
-  /** Between introductions that came to nothing. */
+  /** Between meetings that came to nothing. */
   readonly #backoff: Backoff;
   readonly #over = Promise.withResolvers<void>();
   #state: StateName = "waiting";
@@ -114,6 +116,8 @@ export class Conversation implements Wanter {
   #release: (() => void) | undefined;
   /** What the present state waits for. */
   #cancelAlarm: (() => void) | undefined;
+  /** The server has said that asking it earlier is useless. */
+  #notBefore = 0;
   /** What was told of the present want. */
   readonly #toldOfWant = new Set<Status["type"]>();
   #isLeaving = false;
@@ -165,7 +169,7 @@ export class Conversation implements Wanter {
   hurry(): void {
     this.#options.home.hurry();
     this.#backoff.reset();
-    this.#on("hurried");
+    if (this.#options.environment.time.now() >= this.#notBefore) this.#on("hurried");
   }
 
   /** The server has been told whom we want. */
@@ -261,24 +265,22 @@ export class Conversation implements Wanter {
     if (this.#isLeaving || this.#connector !== connector || this.#state === "refusing") {
       return channel.destroy();
     }
+    const { thread, environment } = this.#options;
     const hadOne = this.#live !== undefined;
-    const live = { meeting, path, since: this.#options.environment.time.now() };
+    const live = { ...meeting, since: environment.time.now(), progress: thread.progress };
     this.#live = live;
-    this.#options.thread.attach(channel, meeting.theirs).then((ending) =>
-      this.#ended(live, ending)
-    );
+    thread.attach(channel, meeting.theirs).then((ending) => this.#ended(live, ending));
     const { theirs: { fingerprint }, sessionId } = channel.established;
     if (hadOne) this.#tell({ type: "moved", path });
     else this.#tell({ type: "connected", path, again: this.#wasLive, fingerprint, sessionId });
     this.#wasLive = true;
-    this.#backoff.reset();
     if (path.type === "relay") connector.seek({ relay: false, after: UPGRADE_PAUSE });
     this.#on("met");
   }
 
   /** The channel has ended under the conversation. */
   #ended(live: Live, ending: Ending): void {
-    live.meeting.channel.destroy();
+    live.channel.destroy();
     if (this.#live !== live) return;
     this.#live = undefined;
     const { broken } = this.#options.thread;
@@ -288,19 +290,41 @@ export class Conversation implements Wanter {
       case "done":
         return;
       case "unwelcome":
-        return this.#fail(this.#unwelcome(live.meeting.channel.established.theirs));
+        return this.#fail(this.#unwelcome(live.channel.established.theirs));
       case "cut":
         this.#tell({ type: "lost", error: ending.error });
-        // Perhaps only the connection is gone: the other side listens where it did.
-        this.#connector?.seek({ relay: false, after: 0 });
-        break;
+        return this.#comeBack(live, ending.error);
       case "left":
       case "failed":
-        this.#connector?.close();
-        this.#connector = undefined;
+        this.#dropConnector();
+        this.#backoff.reset();
         this.#tell({ type: "left", failed: ending.type === "failed" });
+        this.#on("lost");
     }
-    this.#on("lost");
+  }
+
+  /** The channel was cut: another one is looked for at once, unless this one brought nothing. */
+  #comeBack({ since, progress }: Live, { code }: CifraError): void {
+    const { thread, environment: { time } } = this.#options;
+    // With trouble of our own, such as a full disk, the next channel ends as this one did.
+    const isOurs = code === "local";
+    const wasWorthwhile = thread.progress !== progress || time.now() - since > STEADY;
+    if (wasWorthwhile && !isOurs) {
+      this.#backoff.reset();
+      // Perhaps only the connection is gone: the other side listens where it did.
+      this.#connector?.seek({ relay: false, after: 0 });
+      this.#on("lost");
+      return;
+    }
+    const pause = this.#on("in-vain") ?? 0;
+    if (isOurs) this.#dropConnector();
+    else this.#connector?.seek({ relay: false, after: pause });
+  }
+
+  /** Neither side finds the other any more by the last introduction. */
+  #dropConnector(): void {
+    this.#connector?.close();
+    this.#connector = undefined;
   }
 
   /** Says goodbye to somebody who is not who we know, or cannot be written down. */
@@ -322,6 +346,7 @@ export class Conversation implements Wanter {
   /** The server does not look for the other one now: it is asked again later. */
   #rest(error: CifraError): void {
     if (TRANSITIONS[this.#state].unwanted === undefined) return;
+    this.#notBefore = this.#options.environment.time.now() + 1000 * (error.retryAfter ?? 0);
     const retryIn = this.#on("unwanted") ?? 0;
     this.#tell({ type: "unwanted", error, retryIn });
   }
@@ -343,7 +368,7 @@ export class Conversation implements Wanter {
 
   #tick(now: number): void {
     this.#options.thread.tick(now);
-    this.#live?.meeting.channel.tick(now);
+    this.#live?.channel.tick(now);
     const wasAsleep = now - this.#lastBeat > SLEEP_GAP;
     this.#lastBeat = now;
     if (!wasAsleep || this.#live) return;
@@ -403,8 +428,9 @@ export class Conversation implements Wanter {
   }
 
   #pause(): number {
-    const pause = this.#backoff.next();
-    this.#cancelAlarm = this.#options.environment.time.after(pause, () => this.#on("rested"));
+    const { time } = this.#options.environment;
+    const pause = Math.max(this.#backoff.next(), this.#notBefore - time.now());
+    this.#cancelAlarm = time.after(pause, () => this.#on("rested"));
     return pause;
   }
 }
@@ -427,7 +453,7 @@ export type StateName =
   | "waiting"
   /** Both have been introduced and look for each other. */
   | "meeting"
-  /** The introduction came to nothing, or the server does not look for the peer now: we ask again later. */
+  /** The meeting came to nothing, or the server does not look for the peer now: we ask again later. */
   | "resting"
   /** A channel carries the conversation. */
   | "live"
@@ -445,7 +471,7 @@ export type EventName =
   | "met"
   /** The channel is cut, or the peer has left. */
   | "lost"
-  /** Nothing is under way any more that could become a channel. */
+  /** Nothing is under way any more that could become a channel, or the channel brought nothing. */
   | "in-vain"
   /** The server has ended our want. */
   | "unwanted"
@@ -481,7 +507,7 @@ export const TRANSITIONS: Readonly<
     hurried: "waiting",
     ended: "over",
   },
-  live: { met: "live", lost: "waiting", ended: "over" },
+  live: { met: "live", lost: "waiting", "in-vain": "resting", ended: "over" },
   refusing: { ended: "over" },
   over: {},
 };

@@ -164,6 +164,11 @@ export class Thread {
     return { queued: last, sent, stored, read };
   }
 
+  /** Another figure than before says that something has been stored since, here or over there. */
+  get progress(): bigint {
+    return this.#outgoing.stored + this.#incoming.stored;
+  }
+
   /** Why the conversation cannot go on, over any channel. */
   get broken(): CifraError | undefined {
     return this.#broken;

@@ -19,7 +19,7 @@ const EXPECTED: Readonly<Record<StateName, string>> = {
   waiting: "meeting refusing live - - resting - - over",
   meeting: "meeting refusing live - resting - - - over",
   resting: "meeting refusing live - - - waiting waiting over",
-  live: "- - live waiting - - - - over",
+  live: "- - live waiting resting - - - over",
   refusing: "- - - - - - - - over",
   over: "- - - - - - - - -",
 };

@@ -414,6 +414,8 @@ test("pauses between meetings in vain grow, and are short again after one that w
     rejoin(alice, bob);
     await alice.told("connected");
     await bob.told("connected");
+    await alice.say("one");
+    await bob.hears("one");
     separate(stage, alice, bob);
     alice.network.cut();
     await alice.told("lost");
@@ -421,6 +423,53 @@ test("pauses between meetings in vain grow, and are short again after one that w
     const vain = alice.all("no-way").length, waits = alice.all("waiting").length;
     const pause = await pauseAfter(vain + 1, Math.max(waits, 6) + 1);
     assert(pause < 1000, `${pause}`);
+  }));
+
+/** A store on a disk that may be full. */
+class FullMessages extends MemoryMessages {
+  isFull = true;
+
+  override receive(...message: Parameters<MemoryMessages["receive"]>) {
+    if (!this.isFull) return super.receive(...message);
+    return Promise.reject(new CifraError("local", "Cannot store messages: the disk is full"));
+  }
+}
+
+for (const relay of ["allowed", "only"] as const) {
+  test(`a reader whose disk is full makes no storm, and goes on when there is room: relay ${relay}`, () =>
+    talk(async (stage) => {
+      const store = new FullMessages();
+      const alice = await stage.start("alice", "bob", { relay });
+      const bob = await stage.start("bob", "alice", { store, relay });
+      await alice.say("one");
+      assertEquals((await bob.told("lost")).error.code, "local");
+      const end = stage.time.now() + 5 * 60_000;
+      await stage.time.until(() => stage.time.now() > end, "five minutes", PAUSE);
+      const meetings = bob.all("connected").length;
+      assert(meetings >= 4 && meetings <= 12, `${meetings} meetings in five minutes`);
+      store.isFull = false;
+      await stage.time.until(() => bob.ear.words.length > 0, "a message stored", PAUSE);
+      await bob.hears("one");
+    }));
+}
+
+test("a connection that is cut again and again before anything is said makes no storm", () =>
+  talk(async (stage) => {
+    const [alice, bob] = await stage.pair();
+    for (let lost = 1; lost <= 6; lost++) {
+      alice.network.cut();
+      await alice.told("lost", lost);
+      await bob.told("lost", lost);
+      await alice.told("connected", lost + 1, PAUSE);
+      await bob.told("connected", lost + 1, PAUSE);
+    }
+    const start = stage.time.now();
+    alice.network.cut();
+    await alice.told("connected", 8, PAUSE);
+    const pause = stage.time.now() - start;
+    assert(pause > 3000, `${pause}`);
+    await alice.say("one");
+    await stage.time.until(() => bob.ear.words.length > 0, "a message", PAUSE);
   }));
 
 test("a relay that the server has no room for is no way either", () =>
