@@ -6,6 +6,7 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { Connection } from "../channel/connection.ts";
 import { CifraError } from "../errors.ts";
+import { Signal } from "../flow/signal.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { PORT_MINIMUM, PREFACE_DEADLINE } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
@@ -14,8 +15,10 @@ import type { Endpoint } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { decodePeerPreface, type PeerPreface } from "../wire/handshake_messages.ts";
 
-/** Connections without a preface at once; each has three seconds to send one. */
+/** Connections that nobody has admitted at once; each has three seconds. */
 const UNKNOWN_LIMIT = 16;
+/** So many of them may come from an introduction that we have not heard of, so that others find room. */
+const EARLY_LIMIT = 8;
 
 /** The port to listen on and the port to dial from. */
 export interface Ports {
@@ -52,8 +55,12 @@ export class Door {
   readonly sendPort: number;
   readonly #options: DoorOptions;
   readonly #expected = new Map<string, Expectation>();
-  /** Connections that have not shown yet where they come from. */
+  /** Connections that nobody has admitted yet. */
   readonly #unknown = new Set<Connection>();
+  /** Those of them whose introduction the server may have told the peer earlier than us. */
+  readonly #early = new Set<Connection>();
+  /** There is another expectation, or time has passed. */
+  readonly #changed = new Signal();
   readonly #untick: () => void;
   #listener: Listening | undefined;
   #isClosed = false;
@@ -64,6 +71,7 @@ export class Door {
     this.sendPort = sendPort ?? findSendPort(options);
     this.#untick = ticker.add((now) => {
       for (const connection of this.#unknown) connection.enforceDeadlines(now);
+      this.#changed.notify();
     });
   }
 
@@ -85,6 +93,7 @@ export class Door {
   expect(expectation: Expectation): () => void {
     const id = encodeHex(expectation.rendezvousId);
     this.#expected.set(id, expectation);
+    this.#changed.notify();
     return () => {
       if (this.#expected.get(id) === expectation) this.#expected.delete(id);
     };
@@ -96,6 +105,7 @@ export class Door {
     this.#untick();
     this.#listener?.close();
     for (const connection of this.#unknown) connection.close();
+    this.#changed.notify();
   }
 
   #listen(onlyHere: boolean): Listening {
@@ -119,12 +129,13 @@ export class Door {
   async #greet(transport: TcpTransport): Promise<void> {
     if (this.#isClosed || this.#unknown.size >= UNKNOWN_LIMIT) return transport.close();
     const { time } = this.#options.environment;
+    const end = time.now() + PREFACE_DEADLINE;
     const connection = new Connection(transport, time.now, PREFACE_DEADLINE);
     this.#unknown.add(connection);
     try {
       const { kind, body } = await connection.nextFrame();
       const preface = kind === FrameKind.preface ? decodePeerPreface(body) : undefined;
-      const expectation = preface && this.#expected.get(encodeHex(preface.rendezvousId));
+      const expectation = preface && await this.#expectationOf(preface, connection, end);
       if (!expectation?.isFromPeer(preface!)) {
         throw new CifraError("auth_failed", "The connection is from no introduction of ours");
       }
@@ -134,6 +145,23 @@ export class Door {
     } finally {
       this.#unknown.delete(connection);
     }
+  }
+
+  /** Who is looked for by the introduction of this preface, if we hear of that before `end`. */
+  async #expectationOf(
+    { rendezvousId }: PeerPreface,
+    connection: Connection,
+    end: number,
+  ): Promise<Expectation | undefined> {
+    const { time } = this.#options.environment;
+    const id = encodeHex(rendezvousId);
+    if (this.#expected.has(id) || this.#early.size >= EARLY_LIMIT) return this.#expected.get(id);
+    this.#early.add(connection);
+    while (!this.#expected.has(id) && !connection.failure && time.now() < end) {
+      await this.#changed.wait();
+    }
+    this.#early.delete(connection);
+    return connection.failure ? undefined : this.#expected.get(id);
   }
 }
 

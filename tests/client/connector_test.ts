@@ -529,7 +529,10 @@ test("close() leaves no socket, no timer and nobody waiting, at any stage", asyn
       connector.seek({ relay: true, after: 0 });
     }
     // Whoever comes from an introduction that is over is nobody.
+    const before = low.network.open;
     const late = await come(low, prefaceOf(high.options));
+    await until(() => low.network.open > before, `${name}: one comes late`);
+    time.advance(PREFACE_DEADLINE);
     assertEquals((await late.readToEnd()).length, 0, name);
     late.close();
     for (const { door } of [low, high]) door.close();

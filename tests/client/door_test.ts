@@ -93,7 +93,6 @@ test("whoever comes from no introduction of ours hears not a byte (H24)", async 
   scene.expect("bob", FIRST);
   const good = prefaceOf(FIRST);
   const wrong = {
-    "another rendezvous": prefaceOf(SECOND),
     "an older generation": prefaceOf(FIRST, { generation: GENERATION - 1 }),
     "a newer generation": prefaceOf(FIRST, { generation: GENERATION + 1 }),
     "another token": prefaceOf(FIRST, { token: new Uint8Array(16) }),
@@ -109,6 +108,10 @@ test("whoever comes from no introduction of ours hears not a byte (H24)", async 
     await evil.sendFrame(kind, good);
     await assertUnheard(evil, `kind ${kind}`);
   }
+  const unknown = await scene.come(prefaceOf(SECOND));
+  await until(() => scene.network.open === 1, "one from another rendezvous");
+  scene.time.advance(PREFACE_DEADLINE);
+  await assertUnheard(unknown, "another rendezvous");
   const noise = await scene.come();
   await noise.send(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"));
   await assertUnheard(noise, "noise");
@@ -128,8 +131,37 @@ test("an introduction that is over, or replaced, lets nobody in any more", async
   await until(() => scene.admitted.length === 1, "the peer");
   assertEquals(scene.admitted, ["bob again from 127.0.0.1"]);
   stopAgain();
-  await assertUnheard(await scene.come(prefaceOf(FIRST)), "too late");
+  const late = await scene.come(prefaceOf(FIRST));
+  await until(() => scene.network.open === 2, "one who is late");
+  scene.time.advance(PREFACE_DEADLINE);
+  await assertUnheard(late, "too late");
   evil.close();
+});
+
+test("whoever heard of the introduction earlier than we is let in when we do", async () => {
+  using scene = new Scene();
+  const evil = await scene.come(prefaceOf(FIRST));
+  const forged = await scene.come(prefaceOf(FIRST, { token: new Uint8Array(16) }));
+  await until(() => scene.network.open === 2, "both are there");
+  scene.time.advance(PREFACE_DEADLINE - 1000);
+  scene.expect("carol", SECOND);
+  assertEquals(scene.admitted, []);
+  scene.expect("bob", FIRST);
+  await until(() => scene.admitted.length === 1, "the peer");
+  await assertUnheard(forged, "forged");
+  evil.close();
+});
+
+test("no more than eight wait for their introduction, and others still find room", async () => {
+  using scene = new Scene();
+  scene.expect("bob", FIRST);
+  const early: EvilPeer[] = [];
+  for (let n = 0; n < 8; n++) early.push(await scene.come(prefaceOf(SECOND)));
+  await until(() => scene.network.open === 8, "all are there");
+  await assertUnheard(await scene.come(prefaceOf(SECOND)), "the ninth");
+  const evil = await scene.come(prefaceOf(FIRST));
+  await until(() => scene.admitted.length === 1, "the peer");
+  for (const one of [evil, ...early]) one.close();
 });
 
 test("a visitor has three seconds for its preface", async () => {
