@@ -53,34 +53,42 @@ async function run(
   const name = await chooseProfile(`${state}/profiles`, options.name, "keys");
   const folder = await openFolder(state, name);
   const ring = new KeyRing(folder, name, secrets.passphrase(name, options.passphraseFd));
-  // Those that only look may do so while another program has the profile.
-  if (action === "show") return await show(ring, name, folder, terminal);
   const knownPeers = () => Pins.open(folder, PEERS_FILE);
-  if (action === "peers") return listPeers(await knownPeers(), terminal);
-  if (action === "verify") {
-    // A program that has the profile open compares for us.
-    const ask: Compare = async (mark) =>
-      await askComparison(folder.path, argument, { suite: options.suite, mark }) ??
-        await alone(
-          folder,
-          async () =>
-            await comparePeer(await knownPeers(), ring, argument, { suite: options.suite, mark }),
-        );
-    return await verifyPeer(ask, argument, options, terminal);
-  }
-  const unlock = await folder.lock();
+  const compareAlone = (mark: boolean) =>
+    alone(
+      folder,
+      async () =>
+        await comparePeer(await knownPeers(), ring, argument, { suite: options.suite, mark }),
+    );
   try {
     switch (action) {
-      case "unpin":
-        return await unpinPeer(await knownPeers(), argument, terminal);
-      case "passphrase":
-        return await changePassphrase(ring, name, options, terminal, secrets);
+      // Those that only look may do so while another program has the profile.
+      case "show":
+        return await show(ring, name, folder, terminal);
       case "export":
         return await exportKeys(ring, name, options, terminal, secrets);
+      case "peers":
+        return listPeers(await knownPeers(), terminal);
+      case "verify": {
+        // A program that has the profile open compares for us.
+        const ask: Compare = async (mark) =>
+          await askComparison(folder.path, argument, { suite: options.suite, mark }) ??
+            await compareAlone(mark);
+        return await verifyPeer(ask, argument, options, terminal);
+      }
+      case "unpin":
+        return await alone(
+          folder,
+          async () => await unpinPeer(await knownPeers(), argument, terminal),
+        );
+      case "passphrase":
+        return await alone(
+          folder,
+          () => changePassphrase(ring, name, options, terminal, secrets),
+        );
     }
   } finally {
     ring.drop();
-    unlock();
   }
 }
 
@@ -178,17 +186,15 @@ async function importKeys(
   // It becomes a folder.
   requireName(bundle.name);
   const folder = await openFolder(state, bundle.name);
-  const unlock = await folder.lock();
   const ring = new KeyRing(folder, bundle.name, secrets.passphrase(bundle.name, descriptor));
   try {
-    const isNew = await ring.adopt(bundle);
+    const isNew = await alone(folder, () => ring.adopt(bundle));
     terminal.say(
       isNew ? `this machine has the keys of ${bundle.name} now` : "the keys were here already",
       { event: "imported", name: bundle.name, isNew, path: folder.path },
     );
   } finally {
     ring.drop();
-    unlock();
   }
 }
 

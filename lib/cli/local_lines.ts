@@ -1,11 +1,16 @@
 /** Questions and answers between two programs of one user: lines of text over a local socket. */
 import { encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import type { Time } from "../flow/time.ts";
+import { HANDSHAKE_DEADLINE } from "../limits.ts";
+import { systemEnvironment } from "../net/environment.ts";
 import { dialLocally, type LocalConnection } from "../net/local_socket.ts";
 
 /** A question is a short line; so is an answer, but for lists. In UTF-16 units. */
 const LONGEST_QUESTION = 1024;
 const LONGEST_ANSWER = 1024 * 1024;
+/** Milliseconds for an answer: longer than a program waits that has to ask its server first. */
+const PATIENCE = HANDSHAKE_DEADLINE + 5000;
 
 /** Answers each line with one line of JSON, until the other program hangs up. */
 export async function answerLines(
@@ -23,20 +28,35 @@ export async function answerLines(
 
 /** The other end. */
 export interface Questions extends Disposable {
-  /** Asks one question, of one line; throws `cut` when the other program has ended. */
+  /**
+   * Asks one question, of one line; throws `cut` when the other program has ended, `timeout` when it does not
+   * answer within 15 s, as one that is stopped.
+   */
   ask<Answer>(question: string): Promise<Answer>;
 }
 
 /** Connects to whoever answers at `path`; throws `unreachable`, `local`. */
-export async function askAt(path: string): Promise<Questions> {
+export async function askAt(
+  path: string,
+  time: Pick<Time, "after"> = systemEnvironment.time,
+): Promise<Questions> {
   const connection = await dialLocally(path);
   const answers = readLines(connection, LONGEST_ANSWER);
   return {
     ask: async (question) => {
-      await writeLine(connection, question);
-      const { value } = await answers.next();
-      if (value === undefined) throw new CifraError("cut", "The program that was asked has ended");
-      return JSON.parse(value);
+      let late: CifraError | undefined;
+      const cancel = time.after(PATIENCE, () => {
+        late = new CifraError("timeout", "The program that was asked does not answer", {
+          hint: "it may be stopped: bring it back with fg, or end it",
+        });
+        connection.close();
+      });
+      const asked = writeLine(connection, question).then(() => answers.next());
+      // A program that ends may break the socket.
+      const answer = await asked.then(({ value }) => value, () => undefined);
+      cancel();
+      if (answer !== undefined) return JSON.parse(answer);
+      throw late ?? new CifraError("cut", "The program that was asked has ended");
     },
     [Symbol.dispose]: () => connection.close(),
   };

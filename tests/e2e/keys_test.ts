@@ -294,8 +294,8 @@ Deno.test("while a program has the profile others may look at it, and change not
   await alice.event("waiting");
   for (const args of [["show"], ["peers"]]) await keyEvents(scene, "alice", args);
   const file = `${scene.stateOf("alice")}/x`;
-  const changing = [["unpin", "bob"], ["passphrase"], ["export", file]];
-  for (const args of changing) {
+  await keyEvents(scene, "alice", ["export", file, ...PASSPHRASES], [PASSPHRASE]);
+  for (const args of [["unpin", "bob"], ["passphrase"]]) {
     assertStringIncludes(
       await refusal(scene, "alice", args, 1),
       "another cifra is using it\nhint: ",
