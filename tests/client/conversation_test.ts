@@ -416,6 +416,7 @@ test("pauses between meetings in vain grow, and are short again after one that w
     await bob.told("connected");
     await alice.say("one");
     await bob.hears("one");
+    await stage.time.during(alice.thread.settled(), "alice knows that it worked");
     separate(stage, alice, bob);
     alice.network.cut();
     await alice.told("lost");
