@@ -52,8 +52,7 @@ export class DeskVoice {
   /** What happens in a conversation. */
   status(name: string, status: Status, isVerified: boolean): void {
     const { focus, only } = this.#view;
-    const [text] = describeStatus(status, this.#view.label(name), this.#suite);
-    const [, facts] = describeStatus(status, name, this.#suite);
+    const [text, facts] = describeStatus(status, name, this.#view.label(name), this.#suite);
     const event = status.type === "connected" ? { ...facts, isVerified } : facts;
     if (this.#terminal.json) return this.say(text, event, name);
     switch (status.type) {
@@ -82,9 +81,8 @@ export class DeskVoice {
   home(status: HomeStatus): void {
     if (this.#view.only !== undefined) return this.#homeOfOne(status);
     if (status.type === "server-lost") {
-      const { error: { code, message }, retryIn } = status;
-      const event = { event: "server-lost", code, message, retryIn: Math.round(retryIn) };
-      const text = `no connection to the server (${lowerFirst(message)}); ` +
+      const [, event] = describeHomeStatus(status);
+      const text = `no connection to the server (${lowerFirst(status.error.message)}); ` +
         "trying again, conversations go on";
       if (this.#terminal.json || !this.#isLost) this.#terminal.say(text, event);
       this.#isLost = true;

@@ -8,8 +8,8 @@ import type { Terminal } from "./terminal.ts";
 /** Prints everybody who is pinned. Throws `local`, after those that can be read, when a line is damaged. */
 export function listPeers(peers: Pins, terminal: Terminal): void {
   for (const known of peers.everybody) {
-    const { subject, suite, firstSeen, isVerified } = known;
-    const peer = subject, fingerprint = formatFingerprint(known.fingerprint);
+    const { subject: peer, suite, firstSeen, isVerified } = known;
+    const fingerprint = formatFingerprint(known.fingerprint);
     if (terminal.json) {
       terminal.emit({ event: "peer", peer, suite, fingerprint, firstSeen, isVerified });
       continue;

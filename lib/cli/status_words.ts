@@ -41,34 +41,33 @@ function pathJson(path: Path): Readonly<Record<string, unknown>> {
   };
 }
 
-/** One status for people, and for programs. */
+/** One status for people, who see the peer's name as `label`, and for programs. */
 export function describeStatus(
   status: Status,
   peerName: string,
+  label: string,
   suite: SuiteName,
 ): readonly [string, JsonEvent] {
   switch (status.type) {
     case "waiting":
-      return [`waiting for ${peerName}`, { event: "waiting", for: peerName }];
+      return [`waiting for ${label}`, { event: "waiting", for: peerName }];
     case "suite-mismatch": {
       const [theirs, ours] = [suiteOf(status.peerSuite), suiteOf(status.yourSuite)];
       return [
-        `${peerName} is here with the suite ${theirs} and you with ${ours}: ` +
+        `${label} is here with the suite ${theirs} and you with ${ours}: ` +
         "one of you has to change --suite; still waiting",
         { event: "suite-mismatch", peer: peerName, theirSuite: theirs, yourSuite: ours },
       ];
     }
     case "declined":
       return [
-        `${peerName} has been told that you ask, and does not want to talk now; still waiting`,
+        `${label} has been told that you ask, and does not want to talk now; still waiting`,
         { event: "declined", peer: peerName },
       ];
     case "connected": {
       const { path, again, fingerprint, sessionId } = status;
       return [
-        `connected to ${peerName}${again ? " again" : ""}: ${
-          describePath(path, peerName)
-        }, ${suite}`,
+        `connected to ${label}${again ? " again" : ""}: ${describePath(path, label)}, ${suite}`,
         {
           event: "connected",
           to: peerName,
@@ -82,20 +81,20 @@ export function describeStatus(
     }
     case "moved":
       return [
-        `now connected: ${describePath(status.path, peerName)}`,
+        `now connected: ${describePath(status.path, label)}`,
         { event: "moved", ...pathJson(status.path) },
       ];
     case "lost": {
       const { code, message } = status.error;
       return [
-        `the connection to ${peerName} is lost (${lowerFirst(message)}); ` +
+        `the connection to ${label} is lost (${lowerFirst(message)}); ` +
         "connecting again, nothing is lost meanwhile",
         { event: "lost", code, message },
       ];
     }
     case "left":
       return [
-        status.failed ? `${peerName}'s program has failed` : `${peerName} left`,
+        status.failed ? `${label}'s program has failed` : `${label} left`,
         { event: "peer-left", failed: status.failed },
       ];
     case "unwanted": {
@@ -115,7 +114,7 @@ export function describeStatus(
       const { failures } = status;
       const tried = failures.map((line) => `\n   ${line}`).join("");
       return [
-        `no way to ${peerName} works yet; still trying${tried || ", by the relay alone"}\n` +
+        `no way to ${label} works yet; still trying${tried || ", by the relay alone"}\n` +
         "   one of the two machines must accept connections on its receive port, " +
         "or both must allow the relay",
         { event: "no-way", failures },

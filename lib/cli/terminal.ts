@@ -3,7 +3,7 @@
  * printed is made harmless here, so that nobody who prints has to think of it: foreign text neither drives the
  * terminal nor begins a line (PROTOCOL.md, attack A22).
  */
-import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import { type Bytes, encodeUtf8, writeAll, writeAllSync } from "../bytes.ts";
 import { CifraError, exitCodeOf } from "../errors.ts";
 import { sanitize, StreamSanitizer } from "./sanitize.ts";
 
@@ -56,20 +56,18 @@ export class Terminal {
 
   /** One JSON line on stdout. */
   emit(event: JsonEvent): void {
-    writeAllSync(Deno.stdout, `${JSON.stringify(event)}\n`);
+    printSync(Deno.stdout, `${JSON.stringify(event)}\n`);
   }
 
   /** Lines of results on stdout. */
   print(text: string): void {
-    writeAllSync(Deno.stdout, `${sanitize(text)}\n`);
+    printSync(Deno.stdout, `${sanitize(text)}\n`);
   }
 
   /** Bytes of results on stdout, made harmless for a person; resolves when the reader has taken them. */
   async write(bytes: Bytes): Promise<void> {
     const harmless = Deno.stdout.isTerminal() ? encodeUtf8(this.#stream.push(bytes)) : bytes;
-    for (let offset = 0; offset < harmless.length;) {
-      offset += await Deno.stdout.write(harmless.subarray(offset));
-    }
+    await writeAll(Deno.stdout, harmless);
   }
 
   /** Says what went wrong and what to try, and returns the exit code for it. */
@@ -79,15 +77,15 @@ export class Terminal {
     if (this.json) {
       this.emit({ event: "error", code, message, ...(hint !== undefined && { hint }) });
     } else {
-      writeAllSync(Deno.stderr, `${hang("error: ", message)}\n`);
-      if (hint !== undefined) writeAllSync(Deno.stderr, `${hang("hint: ", hint)}\n`);
+      printSync(Deno.stderr, `${hang("error: ", message)}\n`);
+      if (hint !== undefined) printSync(Deno.stderr, `${hang("hint: ", hint)}\n`);
     }
     return exitCodeOf(code);
   }
 
   #talk(text: string): void {
     if (this.printAround) this.printAround(text);
-    else writeAllSync(Deno.stderr, `${text}\n`);
+    else printSync(Deno.stderr, `${text}\n`);
   }
 }
 
@@ -101,10 +99,9 @@ function hang(mark: string, text: string): string {
 }
 
 /** Talk is short and must come out in order, so it is written at once. */
-function writeAllSync(to: { writeSync(data: Uint8Array): number }, text: string): void {
-  const bytes = encodeUtf8(text);
+function printSync(to: { writeSync(data: Uint8Array): number }, text: string): void {
   try {
-    for (let offset = 0; offset < bytes.length;) offset += to.writeSync(bytes.subarray(offset));
+    writeAllSync(to, encodeUtf8(text));
   } catch (error) {
     // Whoever read our talk has gone, or their terminal; that is no reason to end the conversation.
     const isHungUp = error instanceof Error && "code" in error && error.code === "EIO";

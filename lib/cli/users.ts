@@ -44,7 +44,6 @@ async function askServer(
   const profile = await openProfile(options);
   const access = new ServerAccess(options, profile, terminal, ticker);
   const address = await access.address();
-  const lost = Promise.withResolvers<never>();
   const { name: ourName, suite } = profile;
   const lobby = new Lobby({
     time: systemEnvironment.time,
@@ -63,21 +62,19 @@ async function askServer(
     relay: "never",
     advertised: [],
     lobby: "absent",
-    // Whoever asks once is not kept waiting for a server that has gone.
-    onStatus: (status) => {
-      if (status.type === "server-lost") lost.reject(status.error);
-    },
+    onStatus: () => {},
     onLobby: (word) => lobby.take(word),
   });
   const asking = home.who();
   const staying = home.run();
   try {
     const signal = aborted(interrupted).then(() => "interrupted" as const);
-    const first = await Promise.race([asking, staying, lost.promise, signal]);
+    const first = await Promise.race([asking, staying, signal]);
     return first === "interrupted" ? first : sorted(lobby.people);
   } finally {
     home.leave();
     lobby.stop();
-    await Promise.all([asking, staying.catch(() => {})]);
+    // What one of them failed with is told by the race.
+    await Promise.allSettled([asking, staying]);
   }
 }

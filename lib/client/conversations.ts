@@ -1,14 +1,14 @@
 /**
- * The conversations of somebody in the lobby, many at once. Each is a log of its own and comes and goes
- * without the others: one that both sides have said everything in ends when the other side leaves, and
- * goes on where it was when either has something to say.
+ * The conversations of a program: one, or in the lobby many at once. Each is a log of its own and comes and
+ * goes without the others. In the lobby one in which both sides have said everything ends when the other side
+ * leaves, and goes on where it was when either has something to say.
  */
 import { CifraError } from "../errors.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
+import { Limiter } from "../flow/limiter.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { Conversation, Status } from "./conversation.ts";
 import { lastArrived, type Thread } from "./thread.ts";
-import { Limiter } from "../flow/limiter.ts";
 
 /** What there is to a conversation for who has many. */
 export type LiveConversation = Pick<Conversation, "run" | "leave" | "hurry" | "path" | "failures">;
@@ -60,7 +60,7 @@ export class Conversations {
   readonly #opening = new Map<string, Promise<Dialogue>>();
   readonly #open = new Map<string, Open>();
   /** One at a time is begun, so that two do not take the same room. */
-  readonly #door = new Limiter(1);
+  readonly #beginning = new Limiter(1);
   readonly #bug = Promise.withResolvers<never>();
   #isLeaving = false;
 
@@ -139,7 +139,7 @@ export class Conversations {
   async #begin(name: string): Promise<Dialogue> {
     // The same log is never open twice.
     await this.#open.get(name)?.ended;
-    return await this.#door.run(() => this.#enter(name));
+    return await this.#beginning.run(() => this.#enter(name));
   }
 
   async #enter(name: string): Promise<Dialogue> {
