@@ -9,6 +9,7 @@ import type { Ticker } from "../flow/ticker.ts";
 import { startInitiator } from "../handshake/initiator.ts";
 import { HANDSHAKE_DEADLINE, RESPONSES_LIMIT } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
+import { isPortBusy } from "../net/platform_errors.ts";
 import type { TcpTransport } from "../net/transports.ts";
 import { Channel } from "../channel/channel.ts";
 import { Connection } from "../channel/connection.ts";
@@ -371,8 +372,7 @@ async function dialServer(options: ServerDialOptions): Promise<TcpTransport> {
       return await network.dialFrom(sendPort, { host, port: address.port });
     } catch (error) {
       // The port of a connection that has just ended is not free at once: then from any other.
-      const busy = /EADDRINUSE|EADDRNOTAVAIL|EINVAL/.test(String((error as Error).cause));
-      if (!busy) throw error;
+      if (!isPortBusy((error as Error).cause)) throw error;
     }
   }
   return await network.dial(address.host, address.port);
