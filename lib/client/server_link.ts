@@ -8,13 +8,11 @@ import { Signal } from "../flow/signal.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { startInitiator } from "../handshake/initiator.ts";
 import { HANDSHAKE_DEADLINE, RESPONSES_LIMIT } from "../limits.ts";
-import type { Environment } from "../net/environment.ts";
-import { isPortBusy } from "../net/platform_errors.ts";
 import type { TcpTransport } from "../net/transports.ts";
 import { Channel } from "../channel/channel.ts";
 import { Connection } from "../channel/connection.ts";
 import { runHandshake } from "../channel/run_handshake.ts";
-import { canonicalAddress, type Endpoint, formatEndpoint } from "../wire/address.ts";
+import { type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { encodeInvitePreface } from "../wire/handshake_messages.ts";
 import { decode } from "../wire/layout.ts";
@@ -30,7 +28,8 @@ import {
   type ServerResponse,
 } from "../wire/rendezvous_messages.ts";
 import { RelayStream } from "./relay_stream.ts";
-import { isLoopback, type ServerAddress } from "./server_address.ts";
+import { isLoopback } from "./server_address.ts";
+import { dialServer, explainRefusal, type ServerPlace } from "./server_dial.ts";
 import { ServerLane } from "./server_lane.ts";
 import type { Tracer } from "./trace.ts";
 
@@ -38,15 +37,11 @@ const NO_CONTEXT = new Uint8Array(0);
 const NO_PSK = new Uint8Array(32);
 
 /** How to reach a server, and who is asking. */
-export interface ServerDialOptions {
-  readonly environment: Environment;
-  readonly address: ServerAddress;
+export interface ServerDialOptions extends ServerPlace {
   readonly suite: Suite;
   readonly identity: Identity;
   readonly ephemeralKey: () => Promise<KemKeyPair>;
   readonly ticker: Ticker;
-  /** Dial from there, so that the server sees where our dials come from; any port if that is not possible. */
-  readonly sendPort?: number | undefined;
   /** The identity the server must prove before it learns ours. */
   readonly pinned?: PublicIdentity | undefined;
   /** Throws when the server, as it has shown itself, is not to be trusted. */
@@ -363,21 +358,6 @@ function isAnswer(response: ServerResponse): response is Answer {
   return (ANSWERS as readonly string[]).includes(response.type);
 }
 
-/** From the send port when there is a way that others could take, and otherwise from any port. */
-async function dialServer(options: ServerDialOptions): Promise<TcpTransport> {
-  const { environment: { network }, address, sendPort } = options;
-  const host = canonicalAddress(address.host);
-  if (sendPort !== undefined && host && !isLoopback(address)) {
-    try {
-      return await network.dialFrom(sendPort, { host, port: address.port });
-    } catch (error) {
-      // The port of a connection that has just ended is not free at once: then from any other.
-      if (!isPortBusy((error as Error).cause)) throw error;
-    }
-  }
-  return await network.dial(address.host, address.port);
-}
-
 function describeAddresses({ addresses, receivePort, punch, relay }: Introduction): string {
   const places = [
     ...addresses.map((host) => formatEndpoint({ host, port: receivePort })),
@@ -385,26 +365,6 @@ function describeAddresses({ addresses, receivePort, punch, relay }: Introductio
     ...(relay ? ["the relay"] : []),
   ];
   return places.join(", ") || "no address";
-}
-
-/** A server that hangs up before its first word has no room, or has had enough of us. */
-function explainRefusal(error: unknown, suite: string, invited: boolean): unknown {
-  if (!(error instanceof CifraError)) return error;
-  if (error.code === "suite_refused") {
-    return new CifraError("suite_refused", `The server does not accept the suite ${suite}`, {
-      cause: error,
-      hint: suite === "classic"
-        ? "the server must be started with --allow-classic"
-        : "use the suite that the server offers",
-    });
-  }
-  if (error.code !== "cut") return error;
-  return new CifraError("cut", "The server hung up during the key agreement", {
-    cause: error,
-    hint: invited
-      ? "it may be full, or the invite is no longer good: ask for a new line and use --invite"
-      : "it may be full or refuse this address for a while; try again in a minute",
-  });
 }
 
 function unexpected(): CifraError {
