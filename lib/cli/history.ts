@@ -2,7 +2,7 @@
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
-import { readHistory } from "../store/sqlite_messages.ts";
+import { readHistory } from "../store/messages_history.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
 import { HISTORY } from "./commands.ts";

@@ -1,5 +1,5 @@
 /** How messages lie in their database. SQLite keeps the comments: whoever opens the file reads them there. */
-import type { Step } from "./sqlite_file.ts";
+import type { FileKind, Step } from "./sqlite_file.ts";
 
 const VERSION_1: Step = [
   `
@@ -89,3 +89,7 @@ CREATE TABLE run (
 
 /** The steps to the present version of a database of messages. */
 export const MESSAGES_STEPS: readonly Step[] = [VERSION_1, VERSION_2, VERSION_3];
+/** What such a database is. */
+export const MESSAGES_KIND: FileKind = { steps: MESSAGES_STEPS };
+/** What it is called in the folder of a profile. */
+export const MESSAGES_FILE = "messages.db";

@@ -1,4 +1,4 @@
-/** The messages of a profile on disk: a MessageStore in one SQLite database, and its history for others. */
+/** The messages of a profile on disk: a MessageStore in one SQLite database. */
 import type { Bytes } from "../bytes.ts";
 import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
@@ -8,20 +8,27 @@ import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
   advanced,
-  finds,
   following,
   gapBetween,
-  historyText,
   ownCopy,
   type Progress,
   requireNumber,
   within,
 } from "./message_rules.ts";
-import { MESSAGES_STEPS } from "./messages_schema.ts";
+import { historyOf } from "./messages_history.ts";
+import { MESSAGES_FILE, MESSAGES_KIND } from "./messages_schema.ts";
+import {
+  keptMessages,
+  type LogRow,
+  messageOrGap,
+  type MessageRow,
+  prepareStatements,
+  type Statements,
+  type UnshownRow,
+} from "./messages_statements.ts";
 import type {
   ConversationKey,
   Direction,
-  Gap,
   HistoryEntry,
   IncomingState,
   MessageStore,
@@ -31,12 +38,7 @@ import type {
 import type { PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 
-const FILE_NAME = "messages.db";
-const KIND = { steps: MESSAGES_STEPS };
 const LOG_ID_LENGTH = 16;
-/** Lines of the history read at once: a reader that takes its time holds no transaction open. */
-const PAGE = 100;
-
 /** How messages are kept. */
 export interface SqliteMessagesOptions {
   /**
@@ -50,43 +52,13 @@ export interface SqliteMessagesOptions {
   readonly after?: (milliseconds: number, action: () => void) => () => void;
 }
 
-interface LogRow extends Progress {
-  readonly id: bigint;
-  readonly side: bigint;
-  readonly name: Bytes;
-  readonly lastId: Bytes | null;
-}
-
-interface MessageRow {
-  readonly number: bigint;
-  readonly id: Bytes;
-  readonly type: NewMessage["type"];
-  readonly written: bigint;
-  readonly content: Bytes;
-}
-
-type GapRow = { readonly type: "gap"; readonly number: bigint; readonly gapFrom: bigint };
-
-type UnshownRow = (MessageRow | GapRow) & {
-  readonly ordinal: bigint;
-  readonly log: bigint;
-  readonly name: Bytes;
-};
-
-type HistoryRow = (MessageRow | GapRow) & Progress & {
-  readonly ordinal: bigint;
-  readonly peer: string;
-  readonly direction: Direction;
-  readonly log: bigint;
-};
-
 /** What is known of a log and not on disk yet. */
 interface Later {
   readonly direction: Direction;
   readonly progress: Progress;
 }
 
-/** An open file of messages. One program at a time may have it; others read with `readHistory`. */
+/** An open file of messages. One program at a time may have it; others read with `readHistory` of messages_history.ts. */
 export class SqliteMessages implements MessageStore {
   readonly doubtfulUpTo: number;
   readonly #file: SqliteFile;
@@ -119,7 +91,7 @@ export class SqliteMessages implements MessageStore {
     folder: PrivateFolder,
     options: SqliteMessagesOptions,
   ): Promise<SqliteMessages> {
-    const file = await SqliteFile.open(folder.path, FILE_NAME, KIND);
+    const file = await SqliteFile.open(folder.path, MESSAGES_FILE, MESSAGES_KIND);
     try {
       return new SqliteMessages(file, options);
     } catch (error) {
@@ -274,7 +246,7 @@ export class SqliteMessages implements MessageStore {
     filter: { readonly peer?: string; readonly search?: string },
   ): Iterable<HistoryEntry> {
     this.#requireOpen();
-    return entries(this.#file, filter, (log, progress) => this.#withLater(log, progress));
+    return historyOf(this.#file, filter, (log, progress) => this.#withLater(log, progress));
   }
 
   close(): Promise<void> {
@@ -415,148 +387,8 @@ export class SqliteMessages implements MessageStore {
   }
 }
 
-/**
- * What was said in the profile in `folder`, oldest first, while another program may be saying more. The
- * file is opened when the first line is asked for. Throws `local`; its cause is NotFound when there is none.
- */
-export function* readHistory(
-  folder: string,
-  filter: { readonly peer?: string; readonly search?: string },
-): Iterable<HistoryEntry> {
-  const file = SqliteFile.openToRead(`${folder}/${FILE_NAME}`, KIND);
-  try {
-    if (!file.isCurrent) throw outOfDate(file.path);
-    yield* entries(file, filter, (_, progress) => progress);
-  } finally {
-    file.close();
-  }
-}
-
-/** A reader cannot bring a file up to date: that is for whoever has the profile's lock. */
-function outOfDate(path: string): CifraError {
-  return new CifraError("local", `Cannot read ${path}: an older cifra wrote it`, {
-    hint: "run 'cifra connect' once with this name, which brings the file up to date",
-  });
-}
-
-/** The history in `file`; `progressOf` knows more about a log than its row does. */
-function* entries(
-  file: SqliteFile,
-  { peer, search }: { readonly peer?: string; readonly search?: string },
-  progressOf: (log: bigint, progress: Progress) => Progress,
-): Iterable<HistoryEntry> {
-  const page = file.prepare(HISTORY_PAGE);
-  const isFound = finds(search);
-  let after = 0n;
-  for (;;) {
-    const rows = file.use(() =>
-      page.all({ after, peer: peer ?? null, page: PAGE }) as unknown[] as HistoryRow[]
-    );
-    for (const row of rows) {
-      after = row.ordinal;
-      const said = messageOrGap(row);
-      const entry = said.type === "gap"
-        ? { ...said, peer: row.peer }
-        : historyText(row, said, progressOf(row.log, row));
-      if (isFound(entry)) yield entry;
-    }
-    if (rows.length < PAGE) return;
-  }
-}
-
-const HISTORY_PAGE = `
-  SELECT message.ordinal, side.peer, side.direction, message.log, message.number, message.type,
-    message.gap_from AS gapFrom, message.written, message.content, log.last, log.stored, log.read
-  FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
-  WHERE message.ordinal > :after AND message.type IN ('text', 'gap')
-    AND (:peer IS NULL OR side.peer = :peer)
-  ORDER BY message.ordinal LIMIT :page`;
-
-type Statements = ReturnType<typeof prepareStatements>;
-
-function prepareStatements(file: SqliteFile) {
-  const log = "log.id, log.side, log.name, log.last, log.last_id AS lastId, log.stored, log.read";
-  const message = "message.number, message.id, message.type, message.written, message.content";
-  const prepare = (sql: string) => file.prepare(sql);
-  return {
-    side: prepare("SELECT id FROM side WHERE peer = ? AND suite = ? AND direction = ?"),
-    insertSide: prepare(
-      "INSERT INTO side (peer, suite, direction) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-    ),
-    setCurrent: prepare("UPDATE side SET log = ?1 WHERE id = ?2 AND log IS NOT ?1"),
-    current: prepare(`
-      SELECT ${log} FROM side JOIN log ON log.id = side.log
-      WHERE side.peer = ? AND side.suite = ? AND side.direction = ?`),
-    named: prepare(`
-      SELECT ${log} FROM side JOIN log ON log.side = side.id
-      WHERE side.peer = ? AND side.suite = ? AND side.direction = 'received' AND log.name = ?`),
-    insertLog: prepare(
-      "INSERT INTO log (side, name, last, stored, read) VALUES (?, ?, 0, 0, 0)",
-    ),
-    setLast: prepare("UPDATE log SET last = ? WHERE id = ?"),
-    setHave: prepare("UPDATE log SET last = ?1, stored = ?1, last_id = ?2 WHERE id = ?3"),
-    setProgress: prepare("UPDATE log SET stored = ?, read = ? WHERE id = ?"),
-    insertMessage: prepare(`
-      INSERT INTO message (side, log, number, id, type, written, content)
-      VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (side, id) DO NOTHING`),
-    insertGap: prepare(`
-      INSERT INTO message (side, log, gap_from, number, type, written, content)
-      VALUES (?, ?, ?, ?, 'gap', 0, x'')`),
-    messagesFrom: prepare(`
-      SELECT ${message} FROM message WHERE log = ? AND number >= ? ORDER BY number`),
-    moveMessages: prepare(`
-      UPDATE message SET log = ?1, number = number - ?2 WHERE log = ?3 AND number > ?2`),
-    deleteStored: prepare(`
-      DELETE FROM message WHERE log = :log AND number <= :stored
-      AND number > (SELECT stored FROM log WHERE id = :log)`),
-    deleteRead: prepare(`
-      DELETE FROM message WHERE log = :log AND number <= :read
-      AND number > (SELECT read FROM log WHERE id = :log)`),
-    // Along the ordinals, from the first that can be one: a page costs no more for a long history, or for
-    // much that waits after it. The unary + keeps the planner from sorting instead.
-    unshown: prepare(`
-      WITH read_log AS (
-        SELECT log.id, log.read FROM side JOIN log ON log.side = side.id
-        WHERE side.peer = :peer AND side.suite = :suite AND side.direction = 'received'
-      )
-      SELECT message.ordinal, message.log, log.name, message.gap_from AS gapFrom, ${message}
-      FROM message CROSS JOIN log ON log.id = +message.log
-      WHERE message.ordinal > :after AND message.number > log.read
-        AND +message.log IN (SELECT id FROM read_log)
-        AND message.ordinal >= (
-          SELECT min((
-            SELECT ordinal FROM message WHERE log = read_log.id AND number > read_log.read
-            ORDER BY number LIMIT 1
-          )) FROM read_log
-        )
-      ORDER BY message.ordinal`),
-    logsOf: prepare(`
-      SELECT ${log} FROM side JOIN log ON log.side = side.id
-      WHERE side.peer = ? AND side.suite = ? AND side.direction = ?`),
-    textsAfter: prepare(`
-      SELECT count(*) AS texts FROM message WHERE log = ? AND number > ? AND type = 'text'`),
-    peers: prepare("SELECT DISTINCT peer FROM side WHERE suite = ?"),
-    doubtful: prepare("SELECT doubtful FROM run"),
-    setDoubtful: prepare("UPDATE run SET doubtful = ?1 WHERE doubtful IS NOT ?1"),
-    lastOrdinal: prepare("SELECT seq FROM sqlite_sequence WHERE name = 'message'"),
-  };
-}
-
 function outgoingState({ name, last, stored, read }: LogRow): OutgoingState {
   return { log: name, last, stored, read };
-}
-
-function keptMessage({ number, id, type, written, content }: MessageRow): KeptMessage {
-  return { number, id, type, written: Number(written), content };
-}
-
-function messageOrGap(row: MessageRow | GapRow): KeptMessage | Gap {
-  if (row.type !== "gap") return keptMessage(row);
-  return { type: "gap", from: row.gapFrom, to: row.number };
-}
-
-function* keptMessages(rows: Iterable<MessageRow>): Iterable<KeptMessage> {
-  for (const row of rows) yield keptMessage(row);
 }
 
 function afterTimeout(milliseconds: number, action: () => void): () => void {

@@ -2,7 +2,8 @@
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
-import { readHistory, SqliteMessages } from "../../lib/store/sqlite_messages.ts";
+import { readHistory } from "../../lib/store/messages_history.ts";
+import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { report } from "./bench.ts";
 import type { NewMessage } from "../../lib/wire/peer_messages.ts";
 

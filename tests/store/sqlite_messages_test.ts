@@ -14,11 +14,8 @@ import { MESSAGES_LAZY_AFTER } from "../../lib/limits.ts";
 import { MESSAGES_STEPS } from "../../lib/store/messages_schema.ts";
 import type { HistoryEntry } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
-import {
-  readHistory,
-  SqliteMessages,
-  type SqliteMessagesOptions,
-} from "../../lib/store/sqlite_messages.ts";
+import { readHistory } from "../../lib/store/messages_history.ts";
+import { SqliteMessages, type SqliteMessagesOptions } from "../../lib/store/sqlite_messages.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
