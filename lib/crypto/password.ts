@@ -5,16 +5,11 @@
 import { argon2idAsync } from "@noble/hashes/argon2.js";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import {
-  PASSWORD_LIMIT,
-  PASSWORD_MEMORY_MAXIMUM,
-  PASSWORD_MEMORY_MINIMUM,
-  PASSWORD_PASSES_MAXIMUM,
-  SALT_LENGTH,
-} from "../limits.ts";
+import { PASSWORD_LIMIT } from "../limits.ts";
 import { hmacSha512, sha512, subtle, timingSafeEqual } from "./platform.ts";
 import {
   type Exchange,
+  isFairCost,
   type PasswordCost,
   proofBy,
   serverSignature,
@@ -106,12 +101,10 @@ export class SaltedPassword {
   }
 }
 
-/** A cost that was asked for by a server is no reason to make a password cheap to guess, or to run out of memory. */
-function requireCost({ salt, memory, passes }: PasswordCost): void {
-  const fair = salt.length === SALT_LENGTH && Number.isInteger(memory) &&
-    Number.isInteger(passes) && memory >= PASSWORD_MEMORY_MINIMUM &&
-    memory <= PASSWORD_MEMORY_MAXIMUM && passes >= 1 && passes <= PASSWORD_PASSES_MAXIMUM;
-  if (fair) return;
+/** Throws `auth_failed` on a cost out of bounds: a server or a file may have chosen it to do harm. */
+function requireCost(cost: PasswordCost): void {
+  if (isFairCost(cost)) return;
+  const { memory, passes } = cost;
   throw new CifraError(
     "auth_failed",
     `Cannot use this password cost: ${memory} KiB and ${passes} passes are out of bounds`,

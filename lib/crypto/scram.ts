@@ -3,19 +3,35 @@
  * learns nothing with which it could sign in elsewhere.
  */
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
-import { PROOF_LENGTH } from "../limits.ts";
+import {
+  PASSWORD_MEMORY_MAXIMUM,
+  PASSWORD_MEMORY_MINIMUM,
+  PASSWORD_PASSES_MAXIMUM,
+  PROOF_LENGTH,
+  SALT_LENGTH,
+} from "../limits.ts";
 import { hmacSha512, sha512, timingSafeEqual } from "./platform.ts";
 
 const AUTH_LABEL = encodeUtf8("cifra/1 password\0");
 
 /** What a try of a password costs. */
 export interface PasswordCost {
-  /** 16 bytes. */
+  /** `SALT_LENGTH` bytes. */
   readonly salt: Bytes;
-  /** KiB of memory, 19,456 to 262,144. */
+  /** KiB of memory. */
   readonly memory: number;
-  /** Passes over it, 1 to 10. */
+  /** Passes over it. */
   readonly passes: number;
+}
+
+/**
+ * Whether a cost that somebody else names is within the limits of PROTOCOL.md 3.10: less would make the
+ * password cheap to guess, more would be an attack on whoever derives the key.
+ */
+export function isFairCost({ salt, memory, passes }: PasswordCost): boolean {
+  return salt.length === SALT_LENGTH && Number.isInteger(memory) && Number.isInteger(passes) &&
+    memory >= PASSWORD_MEMORY_MINIMUM && memory <= PASSWORD_MEMORY_MAXIMUM &&
+    passes >= 1 && passes <= PASSWORD_PASSES_MAXIMUM;
 }
 
 /** What a server keeps of a password: 64 bytes each. */

@@ -4,15 +4,18 @@
  */
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { hmacSha512, type Random } from "../crypto/platform.ts";
-import { type Exchange, type PasswordCost, serverSignature, verifyProof } from "../crypto/scram.ts";
+import {
+  type Exchange,
+  isFairCost,
+  type PasswordCost,
+  serverSignature,
+  verifyProof,
+} from "../crypto/scram.ts";
 import { CifraError } from "../errors.ts";
 import { SlidingWindow } from "../flow/sliding_window.ts";
 import {
   PASSWORD_MEMORY,
-  PASSWORD_MEMORY_MAXIMUM,
-  PASSWORD_MEMORY_MINIMUM,
   PASSWORD_PASSES,
-  PASSWORD_PASSES_MAXIMUM,
   PASSWORD_TRIES,
   PASSWORD_TRIES_PERIOD,
   PROOF_LENGTH,
@@ -50,10 +53,9 @@ export class Accounts {
 
   /** Makes an account, or puts it in the place of the one of the same name. Throws `limit` on a bad cost. */
   signUp(account: Account): void {
-    const { memory, passes } = account;
-    const fair = memory >= PASSWORD_MEMORY_MINIMUM && memory <= PASSWORD_MEMORY_MAXIMUM &&
-      passes >= 1 && passes <= PASSWORD_PASSES_MAXIMUM;
-    if (!fair) throw new CifraError("limit", "The cost of this password is out of bounds");
+    if (!isFairCost(account)) {
+      throw new CifraError("limit", "The cost of this password is out of bounds");
+    }
     this.#store.putAccount(account);
   }
 
