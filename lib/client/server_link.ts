@@ -7,6 +7,7 @@ import { CifraError } from "../errors.ts";
 import { Signal } from "../flow/signal.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { startInitiator } from "../handshake/initiator.ts";
+import { NO_PSK } from "../handshake/state.ts";
 import { HANDSHAKE_DEADLINE, RESPONSES_LIMIT } from "../limits.ts";
 import type { TcpTransport } from "../net/transports.ts";
 import { Channel } from "../channel/channel.ts";
@@ -34,7 +35,6 @@ import { ServerLane } from "./server_lane.ts";
 import type { Tracer } from "./trace.ts";
 
 const NO_CONTEXT = new Uint8Array(0);
-const NO_PSK = new Uint8Array(32);
 
 /** How to reach a server, and who is asking. */
 export interface ServerDialOptions extends ServerPlace {

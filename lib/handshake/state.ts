@@ -18,13 +18,16 @@ export interface OurSide {
   readonly ephemeralKey: () => Promise<KemKeyPair>;
 }
 
+/** The psk of a handshake that has none of its own: 32 zero bytes (PROTOCOL.md 3.3). */
+export const NO_PSK: Bytes = new Uint8Array(32);
+
 /** What both sides of a handshake must be given alike. */
 export interface CommonConfig {
   /** Between whom: see `Mode`. */
   readonly mode: Mode;
   /** Empty but for mode 2, where it names the introduction and both fingerprints. */
   readonly context: Bytes;
-  /** 32 bytes: zeros in mode 1, rv_key in mode 2, the invite secret in mode 3. */
+  /** 32 bytes: `NO_PSK` in mode 1, rv_key in mode 2, the invite secret in mode 3. */
   readonly psk: Bytes;
   /** Makes nonces and secrets. */
   readonly random: Random;

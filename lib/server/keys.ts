@@ -8,6 +8,7 @@ import type { OurSide } from "../handshake/state.ts";
 import { EphemeralKeyStock } from "../services/ephemeral_keys.ts";
 import { loadIdentity } from "../store/identity_file.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
+import { INVITE_SECRET_LENGTH } from "../wire/handshake_messages.ts";
 
 /** The keys of a server. */
 export interface ServerKeys {
@@ -53,7 +54,7 @@ export async function loadServerKeys(
 async function loadInviteSecret(folder: PrivateFolder): Promise<Bytes> {
   const text = await folder.read("invite.secret");
   if (text !== undefined) return parseInviteSecret(folder, text);
-  const secret = systemRandom(32);
+  const secret = systemRandom(INVITE_SECRET_LENGTH);
   await folder.write("invite.secret", encodeBase64Url(secret) + "\n");
   return secret;
 }
@@ -61,7 +62,7 @@ async function loadInviteSecret(folder: PrivateFolder): Promise<Bytes> {
 function parseInviteSecret(folder: PrivateFolder, text: string): Bytes {
   try {
     const secret = decodeBase64Url(text.trim());
-    if (secret.length === 32) return secret;
+    if (secret.length === INVITE_SECRET_LENGTH) return secret;
   } catch {
     // Not even base64url: damaged all the same.
   }

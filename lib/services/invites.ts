@@ -6,13 +6,14 @@ import { encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { hmacSha512, type Random, timingSafeEqual } from "../crypto/platform.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
-import { encodeInvitePreface } from "../wire/handshake_messages.ts";
+import {
+  encodeInvitePreface,
+  INVITE_ID_LENGTH,
+  INVITE_SECRET_LENGTH,
+} from "../wire/handshake_messages.ts";
 
 const SECRET_LABEL = encodeUtf8("cifra/1 invite secret\0");
 const SERIAL_LENGTH = 16;
-const SECRET_LENGTH = 32;
-/** The preface begins with it. */
-const ID_LENGTH = 16;
 
 /** Somebody came with an invite. */
 export interface Presented {
@@ -47,7 +48,7 @@ export class Invites {
   ): { readonly invite: Invite; readonly secret: Bytes } {
     const serial = this.#random(SERIAL_LENGTH);
     const secret = this.#secretOf(serial);
-    const id = encodeHex(encodeInvitePreface(secret).subarray(0, ID_LENGTH));
+    const id = encodeHex(encodeInvitePreface(secret).subarray(0, INVITE_ID_LENGTH));
     const invite = { id, serial, created: now, expires, uses };
     this.#store.putInvite(invite);
     return { invite, secret };
@@ -56,7 +57,7 @@ export class Invites {
   /** The invite that a preface presents; undefined when there is none of that kind. */
   presented(preface: Bytes): Presented | undefined {
     if (timingSafeEqual(preface, this.#ownPreface)) return { secret: this.#secret, id: undefined };
-    const invite = this.#store.invite(encodeHex(preface.subarray(0, ID_LENGTH)));
+    const invite = this.#store.invite(encodeHex(preface.subarray(0, INVITE_ID_LENGTH)));
     if (!invite) return undefined;
     const secret = this.#secretOf(invite.serial);
     if (!timingSafeEqual(preface, encodeInvitePreface(secret))) return undefined;
@@ -87,6 +88,6 @@ export class Invites {
   }
 
   #secretOf(serial: Bytes): Bytes {
-    return hmacSha512(this.#secret, SECRET_LABEL, serial).slice(0, SECRET_LENGTH);
+    return hmacSha512(this.#secret, SECRET_LABEL, serial).slice(0, INVITE_SECRET_LENGTH);
   }
 }

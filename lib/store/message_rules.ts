@@ -1,13 +1,11 @@
 /** What every message store does alike, wherever it keeps its messages. */
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
+import { type KeptMessage, LAST_MOMENT, type NewMessage } from "../wire/peer_messages.ts";
 import type { Direction, Gap, HistoryEntry, HistoryText } from "./message_store.ts";
 
 /** Largest number of a message: what a database holds. The wire can say twice as much. */
 const LARGEST_NUMBER = 2n ** 63n - 1n;
-/** Last moment that a date can name, in milliseconds since 1970. */
-const LAST_MOMENT = 8.64e15;
 
 /** Texts are shown whatever they are made of; who receives them has refused what is not UTF-8. */
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

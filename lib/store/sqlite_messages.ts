@@ -4,7 +4,7 @@ import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
-import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
+import { ID_LENGTH, type KeptMessage, type NewMessage } from "../wire/peer_messages.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
   advanced,
@@ -38,7 +38,6 @@ import type {
 import type { PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 
-const LOG_ID_LENGTH = 16;
 /** How messages are kept. */
 export interface SqliteMessagesOptions {
   /**
@@ -144,7 +143,7 @@ export class SqliteMessages implements MessageStore {
     return await this.#change(() => {
       const old = this.#current(key, "sent");
       if (!old) return outgoingState(this.#outgoingLog(key));
-      const log = this.#beginLog(old.side, this.#random(LOG_ID_LENGTH));
+      const log = this.#beginLog(old.side, this.#random(ID_LENGTH));
       this.#statements.moveMessages.run(log.id, old.stored, old.id);
       this.#statements.setLast.run(old.stored, old.id);
       this.#statements.setLast.run(old.last - old.stored, log.id);
@@ -356,7 +355,7 @@ export class SqliteMessages implements MessageStore {
 
   #outgoingLog(key: ConversationKey): LogRow {
     return this.#current(key, "sent") ??
-      this.#beginLog(this.#side(key, "sent"), this.#random(LOG_ID_LENGTH));
+      this.#beginLog(this.#side(key, "sent"), this.#random(ID_LENGTH));
   }
 
   /** The log of this name, which is the one read last from now on. */

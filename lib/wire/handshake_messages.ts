@@ -1,5 +1,5 @@
 /** m1 to m6 and the prefaces, as a table per suite (PROTOCOL.md 3.4, 3.8). */
-import { type Bytes, encodeU32, encodeUtf8 } from "../bytes.ts";
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { bundleLength, FINGERPRINT_LENGTH, identityClassOf } from "../crypto/identity.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { hmacSha512, sha512 } from "../crypto/platform.ts";
@@ -17,10 +17,20 @@ import {
   u8,
 } from "./layout.ts";
 
+/** The version in m1; every other one is refused. */
 export const PROTOCOL_VERSION = 1;
+/** Length of the nonces in m1 and m2, in bytes. */
 export const NONCE_LENGTH = 32;
+/** Length of the session secret in m5, in bytes. */
 export const SECRET_LENGTH = 32;
+/** Length of what m5 mixes in beside the secret, in bytes. */
 export const IV_SEED_LENGTH = 16;
+/** Lengths of what names an introduction, and of its key (PROTOCOL.md 3.7), in bytes. */
+export const RENDEZVOUS_ID_LENGTH = 16;
+export const RENDEZVOUS_KEY_LENGTH = 32;
+/** Lengths of what names an invite, and of its secret (PROTOCOL.md 3.7), in bytes. */
+export const INVITE_ID_LENGTH = 16;
+export const INVITE_SECRET_LENGTH = 32;
 
 /** The first four bytes of m1: enough to know whether and how to read the rest. */
 export const helloHead = struct({ version: u8, mode: u8, suite: u8, flags: u8, rest });
@@ -99,7 +109,7 @@ const INVITE_ID_LABEL = encodeUtf8("cifra/1 invite id\0");
 
 /** What a dialling peer sends first: which introduction it comes from, and that it was introduced. */
 export const peerPreface = struct({
-  rendezvousId: bytes(16),
+  rendezvousId: bytes(RENDEZVOUS_ID_LENGTH),
   generation: u32,
   token: bytes(TOKEN_LENGTH),
 });
@@ -110,18 +120,21 @@ export function peerPrefaceToken(key: Bytes, diallerFingerprint: Bytes): Bytes {
 }
 
 /** What a client with an invite sends first. The identifier names the invite without revealing it. */
-export const invitePreface = struct({ inviteId: bytes(16), token: bytes(TOKEN_LENGTH) });
+export const invitePreface = struct({
+  inviteId: bytes(INVITE_ID_LENGTH),
+  token: bytes(TOKEN_LENGTH),
+});
 
 /** The preface body for an invite secret. */
 export function encodeInvitePreface(secret: Bytes): Bytes {
-  const inviteId = sha512(INVITE_ID_LABEL, secret).slice(0, 16);
+  const inviteId = sha512(INVITE_ID_LABEL, secret).slice(0, INVITE_ID_LENGTH);
   const mac = hmacSha512(secret, INVITE_PREFACE_LABEL, inviteId);
   return encode(invitePreface, { inviteId, token: mac.slice(0, TOKEN_LENGTH) });
 }
 
 const peerContextLayout = struct({
-  rendezvousId: bytes(16),
-  generation: bytes(4),
+  rendezvousId: bytes(RENDEZVOUS_ID_LENGTH),
+  generation: u32,
   initiator: bytes(FINGERPRINT_LENGTH),
   responder: bytes(FINGERPRINT_LENGTH),
 });
@@ -133,8 +146,7 @@ export function peerContext(
   initiator: Bytes,
   responder: Bytes,
 ): Bytes {
-  const encoded = { rendezvousId, generation: encodeU32(generation), initiator, responder };
-  return encode(peerContextLayout, encoded);
+  return encode(peerContextLayout, { rendezvousId, generation, initiator, responder });
 }
 
 /** What a peer preface says. */

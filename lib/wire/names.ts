@@ -3,10 +3,9 @@ import { CifraError } from "../errors.ts";
 import { NAME_LIMIT } from "../limits.ts";
 
 const PATTERN = /^[a-z0-9][a-z0-9_-]*$/;
-const RESERVED: ReadonlySet<string> = new Set(["server", "admin", "root", "system", "all"]);
-
 /** The name under which the server itself answers. */
 export const SERVER_NAME = "server";
+const RESERVED: ReadonlySet<string> = new Set([SERVER_NAME, "admin", "root", "system", "all"]);
 
 /** Whether `name` is one that somebody could have. */
 export function isName(name: string): boolean {

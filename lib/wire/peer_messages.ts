@@ -106,7 +106,7 @@ export type Message = KeptMessage | Piece;
 
 const NOTHING = new Uint8Array(0);
 /** Last moment that a date can name, in milliseconds since 1970. */
-const LAST_MOMENT = 8_640_000_000_000_000n;
+export const LAST_MOMENT = 8.64e15;
 
 /** The body of a message's item. */
 export function encodeMessage(message: Message): Bytes {
@@ -125,7 +125,7 @@ export function encodeMessage(message: Message): Bytes {
 
 /**
  * The message in an item; its bytes are views of `body`. Throws `bad_frame`, also for a text that is longer
- * than 16 KiB or is not UTF-8. A clock that is far off is still a clock; a time that no date has is none.
+ * than `TEXT_LIMIT` or is not UTF-8. A clock that is far off is still a clock; a time that no date has is none.
  */
 export function decodeMessage(body: Bytes): Message {
   const message = decode(peerMessage, body);
@@ -133,7 +133,7 @@ export function decodeMessage(body: Bytes): Message {
     case "text": {
       textOf(message);
       const { written } = message;
-      return { ...message, written: written > LAST_MOMENT ? 0 : Number(written) };
+      return { ...message, written: written > BigInt(LAST_MOMENT) ? 0 : Number(written) };
     }
     case "bytes":
       return message;

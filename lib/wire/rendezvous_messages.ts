@@ -21,6 +21,7 @@ import {
   SIGN_IN_NONCE_LENGTH,
 } from "../limits.ts";
 import { address, endpoint } from "./address.ts";
+import { RENDEZVOUS_ID_LENGTH, RENDEZVOUS_KEY_LENGTH } from "./handshake_messages.ts";
 import {
   bytes,
   decode,
@@ -143,8 +144,8 @@ const unwanted = struct({ peerName: name, ...refusal });
 /** Both have asked for each other: everything needed to meet. */
 const introduction = struct({
   peerName: name,
-  rendezvousId: bytes(16),
-  rendezvousKey: bytes(32),
+  rendezvousId: bytes(RENDEZVOUS_ID_LENGTH),
+  rendezvousKey: bytes(RENDEZVOUS_KEY_LENGTH),
   generation: u32,
   bundle: variable(bundleLength(1)),
   /** The peer's own word that the name is theirs. */
