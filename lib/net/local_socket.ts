@@ -1,6 +1,9 @@
 /** Sockets of this machine alone: how an operator talks to a running server (Unix domain). */
 import { CifraError } from "../errors.ts";
+import { delay } from "../flow/delay.ts";
+import { ACCEPT_PAUSE } from "../limits.ts";
 import { isNotAllowed } from "./platform_errors.ts";
+import { systemTime } from "./system_time.ts";
 
 /** One end of a connection on this machine. */
 export type LocalConnection = Deno.UnixConn;
@@ -21,10 +24,10 @@ export function listenLocally(
   } catch (cause) {
     throw new CifraError("local", `Cannot listen on ${path}`, { cause });
   }
-  (async () => {
-    for await (const connection of listener) onConnection(connection);
-  })().catch(() => {});
+  const over = new AbortController();
+  acceptAll(listener, onConnection, over.signal);
   return () => {
+    over.abort();
     listener.close();
     try {
       removeIfThere(path);
@@ -32,6 +35,19 @@ export function listenLocally(
       // Without the permission it is left, and replaced by the next one.
     }
   };
+}
+
+/** Hands over every connection. Running out of descriptors is waited out: whoever listens must stay in reach. */
+async function acceptAll(
+  listener: Deno.UnixListener,
+  onConnection: (connection: LocalConnection) => void,
+  over: AbortSignal,
+): Promise<void> {
+  while (!over.aborted) {
+    const connection = await listener.accept().catch(() => undefined);
+    if (connection) onConnection(connection);
+    else await delay(systemTime, ACCEPT_PAUSE, over);
+  }
 }
 
 /** Connects to a socket file; throws `unreachable` when nobody listens there, `local` when we may not. */

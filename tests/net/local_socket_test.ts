@@ -52,6 +52,32 @@ test("a socket that a killed program left is replaced", async () => {
   });
 });
 
+test("listenLocally() outlives running out of descriptors", async () => {
+  await withFolder(async (path) => {
+    const { listen: original } = Deno;
+    let failures = 1;
+    const replace = (value: unknown) =>
+      Object.defineProperty(Deno, "listen", { configurable: true, writable: true, value });
+    replace((options: Deno.UnixListenOptions & { readonly transport: "unix" }) => {
+      const listener = original(options);
+      const accept = listener.accept.bind(listener);
+      listener.accept = () =>
+        failures-- > 0 ? Promise.reject(new Error("Too many open files (os error 24)")) : accept();
+      return listener;
+    });
+    const greeted: Promise<void>[] = [];
+    let end: () => void;
+    try {
+      end = listenLocally(`${path}/socket`, (connection) => greeted.push(greet(connection)));
+    } finally {
+      replace(original);
+    }
+    assertEquals(await hear(`${path}/socket`), "hello");
+    await Promise.all(greeted);
+    end();
+  });
+});
+
 test("where nobody listens it is said that no server runs, and how to start one", async () => {
   await withFolder(async (path) => {
     const none = await assertRejects(() => dialLocally(`${path}/socket`), CifraError);
