@@ -5,6 +5,7 @@
 import type { Bytes } from "../bytes.ts";
 import type { RecordCipher } from "../crypto/record_cipher.ts";
 import { CifraError } from "../errors.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import {
   KEY_UPDATE_EARNED_RECORDS,
   KEY_UPDATE_MIN_RECORDS,
@@ -123,9 +124,7 @@ export class Receiver {
 
   readonly #onReadFailure = (error: unknown): void => {
     this.#reading = undefined;
-    const opened = Promise.reject(error);
-    opened.catch(() => {});
-    this.#incoming.push({ frame: undefined, opened });
+    this.#incoming.push({ frame: undefined, opened: mayFail(Promise.reject(error)) });
   };
 
   /** Begins to open a record, unless the key that opens it is not known yet. */
@@ -150,10 +149,9 @@ export class Receiver {
     if (!incoming.frame) return;
     const { body } = incoming.frame;
     const header = frameHeader(FrameKind.record, body.length);
-    // At the end of its key the cipher throws: that is this record's failure, in its turn.
-    incoming.opened = Promise.try(() => this.#opener.open(header, body));
-    // Opened ahead of its turn, and perhaps under a key that a record before it replaces.
-    incoming.opened.catch(() => {});
+    // The record is opened ahead of its turn, perhaps under a key that a record before it replaces, or that
+    // is at its end: a failure counts in the record's turn.
+    incoming.opened = mayFail(Promise.try(() => this.#opener.open(header, body)));
   }
 
   #countUnearnedKeyUpdate(): void {

@@ -4,6 +4,7 @@
  */
 import type { Bytes } from "../bytes.ts";
 import type { RecordCipher } from "../crypto/record_cipher.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
 import {
   BYTES_PER_KEY,
@@ -134,7 +135,7 @@ export class Sender {
       }
     } catch (error) {
       this.#connection.fail(error);
-      for (const rest of sealed) rest.catch(() => {});
+      for (const rest of sealed) mayFail(rest);
     } finally {
       this.#pumping = undefined;
       this.wake();

@@ -1,4 +1,5 @@
 /** Jobs that belong together: the first failure ends the others, and none outlives the group. */
+import { mayFail } from "./may_fail.ts";
 
 /**
  * Start jobs, then `join` them; or leave the scope of an `await using`, which ends them. Every job is given
@@ -12,7 +13,7 @@ export class Group implements AsyncDisposable {
 
   /** The group ends also when `signal` is aborted. */
   constructor(signal?: AbortSignal) {
-    this.#failed.promise.catch(() => {});
+    mayFail(this.#failed.promise);
     if (signal?.aborted) this.end();
     else signal?.addEventListener("abort", () => this.end(), { signal: this.signal });
   }

@@ -1,12 +1,13 @@
 /** A stock of ephemeral keys for the suites whose keys are too slow to make for each handshake. */
 import type { Kem, KemKeyPair } from "../crypto/kem.ts";
 import { CifraError } from "../errors.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { EPHEMERAL_KEY_LIFETIME, EPHEMERAL_KEY_POOL, EPHEMERAL_KEY_USES } from "../limits.ts";
 
 /**
- * Gives a fresh key while the stock lasts, otherwise the present one again, at most 256 times and for
- * ten minutes (PROTOCOL.md 3.7). One key is made at a time, so asking fast costs one processor and not
- * all; the first one is made when the first handshake asks.
+ * Gives a fresh key while the stock lasts, otherwise the present one again, as often and as long as
+ * PROTOCOL.md 3.7 allows. One key is made at a time, so asking fast costs one processor and not all; the
+ * first one is made when the first handshake asks.
  */
 export class EphemeralKeyStock {
   readonly #kem: Kem;
@@ -21,7 +22,7 @@ export class EphemeralKeyStock {
     this.#clock = clock;
   }
 
-  /** An ephemeral key for one handshake. */
+  /** An ephemeral key for one handshake. Throws `shutdown` when no more are made, and why one cannot be made. */
   async take(): Promise<KemKeyPair> {
     for (;;) {
       const fresh = this.#stock.shift();
@@ -47,14 +48,16 @@ export class EphemeralKeyStock {
 
   #restock(): void {
     if (this.#closed || this.#making || this.#stock.length >= EPHEMERAL_KEY_POOL) return;
-    this.#making = this.#kem.generate().then((key) => {
-      this.#stock.push(key);
-      this.#making = undefined;
-      this.#restock();
-    }, (error) => {
-      this.#making = undefined;
-      throw error;
-    });
-    this.#making.catch(() => {});
+    // A failure is told to those who wait in `take`; the next handshake that asks tries again.
+    this.#making = mayFail(
+      this.#kem.generate().then((key) => {
+        this.#stock.push(key);
+        this.#making = undefined;
+        this.#restock();
+      }, (error) => {
+        this.#making = undefined;
+        throw error;
+      }),
+    );
   }
 }
