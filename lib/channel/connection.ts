@@ -164,10 +164,10 @@ export class Connection {
     return failure;
   }
 
-  /** Ends our output, after everything written so far. */
+  /** Ends our output, after everything written so far; throws what the transport throws. */
   async closeWrite(): Promise<void> {
     await this.#writing;
-    await this.#transport.closeWrite().catch(() => {});
+    await this.#transport.closeWrite();
   }
 
   /** Ends the connection without a word. */
