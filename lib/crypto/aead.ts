@@ -32,6 +32,7 @@ function openFailure(cause?: unknown): CifraError {
 
 const GCM_TAG_LENGTH = 16;
 
+/** AES-256-GCM, its 16-byte tag after the ciphertext (PROTOCOL.md 3.1). */
 export const aes256Gcm: Aead = {
   name: "AES-256-GCM",
   keyLength: 32,

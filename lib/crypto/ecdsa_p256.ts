@@ -24,6 +24,7 @@ function checkPublicKey(publicKey: Bytes): void {
   );
 }
 
+/** ECDSA over P-256 with SHA-256 (PROTOCOL.md 3.1). */
 export const ecdsaP256: SignatureScheme = {
   name: "ECDSA P-256",
   publicKeyLength: 65,

@@ -38,6 +38,7 @@ function signingKey(publicKey: Bytes, privateKey: CryptoKey): SigningKey {
   };
 }
 
+/** Ed25519 with the checks of PROTOCOL.md 3.1. */
 export const ed25519: SignatureScheme = {
   name: "Ed25519",
   publicKeyLength: 32,

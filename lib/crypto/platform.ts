@@ -7,6 +7,7 @@
 import { createHash, createHmac, hkdfSync } from "node:crypto";
 import type { Bytes } from "../bytes.ts";
 
+/** WebCrypto; `crypto/` alone calls it. */
 export const subtle = crypto.subtle;
 
 /** Gives `length` fresh bytes; a parameter wherever a test must choose them. */

@@ -5,9 +5,10 @@
 import type { Bytes } from "../bytes.ts";
 import { subtle } from "./platform.ts";
 
+/** Lengths on the wire (FIPS 203), in bytes. */
 export const MLKEM_PUBLIC_KEY_LENGTH = 1184;
 export const MLKEM_CIPHERTEXT_LENGTH = 1088;
-/** FIPS 203 key seed, d then z. */
+/** Length of the seed of a key (FIPS 203), d then z, in bytes. */
 export const MLKEM_SEED_LENGTH = 64;
 
 /** An ML-KEM-768 key pair of ours. */

@@ -4,6 +4,7 @@ import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { subtle } from "./platform.ts";
 
+/** Length of a public key, in bytes. */
 export const X25519_KEY_LENGTH = 32;
 
 const FIELD_PRIME = 2n ** 255n - 19n;

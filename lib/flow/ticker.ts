@@ -3,6 +3,7 @@ import type { Time } from "./time.ts";
 
 const INTERVAL = 1000;
 
+/** Calls its members as long as it has any. */
 export class Ticker {
   readonly #time: Time;
   readonly #members = new Set<(now: number) => void>();

@@ -61,6 +61,7 @@ export interface Unshown {
 /** One line of the history: a text, or what is missing of the other side's log. */
 export type HistoryEntry = HistoryText | HistoryGap;
 
+/** A text that was said. */
 export interface HistoryText {
   readonly type: "text";
   readonly peer: string;
@@ -73,6 +74,7 @@ export interface HistoryText {
   readonly state: "queued" | "stored" | "read" | "received";
 }
 
+/** What is missing of what `peer` said. */
 export interface HistoryGap extends Gap {
   readonly peer: string;
 }

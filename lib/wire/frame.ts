@@ -3,6 +3,7 @@ import type { Bytes } from "../bytes.ts";
 import { FRAME_BUFFER_START } from "../limits.ts";
 import { badFrame } from "./layout.ts";
 
+/** Length of the header, in bytes. */
 export const FRAME_HEADER_LENGTH = 5;
 
 /** What a frame carries. */

@@ -108,10 +108,12 @@ function integer(bytes: 1 | 2 | 4, read: (reader: Reader) => number): Layout<num
   };
 }
 
+/** Unsigned integers of one, two and four bytes, big-endian. */
 export const u8 = integer(1, (reader) => reader.u8());
 export const u16 = integer(2, (reader) => reader.u16());
 export const u32 = integer(4, (reader) => reader.u32());
 
+/** An unsigned integer of eight bytes, big-endian. */
 export const u64: Layout<bigint> = {
   write(parts, value) {
     if (value < 0n || value >= 2n ** 64n) throw new RangeError(`Cannot encode ${value} in 8 bytes`);

@@ -28,6 +28,7 @@ export const nameClaim = struct({
   /** By the identity, over `signedNameClaim`. */
   signature: bytes(SIGNATURE_LENGTH),
 });
+/** A claim, decoded. */
 export type NameClaim = Of<typeof nameClaim>;
 
 /** Another identity of the same person says the same: it owns the name already, and lets this one in. */
@@ -35,6 +36,7 @@ export const vouchers = list(
   struct({ bundle: variable(bundleLength(1)), signature: bytes(SIGNATURE_LENGTH) }),
   VOUCHERS,
 );
+/** What one of those other identities says. */
 export type Voucher = Of<typeof vouchers>[number];
 
 /** What the owner and those who vouch for it sign. */

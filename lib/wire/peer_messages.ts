@@ -27,6 +27,7 @@ export const LogKind = {
   /** In memory: a byte stream, gone with the program. */
   live: 2,
 } as const;
+/** The number of a kind. */
 export type LogKind = typeof LogKind[keyof typeof LogKind];
 
 /** Where the messages of one direction stand. */
@@ -72,6 +73,7 @@ export const peerMessage = tagged(
     end: struct({ number: u64, id: bytes(ID_LENGTH) }),
   },
 );
+/** A message as it is decoded. */
 export type PeerMessage = Of<typeof peerMessage>;
 
 /** A message of a chat before it has a number. `end`: this run of the program has nothing more to say. */

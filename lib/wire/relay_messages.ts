@@ -1,13 +1,10 @@
-/**
- * What is said about connections that go through the server (PROTOCOL.md 3.9): the server forwards these
- * items unchanged between the two of a pair, and keeps count of them.
- */
-import { rest, struct, tagged, u32 } from "./layout.ts";
-import type { Of } from "./layout.ts";
+/** The items of relayed streams (PROTOCOL.md 3.9): the server forwards them unchanged within a pair, and counts. */
+import { type Of, rest, struct, tagged, u32 } from "./layout.ts";
 
 /** The generation of the introduction names the stream. */
 const stream = u32;
 
+/** The body of an item of type `relay`. */
 export const relayItem = tagged(
   { data: 1, credit: 2, close: 3 },
   {
@@ -19,4 +16,5 @@ export const relayItem = tagged(
     close: struct({ stream }),
   },
 );
+/** Such a body, decoded. */
 export type RelayItem = Of<typeof relayItem>;

@@ -200,13 +200,18 @@ const responseLayout = tagged(RESPONSE_NUMBERS, {
 
 /** What `presence` says of somebody. */
 export const PersonState = { here: 1, away: 2, gone: 3 } as const;
+/** The number of a state. */
 export type PersonState = typeof PersonState[keyof typeof PersonState];
 
+/** m7, decoded. */
 export type Registration = Of<typeof register>;
+/** The claim in a registration or a sign-up, decoded; the sequence stands beside it. */
 export type VouchedClaim = Of<typeof vouchedClaim>;
-export type SignUp = Of<typeof signUp>;
+/** An introduction, decoded. */
 export type Introduction = Of<typeof introduction>;
+/** What a client asks of the server, by its `type`. */
 export type ServerRequest = Of<typeof requestLayout>;
+/** What the server says, by its `type`. */
 export type ServerResponse = Of<typeof responseLayout>;
 
 /** Refusal codes; numbers never change meaning. */
@@ -242,20 +247,22 @@ export function refusalError({ code: number, retryAfter, reason }: Of<typeof ref
   });
 }
 
+/** The body of an item of type `request`. Throws RangeError on a value that has no encoding. */
 export function encodeServerRequest(request: ServerRequest): Bytes {
   return encode(requestLayout, request);
 }
 
-/** Throws `bad_frame`. */
+/** Reads the body of an item of type `request`. Throws `bad_frame`. */
 export function decodeServerRequest(body: Bytes): ServerRequest {
   return decode(requestLayout, body);
 }
 
+/** The body of an item of type `response`. Throws RangeError on a value that has no encoding. */
 export function encodeServerResponse(response: ServerResponse): Bytes {
   return encode(responseLayout, response);
 }
 
-/** Throws `bad_frame`. */
+/** Reads the body of an item of type `response`. Throws `bad_frame`. */
 export function decodeServerResponse(body: Bytes): ServerResponse {
   return decode(responseLayout, body);
 }
