@@ -53,7 +53,7 @@ export class Announcing {
     this.#cancel?.();
   }
 
-  /** What happens is told at once when nothing was lately, otherwise together a little later. */
+  /** Tells changes at once when none were told lately, otherwise together a little later. */
   #plan(): void {
     if (this.#cancel || !this.#presence.hasNews) return;
     const wait = Math.max(0, this.#announcedAt + PRESENCE_PAUSE - this.#time.now());
@@ -66,7 +66,7 @@ export class Announcing {
   }
 
   #announce(): void {
-    // One who does not read is told later, and then of everything at once.
+    // A client that does not read is told later, and then of everything at once.
     const isReady = ({ channel }: Client) =>
       channel.isOpen && channel.queuedLength < OUTBOUND_QUEUE_HIGH_WATER / 8;
     for (const { to, changes: { complete, people } } of this.#presence.take(isReady)) {

@@ -50,7 +50,7 @@ export class Client {
     this.#patience = now + REGISTRATION_DEADLINE;
   }
 
-  /** Whether it was told anything; one that fails before is no better than a stranger. */
+  /** Whether the client was told anything; a client that fails before counts as a stranger. */
   get isAnswered(): boolean {
     return this.#isAnswered;
   }
@@ -62,14 +62,14 @@ export class Client {
     this.channel.fail(new CifraError("timeout", "The client does not say who it is"));
   }
 
-  /** It is about its account: to derive a key from a password takes a while. */
+  /** The client was answered about an account: it may take its time to derive a key from a password. */
   wait(now: number): void {
     this.#patience = now + ACCOUNT_DEADLINE;
   }
 
   /**
-   * Says something. One who has just gone away misses nothing that it could use. One who reads nothing,
-   * while others give us reason to go on talking, is not kept: the queue would have no end.
+   * Sends an item. A client that has gone misses nothing that it could use. A client that reads nothing,
+   * while others give us reason to go on talking, is not kept: its queue would have no end.
    */
   say(type: ItemType, body: Bytes): void {
     const { channel } = this;
@@ -86,13 +86,13 @@ export class Client {
     this.say(ItemType.response, encodeServerResponse(response));
   }
 
-  /** Tells it why it has to go, and says goodbye. */
+  /** Tells the client why it has to go, and says goodbye. */
   dismiss(code: ErrorCode, reason: string, retryAfter = 0): void {
     this.respond({ type: "refused", ...refusal(code, reason, retryAfter) });
     this.channel.close(CloseCode.failed);
   }
 
-  /** Tells it that it no longer wants somebody, and why. */
+  /** Tells the client that a want of its is over, and why. */
   unwant(peerName: string, code: ErrorCode, reason: string, retryAfter = 0): void {
     this.respond({ type: "unwanted", peerName, ...refusal(code, reason, retryAfter) });
   }

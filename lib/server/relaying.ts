@@ -1,4 +1,4 @@
-/** Forwards between two who cannot reach each other, by the rules of the relay (PROTOCOL.md 3.9). */
+/** Forwards between two clients that cannot reach each other, by the rules of the relay (PROTOCOL.md 3.9). */
 import type { Bytes } from "../bytes.ts";
 import type { Time } from "../flow/time.ts";
 import { Relay, type RelayLimits, type RelayOutput } from "../services/relay.ts";
@@ -28,18 +28,18 @@ export class Relaying {
     return this.#relay.hasRoom;
   }
 
-  /** Two have been introduced and may be relayed. */
+  /** Two clients have been introduced and may be relayed. */
   open(stream: number, a: Party, b: Party): void {
     this.#relay.open(stream, a, b, this.#time.now());
     for (const { client } of [a, b]) client.streams++;
   }
 
-  /** Gives nothing more after this. */
+  /** No credit is given after this. */
   stop(): void {
     this.#cancelRelease?.();
   }
 
-  /** What is relayed is counted and goes on as it came: it is not ours to read. */
+  /** Forwards an item as it came, and counts it. Throws `limit` and `bad_frame` as `Relay` does. */
   forward(client: Client, item: Item): void {
     const relayed = decode(relayItem, item.body);
     const { stream } = relayed;
@@ -69,7 +69,7 @@ export class Relaying {
     }
   }
 
-  /** One who breaks the rules of a stream ends it for both. */
+  /** Runs a job on a stream; a client that breaks the rules ends the stream for both. */
   #guard<T>(client: Client, stream: number, job: () => T): T {
     try {
       return job();
@@ -114,7 +114,7 @@ export class Relaying {
   }
 }
 
-/** One of two, and what it is called in the log. */
+/** One of the two clients of a stream, and its name. */
 export interface Party {
   readonly name: string;
   readonly client: Client;

@@ -86,7 +86,7 @@ export class Server {
   readonly #connectionLimits: ConnectionLimits;
   readonly #gate: Limiter;
   readonly #ticker: Ticker;
-  /** Connections that have not climbed the ladder, and those that have. */
+  /** Connections without a finished handshake, and clients, which have one. */
   readonly #strangers = new Set<Connection>();
   readonly #clients = new Set<Client>();
   /** Connections being served, and who waits for them to end. */
@@ -149,7 +149,7 @@ export class Server {
     }
   }
 
-  /** Sends somebody away, who may come back; returns how many connections that were. */
+  /** Ends the connections of a name, which may come back; returns how many those were. */
   kick(name: string): number {
     return this.#requests.remove(name, this.#clients, "kicked");
   }
@@ -253,7 +253,7 @@ export class Server {
     }
   }
 
-  /** Up the ladder: with an invite's preface in mode 3, without one in mode 1. */
+  /** The handshake: with an invite's preface in mode 3, without one in mode 1. */
   async #greet(
     connection: Connection,
     host: string,

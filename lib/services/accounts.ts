@@ -1,6 +1,6 @@
 /**
- * Accounts: a password that brings somebody's keys to another machine (PROTOCOL.md 3.10). Working a
- * password up is the client's toil; here it costs a few hashes. Rules over a store.
+ * Accounts: a password that brings somebody's keys to another machine (PROTOCOL.md 3.10). The client derives
+ * a key from the password, which is slow; the server checks proofs of it by a few hashes. Rules over a store.
  */
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { hmacSha512, type Random } from "../crypto/platform.ts";
@@ -26,13 +26,13 @@ import {
 import type { Account, ServerStore } from "../store/server_store.ts";
 
 const SALT_LABEL = encodeUtf8("cifra/1 salt of nobody\0");
-/** What the proof of a name without an account is held against. */
+/** A proof of a name without an account is compared with this, in the same time. */
 const NOBODY = { storedKey: new Uint8Array(PROOF_LENGTH), serverKey: new Uint8Array(PROOF_LENGTH) };
 
 /** A sign-in that has begun. */
 export interface Challenge {
   readonly exchange: Exchange;
-  /** Whom its failure counts against. */
+  /** The source that a wrong password counts against. */
   readonly source: string;
 }
 

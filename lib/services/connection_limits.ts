@@ -1,6 +1,6 @@
 /**
- * Who may open a connection right now: few strangers at once, fewer from one place, and a wait for
- * those who misbehave (PROTOCOL.md 4). Rules over a clock; the server counts through it.
+ * Which connections a server takes: few strangers (connections without a finished handshake) at once, fewer
+ * of one source, and none for a while of a source that misbehaves (PROTOCOL.md 4). Rules over a clock.
  */
 import { parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";
@@ -41,7 +41,7 @@ interface Source {
   penaltyAt: number;
 }
 
-/** The place an address stands for: an IPv4 address, or the /64 of an IPv6 one. */
+/** The source that an address counts for: an IPv4 address, or the /64 of an IPv6 one, in hexadecimal. */
 export function sourceOf(host: string): string {
   const bytes = parseAddress(host);
   if (!bytes) return host;
@@ -52,7 +52,7 @@ export function sourceOf(host: string): string {
 export class ConnectionLimits {
   readonly #limits: ConnectionCaps;
   readonly #chance: () => number;
-  /** One with open connections is still being counted, and stays. */
+  /** A source with strangers is still being counted, and stays. */
   readonly #sources = new BoundedMap<string, Source>(
     SOURCES_REMEMBERED,
     ({ unauthenticated }) => unauthenticated === 0,
@@ -96,7 +96,7 @@ export class ConnectionLimits {
     this.#unauthenticated--;
   }
 
-  /** One that is inside registers once more, which costs as much as coming in; false when it is too often. */
+  /** A client registers once more, which costs its source as much as a handshake; false when that is too often. */
   registersAgain(source: string, now: number): boolean {
     if (this.#limits.handshakesPerMinute === 0) return true;
     const state = this.#source(source, now);
@@ -114,7 +114,7 @@ export class ConnectionLimits {
     this.penalize(source, now, failure);
   }
 
-  /** Somebody from there has failed: a stranger, or a client before it was told anything. */
+  /** A source pays for a failure: that of a stranger, or of a client before it was told anything. */
   penalize(source: string, now: number, failure: ErrorCode | undefined): void {
     const state = this.#source(source, now);
     state.penalty = Math.min(PENALTY_MAXIMUM, state.penalty + penaltyFor(failure));

@@ -14,15 +14,15 @@ import { requireName, skeletonOf } from "../wire/names.ts";
 
 const DAY = 24 * 3_600_000;
 
-/** Somebody says that a name is theirs. */
+/** A client with its claim that a name is its own. */
 export interface Claimant {
   readonly name: string;
   readonly suite: SuiteName;
-  /** Proved by the ladder. */
+  /** Proved by the handshake. */
   readonly identity: PublicIdentity;
   readonly claim: NameClaim;
   readonly vouchers: readonly Voucher[];
-  /** Where it comes from: new names are counted for each source; undefined is not counted. */
+  /** New names are counted for each source; undefined is not counted. */
   readonly source: string | undefined;
 }
 

@@ -15,9 +15,9 @@ import {
 const SECRET_LABEL = encodeUtf8("cifra/1 invite secret\0");
 const SERIAL_LENGTH = 16;
 
-/** Somebody came with an invite. */
+/** An invite that a client has shown. */
 export interface Presented {
-  /** What is mixed into the ladder, 32 bytes. */
+  /** The psk of the handshake, 32 bytes. */
   readonly secret: Bytes;
   /** The invite, unless it is the server's own, which does not expire. */
   readonly id: string | undefined;
@@ -29,7 +29,7 @@ export class Invites {
   readonly #secret: Bytes;
   readonly #random: Random;
   readonly #ownPreface: Bytes;
-  /** By id: how many are coming in with it just now. */
+  /** By id: how many uses are reserved just now. */
   readonly #reserved = new Map<string, number>();
 
   /** `secret` is that of the server's own invite line, which is good for ever and for everybody. */
@@ -65,8 +65,8 @@ export class Invites {
   }
 
   /**
-   * Somebody new is coming in with it: false when it is no longer good. Otherwise it is kept for them until
-   * `release`, whoever comes meanwhile.
+   * Reserves one use for a client whose name is being claimed, until `release`; false when the invite has
+   * no use left or has expired.
    */
   reserve({ id }: Presented, now: number): boolean {
     if (id === undefined) return true;
@@ -77,7 +77,7 @@ export class Invites {
     return true;
   }
 
-  /** They have come in, which uses it once, or were refused. */
+  /** Ends a reservation: a client that is in has used the invite once, one that was refused has not. */
   release({ id }: Presented, isIn: boolean): void {
     if (id === undefined) return;
     const reserved = this.#reserved.get(id)! - 1;

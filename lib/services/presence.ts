@@ -1,12 +1,12 @@
 /**
- * Who is in the lobby, told to everybody in it (PROTOCOL.md 3.11). PresenceChanges go into one log; each reader has
- * a place in it, and what happened since is told in one piece: a thousand who come at once are one message
- * for each, and one who does not read costs nothing.
+ * Who is in the lobby, told to everybody in it (PROTOCOL.md 3.11). Changes go into one log; each reader has a
+ * place in it and is told in one piece what happened since: a thousand people who come at once are one
+ * message for each reader, and a reader that does not read costs nothing.
  */
 import { PRESENCE_LOG } from "../limits.ts";
 import { PersonState } from "../wire/rendezvous_messages.ts";
 
-/** Somebody, and how they are. */
+/** A person in the lobby, or one who has just left it. */
 export interface Attendee {
   readonly name: string;
   readonly state: PersonState;
@@ -14,7 +14,7 @@ export interface Attendee {
 
 /** What a reader has not been told yet. */
 export interface PresenceChanges {
-  /** Whether it is all there is, and whoever is not named is not here. */
+  /** Whether all who are here are named, and whoever is not named is not here. */
   readonly complete: boolean;
   readonly people: readonly Attendee[];
 }
@@ -32,37 +32,37 @@ export class Presence<Reader> {
     return this.#here.values();
   }
 
-  /** Those who are told. */
+  /** All readers. */
   get readers(): Iterable<Reader> {
     return this.#readers.keys();
   }
 
-  /** Whether somebody is to be told something. */
+  /** Whether a reader is to be told something. */
   get hasNews(): boolean {
     const end = this.#end;
     for (const { place, isNew } of this.#readers.values()) if (isNew || place < end) return true;
     return false;
   }
 
-  /** From now on this one is told; of all who are here first. */
+  /** From now on this reader is told of changes; first of all who are here. */
   read(reader: Reader): void {
     this.#readers.set(reader, { place: this.#end, isNew: true, once: false });
   }
 
-  /** This one is told of all who are here, once; one that is told of changes goes on being told. */
+  /** This reader is told of all who are here, once; if it is told of changes already, it goes on being told. */
   ask(reader: Reader): void {
     const known = this.#readers.get(reader);
     if (known) known.isNew = true;
     else this.#readers.set(reader, { place: this.#end, isNew: true, once: true });
   }
 
-  /** No longer. */
+  /** This reader is told nothing more. */
   stop(reader: Reader): void {
     this.#readers.delete(reader);
     if (this.#readers.size === 0) this.#forget(this.#end);
   }
 
-  /** Somebody came, went, or is away. */
+  /** A person came, went, or is away. */
   change(person: Attendee): void {
     if (this.#here.get(person.name)?.state === person.state) return;
     if (person.state === PersonState.gone) {

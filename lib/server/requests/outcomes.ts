@@ -1,4 +1,4 @@
-/** What a registration or a want leads to is told to those whom it concerns. */
+/** Tells clients what a registration or a want leads to. */
 import type { RendezvousOutcome } from "../../services/rendezvous.ts";
 import type { Client } from "../client.ts";
 import type { Context } from "./context.ts";
@@ -41,7 +41,7 @@ function introduce(
   { relaying, onEvent }: Context,
   { generation, relay, pair }: Extract<RendezvousOutcome<Client>, { readonly type: "introduced" }>,
 ): void {
-  // The one who waited first.
+  // In the log the one who waited stands first.
   const [a, b] = [pair[1].to, pair[0].to];
   if (relay) {
     const one = { name: a.key.name, client: a.holder },

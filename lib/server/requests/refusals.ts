@@ -1,16 +1,16 @@
-/** What a client may not have. */
+/** Requests that a client may not make, and those that it is refused. */
 import { shortFingerprint } from "../../crypto/identity.ts";
 import { CifraError, type ErrorCode } from "../../errors.ts";
 import type { ServerRequest } from "../../wire/rendezvous_messages.ts";
 import type { Client } from "../client.ts";
 import type { Context } from "./context.ts";
 
-/** What no client may say now: it ends the connection. */
+/** The error of what no client may say now: it ends the connection. */
 export function outOfTurn(): CifraError {
   return new CifraError("bad_state", "Cannot take this message: it is out of turn");
 }
 
-/** The operator hears of every request that is refused. */
+/** Tells the operator of a request that was refused. */
 export function logRefusal(
   { tag, onEvent }: Context,
   { channel, observed }: Client,

@@ -22,7 +22,7 @@ export async function register(
     throw new CifraError("limit", "Too many registrations from this address; wait a minute");
   }
   const key = await claim(context, client, registration);
-  // It may have gone while signatures were checked.
+  // The client may have gone while signatures were checked.
   if (!channel.isOpen) return;
   const before = rendezvous.registeredBy(client);
   if (before && rendezvous.isInLobby(client)) announcing.exit(client, before.key.name);

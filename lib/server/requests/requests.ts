@@ -114,12 +114,12 @@ export class Requests {
         const items = await channel.receive();
         if (!items) break;
         for (const item of items) {
-          // Sent away meanwhile: it may not ask for anything more.
+          // A client that was sent away meanwhile may not ask for anything more.
           if (!channel.isOpen) return await lastWords(channel);
           if (item.type === ItemType.request) await this.#obey(client, item);
           else this.#pass(client, item);
         }
-        // What it does not read, it cannot make us say more of.
+        // A client that does not read cannot make us say more.
         await channel.flush();
       }
     } finally {
@@ -128,7 +128,7 @@ export class Requests {
     if (channel.goodbye) await channel.close(CloseCode.done, client.heard, client.heard);
   }
 
-  /** Sends somebody away, under whatever they are here; returns how many connections that were. */
+  /** Sends the clients with this name away; returns how many those were. */
   remove(name: string, clients: Iterable<Client>, code: "kicked" | "banned"): number {
     const reason = code === "banned"
       ? "The operator of this server has shut you out"
@@ -148,9 +148,9 @@ export class Requests {
     this.#context.announcing.stop();
   }
 
-  /** What is no request is not waited for: what it leads to goes out together. */
+  /** Takes an item that is no request. Nothing is awaited: the answers to several go out together. */
   #pass(client: Client, item: Item): void {
-    // Before it has said who it is, there is nothing else to say.
+    // Before a client has said who it is, it has nothing else to say.
     if (client.name === undefined) throw outOfTurn();
     switch (item.type) {
       case ItemType.message:
@@ -164,7 +164,7 @@ export class Requests {
     }
   }
 
-  /** One that is refused has to go. */
+  /** Does what a request asks for. A client that is refused has to go. */
   async #obey(client: Client, item: Item): Promise<void> {
     const request = decodeServerRequest(item.body);
     const { from, handle } = REQUESTS[request.type];
@@ -195,7 +195,7 @@ export class Requests {
   }
 }
 
-/** Waits until a client that was sent away has gone; what it still says is nobody's business. */
+/** Waits until a client that was sent away has gone, and passes over what it still says. */
 async function lastWords(channel: Channel): Promise<void> {
   while (await channel.receive());
 }

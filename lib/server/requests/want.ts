@@ -6,10 +6,10 @@ import type { Context, Request } from "./context.ts";
 import { logRefusal } from "./refusals.ts";
 import { tell } from "./outcomes.ts";
 
-/** Wants somebody. One that cannot be wanted ends this want, and nothing else. */
+/** Wants somebody. A want that cannot be is over; the registration and all other wants stay. */
 export function want(context: Context, client: Client, { name: peerName }: Request<"want">): void {
   const { environment: { time }, rendezvous, relaying, onEvent } = context;
-  // Whoever asks for somebody has lost them.
+  // A client that wants somebody has lost what was relayed to them.
   relaying.end(client, peerName);
   let outcomes: readonly RendezvousOutcome<Client>[];
   try {
