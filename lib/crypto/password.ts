@@ -1,6 +1,6 @@
 /**
- * Passwords (PROTOCOL.md 3.10): a key is derived from each by Argon2id (RFC 9106), where it is known. Whoever steals a
- * server's memory, or a file of keys, has to guess, and each guess costs as much.
+ * Passwords (PROTOCOL.md 3.10): the program to which a person gives one derives a key from it by Argon2id
+ * (RFC 9106). A thief of a server's database, or of a file of keys, has to guess, and each guess costs as much.
  */
 import { argon2idAsync } from "@noble/hashes/argon2.js";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
@@ -28,7 +28,7 @@ export class SaltedPassword {
   }
 
   /**
-   * Works up a password, which takes some tenths of a second. Throws `auth_failed` on a cost that is too
+   * Derives the key, which takes some tenths of a second. Throws `auth_failed` on a cost that is too
    * low to protect it or too high to bear, `usage` on a password that is empty or too long.
    */
   static async derive(password: string, cost: PasswordCost): Promise<SaltedPassword> {
@@ -82,7 +82,7 @@ export class SaltedPassword {
     }
   }
 
-  /** Overwrites it. */
+  /** Overwrites the key. */
   drop(): void {
     this.#key.fill(0);
   }

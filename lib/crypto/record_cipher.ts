@@ -123,7 +123,7 @@ export class RecordCipher {
 
   /**
    * Seals one record; the header is its additional data. Calls may overlap: counter and plaintext are
-   * taken before the call returns. Throws `limit` at the hard stop of 2^22 records a key.
+   * taken before the call returns. Throws `limit` after `RECORDS_PER_KEY_HARD_LIMIT` records of a key.
    */
   seal(header: Bytes, inner: Bytes): Promise<Bytes> {
     const { key, counter } = this.#take();

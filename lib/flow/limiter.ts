@@ -1,4 +1,4 @@
-/** A few at a time, the others in order; where it says so in a short queue, and then `busy`. */
+/** A few jobs at a time, the others in order: as many as come, or in a short queue that refuses with `busy`. */
 import { CifraError } from "../errors.ts";
 
 /** How many may wait, and how long. */

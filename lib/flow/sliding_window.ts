@@ -1,7 +1,7 @@
 /** How often something has happened lately, by key: for limits such as thirty in an hour. */
 import { BoundedMap } from "./bounded_map.ts";
 
-/** Remembers when it happened, for one period and a bounded number of keys. */
+/** Remembers when something happened, for one period and a bounded number of keys. */
 export class SlidingWindow {
   readonly #period: number;
   readonly #times: BoundedMap<string, readonly number[]>;
@@ -12,12 +12,12 @@ export class SlidingWindow {
     this.#times = new BoundedMap(keys);
   }
 
-  /** When it happened within the last period, the earliest first. */
+  /** When it happened within the period that ends `now`, the earliest first. */
   times(key: string, now: number): readonly number[] {
     return (this.#times.get(key) ?? []).filter((at) => now - at < this.#period);
   }
 
-  /** It happens now. */
+  /** Notes that it happens now. */
   count(key: string, now: number): void {
     this.#times.set(key, [...this.times(key, now), now]);
   }

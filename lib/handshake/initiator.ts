@@ -47,7 +47,7 @@ import {
 } from "./state.ts";
 import { trafficKeys } from "./traffic_keys.ts";
 
-/** Opens the ladder: m1. */
+/** Begins the handshake: m1. */
 export async function startInitiator(config: InitiatorConfig): Promise<Step> {
   const { suite } = config.ours;
   const layouts = handshakeLayouts(suite);

@@ -34,7 +34,7 @@ import {
 } from "./state.ts";
 import { trafficKeys } from "./traffic_keys.ts";
 
-/** Waits at the foot of the ladder. */
+/** The state before m1. */
 export function startResponder(config: ResponderConfig): ExpectM1 {
   return { name: "expect-m1", config };
 }

@@ -21,7 +21,7 @@ export interface Network {
   findFreePort(host: string): number;
 }
 
-/** All three. */
+/** Sockets, time and chance. */
 export interface Environment {
   readonly time: Time;
   readonly network: Network;

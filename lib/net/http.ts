@@ -6,7 +6,7 @@ export type Page = (path: string) =>
   | { readonly type: string; readonly text: string; readonly status?: number }
   | undefined;
 
-/** An HTTP listener. */
+/** An open HTTP listener; `close` resolves when what it was asked is answered. */
 export interface HttpServer {
   readonly port: number;
   readonly close: () => Promise<void>;

@@ -20,7 +20,7 @@ const OPEN_VERSION = 1;
 const SEALED_VERSION = 2;
 const IV_LENGTH = 12;
 
-/** Works the passphrase of keys up for this cost; throws `usage` where nobody can be asked. */
+/** Derives the key of the passphrase for this cost; throws `usage` where nobody can be asked. */
 export type Unlock = (cost: PasswordCost) => Promise<SaltedPassword>;
 
 /** What seals keys: the key of a passphrase. One lock is good for several files. */
@@ -127,7 +127,7 @@ export function parseStored(fields: Readonly<Record<string, unknown>>): StoredId
   };
 }
 
-/** What sealing under a passphrase costs from now on: a fresh salt, and the toil of a key file. */
+/** What sealing under a passphrase costs: a fresh salt, and the memory and passes of a key file. */
 function keyFileCost(random: Random): PasswordCost {
   return { salt: random(SALT_LENGTH), memory: KEY_FILE_MEMORY, passes: KEY_FILE_PASSES };
 }

@@ -58,7 +58,7 @@ export async function formatKeyFile(bundle: KeyBundle, passphrase: string): Prom
 }
 
 /**
- * Reads what `formatKeyFile` wrote. Throws `wrong_password`, `auth_failed` when it asks for an absurd toil,
+ * Reads what `formatKeyFile` wrote. Throws `wrong_password`, `auth_failed` when its cost is out of bounds,
  * `local` on anything else.
  */
 export async function parseKeyFile(text: string, ask: () => Promise<string>): Promise<KeyBundle> {

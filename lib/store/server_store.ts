@@ -67,7 +67,7 @@ export interface StoreCounts {
   readonly bans: number;
 }
 
-/** The memory of a server. Each change is on disk when its method returns; all throw `local`, `quota`. */
+/** The memory of a server. Each change is on disk when its method returns; all methods throw `local`. */
 export interface ServerStore {
   /** The keys that own a name, the first one first. */
   keysOf(name: string): readonly NameKey[];
