@@ -267,7 +267,7 @@ class Failure extends CifraError {
 }
 
 const MOVE_AWAY = "move it away, with the -wal beside it, to begin a new one; " +
-  "messages in it that were not delivered stay in it";
+  "what is in it alone, such as messages that were not delivered, stays in it";
 
 function damaged(path: string, cause: unknown): Failure {
   return new Failure(`Cannot use ${path}: it is damaged; it was left as it is`, {
@@ -279,7 +279,7 @@ function damaged(path: string, cause: unknown): Failure {
 
 function foreign(path: string, cause?: unknown): Failure {
   return new Failure(
-    `Cannot use ${path}: it is not a file of cifra's messages; it was left as it is`,
+    `Cannot use ${path}: it is not a database of cifra's; it was left as it is`,
     {
       cause,
       hint: `bring it back from a copy, or ${MOVE_AWAY}`,

@@ -244,7 +244,7 @@ Deno.test("history explains a file that is damaged", async () => {
     await Deno.writeFile(file, systemRandom(8192));
     const { code, stdout, stderr } = await run(state);
     assertEquals([code, stdout], [1, ""]);
-    assertStringIncludes(stderr, "it is not a file of cifra's messages");
+    assertStringIncludes(stderr, "it is not a database of cifra's");
   });
 });
 

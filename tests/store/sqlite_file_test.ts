@@ -102,9 +102,9 @@ Deno.test("open() refuses a newer database with a sentence, and does not touch i
 Deno.test("open() refuses a version number that is damaged, and changes nothing", async () => {
   const steps = [CREATE, ADD_COLOUR, RENAME];
   const wrong: [number, RegExp][] = [
-    [0, /not a file of cifra/],
-    [-1, /not a file of cifra/],
-    [-(2 ** 31), /not a file of cifra/],
+    [0, /not a database of cifra's/],
+    [-1, /not a database of cifra's/],
+    [-(2 ** 31), /not a database of cifra's/],
     [2 ** 31 - 1, /newer cifra/],
     // Too low: the steps find columns that should not be there yet.
     [1, /damaged/],

@@ -203,12 +203,12 @@ Deno.test({
 
 /** What can happen to a file, and what open() must say of it. */
 const DAMAGE: Readonly<Record<string, readonly [RegExp, (bytes: Uint8Array) => Uint8Array]>> = {
-  "is garbage": [/not a file of cifra's messages/, (bytes) => systemRandom(bytes.length)],
-  "is text": [/not a file of cifra's messages/, () => encodeUtf8("dear diary,\n".repeat(1000))],
-  "is empty": [/not a file of cifra's messages/, () => new Uint8Array(0)],
+  "is garbage": [/not a database of cifra's/, (bytes) => systemRandom(bytes.length)],
+  "is text": [/not a database of cifra's/, () => encodeUtf8("dear diary,\n".repeat(1000))],
+  "is empty": [/not a database of cifra's/, () => new Uint8Array(0)],
   "ends in the middle": [/damaged/, (bytes) => bytes.slice(0, bytes.length / 2)],
   "ends within a page": [/damaged/, (bytes) => bytes.slice(0, 5000)],
-  "ends within the first page": [/damaged|not a file/, (bytes) => bytes.slice(0, 1000)],
+  "ends within the first page": [/damaged|not a database/, (bytes) => bytes.slice(0, 1000)],
   "has zeros for a page": [/damaged/, (bytes) => bytes.fill(0, 5 * 4096, 6 * 4096)],
   "has a page with every bit flipped": [
     /damaged/,
@@ -260,8 +260,8 @@ Deno.test("open() refuses a database of a newer cifra or of another program, and
     assertEquals(await Deno.readFile(file), newer);
     await Deno.remove(file);
     const foreign = await change("CREATE TABLE cookies (name TEXT)");
-    assertStringIncludes((await refusal(path)).message, "not a file of cifra's messages");
-    assertThrows(() => texts(path), CifraError, "not a file of cifra's messages");
+    assertStringIncludes((await refusal(path)).message, "not a database of cifra's");
+    assertThrows(() => texts(path), CifraError, "not a database of cifra's");
     assertEquals(await Deno.readFile(file), foreign);
   });
 });

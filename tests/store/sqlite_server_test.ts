@@ -249,6 +249,8 @@ Deno.test("a damaged file, and one that is no database, are refused and left as 
       Deno.writeFileSync(`${path}/server.db`, bad);
       const error = await refusal(path);
       assertStringIncludes(error.message, "left as it is", what);
+      // A server keeps no messages.
+      assert(!error.message.includes("message"), what);
       assertEquals(Deno.readFileSync(`${path}/server.db`), bad, what);
     });
   }
