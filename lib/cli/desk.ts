@@ -13,6 +13,7 @@ import type { Thread } from "../client/thread.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { Throttle } from "../flow/throttle.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
@@ -83,7 +84,7 @@ export class Desk implements DeskView {
     this.#options = options;
     this.ourName = ourName;
     this.only = only;
-    this.#failed.promise.catch(() => {});
+    mayFail(this.#failed.promise);
     this.#telling = new Throttle(systemEnvironment.time, CHANGES_PAUSE, () => this.#tellOffers());
     this.#front = this.#makeFront();
     this.#voice = new DeskVoice(this, terminal, suite);
@@ -178,7 +179,7 @@ export class Desk implements DeskView {
     const staying = this.#person.run();
     staying.catch((error) => this.#failed.reject(error));
     const failing = Promise.race([this.#failed.promise, this.#conversations.failed]);
-    failing.catch(() => {});
+    mayFail(failing);
     const ending = aborted(interrupted).then(() => "interrupted" as const);
     let front: Promise<Outcome> | undefined;
     try {
@@ -190,7 +191,7 @@ export class Desk implements DeskView {
       }
       if (this.only === undefined) await this.#resume();
       front = this.#front.run((line) => this.#typing.take(line));
-      front.catch(() => {});
+      mayFail(front);
       const outcome = await Promise.race([front, failing, ending]);
       await this.#leave(CloseCode.done);
       return outcome;

@@ -2,6 +2,7 @@
 import type { Dialogue } from "../client/conversations.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Delivery } from "../client/thread.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
 import { isCommand } from "./desk_commands.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
@@ -35,12 +36,12 @@ export class DeskJson implements Front {
       : async (some: readonly string[]) => void await Promise.all(some.map(take));
     const input = readStdin((piece) => takeAll(lines.push(piece)), () => takeAll(lines.end()));
     const settled = input.done.then(() => this.#end(only)).then(() => this.#view.settled());
-    settled.catch(() => {});
+    mayFail(settled);
     const done = settled.then(async (failure) => {
       if (!failure && only !== undefined) await this.#untilPeerIsDone();
       return failure;
     });
-    done.catch(() => {});
+    mayFail(done);
     try {
       const outcome = await Promise.race([this.#finished.promise, done, input.failed]);
       if (outcome === undefined) return "finished";

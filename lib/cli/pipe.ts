@@ -4,6 +4,7 @@ import type { PeerEvent } from "../client/incoming.ts";
 import type { Status } from "../client/conversation.ts";
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
 import { describeGap, SHOWN_BEFORE } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
@@ -27,7 +28,7 @@ export class Pipe implements Front {
     this.#view = view;
     this.#terminal = terminal;
     this.#giveUpAfter = giveUpAfter;
-    this.#failed.promise.catch(() => {});
+    mayFail(this.#failed.promise);
   }
 
   async run(): Promise<Outcome> {
@@ -38,7 +39,7 @@ export class Pipe implements Front {
       : undefined;
     const sent = input ? input.done : thread.sendEnd();
     const said = Promise.all([sent.then(() => thread.settled()), this.#peerEnded.promise]);
-    said.catch(() => {});
+    mayFail(said);
     try {
       const first = await Promise.race([
         said.then(() => "finished" as const),

@@ -6,6 +6,7 @@ import { openServer } from "../client/server_trust.ts";
 import type { Tracer } from "../client/trace.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
 import { CifraError } from "../errors.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import type { Terminal } from "./terminal.ts";
@@ -114,14 +115,14 @@ export class ServerAccess {
 function keyAhead(generate: () => Promise<KemKeyPair>): () => Promise<KemKeyPair> {
   const begin = () => {
     const key = generate();
-    key.catch(() => {});
+    mayFail(key);
     return key;
   };
   let next = begin();
   return () => {
     const key = next;
     next = key.then(begin);
-    next.catch(() => {});
+    mayFail(next);
     return key;
   };
 }

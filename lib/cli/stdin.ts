@@ -1,6 +1,7 @@
 /** Reading standard input to its end, piece by piece, no faster than it is taken. */
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { mayFail } from "../flow/may_fail.ts";
 
 const BUFFER = 256 * 1024;
 
@@ -23,7 +24,7 @@ export function readStdin(
   let stopped = false;
   let taking = false;
   const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => {});
+  mayFail(failed.promise);
   const done = (async () => {
     const buffer = new Uint8Array(BUFFER);
     try {
@@ -44,7 +45,7 @@ export function readStdin(
     }
   })();
   // Whoever waits for it also waits for `failed`.
-  done.catch(() => {});
+  mayFail(done);
   return {
     done,
     failed: failed.promise,

@@ -6,6 +6,7 @@
 import { CifraError } from "../errors.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import { Limiter } from "../flow/limiter.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { Conversation, Status } from "./conversation.ts";
 import { lastArrived, type Thread } from "./thread.ts";
@@ -66,7 +67,7 @@ export class Conversations {
 
   constructor(options: ConversationsOptions) {
     this.#options = options;
-    this.#bug.promise.catch(() => {});
+    mayFail(this.#bug.promise);
   }
 
   /** Rejects on a mistake in this program. */

@@ -6,6 +6,7 @@
 import { CifraError, isFinal } from "../errors.ts";
 import { Backoff } from "../flow/backoff.ts";
 import { aborted, delay } from "../flow/delay.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
 import { HANDSHAKE_DEADLINE, PRESENCE_LIMIT } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
@@ -360,6 +361,6 @@ export class Home {
 
 /** What the job resolves to; undefined when `signal` is aborted before: then nobody waits for the job any more. */
 async function abandon<T>(job: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  job.catch(() => {});
+  mayFail(job);
   return await Promise.race([job, aborted(signal).then(() => undefined)]);
 }
