@@ -1,7 +1,7 @@
 /** Builds cifra as one executable, for this machine or for others. `deno task compile --help`. */
 import { encodeHex } from "@std/encoding/hex";
 import { parse } from "../lib/cli/args.ts";
-import type { Command } from "../lib/cli/commands.ts";
+import type { Command } from "../lib/cli/command.ts";
 import { helpOf } from "../lib/cli/help.ts";
 import { CifraError } from "../lib/errors.ts";
 

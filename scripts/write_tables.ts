@@ -1,11 +1,6 @@
 /** Writes what is made from the tables of the code: pages in lib/docs/, and the tasks of deno.json. `deno task tables`. */
-import {
-  callOf,
-  type Command,
-  COMMANDS,
-  EXIT_CODES,
-  type Permissions,
-} from "../lib/cli/commands.ts";
+import { callOf, type Command, type Permissions } from "../lib/cli/command.ts";
+import { COMMANDS, EXIT_CODES } from "../lib/cli/commands.ts";
 import { formatWord } from "../lib/cli/args.ts";
 import { SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
 import { defaultOf, formatOption, usageOf } from "../lib/cli/help.ts";

@@ -2,7 +2,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { CifraError } from "../errors.ts";
 import { closest } from "./closest.ts";
-import { type Action, callOf, type Command, optionsOf, type Word } from "./commands.ts";
+import { type Action, callOf, type Command, optionsOf, type Word } from "./command.ts";
 import type { Option, OptionTable, Value } from "./options.ts";
 
 type Merged<S> = (S extends unknown ? (each: S) => void : never) extends (all: infer I) => void ? I

@@ -2,14 +2,11 @@
  * The table of commands. Parser, help, completions, man page, lib/docs/options.md and the tasks of deno.json
  * are made from it or checked against it.
  */
-import { encodeUtf8 } from "../bytes.ts";
 import { DEFAULT_PORT } from "../client/server_address.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
-import { CifraError } from "../errors.ts";
 import {
   ADVERTISED_ADDRESSES,
   CONNECTIONS_TOTAL,
-  DISPLAY_NAME_LIMIT,
   HANDSHAKES_PER_MINUTE,
   LOG_FILE_LIMIT,
   LOG_FILES,
@@ -21,75 +18,16 @@ import {
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
 } from "../limits.ts";
-import { addressScope, canonicalAddress } from "../wire/address.ts";
+import type { Command, Permissions } from "./command.ts";
 import {
-  ACCOUNT,
-  KEYS_IN_USE,
-  type OptionTable,
-  OUTPUT,
-  PROFILE,
+  readAdvertised,
+  readCount,
+  readHost,
   readName,
   readPeerName,
-  SERVER,
-  STATE,
-  WRITES_FILE,
-} from "./options.ts";
-
-/** An argument that is no option. */
-export interface Word {
-  /** What stands for it in help, such as `FILE`. */
-  readonly name: string;
-  readonly isOptional?: boolean;
-  readonly choices?: readonly string[];
-  readonly isFile?: boolean;
-  /** Checks it; throws `usage` or `bad_name`. */
-  readonly read?: (text: string) => unknown;
-}
-
-/** One of several things that a command does. */
-export interface Action {
-  readonly name: string;
-  readonly does: string;
-  readonly words: readonly Word[];
-  /** The options of the command that it takes. */
-  readonly options: readonly string[];
-}
-
-/** What Deno allows a command: the flags of its task. */
-export interface Permissions {
-  readonly net: boolean;
-  readonly sys: readonly string[];
-  readonly env: readonly string[];
-  /** Which files: none, those in the state folder, or all. */
-  readonly files: "none" | "state" | "all";
-  /** What else the task tells Deno. */
-  readonly flags?: readonly string[];
-}
-
-/** A row of the table. */
-export interface Command {
-  readonly name: string;
-  /** What it does: a clause without full stop. */
-  readonly does: string;
-  /** How it is called; the default is `cifra NAME`. */
-  readonly call?: string;
-  readonly words?: readonly Word[];
-  readonly actions?: {
-    /** The heading of their list. */
-    readonly title: string;
-    readonly rows: readonly Action[];
-    /** What is done when none is named; without it the command has something of its own to do. */
-    readonly otherwise?: string;
-  };
-  /** By heading. */
-  readonly options: Readonly<Record<string, OptionTable>>;
-  /** Paragraphs for whoever wants to know more. */
-  readonly about: readonly string[];
-  /** Command lines that work as they stand, in a shell; the first is the most usual one. */
-  readonly examples: readonly string[];
-  /** Undefined for a program that has a task of its own. */
-  readonly permissions?: Permissions;
-}
+  readTitle,
+} from "./option_readers.ts";
+import { ACCOUNT, KEYS_IN_USE, OUTPUT, PROFILE, SERVER, STATE, WRITES_FILE } from "./options.ts";
 
 const MIB = 1024 * 1024;
 const NO_PERMISSIONS: Permissions = { net: false, sys: [], env: [], files: "none" };
@@ -98,31 +36,6 @@ const OF_A_PERSON = { sys: ["uid"], env: [...ENVIRONMENT, "TERM"] } as const;
 
 /** Seconds without a connection after which a pipe ends. */
 const PIPE_PATIENCE = 300;
-
-function readTitle(text: string): string {
-  if (encodeUtf8(text).length <= DISPLAY_NAME_LIMIT) return text;
-  throw new CifraError("usage", `--title must be at most ${DISPLAY_NAME_LIMIT} bytes`);
-}
-
-function readHost(text: string): string {
-  const host = canonicalAddress(text);
-  if (host) return host;
-  throw new CifraError("usage", `--host must be an IP address, got "${text}"`);
-}
-
-function readAdvertised(text: string): string {
-  const address = canonicalAddress(text);
-  if (address && addressScope(address) === "private") return address;
-  throw new CifraError(
-    "usage",
-    `--advertise must be an address of a private network, got "${text}"`,
-  );
-}
-
-function readCount(text: string): string {
-  if (/^\d{1,9}$/.test(text)) return text;
-  throw new CifraError("usage", `Days and uses are whole numbers, got "${text}"`);
-}
 
 /** Any number of something that is at least one. */
 const COUNT = { kind: "number", value: "N", from: 1, to: 1_000_000 } as const;
@@ -564,13 +477,3 @@ export const EXIT_CODES: readonly (readonly [number, string])[] = [
   [3, "somebody is not who we know"],
   [130, "interrupted"],
 ];
-
-/** How a command is called: `cifra connect`. */
-export function callOf({ call, name }: Command): string {
-  return call ?? `cifra ${name}`;
-}
-
-/** The options of all headings, by name. */
-export function optionsOf({ options }: Command): OptionTable {
-  return Object.assign({}, ...Object.values(options));
-}

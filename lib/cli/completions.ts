@@ -1,13 +1,7 @@
 /** `cifra completions`: scripts that complete the table of commands in bash, zsh and fish. */
 import { parse } from "./args.ts";
-import {
-  type Action,
-  type Command,
-  COMMANDS,
-  COMPLETIONS,
-  optionsOf,
-  type Word,
-} from "./commands.ts";
+import { type Action, type Command, optionsOf, type Word } from "./command.ts";
+import { COMMANDS, COMPLETIONS } from "./commands.ts";
 import type { Option } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 

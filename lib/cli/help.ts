@@ -3,7 +3,8 @@ import { CifraError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { formatWord, parse } from "./args.ts";
 import { closest } from "./closest.ts";
-import { callOf, type Command, COMMANDS, HELP } from "./commands.ts";
+import { callOf, type Command } from "./command.ts";
+import { COMMANDS, HELP } from "./commands.ts";
 import type { Option } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,7 +1,8 @@
 /** `cifra man`: the table of commands as a manual page, in the roff of man(7). */
 import { VERSION } from "../version.ts";
 import { formatWord, parse } from "./args.ts";
-import { callOf, type Command, COMMANDS, EXIT_CODES, MAN } from "./commands.ts";
+import { callOf, type Command } from "./command.ts";
+import { COMMANDS, EXIT_CODES, MAN } from "./commands.ts";
 import { defaultOf, formatOption, usageOf } from "./help.ts";
 import type { Terminal } from "./terminal.ts";
 

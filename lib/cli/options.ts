@@ -1,7 +1,7 @@
 /** What an option is, and the groups of options that several commands share. */
 import { DEFAULT_PORT, parseServerAddress } from "../client/server_address.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
-import { requireName, SERVER_NAME } from "../wire/names.ts";
+import { readName } from "./option_readers.ts";
 
 /** The largest descriptor that may be named. */
 const DESCRIPTOR_MAXIMUM = 255;
@@ -88,17 +88,6 @@ export type Value<O> = O extends { readonly kind: "flag" } ? boolean
   : O extends { readonly kind: "number" } ? number | Absent<O>
   : O extends { readonly choices: readonly (infer C)[] } ? C | Absent<O>
   : Read<O, string> | Absent<O>;
-
-/** A name that a person may have. Throws `bad_name`. */
-export function readName(text: string): string {
-  requireName(text);
-  return text;
-}
-
-/** The name of a person, or of the server itself. Throws `bad_name`. */
-export function readPeerName(text: string): string {
-  return text === SERVER_NAME ? text : readName(text);
-}
 
 const DESCRIPTOR = { kind: "number", value: "N", from: 0, to: DESCRIPTOR_MAXIMUM } as const;
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parse } from "../../lib/cli/args.ts";
-import { type Command, COMPLETIONS, SERVE } from "../../lib/cli/commands.ts";
+import type { Command } from "../../lib/cli/command.ts";
+import { COMPLETIONS, SERVE } from "../../lib/cli/commands.ts";
 import { CifraError } from "../../lib/errors.ts";
 
 const TEST = {

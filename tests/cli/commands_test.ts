@@ -1,7 +1,8 @@
 /** The table of commands, walked: what every row must have, and what is made of it. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { parse } from "../../lib/cli/args.ts";
-import { type Command, COMMANDS, optionsOf } from "../../lib/cli/commands.ts";
+import { type Command, optionsOf } from "../../lib/cli/command.ts";
+import { COMMANDS } from "../../lib/cli/commands.ts";
 import { findCommand, helpOf, overview } from "../../lib/cli/help.ts";
 import type { Option } from "../../lib/cli/options.ts";
 import { CifraError } from "../../lib/errors.ts";

@@ -1,7 +1,8 @@
 /** The completions, typed in real shells on real terminals. */
 import { assertStringIncludes } from "@std/assert";
 import { completionScript } from "../../lib/cli/completions.ts";
-import { COMMANDS, optionsOf, SHELLS } from "../../lib/cli/commands.ts";
+import { optionsOf } from "../../lib/cli/command.ts";
+import { COMMANDS, SHELLS } from "../../lib/cli/commands.ts";
 import { Program } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, onTerminal } from "../testkit/pty.ts";
 

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { type Command, COMMANDS, optionsOf } from "../../lib/cli/commands.ts";
+import { type Command, optionsOf } from "../../lib/cli/command.ts";
+import { COMMANDS } from "../../lib/cli/commands.ts";
 import { manPage } from "../../lib/cli/man_page.ts";
 
 /** What a program says about the page, on either output; undefined when it is not here. */
