@@ -12,14 +12,22 @@ const LONGEST_ANSWER = 1024 * 1024;
 /** Milliseconds for an answer: longer than a program waits that has to ask its server first. */
 const PATIENCE = HANDSHAKE_DEADLINE + 5000;
 
-/** Answers each line with one line of JSON, until the other program hangs up. */
+/**
+ * Answers each line with one line of JSON, until the other program hangs up, with its answer or without it.
+ * Throws what `answer` throws.
+ */
 export async function answerLines(
   connection: LocalConnection,
   answer: (question: string) => unknown | Promise<unknown>,
 ): Promise<void> {
+  const questions = readLines(connection, LONGEST_QUESTION);
+  // A program that ends may break the socket.
+  const next = () => questions.next().then(({ value }) => value, () => undefined);
   try {
-    for await (const line of readLines(connection, LONGEST_QUESTION)) {
-      await writeLine(connection, JSON.stringify(await answer(line)));
+    for (let question = await next(); question !== undefined; question = await next()) {
+      const text = JSON.stringify(await answer(question));
+      const isWritten = await writeLine(connection, text).then(() => true, () => false);
+      if (!isWritten) return;
     }
   } finally {
     connection.close();

@@ -1,6 +1,6 @@
 /**
- * The program that has a profile answers, over a socket in the profile's folder, what other commands want of it
- * meanwhile: one profile is one program's, and the others need not wait for it to end.
+ * One program at a time has a profile. It answers the questions of other commands over a socket in the profile's
+ * folder, so that these need not wait for it to end.
  */
 import type { Attendance } from "../client/lobby.ts";
 import type { Profile } from "../client/profile.ts";
@@ -39,14 +39,14 @@ export function sorted(people: ReadonlyMap<string, Attendance>): People {
   return [...people].sort(([a], [b]) => a < b ? -1 : 1);
 }
 
-/** Answers for a running program; returns what ends it. A socket that cannot be had is done without. */
+/** Answers for a running program; returns what ends it. Where no socket can be made, nobody is answered. */
 export function answerForProgram(
   profile: Profile,
   users: () => Promise<People>,
 ): () => void {
   const answer = async (line: string): Promise<unknown> => {
     try {
-      return await reply(JSON.parse(line), profile, users);
+      return await reply(readQuestion(line), profile, users);
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
       const { code, message, hint } = error;
@@ -54,10 +54,10 @@ export function answerForProgram(
     }
   };
   try {
-    return listenLocally(runningSocket(profile.path), (connection) => {
-      // Whoever hangs up in the middle has lost its answer, and nobody else anything.
-      answerLines(connection, answer).catch(() => {});
-    });
+    return listenLocally(
+      runningSocket(profile.path),
+      (connection) => void answerLines(connection, answer),
+    );
   } catch (error) {
     if (error instanceof CifraError) return () => {};
     throw error;
@@ -78,8 +78,21 @@ async function reply(
       return await comparePeer(profile.peers, profile.keys, person, { suite: chosen, mark });
     }
     default:
-      throw new CifraError("usage", "The running program does not know this question");
+      throw notAQuestion();
   }
+}
+
+/** Of another program, and maybe of another version: `reply` refuses what it does not know. Throws `usage`. */
+function readQuestion(line: string): Question {
+  try {
+    return JSON.parse(line) ?? {};
+  } catch {
+    throw notAQuestion();
+  }
+}
+
+function notAQuestion(): CifraError {
+  return new CifraError("usage", "The running program does not know this question");
 }
 
 /**

@@ -5,7 +5,7 @@ import { formatFingerprint } from "../crypto/identity.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { serveHttp } from "../net/http.ts";
-import { listenLocally } from "../net/local_socket.ts";
+import { listenLocally, type LocalConnection } from "../net/local_socket.ts";
 import type { ConsoleOptions } from "../server/console.ts";
 import type { ServerEvent } from "../server/events.ts";
 import { healthPage } from "../server/health.ts";
@@ -152,9 +152,9 @@ async function run(
       inviteLine: (secret) => inviteLine(server, host, secret),
       quit: asked.resolve,
     };
-    endings.push(listenLocally(socketPath(options.state), (connection) => {
-      answerOperator(connection, console).catch(() => {});
-    }));
+    // What fails there is a bug, which `outlive` tells.
+    const onOperator = (connection: LocalConnection) => void answerOperator(connection, console);
+    endings.push(listenLocally(socketPath(options.state), onOperator));
     const http = options.http === undefined
       ? undefined
       : serveHttp(options.http, (path) => healthPage(path, { metrics, server, store }));

@@ -43,3 +43,32 @@ test("questions are answered one after the other, and a program that ends says s
     program[Symbol.dispose]();
     end();
   }));
+
+test("a mistake in an answer is told, and whoever hangs up before the answer is none", () =>
+  withFolder(async (path) => {
+    const mistake = new TypeError("a bug");
+    const asked = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<string>();
+    const failures: Promise<unknown>[] = [];
+    const end = listenLocally(`${path}/socket`, (connection) => {
+      const served = answerLines(connection, (question) => {
+        if (question === "bug") throw mistake;
+        asked.resolve();
+        return answer.promise;
+      });
+      failures.push(served.then(() => undefined, (error) => error));
+    });
+    const curious = await askAt(`${path}/socket`, new ManualTime());
+    await assertRejects(() => curious.ask("bug"), CifraError, "has ended");
+    curious[Symbol.dispose]();
+    assertEquals(await failures[0], mistake);
+
+    const hasty = await askAt(`${path}/socket`, new ManualTime());
+    const cut = assertRejects(() => hasty.ask("slow"), CifraError, "has ended");
+    await asked.promise;
+    hasty[Symbol.dispose]();
+    await cut;
+    answer.resolve("too late");
+    assertEquals(await failures[1], undefined);
+    end();
+  }));
