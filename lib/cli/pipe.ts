@@ -66,8 +66,7 @@ export class Pipe implements Front {
 
   read(dialogue: Dialogue): Promise<void> {
     this.#writing = this.#write(dialogue);
-    this.#writing.catch((error) => this.#failed.reject(error));
-    return this.#writing.catch(() => {});
+    return this.#writing.catch((error) => this.#failed.reject(error));
   }
 
   onStatus(status: Status): void {
