@@ -416,8 +416,8 @@ export const KEYS = {
   about: [
     "A passphrase protects your keys where somebody else gets at this disk. Without it nobody can " +
     "read them, not even you. What was on the disk before it was set may still be found there.",
-    "This command uses no network. It gives up the permission at once, but for verify, which asks a " +
-    "running cifra connect over a socket file on this machine.",
+    "This command uses no network. It gives up the permission at once, except for verify, which asks " +
+    "a running cifra connect over a socket file on this machine.",
   ],
   examples: [
     "cifra keys verify bob",

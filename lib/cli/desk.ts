@@ -1,6 +1,6 @@
 /**
- * The desk: one conversation or many, at a terminal, for a program or as a pipe. What is typed goes to whom it
- * is for, what comes is shown by the front, and what there is to be said is said once.
+ * The desk: one conversation or many, at a terminal, for a program or as a pipe. It joins the parts: `Typing` takes
+ * lines, `Conversations` carry them, the front shows what comes, and the voice tells what happens.
  */
 import type { Contacts } from "../client/contacts.ts";
 import type { Status } from "../client/conversation.ts";
@@ -68,7 +68,7 @@ export class Desk implements DeskView {
   readonly #typing: Typing;
   readonly #voice: DeskVoice;
   readonly #front: Front;
-  /** Those who ask, and of whom nobody was told yet. */
+  /** Names of those who ask for us and were not announced yet. */
   readonly #untold = new Set<string>();
   readonly #telling: Throttle;
   readonly #registered = Promise.withResolvers<void>();
@@ -76,7 +76,7 @@ export class Desk implements DeskView {
   readonly #failed = Promise.withResolvers<never>();
   /** Why a conversation ended in which something was still to be delivered. */
   #unfinished: CifraError | undefined;
-  /** What is said at the end of messages that were not delivered. */
+  /** Said at the end: which messages were not delivered. */
   #lastWords: readonly string[] = [];
 
   constructor(options: DeskOptions) {
@@ -341,12 +341,12 @@ export class Desk implements DeskView {
     );
   }
 
-  /** What earlier runs left is told, or goes on. */
+  /** Tells what earlier runs left, and goes on with what is unfinished. */
   async #resume(): Promise<void> {
     const { terminal, suite, store } = this.#options;
     const leftovers = await readLeftovers(store, suite);
     this.#roster.takeOver(leftovers);
-    // A program is shown everything, and so has everything opened that there is to show.
+    // A program is shown every message, so each conversation with unread ones is opened for it.
     const unfinished = leftovers.filter(({ unread, undelivered }) =>
       undelivered > 0 || unread > 0 && terminal.json
     ).map(({ name }) => name);
@@ -356,7 +356,7 @@ export class Desk implements DeskView {
     }
     const rest = unfinished.slice(CONVERSATIONS_LIMIT);
     if (rest.length === 0) return;
-    const text = `for ${rest.length} more something is kept, which /to NAME delivers: ` +
+    const text = `messages for ${rest.length} more people are kept; /to NAME delivers them: ` +
       describeCrowd(rest);
     this.#voice.say(text, { event: "kept", with: rest });
   }

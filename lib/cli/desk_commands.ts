@@ -1,7 +1,7 @@
 /** The table of slash commands, and what a line means that is typed at the desk. */
 import { isName } from "../wire/names.ts";
 
-/** What the commands act on. */
+/** What the slash commands do. */
 export interface DeskActions {
   users(): Promise<void>;
   turnTo(name: string | undefined): Promise<void>;
@@ -35,14 +35,14 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     run: (desk) => desk.users(),
   },
   "/to": {
-    does: "talk to NAME; /to alone: to nobody",
+    does: "talk to NAME; /to alone talks to nobody",
     about: "named",
     mayBeNobody: true,
     inLobby: true,
     run: (desk, name) => desk.turnTo(name === "" ? undefined : name),
   },
   "/refuse": {
-    does: "not now",
+    does: "tell NAME that you do not want to talk now",
     about: "named",
     inLobby: true,
     run: (desk, name) => desk.refuse(name),
@@ -58,7 +58,11 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     inLobby: true,
     run: (desk) => desk.setAway(true),
   },
-  "/back": { does: "and that you are back", inLobby: true, run: (desk) => desk.setAway(false) },
+  "/back": {
+    does: "the others see that you are back",
+    inLobby: true,
+    run: (desk) => desk.setAway(false),
+  },
   "/path": {
     does: "how you are connected",
     about: "focus",
@@ -74,7 +78,7 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     about: "focus",
     run: (desk, name) => desk.markVerified(name),
   },
-  "/help": { does: "this", run: (desk) => desk.help() },
+  "/help": { does: "print this list", run: (desk) => desk.help() },
   "/quit": { does: "leave", run: (desk) => desk.quit() },
 };
 
@@ -126,8 +130,8 @@ export function slashHelp(place: Pick<Place, "isLobby">): string {
     ...(place.isLobby ? [toMany] : []),
     "A line that ends with \\ goes on in the next; pasted lines are one message;",
     "// sends a line that starts with /",
-    "Before your name stands how far your last message came: queued (kept here),",
-    "sent, stored (kept there), read",
+    "The prompt shows how far your last message came: queued (kept here), sent,",
+    "stored (kept there), read",
   ].join("\n");
 }
 
@@ -171,7 +175,7 @@ function readCommand(line: string, place: Place): Line {
   }
   if (more.length > 0 || name !== undefined && command.about === undefined) {
     const argument = command.about === undefined ? "nothing" : "one name";
-    return { type: "wrong", reason: `${word} takes ${argument} behind it` };
+    return { type: "wrong", reason: `${word} takes ${argument} after it` };
   }
   if (name !== undefined && !isName(name)) {
     return { type: "wrong", reason: "That is not a valid name: names are a-z, 0-9, _ and -" };

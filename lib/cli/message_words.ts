@@ -4,7 +4,7 @@ import type { Delivery } from "../client/thread.ts";
 import type { StreamSanitizer } from "./sanitize.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
-/** Stands behind a message that an earlier run may have shown, which died before it could write that down. */
+/** Follows a message that an earlier run may have shown before it was killed. */
 export const SHOWN_BEFORE =
   "(this message may have been shown before, when the program last ended)";
 
@@ -30,7 +30,7 @@ export function showEvent(
     case "gap":
       return terminal.say(describeGap(event, label));
     case "restarted":
-      return terminal.say(`${label} began anew; the rest of what was being sent does not come`);
+      return terminal.say(`${label} has restarted; the rest of what was being sent will not come`);
   }
 }
 

@@ -22,7 +22,7 @@ export interface ServerChoice {
 
 /** Connects a profile to its server. */
 export class ServerAccess {
-  /** Our ephemeral keys for ladders of every kind. */
+  /** Ephemeral keys for our handshakes, with the server and with peers. */
   readonly ephemeralKey: () => Promise<KemKeyPair>;
   readonly #choice: ServerChoice;
   readonly #profile: Profile;
@@ -58,7 +58,8 @@ export class ServerAccess {
         throw new CifraError("local", `Cannot read the invite file ${inviteFile}`, {
           cause,
           hint:
-            "check the name; deno task connect reads files in the state folder alone, or use --invite",
+            "check the name, or paste the line with --invite; deno task connect reads files in its " +
+            "state folder only",
         });
       });
     } else {
@@ -75,7 +76,7 @@ export class ServerAccess {
     return isModern ? address : { ...address, fingerprint: undefined };
   }
 
-  /** Connects, and pins a server that is new and trusted. Throws like `openServer`. */
+  /** Connects, and pins a new server that is trusted. Throws like `openServer`. */
   async open(address: ServerAddress, sendPort: number | undefined): Promise<ServerLink> {
     const { suite, identity, servers } = this.#profile;
     const terminal = this.#terminal;

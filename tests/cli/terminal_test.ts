@@ -169,7 +169,7 @@ Deno.test("what somebody says and does is shown under their name, and harmless",
     "bob: €[A",
     "-- messages 4 to 6 of bob are not on this machine any more",
     "-- message 4 of bob is not on this machine any more",
-    "-- bob began anew; the rest of what was being sent does not come",
+    "-- bob has restarted; the rest of what was being sent will not come",
     "-- bob has nothing more to send",
   ]);
 });
