@@ -1,4 +1,7 @@
-/** The parser: command lines, strictly, by the table. What is not known is a usage error, and so is what makes no sense. */
+/**
+ * The parser reads command lines strictly, by the table of commands: an unknown argument is a usage error, and so
+ * are options that make no sense together.
+ */
 import { parseArgs } from "@std/cli/parse-args";
 import { CifraError } from "../errors.ts";
 import { closest } from "./closest.ts";
@@ -210,7 +213,7 @@ function either(words: readonly string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 }
 
-/** What an option needs beside it, and what it does not stand. */
+/** Throws `usage` where an option lacks one that it needs, or stands beside one that it excludes. */
 function requireTogether(options: OptionTable, texts: ReadonlyMap<string, unknown>): void {
   for (const name of texts.keys()) {
     const { needs, excludes = [], conflict } = options[name]!;

@@ -1,4 +1,4 @@
-/** What somebody meant who has mistyped a word. */
+/** Guesses which word a mistyped one was meant to be. */
 
 /** Nobody mistypes a word that long. */
 const LONGEST = 64;

@@ -49,7 +49,7 @@ async function talk(
   if (given.signIn) {
     const tools = { secrets, terminal, ticker, trace };
     const server = await fetchKeys(given, stateFolder(given.state), tools);
-    // The invite was asked for and is remembered.
+    // The invite line was read already, and the profile remembers it.
     options = { ...given, server, askInvite: false, inviteFile: undefined };
   }
   const profile = await openProfile(options);

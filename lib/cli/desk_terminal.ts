@@ -18,7 +18,7 @@ export class DeskTerminal implements Front {
   readonly #view: DeskView;
   readonly #terminal: Terminal;
   readonly #finished = Promise.withResolvers<Outcome>();
-  /** Those who have written since their messages were last all shown, and of whom that was said. */
+  /** Names that were announced as having written, until all of their messages are shown. */
   readonly #told = new Set<string>();
   readonly #commands: readonly string[];
   /** What the tab key knows; the editor looks into it at each press. */
@@ -102,7 +102,7 @@ export class DeskTerminal implements Front {
     return true;
   }
 
-  /** Who we are and to whom a line goes, and before it how far the last one came. */
+  /** How far the last message came, who we are, and to whom a line goes. */
   #prompt(): string {
     const { ourName, focus, only } = this.#view;
     if (focus === undefined) return `${ourName}> `;

@@ -28,7 +28,7 @@ export async function history(args: readonly string[], terminal: Terminal): Prom
   const entries = readHistory(`${state}/profiles/${name}`, options);
   const lines = terminal.json ? jsonLines(entries) : textLines(entries, name, options.peer);
   const found = await print(lines, terminal);
-  // With --json no line is answer enough.
+  // With --json this says nothing: no line is answer enough.
   if (!found) terminal.say(nothing(name, options));
   return 0;
 }

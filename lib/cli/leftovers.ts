@@ -31,7 +31,10 @@ export async function readLeftovers(
   return leftovers;
 }
 
-/** The texts of ours after `stored` up to `last` that the other side does not have: the first ones, and whether all. */
+/**
+ * Our texts after `stored` up to `last`, which the other side does not have: the first ones, and whether these are
+ * all.
+ */
 export function queuedTexts(
   store: MessageStore,
   key: ConversationKey,

@@ -19,7 +19,7 @@ export interface Who {
 
 /** What a command runs in. */
 export interface CommandFrame {
-  /** Aborted with the name of the signal that ends the program. */
+  /** Aborted by the signal that ends the program; the reason is its name. */
   readonly interrupted: AbortSignal;
   readonly ticker: Ticker;
   readonly secrets: Secrets;

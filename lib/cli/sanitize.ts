@@ -1,4 +1,4 @@
-/** Text of strangers, made harmless: it can neither drive a terminal nor reorder what is read. */
+/** Makes foreign text harmless: it can neither drive a terminal nor reorder what is read. */
 
 /** C0 and C1 controls but newline and tab. */
 // deno-lint-ignore no-control-regex

@@ -7,7 +7,7 @@ import type { JsonEvent, Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
 
 const REPEAT_INTERVAL = 1000;
-/** What strangers can cause as often as they like. */
+/** Events that anybody can cause as often as they like. */
 const NOISY: ReadonlySet<ServerEvent["event"]> = new Set([
   "refused-connection",
   "handshake-failed",
@@ -123,7 +123,7 @@ export class LogFile {
       writeAllSync(this.#file, line);
       this.#length += line.length;
     } catch {
-      // The disk is full: what happens is still told on the terminal.
+      // The disk may be full; the terminal still tells.
       this.#takeBack();
     }
   }

@@ -1,7 +1,7 @@
 /** Ctrl-C and its relatives, as a value. */
 import { CifraError, exitCodeOf } from "../errors.ts";
 
-/** The signal is aborted with its name. */
+/** Tells of the signals of the system; `interrupted` is aborted with the name of the first. */
 export interface Signals {
   readonly interrupted: AbortSignal;
   /** As if Ctrl-C had come: for a terminal that gives it as a letter. */
@@ -33,7 +33,7 @@ export function exitCodeOfSignal(signal: AbortSignal): number {
   return signal.reason === "SIGTERM" || signal.reason === "SIGHUP" ? 0 : exitCodeOf("interrupted");
 }
 
-/** The exit code when `error` is but the news of a signal; throws it when it is a failure. */
+/** The exit code when `error` only tells of a signal; throws every other error. */
 export function exitCodeOfInterruption(error: unknown, signal: AbortSignal): number {
   if (error instanceof CifraError && error.code === "interrupted") return exitCodeOfSignal(signal);
   throw error;

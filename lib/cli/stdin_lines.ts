@@ -25,7 +25,7 @@ export class StdinLines {
     return lines;
   }
 
-  /** The last line, if nothing ended it. */
+  /** The last line, if it has no end of its own. */
   end(): readonly string[] {
     return this.#partial !== "" && !this.#skipping ? [this.#partial] : [];
   }

@@ -17,7 +17,7 @@ import type { Roster } from "./roster.ts";
 import { describeWay } from "./status_words.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** What the commands act on. */
+/** What typed lines act on. */
 export interface TypingOptions {
   readonly ourName: string;
   readonly suite: SuiteName;
@@ -35,14 +35,14 @@ export interface TypingOptions {
   readonly front: Front;
   /** Begins a conversation or goes on with it; says so when that cannot be. */
   readonly start: (name: string) => Promise<Dialogue | undefined>;
-  /** Sees who is in the lobby; false when that is not known now, but was. */
+  /** Learns who is in the lobby; false without a connection, when what was known last stands. */
   readonly look: () => Promise<boolean>;
 }
 
-/** Whoever types. */
+/** Takes the lines, and keeps to whom plain text goes. */
 export class Typing implements DeskActions {
   readonly #options: TypingOptions;
-  /** Those whose waiting messages were shown. */
+  /** Conversations whose queued messages were shown. */
   readonly #looked = new WeakSet<Dialogue>();
   #focus: string | undefined;
 
@@ -187,7 +187,7 @@ export class Typing implements DeskActions {
     { word, command, name: named }: Extract<Line, { readonly type: "command" }>,
   ): Promise<void> {
     const { voice, ourName } = this.#options;
-    // Nobody is refused because they are the one who is talked to.
+    // Only commands about the focus fall back to it: /refuse alone must not refuse whoever is talked to.
     const name = named ?? (command.about === "focus" ? this.#focus : undefined);
     if (name === ourName) return voice.complain("That is you");
     if (name === undefined && command.about && !command.mayBeNobody) {
@@ -209,7 +209,7 @@ export class Typing implements DeskActions {
     } catch (error) {
       return voice.fail("NOT SENT", error, name);
     }
-    // It has ended meanwhile, because the other side left: it is begun anew for this message.
+    // The conversation ended meanwhile, because the other side left: this message begins it anew.
     if (dialogue.over.aborted) await start(name);
     else if (!dialogue.thread.isAttached) dialogue.conversation.hurry();
   }
