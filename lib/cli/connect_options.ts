@@ -1,10 +1,10 @@
 /** What the command line of `cifra connect` says. */
-import type { RelayChoice } from "../client/home.ts";
 import type { Bytes } from "../bytes.ts";
+import type { RelayChoice } from "../client/home.ts";
+import type { Acceptance } from "../client/offers.ts";
 import { CifraError } from "../errors.ts";
 import { parse } from "./args.ts";
 import { CONNECT } from "./commands.ts";
-import type { Acceptance } from "../client/offers.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
 
 /** What it says. */

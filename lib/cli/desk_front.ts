@@ -1,6 +1,6 @@
 /** Between the desk and whoever sits at it: a person at a terminal, a program on JSON lines, or a pipe. */
-import type { Dialogue } from "../client/conversations.ts";
 import type { Status } from "../client/conversation.ts";
+import type { Dialogue } from "../client/conversations.ts";
 import type { CifraError } from "../errors.ts";
 
 /** How a sitting ended for the one who had it here. */

@@ -1,6 +1,6 @@
 /** A program at the desk: everything that comes is shown at once, as JSON lines. */
-import type { Dialogue } from "../client/conversations.ts";
 import type { Status } from "../client/conversation.ts";
+import type { Dialogue } from "../client/conversations.ts";
 import type { Delivery } from "../client/thread.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";

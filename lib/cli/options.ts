@@ -92,7 +92,7 @@ export type Value<O> = O extends { readonly kind: "flag" } ? boolean
 const DESCRIPTOR = { kind: "number", value: "N", from: 0, to: DESCRIPTOR_MAXIMUM } as const;
 
 /** `path` names a file that is read. */
-export const READS_FILE = { path: "file", permissions: ["read"] } as const satisfies Access;
+const READS_FILE = { path: "file", permissions: ["read"] } as const satisfies Access;
 /** `path` names a file that is written. */
 export const WRITES_FILE = { path: "file", permissions: ["write"] } as const satisfies Access;
 

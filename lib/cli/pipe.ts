@@ -1,8 +1,8 @@
 /** Programs on pipes: our stdin goes there, what comes goes to stdout, until both have ended. */
+import { encodeUtf8 } from "../bytes.ts";
+import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import type { PeerEvent } from "../client/incoming.ts";
-import type { Status } from "../client/conversation.ts";
-import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";

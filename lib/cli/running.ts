@@ -2,9 +2,9 @@
  * One program at a time has a profile. It answers the questions of other commands over a socket in the profile's
  * folder, so that these need not wait for it to end.
  */
+import { comparePeer, type Comparison } from "../client/comparison.ts";
 import type { Attendance } from "../client/lobby.ts";
 import type { Profile } from "../client/profile.ts";
-import { comparePeer, type Comparison } from "../client/comparison.ts";
 import { isSuiteName } from "../crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../errors.ts";
 import { listenLocally } from "../net/local_socket.ts";

@@ -5,8 +5,8 @@
 import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
 import type { AskPassphrase } from "../client/key_ring.ts";
 import { CifraError } from "../errors.ts";
-import { PASSWORD_LIMIT } from "../limits.ts";
 import { aborted } from "../flow/delay.ts";
+import { PASSWORD_LIMIT } from "../limits.ts";
 import { readDescriptor } from "../net/descriptor.ts";
 import { SecretLine } from "./secret_line.ts";
 import type { Signals } from "./signals.ts";

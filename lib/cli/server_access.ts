@@ -7,8 +7,8 @@ import type { Tracer } from "../client/trace.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
 import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
-import { systemEnvironment } from "../net/environment.ts";
 import type { Ticker } from "../flow/ticker.ts";
+import { systemEnvironment } from "../net/environment.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What the command line says of a server. */

@@ -1,8 +1,8 @@
 /** What happens to a connection, in words for people and as events for programs. */
 import { encodeHex } from "@std/encoding/hex";
+import type { Path } from "../client/connector.ts";
 import type { Status } from "../client/conversation.ts";
 import type { HomeStatus } from "../client/home.ts";
-import type { Path } from "../client/connector.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { formatEndpoint } from "../wire/address.ts";

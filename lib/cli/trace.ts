@@ -1,7 +1,7 @@
 /** `--trace`: protocol messages as lines for people and as JSON. Public facts alone. */
 import { encodeHex } from "@std/encoding/hex";
-import { formatFingerprint, shortFingerprint } from "../crypto/identity.ts";
 import type { TraceEvent } from "../client/trace.ts";
+import { formatFingerprint, shortFingerprint } from "../crypto/identity.ts";
 import { sanitize } from "./sanitize.ts";
 import type { JsonEvent } from "./terminal.ts";
 
