@@ -54,6 +54,7 @@ export class ServerAccess {
     }
     let line: string | null;
     if (inviteFile !== undefined) {
+      this.#warnIfReadable(inviteFile);
       line = await Deno.readTextFile(inviteFile).catch((cause) => {
         throw new CifraError("local", `Cannot read the invite file ${inviteFile}`, {
           cause,
@@ -74,6 +75,21 @@ export class ServerAccess {
     // The line names the key of the suite modern; the others have keys of their own.
     const isModern = this.#profile.suite.name === "modern";
     return isModern ? address : { ...address, fingerprint: undefined };
+  }
+
+  /** The line lets whoever reads it in. A pipe has no other readers, and what is no file fails when it is read. */
+  #warnIfReadable(inviteFile: string): void {
+    if (Deno.build.os === "windows") return;
+    try {
+      const { isFile, mode } = Deno.statSync(inviteFile);
+      if (!isFile || (mode! & 0o077) === 0) return;
+    } catch {
+      return;
+    }
+    this.#terminal.say(
+      `others can read ${inviteFile}, and an invite line lets in whoever has it: chmod 600 it`,
+      { event: "invite-readable", path: inviteFile },
+    );
   }
 
   /** Connects, and pins a new server that is trusted. Throws like `openServer`. */

@@ -265,17 +265,20 @@ Deno.test("an invite opens a closed server, and is needed once", async () => {
 
   // The tasks give access to the state folder alone.
   const file = `${scene.stateOf("alice")}/invite`;
-  await Deno.writeTextFile(file, `${invite}\n`);
+  await Deno.writeTextFile(file, `${invite}\n`, { mode: 0o600 });
   const invited = ["--json", "--invite-file", file];
   for (const args of [invited, ["--json"]]) {
     const alice = scene.connect("alice", "bob", args);
     await alice.event("waiting");
+    assertEquals(alice.events.filter(({ event }) => event === "invite-readable"), []);
     alice.kill("SIGINT");
     await alice.exits(130);
   }
   const other = `${String(invite).slice(0, -3)}AAA`;
   await Deno.writeTextFile(file, other);
+  await Deno.chmod(file, 0o640);
   const mistaken = scene.connect("bob", "alice", invited, { state: "alice" });
+  await mistaken.event("invite-readable", { path: file });
   await mistaken.exits(1);
   // The line is a secret: what is said about it does not repeat it.
   assert(!mistaken.told.includes(other.slice(-43)));
