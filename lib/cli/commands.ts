@@ -166,9 +166,10 @@ export const SERVE = {
         does: `log there as well, as JSON lines: up to ${LOG_FILES} files of ${
           LOG_FILE_LIMIT / MIB
         } MiB`,
-        access: WRITES_FILE,
+        access: { path: "file", permissions: ["read", "write"] },
       },
       "log-ip": { kind: "flag", does: "log addresses, not tags for them" },
+      "log-people": { kind: "flag", does: "log who asks for whom and who was introduced" },
       trace: { kind: "flag", does: "log every step of the handshakes; never a secret" },
       ...OUTPUT,
     },

@@ -48,6 +48,7 @@ interface ServeOptions {
   readonly relayedPairs: number;
   readonly relayRate: number;
   readonly logAddresses: boolean;
+  readonly logPeople: boolean;
   readonly trace: boolean;
 }
 
@@ -78,6 +79,7 @@ function serveOptions(given: Given<typeof SERVE>): ServeOptions {
     relayedPairs: given["no-relay"] ? 0 : given["max-relayed"],
     relayRate: given["relay-rate"] * MIB,
     logAddresses: given["log-ip"],
+    logPeople: given["log-people"],
     trace: given.trace,
   };
 }
@@ -115,7 +117,8 @@ async function run(
   store: ServerStore,
   interrupted: AbortSignal,
 ): Promise<number | "interrupted"> {
-  const log = new ServerLog(terminal, options.log ? LogFile.open(options.log) : undefined);
+  const file = options.log ? LogFile.open(options.log) : undefined;
+  const log = new ServerLog(terminal, file, { people: options.logPeople });
   const metrics = new Metrics();
   const tell = (event: ServerEvent) => {
     metrics.count(event);

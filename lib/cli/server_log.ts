@@ -2,7 +2,8 @@
 import { encodeUtf8, writeAllSync } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { LOG_FILE_LIMIT, LOG_FILES } from "../limits.ts";
-import type { ServerEvent } from "../server/events.ts";
+import { type ServerEvent, withoutPeople } from "../server/events.ts";
+import { findPrivate } from "../store/private_files.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
 
@@ -20,15 +21,23 @@ const NOISY: ReadonlySet<ServerEvent["event"]> = new Set([
 export class ServerLog {
   readonly #terminal: Terminal;
   readonly #file: LogFile | undefined;
+  readonly #people: boolean;
   readonly #last = new Map<string, { at: number; suppressed: number }>();
 
-  constructor(terminal: Terminal, file: LogFile | undefined) {
+  /** `people`: who asks for whom, and talks to whom, is told as well. */
+  constructor(
+    terminal: Terminal,
+    file: LogFile | undefined,
+    { people }: { readonly people: boolean },
+  ) {
     this.#terminal = terminal;
     this.#file = file;
+    this.#people = people;
   }
 
   /** Tells an event; the same kind of noise at most once a second, the rest counted. */
-  tell(event: ServerEvent): void {
+  tell(told: ServerEvent): void {
+    const event = this.#people ? told : withoutPeople(told);
     let suppressed = 0;
     if (NOISY.has(event.event)) {
       const now = performance.now();
@@ -85,13 +94,14 @@ export class LogFile {
 
   /**
    * Opens `path`, `path.1` and so on, each of `limit` bytes at most, and goes on in the one written last.
-   * Throws `local`.
+   * Throws `local`, also for a file that others can read, or that is a link or another user's.
    */
   static open(path: string, limit = LOG_FILE_LIMIT): LogFile {
     const paths = Array.from({ length: LOG_FILES }, (_, i) => i === 0 ? path : `${path}.${i}`);
     const files: Deno.FsFile[] = [];
     try {
       for (const each of paths) {
+        findPrivate(each, "isFile");
         files.push(Deno.openSync(each, { write: true, create: true, mode: 0o600 }));
       }
       const infos = files.map((file) => file.statSync());
@@ -101,7 +111,9 @@ export class LogFile {
       return new LogFile(files, limit, current, infos[current]!.size);
     } catch (cause) {
       for (const file of files) file.close();
-      throw new CifraError("local", `Cannot write the log ${path}`, {
+      if (cause instanceof CifraError && cause.hint) throw cause;
+      const why = cause instanceof CifraError ? cause.message : `Cannot write the log ${path}`;
+      throw new CifraError("local", why, {
         cause,
         hint: cause instanceof Deno.errors.NotCapable
           ? "deno task serve writes in its state folder only: put the log there, or run the compiled program"
@@ -154,7 +166,7 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
       return `${event.name} ${what} (${event.suite}, key ${event.client}, from ${event.source})`;
     }
     case "wants":
-      return `${event.name} waits for ${event.wanted}`;
+      return `${event.name ?? "somebody"} waits for ${event.wanted ?? "somebody"}`;
     case "refused":
       return `refused to ${REQUESTS[event.request] ?? event.request}: ${event.code} ` +
         `(key ${event.client}, from ${event.source})`;
@@ -165,13 +177,13 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
     case "replaced":
       return `${event.name} connected again`;
     case "introduced":
-      return `introduced ${event.names.join(" and ")}`;
+      return `introduced ${pair(event.names)}`;
     case "relaying":
-      return `relaying between ${event.names.join(" and ")}`;
+      return `relaying between ${pair(event.names)}`;
     case "relayed":
-      return `relayed ${event.bytes} bytes between ${event.names.join(" and ")}`;
+      return `relayed ${event.bytes} bytes between ${pair(event.names)}`;
     case "suite-mismatch":
-      return `${event.names.join(" and ")} use different suites`;
+      return `${pair(event.names)} use different suites`;
     case "left":
       return `${event.name} left${event.code === "goodbye" ? "" : `: ${event.code}`}`;
     case "handshake-failed":
@@ -183,6 +195,10 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
     case "bug":
       return `a bug in cifra: ${event.reason}; please report it`;
   }
+}
+
+function pair(names: readonly [string, string] | undefined): string {
+  return names?.join(" and ") ?? "two people";
 }
 
 const REQUESTS: Readonly<Record<string, string>> = {

@@ -46,6 +46,8 @@ const LONGEST: readonly ServerEvent[] = [
   { event: "bug", reason: "TypeError" },
 ];
 
+const PEOPLE = { people: true };
+
 interface Told {
   readonly text: string;
   readonly json: Record<string, unknown>;
@@ -85,7 +87,7 @@ function numbersIn(path: string): number[] {
 Deno.test("every event is a line for people and an object for programs, of 512 bytes at most", async () => {
   await inFolder((path) => {
     const { terminal, told } = listener();
-    const log = new ServerLog(terminal, LogFile.open(`${path}/log`));
+    const log = new ServerLog(terminal, LogFile.open(`${path}/log`), PEOPLE);
     for (const event of LONGEST) log.tell(event);
     log.close();
     assertEquals(told.map(({ json }) => json.event), LONGEST.map(({ event }) => event));
@@ -103,10 +105,56 @@ Deno.test("every event is a line for people and an object for programs, of 512 b
   });
 });
 
+Deno.test("who asks for whom and who was introduced is told to who wants it alone", async () => {
+  await inFolder((path) => {
+    const { terminal, told } = listener();
+    const log = new ServerLog(terminal, LogFile.open(`${path}/log`), { people: false });
+    const pairs = LONGEST.filter((event) => "wanted" in event || "names" in event);
+    assertEquals(pairs.length, 5);
+    for (const event of pairs) log.tell(event);
+    log.close();
+    const all = Deno.readTextFileSync(`${path}/log`) + JSON.stringify(told);
+    assert(!all.includes(NAME) && !all.includes(OTHER), all);
+    // That it happened is told all the same.
+    assertEquals(told.map(({ json }) => json.event), pairs.map(({ event }) => event));
+    assertEquals(told.map(({ text }) => text.slice(9)), [
+      "somebody waits for somebody",
+      "introduced two people",
+      "relaying between two people",
+      "relayed 9007199254740991 bytes between two people",
+      "two people use different suites",
+    ]);
+  });
+});
+
+Deno.test({
+  name: "a log that others can read, or that is a link, is refused and nothing is written there",
+  ignore: !POSIX,
+  fn: async () => {
+    await inFolder((path) => {
+      for (const end of ["", ".1", ".2"]) {
+        const file = `${path}/log${end}`;
+        Deno.writeTextFileSync(file, "", { mode: 0o644 });
+        Deno.chmodSync(file, 0o644);
+        const readable = assertThrows(() => LogFile.open(`${path}/log`), CifraError);
+        assertEquals(readable.code, "local");
+        assertStringIncludes(readable.hint!, `chmod 600 '${file}'`);
+        Deno.removeSync(file);
+        Deno.writeTextFileSync(`${path}/victim`, "kept", { mode: 0o600 });
+        Deno.symlinkSync(`${path}/victim`, file);
+        const linked = assertThrows(() => LogFile.open(`${path}/log`), CifraError);
+        assertStringIncludes(linked.message, "not a link");
+        assertEquals(Deno.readTextFileSync(`${path}/victim`), "kept");
+        Deno.removeSync(file);
+      }
+    });
+  },
+});
+
 Deno.test("what strangers can cause is told once a second, and how often it was left out", async () => {
   await inFolder((path) => {
     const { terminal, told } = listener();
-    const log = new ServerLog(terminal, LogFile.open(`${path}/log`));
+    const log = new ServerLog(terminal, LogFile.open(`${path}/log`), PEOPLE);
     for (let n = 0; n < 1000; n++) {
       log.tell({ event: "handshake-failed", source: SOURCE, code: "bad_frame" });
     }
@@ -123,7 +171,7 @@ Deno.test("what strangers can cause is told once a second, and how often it was 
 
 Deno.test("after its second the same noise is told with a count of what was left out", async () => {
   const { terminal, told } = listener();
-  const log = new ServerLog(terminal, undefined);
+  const log = new ServerLog(terminal, undefined, PEOPLE);
   const noise = () => log.tell({ event: "handshake-failed", source: SOURCE, code: "bad_frame" });
   noise();
   noise();
@@ -140,7 +188,7 @@ Deno.test("after its second the same noise is told with a count of what was left
 Deno.test("a trace is for the terminal that asked for it, not for the log", async () => {
   await inFolder((path) => {
     const { terminal, told, traced } = listener();
-    const log = new ServerLog(terminal, LogFile.open(`${path}/log`));
+    const log = new ServerLog(terminal, LogFile.open(`${path}/log`), PEOPLE);
     const step = {
       message: 1,
       direction: "received",
