@@ -26,7 +26,9 @@ import { fixed } from "./vector_parts.ts";
 const HOSTS = ["chat.example", "203.0.113.9", "2001:db8::7"] as const;
 const PORT = 7411;
 const LENGTHS = [5, 64, 65, 128, 129, 2049, 4096, 4097, 8193, 57345, 61440] as const;
-const NAMES = ["lab_3", "anna0", "b1ll", "vvill", "rnarek", "vvv", "modern", "r-n"] as const;
+const NAMES = [
+  ...["lab_3", "anna0", "b1ll", "vvill", "rnarek", "vvv", "modern", "r-n", "r-rn", "di25m"],
+] as const;
 /** With accents typed apart, and a sign that NFKC spells as two letters. */
 const PASSWORD = "Žluťoučký kůň №3".normalize("NFD");
 

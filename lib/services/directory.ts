@@ -66,10 +66,10 @@ export class Directory {
     }
     const fingerprint = encodeHex(identity.fingerprint);
     const known = this.#find(claimant, fingerprint);
-    if (known) {
-      this.#store.seen(fingerprint, now);
-      // A claim that holds for long is not checked and written again with every visit.
-      if (known.notAfter - now > CLAIM_RENEWAL) return known;
+    // A claim that holds for long is not checked and written again with every visit.
+    if (known && known.notAfter - now > CLAIM_RENEWAL) {
+      this.#store.seen(fingerprint, now, claimant.claim.sequence);
+      return known;
     }
     await this.#requireClaim(claimant, now);
     const vouching = known ? [] : await vouchersOf(claimant);
@@ -84,6 +84,7 @@ export class Directory {
       fingerprint,
       bundle: identity.bundle,
       sequence,
+      lastSequence: sequence,
       notAfter: Number(notAfter),
       signature,
       created: known?.created ?? now,
@@ -95,7 +96,7 @@ export class Directory {
 
   /**
    * The entry if the name is theirs. Throws `name_taken` when the identity is known otherwise,
-   * `stale_registration` when the claim is not later than the entry.
+   * `stale_registration` when it is not above the last registration.
    */
   #find({ name, suite, claim: { sequence } }: Claimant, fingerprint: string): NameKey | undefined {
     const own = this.#store.keyWith(fingerprint);
@@ -106,7 +107,7 @@ export class Directory {
     if (own && own.name !== name) {
       throw new CifraError("name_taken", `This identity is "${own.name}" here`);
     }
-    if (own && sequence <= own.sequence) throw staleRegistration(sequence, own.sequence);
+    if (own && sequence <= own.lastSequence) throw staleRegistration(sequence, own.lastSequence);
     return own;
   }
 
@@ -126,27 +127,28 @@ export class Directory {
    * many new names.
    */
   #requireFree({ name, suite, source }: Claimant, vouching: readonly string[], now: number): void {
-    const alike = this.#store.keyLike(skeletonOf(name));
-    if (alike && alike.name !== name) {
-      throw new CifraError(
-        "name_taken",
-        `"${name}" looks like "${alike.name}", who is known here`,
-      );
-    }
     const owners = this.#store.keysOf(name);
-    if (owners.length === 0) return this.#countNewName(source, now);
+    if (owners.length === 0) return this.#requireNew(name, source, now);
     const sameSuite = owners.find((key) => key.suite === suite);
     if (owners.some(({ fingerprint }) => vouching.includes(fingerprint))) return;
     const newest = Math.max(...owners.map(({ lastSeen }) => lastSeen));
     if (now - newest > NAME_EXPIRY && !this.#store.account(name)) {
-      this.#countNewName(source, now);
+      this.#requireNew(name, source, now);
       return this.#store.forget(name);
     }
     const whose = sameSuite ? "" : `, with a key for the suite ${owners[0]!.suite}`;
     throw new CifraError("name_taken", `The name "${name}" belongs to another identity${whose}`);
   }
 
-  #countNewName(source: string | undefined, now: number): void {
+  /** Throws `name_taken` when the name looks like another one, `limit` on too many new names. */
+  #requireNew(name: string, source: string | undefined, now: number): void {
+    const alike = this.#store.keyLike(skeletonOf(name), name);
+    if (alike) {
+      throw new CifraError(
+        "name_taken",
+        `"${name}" looks like "${alike.name}", who is known here`,
+      );
+    }
     const { newNamesPerDay } = this.#rules;
     if (newNamesPerDay === 0 || source === undefined) return;
     if (this.#taken.times(source, now).length >= newNamesPerDay) {

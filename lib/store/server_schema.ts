@@ -1,4 +1,5 @@
 /** How the memory of a server lies in its database. SQLite keeps the comments: whoever opens the file reads them. */
+import { skeletonOf } from "../wire/names.ts";
 import type { Step } from "./sqlite_file.ts";
 
 /** There is no secret in it: not a key, not a password. */
@@ -51,5 +52,18 @@ CREATE TABLE ban (
 /** Claims were signed under another label: each owner signs anew with their next registration. */
 const VERSION_2: Step = ["UPDATE name_key SET not_after = 0"];
 
+/**
+ * More names look alike, and each registration is counted, not each claim alone. Two names that look alike
+ * from now on stay with their owners.
+ */
+const VERSION_3: Step = [
+  // Of the last registration, which need not have brought a claim to keep; big-endian.
+  "ALTER TABLE name_key ADD COLUMN last_sequence BLOB NOT NULL DEFAULT x'0000000000000000'",
+  "UPDATE name_key SET last_sequence = sequence",
+  (database) =>
+    database.function("skeleton_of", { deterministic: true }, (name) => skeletonOf(String(name))),
+  "UPDATE name_key SET skeleton = skeleton_of(name)",
+];
+
 /** The steps to the present version of a server's database. */
-export const SERVER_STEPS: readonly Step[] = [VERSION_1, VERSION_2];
+export const SERVER_STEPS: readonly Step[] = [VERSION_1, VERSION_2, VERSION_3];

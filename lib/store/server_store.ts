@@ -14,6 +14,8 @@ export interface NameKey {
   readonly bundle: Bytes;
   /** The owner's own claim that the name is theirs (PROTOCOL.md 3.7). */
   readonly sequence: bigint;
+  /** Of the last registration, which may have brought a later claim than the one that is kept. */
+  readonly lastSequence: bigint;
   /** Until when that holds, in milliseconds since 1970. */
   readonly notAfter: number;
   readonly signature: Bytes;
@@ -71,16 +73,16 @@ export interface StoreCounts {
 export interface ServerStore {
   /** The keys that own a name, the first one first. */
   keysOf(name: string): readonly NameKey[];
-  /** A key of a name that looks like this. */
-  keyLike(skeleton: string): NameKey | undefined;
+  /** A key of a name other than `name` that looks like this. */
+  keyLike(skeleton: string, name: string): NameKey | undefined;
   /** The key with this fingerprint, under whatever name. */
   keyWith(fingerprint: string): NameKey | undefined;
   /** All keys of the next names after `after`, `limit` names at most, in the order of the names. */
   keys(after: string, limit: number): readonly NameKey[];
   /** Adds a key, or puts it in the place of the one with the same name and suite. */
   putKey(key: NameKey): void;
-  /** The owner of a key was here. Put on disk with the next change or a second later. */
-  seen(fingerprint: string, when: number): void;
+  /** The owner of a key was here, with this sequence. Put on disk with the next change or a second later. */
+  seen(fingerprint: string, when: number, sequence: bigint): void;
   /** Makes a name free: its keys and its account go. */
   forget(name: string): void;
 

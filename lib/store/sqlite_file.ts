@@ -40,8 +40,8 @@ export interface FileKind {
   readonly steps: readonly Step[];
 }
 
-/** The statements of one step, run in order. */
-export type Step = readonly string[];
+/** One step, done in order: statements, and what no statement can say. */
+export type Step = readonly (string | ((database: DatabaseSync) => void))[];
 
 /** An open database. After a failure that leaves its state in doubt every use throws that failure. */
 export class SqliteFile {
@@ -219,7 +219,10 @@ function openDatabase(path: string, readOnly: boolean): DatabaseSync {
 
 /** Runs the steps that follow `version`. The version is in the file's first page: it commits with them. */
 function upgrade(database: DatabaseSync, version: number, { steps }: FileKind): void {
-  for (const statement of steps.slice(version).flat()) database.prepare(statement).run();
+  for (const part of steps.slice(version).flat()) {
+    if (typeof part === "string") database.prepare(part).run();
+    else part(database);
+  }
   database.prepare(`PRAGMA user_version = ${steps.length}`).run();
 }
 

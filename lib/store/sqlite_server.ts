@@ -36,13 +36,14 @@ interface NameKeyRow {
   readonly signature: Bytes;
   readonly created: bigint;
   readonly last_seen: bigint;
+  readonly last_sequence: Bytes;
 }
 
 /** The statements of the store, prepared once. */
 function prepareAll(file: SqliteFile) {
   return {
     keysOf: file.prepare("SELECT * FROM name_key WHERE name = ? ORDER BY created, suite"),
-    keyLike: file.prepare("SELECT * FROM name_key WHERE skeleton = ? LIMIT 1"),
+    keyLike: file.prepare("SELECT * FROM name_key WHERE skeleton = ? AND name <> ? LIMIT 1"),
     keyWith: file.prepare("SELECT * FROM name_key WHERE fingerprint = ?"),
     keys: file.prepare(
       `SELECT * FROM name_key WHERE name IN
@@ -50,12 +51,15 @@ function prepareAll(file: SqliteFile) {
       ORDER BY name, suite`,
     ),
     putKey: file.prepare(
-      `INSERT INTO name_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO name_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (name, suite) DO UPDATE SET fingerprint = excluded.fingerprint,
         bundle = excluded.bundle, sequence = excluded.sequence, not_after = excluded.not_after,
-        signature = excluded.signature, created = excluded.created, last_seen = excluded.last_seen`,
+        signature = excluded.signature, created = excluded.created, last_seen = excluded.last_seen,
+        last_sequence = excluded.last_sequence`,
     ),
-    seen: file.prepare("UPDATE name_key SET last_seen = ? WHERE fingerprint = ?"),
+    seen: file.prepare(
+      "UPDATE name_key SET last_seen = ?, last_sequence = ? WHERE fingerprint = ?",
+    ),
     forgetKeys: file.prepare("DELETE FROM name_key WHERE name = ?"),
     forgetAccount: file.prepare("DELETE FROM account WHERE name = ?"),
     account: file.prepare("SELECT * FROM account WHERE name = ?"),
@@ -82,8 +86,8 @@ export class SqliteServerStore implements ServerStore {
   readonly #file: SqliteFile;
   readonly #statements: ReturnType<typeof prepareAll>;
   readonly #after: NonNullable<SqliteServerStoreOptions["after"]>;
-  /** By fingerprint, when its owner was here last; not on disk yet. */
-  #seen = new Map<string, number>();
+  /** By fingerprint, when its owner was here last, and with which sequence; not on disk yet. */
+  #seen = new Map<string, { readonly when: number; readonly sequence: bigint }>();
   #cancel: (() => void) | undefined;
 
   private constructor(file: SqliteFile, after: NonNullable<SqliteServerStoreOptions["after"]>) {
@@ -112,8 +116,8 @@ export class SqliteServerStore implements ServerStore {
     return this.#all<NameKeyRow>("keysOf", name).map((row) => this.#toKey(row));
   }
 
-  keyLike(skeleton: string): NameKey | undefined {
-    const row = this.#one<NameKeyRow>("keyLike", skeleton);
+  keyLike(skeleton: string, name: string): NameKey | undefined {
+    const row = this.#one<NameKeyRow>("keyLike", skeleton, name);
     return row && this.#toKey(row);
   }
 
@@ -129,8 +133,6 @@ export class SqliteServerStore implements ServerStore {
   putKey(key: NameKey): void {
     const { name, skeleton, suite, fingerprint, bundle, notAfter, signature, created, lastSeen } =
       key;
-    const sequence = new Uint8Array(8);
-    new DataView(sequence.buffer).setBigUint64(0, key.sequence);
     this.#seen.delete(fingerprint);
     this.#change(() =>
       this.#statements.putKey.run(
@@ -139,17 +141,18 @@ export class SqliteServerStore implements ServerStore {
         suite,
         fingerprint,
         bundle,
-        sequence,
+        bytesOf(key.sequence),
         notAfter,
         signature,
         created,
         lastSeen,
+        bytesOf(key.lastSequence),
       )
     );
   }
 
-  seen(fingerprint: string, when: number): void {
-    this.#seen.set(fingerprint, when);
+  seen(fingerprint: string, when: number, sequence: bigint): void {
+    this.#seen.set(fingerprint, { when, sequence });
     this.#cancel ??= this.#after(STORE_LAZY_AFTER, () => this.#putSeen());
   }
 
@@ -262,7 +265,9 @@ export class SqliteServerStore implements ServerStore {
     const seen = [...this.#seen];
     try {
       const result = this.#file.transaction(() => {
-        for (const [fingerprint, when] of seen) this.#statements.seen.run(when, fingerprint);
+        for (const [fingerprint, { when, sequence }] of seen) {
+          this.#statements.seen.run(when, bytesOf(sequence), fingerprint);
+        }
         return work();
       });
       this.#seen.clear();
@@ -283,17 +288,19 @@ export class SqliteServerStore implements ServerStore {
   #toKey(row: NameKeyRow): NameKey {
     const { name, skeleton, suite, fingerprint, bundle, sequence, not_after, signature, created } =
       row;
+    const seen = this.#seen.get(fingerprint);
     return {
       name,
       skeleton,
       suite,
       fingerprint,
       bundle,
-      sequence: new DataView(sequence.buffer, sequence.byteOffset).getBigUint64(0),
+      sequence: numberOf(sequence),
+      lastSequence: seen?.sequence ?? numberOf(row.last_sequence),
       notAfter: Number(not_after),
       signature,
       created: Number(created),
-      lastSeen: this.#seen.get(fingerprint) ?? Number(row.last_seen),
+      lastSeen: seen?.when ?? Number(row.last_seen),
     };
   }
 }
@@ -341,6 +348,17 @@ function noRoom(path: string, cause: unknown): CifraError {
       hint: "give the server a larger --budget, or make room on the disk",
     },
   );
+}
+
+/** A number of 64 bits, which SQLite's integers cannot hold. */
+function bytesOf(number: bigint): Bytes {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, number);
+  return bytes;
+}
+
+function numberOf({ buffer, byteOffset }: Bytes): bigint {
+  return new DataView(buffer, byteOffset).getBigUint64(0);
 }
 
 type Value = string | number | bigint | Bytes;

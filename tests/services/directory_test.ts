@@ -156,6 +156,19 @@ Deno.test("claim() takes only a higher number than that of the claim it has (D5,
   assertEquals(await place.refusal("alice", alice, highest), "stale_registration");
 });
 
+Deno.test("claim() takes only a higher number than that of the last registration, whatever it kept", async () => {
+  const place = new Place();
+  const alice = await modern("alice");
+  await place.claim("alice", alice, { sequence: 100n });
+  // The claim holds for long: this one is not kept, but its number counts.
+  await place.claim("alice", alice, { sequence: 300n });
+  assertEquals(place.store.keysOf("alice")[0]?.sequence, 100n);
+  for (const sequence of [300n, 200n, 101n]) {
+    assertEquals(await place.refusal("alice", alice, { sequence }), "stale_registration");
+  }
+  await place.claim("alice", alice, { sequence: 301n });
+});
+
 Deno.test("claim() keeps a claim while it holds for long, and takes a new one afterwards", async () => {
   const place = new Place();
   const alice = await modern("alice");
@@ -301,7 +314,10 @@ Deno.test("claim() refuses a key of one suite in another", async () => {
 });
 
 Deno.test("claim() refuses names that look like one that is taken (A14)", async () => {
-  const pairs = [["bob", "b0b"], ["alice", "a1ice"], ["a-b", "a_b"], ["modern", "modem"]] as const;
+  const pairs = [
+    ...["bob b0b", "alice a1ice", "alice al1ce", "alice ai-ice", "a-b ab", "a-b a_b", "dan clan"],
+    ...["emma ernnna", "oscar o5car", "zoe 2oe", "wim vvirn", "modern modem", "barn bam"],
+  ].map((pair) => pair.split(" ") as [string, string]);
   for (const [taken, alike] of pairs) {
     for (const [first, second] of [[taken, alike], [alike, taken]] as const) {
       const place = new Place();
@@ -313,6 +329,25 @@ Deno.test("claim() refuses names that look like one that is taken (A14)", async 
       await place.claim("another", await modern("mallory"));
     }
   }
+});
+
+Deno.test("claim() leaves names that look alike from now on with both owners, and gives no third", async () => {
+  const place = new Place();
+  const alice = await modern("alice"), bob = await modern("bob");
+  await place.claim("alice", alice);
+  // As a migration leaves it: these two did not look alike to an earlier version.
+  const [{ skeleton, ...key }] = place.store.keysOf("alice") as [NameKey];
+  await place.claim("bob", bob);
+  place.store.forget("bob");
+  const fingerprint = encodeHex(bob.identity.fingerprint);
+  const { bundle } = bob.identity;
+  place.store.putKey({ ...key, skeleton, name: "al-ice", fingerprint, bundle });
+  await place.claim("alice", alice);
+  await place.claim("al-ice", bob);
+  // Each of them may bring another key.
+  await place.claim("alice", await person("rsa", "alice"), { vouchers: [alice] });
+  await place.claim("al-ice", await person("rsa", "bob"), { vouchers: [bob] });
+  assertEquals(await place.refusal("a1ice", await modern("mallory")), "name_taken");
 });
 
 Deno.test("claim() frees a name whose owner has not come for 180 days, unless it has an account", async () => {

@@ -109,6 +109,7 @@ function applicant(name: string, wanted?: string, wish: Wish = {}): Visitor {
         fingerprint: encodeHex(fingerprint),
         bundle: new TextEncoder().encode(`bundle of ${key}`),
         sequence: 77n,
+        lastSequence: 77n,
         notAfter: NOW,
         signature,
         created: 0,

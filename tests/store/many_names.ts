@@ -13,7 +13,7 @@ export function nameOf(n: number): string {
 export async function writeManyNames(path: string, count: number): Promise<void> {
   (await SqliteServerStore.open(await PrivateFolder.open(path))).close();
   const database = new DatabaseSync(`${path}/server.db`);
-  const key = database.prepare("INSERT INTO name_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  const key = database.prepare("INSERT INTO name_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   const account = database.prepare("INSERT INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   database.exec("BEGIN");
   for (let n = 0; n < count; n++) {
@@ -31,6 +31,7 @@ export async function writeManyNames(path: string, count: number): Promise<void>
       signature,
       NOW + n,
       NOW + n,
+      sequence,
     );
     if (n % 10 !== 0) continue;
     const { salt, memory, passes, storedKey, serverKey, backup, created } = accountOf(name);

@@ -27,8 +27,8 @@ const CHANGES: Readonly<Record<string, (store: SqliteServerStore) => void>> = {
   "a ban": (store) => store.putBan({ kind: "key", subject: "cd".repeat(32), since: NOW }),
   "a ban lifted": (store) => store.removeBan("name", "mallory"),
   "visits, with the next change": (store) => {
-    store.seen(keyOf("alice").fingerprint, NOW + 1);
-    store.seen(keyOf("alice", { suite: "rsa" }).fingerprint, NOW + 2);
+    store.seen(keyOf("alice").fingerprint, NOW + 1, 9n);
+    store.seen(keyOf("alice", { suite: "rsa" }).fingerprint, NOW + 2, 9n);
     store.putInvite(inviteOf(2));
   },
 };

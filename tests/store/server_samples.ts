@@ -21,6 +21,7 @@ export function keyOf(name: string, changes: Partial<NameKey> = {}): NameKey {
     fingerprint: encodeHex(sha512(encodeUtf8(`${name} ${suite}`)).subarray(0, 32)),
     bundle: bytes(129, name.length),
     sequence: 2n ** 63n + 1n,
+    lastSequence: 2n ** 63n + 2n,
     notAfter: NOW + 400 * 86_400_000,
     signature: bytes(64, 3),
     created: NOW,

@@ -24,7 +24,7 @@ function test(name: string, scene: (store: ServerStore) => void): void {
 
 test("an empty store has nothing", (store) => {
   assertEquals(store.keysOf("alice"), []);
-  assertEquals(store.keyLike("alice"), undefined);
+  assertEquals(store.keyLike("alice", ""), undefined);
   assertEquals(store.keyWith("0".repeat(64)), undefined);
   assertEquals(store.keys("", 10), []);
   assertEquals(store.account("alice"), undefined);
@@ -38,10 +38,11 @@ test("a key is found by its name, by what that looks like, and by its fingerprin
   const key = keyOf("b0b", { skeleton: "bob" });
   store.putKey(key);
   assertEquals(store.keysOf("b0b"), [key]);
-  assertEquals(store.keyLike("bob"), key);
+  assertEquals(store.keyLike("bob", "bob"), key);
+  assertEquals(store.keyLike("bob", "b0b"), undefined);
   assertEquals(store.keyWith(key.fingerprint), key);
   assertEquals(store.keysOf("bob"), []);
-  assertEquals(store.keyLike("b0b"), undefined);
+  assertEquals(store.keyLike("b0b", ""), undefined);
 });
 
 test("a key takes the place of the one of its name and suite, and of no other", (store) => {
@@ -95,11 +96,11 @@ test("when an owner was here last is known at once, for that key alone", (store)
   store.putKey(keyOf("alice"));
   store.putKey(keyOf("alice", { suite: "rsa" }));
   const { fingerprint } = keyOf("alice");
-  store.seen(fingerprint, NOW + 5);
-  store.seen("0".repeat(64), NOW + 5);
-  const expected = keyOf("alice", { lastSeen: NOW + 5 });
+  store.seen(fingerprint, NOW + 5, 2n ** 64n - 1n);
+  store.seen("0".repeat(64), NOW + 5, 1n);
+  const expected = keyOf("alice", { lastSeen: NOW + 5, lastSequence: 2n ** 64n - 1n });
   assertEquals(store.keyWith(fingerprint), expected);
-  assertEquals(store.keyLike("alice")?.name, "alice");
+  assertEquals(store.keyLike("alice", "bob")?.name, "alice");
   assertEquals(store.keysOf("alice"), [expected, keyOf("alice", { suite: "rsa" })]);
   assertEquals(store.keys("", 1), store.keysOf("alice"));
   // A key that is put says itself when its owner was here.

@@ -10,6 +10,7 @@ import { DatabaseSync } from "node:sqlite";
 import { CifraError } from "../../lib/errors.ts";
 import { STORE_LAZY_AFTER } from "../../lib/limits.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { SERVER_STEPS } from "../../lib/store/server_schema.ts";
 import {
   backUpServerStore,
   SqliteServerStore,
@@ -19,6 +20,8 @@ import { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, withTmpfs } from "../testkit/tmpfs.ts";
 import { ManualTime } from "../testkit/clock.ts";
+import { skeletonOf } from "../../lib/wire/names.ts";
+import { goBack } from "./older_server.ts";
 import { nameOf, writeManyNames } from "./many_names.ts";
 import { accountOf, bytes, inviteOf, keyOf, NOW } from "./server_samples.ts";
 
@@ -95,17 +98,17 @@ Deno.test("when somebody was here is put on disk a second later, or with the nex
       other.close();
       return row?.last_seen;
     };
-    store.seen(fingerprint, 1);
-    store.seen(fingerprint, 2);
+    store.seen(fingerprint, 1, 9n);
+    store.seen(fingerprint, 2, 9n);
     assertEquals([onDisk(), time.pending], [NOW, 1]);
     time.advance(STORE_LAZY_AFTER - 1);
     assertEquals(onDisk(), NOW);
     time.advance(1);
     assertEquals([onDisk(), time.pending], [2, 0]);
-    store.seen(fingerprint, 3);
+    store.seen(fingerprint, 3, 9n);
     store.putBan({ kind: "name", subject: "mallory", since: NOW });
     assertEquals([onDisk(), time.pending], [3, 0]);
-    store.seen(fingerprint, 4);
+    store.seen(fingerprint, 4, 9n);
     store.close();
     assertEquals(time.pending, 0);
     store = await open(path);
@@ -162,7 +165,7 @@ Deno.test("nothing that was confirmed is lost, and nothing is half, when the pro
         if (invites!.has(n)) assert(invite, `invite ${n} is lost`);
         else if (invite) unconfirmed++;
         // What there is is whole.
-        if (key) assertEquals({ ...key, lastSeen: NOW }, keyOf(name));
+        if (key) assertEquals({ ...key, lastSeen: NOW, lastSequence: 2n ** 63n + 2n }, keyOf(name));
         if (account) assertEquals(account, accountOf(name));
         if (invite) assertEquals(invite, inviteOf(n));
         else if (!key) {
@@ -194,7 +197,7 @@ Deno.test("a store whose budget is used up says so, reads on, and goes on when s
     assertFull(store);
     assert(Deno.statSync(`${path}/server.db`).size < MIB);
     // Nor does a name of which only the time is new fail anybody.
-    store.seen(keyOf("alice").fingerprint, NOW + 1);
+    store.seen(keyOf("alice").fingerprint, NOW + 1, 9n);
     store.forget("n0");
     store.putAccount(accountOf("another", { backup: bytes(16_384, 0) }));
     assertEquals(store.account("another")?.backup.length, 16_384);
@@ -219,7 +222,7 @@ Deno.test({
         for (;; count++) store.putAccount(accountOf(`n${count}`, { backup: bytes(16_384, count) }));
       }, CifraError);
       assertEquals(error.code, "local");
-      store.seen(keyOf("alice").fingerprint, NOW + 9);
+      store.seen(keyOf("alice").fingerprint, NOW + 9, 9n);
       // Must not throw: nobody is there to catch it.
       time.advance(STORE_LAZY_AFTER);
       assertEquals(store.keysOf("alice")[0]?.lastSeen, NOW + 9);
@@ -261,17 +264,34 @@ Deno.test("an older database keeps its names, whose owners are to sign them anew
     const store = await open(path);
     store.putKey(keyOf("alice"));
     store.close();
-    const database = new DatabaseSync(`${path}/server.db`);
-    database.exec("PRAGMA user_version = 1");
-    database.close();
+    goBack(path, 1);
     const later = await open(path);
-    assertEquals(later.keysOf("alice"), [{ ...keyOf("alice"), notAfter: 0 }]);
+    const { sequence } = keyOf("alice");
+    const skeleton = skeletonOf("alice");
+    const expected = { ...keyOf("alice"), notAfter: 0, skeleton, lastSequence: sequence };
+    assertEquals(later.keysOf("alice"), [expected]);
+    later.close();
+  });
+});
+
+Deno.test("names of an older database look alike by the present rules, and stay with their owners", async () => {
+  await withFolder(async (path) => {
+    const store = await open(path);
+    for (const name of ["alice", "al-ice", "r00t", "bob-"]) store.putKey(keyOf(name));
+    store.close();
+    goBack(path, 2);
+    const later = await open(path);
+    for (const name of ["alice", "al-ice", "r00t", "bob-"]) {
+      assertEquals(later.keysOf(name).map(({ skeleton }) => skeleton), [skeletonOf(name)]);
+    }
+    assertEquals(later.keyLike(skeletonOf("a1ice"), "alice")?.name, "al-ice");
+    assertEquals(later.keyLike(skeletonOf("b0b"), "b0b")?.name, "bob-");
     later.close();
   });
 });
 
 Deno.test("the database of a newer program, or of another one, is refused and left", async () => {
-  for (const version of [0, 3, 99]) {
+  for (const version of [0, SERVER_STEPS.length + 1, 99]) {
     await withFolder(async (path) => {
       (await open(path)).close();
       const database = new DatabaseSync(`${path}/server.db`);
@@ -370,7 +390,7 @@ Deno.test("a hundred thousand names are all found again after a restart, and aft
       const [key] = store.keysOf(nameOf(n));
       assertEquals(key?.created, NOW + n);
       assertEquals(store.keyWith(key!.fingerprint), key);
-      assertEquals(store.keyLike(key!.skeleton), key);
+      assertEquals(store.keyLike(key!.skeleton, ""), key);
     }
     store.putKey(keyOf("one-more"));
     // As a kill leaves it: with what is only in the log.

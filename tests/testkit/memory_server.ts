@@ -20,8 +20,10 @@ export class MemoryServerStore implements ServerStore {
     return this.#keys.get(name) ?? [];
   }
 
-  keyLike(skeleton: string): NameKey | undefined {
-    return [...this.#byFingerprint.values()].find((key) => key.skeleton === skeleton);
+  keyLike(skeleton: string, name: string): NameKey | undefined {
+    return [...this.#byFingerprint.values()].find((key) =>
+      key.skeleton === skeleton && key.name !== name
+    );
   }
 
   keyWith(fingerprint: string): NameKey | undefined {
@@ -44,9 +46,9 @@ export class MemoryServerStore implements ServerStore {
     this.#byFingerprint.set(key.fingerprint, key);
   }
 
-  seen(fingerprint: string, when: number): void {
+  seen(fingerprint: string, when: number, lastSequence: bigint): void {
     const key = this.#byFingerprint.get(fingerprint);
-    if (key) this.putKey({ ...key, lastSeen: when });
+    if (key) this.putKey({ ...key, lastSeen: when, lastSequence });
   }
 
   forget(name: string): void {
