@@ -50,4 +50,5 @@ export type { MonotonicClock, Transport } from "./channel/transport.ts";
 export { type Frame, FrameKind } from "./wire/frame.ts";
 export type { HandshakeLayouts } from "./wire/handshake_messages.ts";
 export type { Layout, Reader } from "./wire/layout.ts";
+export { isLine, type Line, lineOf } from "./wire/line.ts";
 export { CloseCode, type Item, ItemType } from "./wire/records.ts";

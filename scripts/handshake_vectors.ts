@@ -33,6 +33,7 @@ import {
 } from "../tests/handshake/vector_file.ts";
 import { bothEnds, runBothHandshakes } from "../tests/testkit/handshake.ts";
 import { fixed, sealRecord } from "./vector_parts.ts";
+import { lineOf } from "../lib/wire/line.ts";
 
 const MODES = [1, 2] as const;
 const DISPLAY_NAME = { 1: "vector server", 2: "" } as const;
@@ -224,7 +225,7 @@ async function climb(suite: Suite, mode: 1 | 2): Promise<Ladder> {
   const psk = mode === 1 ? new Uint8Array(32) : fixed("rv_key");
   const secret = encodeHex(fixed(`${name} mode ${mode} secret`));
   const ivSeed = encodeHex(fixed(`${name} mode ${mode} iv_seed`, 16));
-  const displayName = DISPLAY_NAME[mode];
+  const displayName = lineOf(DISPLAY_NAME[mode]);
 
   const suiteFor = ({ encapsulation }: VectorSide): Suite =>
     encapsulation ? { ...suite, kem: fixedXwing(suite.kem, encapsulation) } : suite;

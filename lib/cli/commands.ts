@@ -18,6 +18,7 @@ import {
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
 } from "../limits.ts";
+import { lineOf } from "../wire/line.ts";
 import type { Command, Permissions } from "./command.ts";
 import {
   readAdvertised,
@@ -81,7 +82,7 @@ export const SERVE = {
         kind: "text",
         value: "NAME",
         does: "what clients see as the name of the server",
-        default: "cifra server",
+        default: lineOf("cifra server"),
         read: readTitle,
       },
       http: {

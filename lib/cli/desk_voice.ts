@@ -5,6 +5,7 @@ import type { Changes } from "../client/lobby.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { formatEndpoint } from "../wire/address.ts";
+import { quoted } from "../wire/line.ts";
 import type { DeskView } from "./desk_front.ts";
 import { describeChanges } from "./lobby_words.ts";
 import { describeHomeStatus, describeStatus, lowerFirst } from "./status_words.ts";
@@ -91,7 +92,7 @@ export class DeskVoice {
     const { server, title, observed } = status;
     const where = formatEndpoint(server);
     const event = { event: "lobby", server: where, title, observed: formatEndpoint(observed) };
-    const text = `in the lobby of "${title}" at ${where}`;
+    const text = `in the lobby of ${quoted(title)} at ${where}`;
     if (this.#terminal.json || this.#isLost || this.#home === "") this.#terminal.say(text, event);
     this.#isLost = false;
     this.#home = where;

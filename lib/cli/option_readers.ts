@@ -3,6 +3,7 @@ import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { DISPLAY_NAME_LIMIT } from "../limits.ts";
 import { addressScope, canonicalAddress } from "../wire/address.ts";
+import { isLine, type Line } from "../wire/line.ts";
 import { requireName, SERVER_NAME } from "../wire/names.ts";
 
 /** A name that a person may have. Throws `bad_name`. */
@@ -16,10 +17,13 @@ export function readPeerName(text: string): string {
   return text === SERVER_NAME ? text : readName(text);
 }
 
-/** The title of a server, of `DISPLAY_NAME_LIMIT` bytes at most. Throws `usage`. */
-export function readTitle(text: string): string {
-  if (encodeUtf8(text).length <= DISPLAY_NAME_LIMIT) return text;
-  throw new CifraError("usage", `--title must be at most ${DISPLAY_NAME_LIMIT} bytes`);
+/** The title of a server, as clients understand it: 1 to `DISPLAY_NAME_LIMIT` bytes. Throws `usage`. */
+export function readTitle(text: string): Line {
+  if (text === "" || encodeUtf8(text).length > DISPLAY_NAME_LIMIT) {
+    throw new CifraError("usage", `--title must be 1 to ${DISPLAY_NAME_LIMIT} bytes`);
+  }
+  if (isLine(text)) return text;
+  throw new CifraError("usage", "--title must be one line of characters that can be seen");
 }
 
 /** An IP address, in canonical form. Throws `usage`. */

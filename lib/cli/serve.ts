@@ -15,11 +15,11 @@ import type { PrivateFolder } from "../store/private_files.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import { backUpServerStore, SqliteServerStore } from "../store/sqlite_server.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
+import { type Line, quoted } from "../wire/line.ts";
 import { type Given, parse } from "./args.ts";
 import { SERVE } from "./commands.ts";
 import { answerOperator, openConsole, operate, serverFolder, socketPath } from "./operate.ts";
 import { runFramed } from "./run.ts";
-import { sanitize } from "./sanitize.ts";
 import { LogFile, ServerLog } from "./server_log.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -31,7 +31,7 @@ type AdmissionMode = "open" | "invite" | "accounts";
 interface ServeOptions {
   readonly hosts: readonly string[];
   readonly port: number;
-  readonly title: string;
+  readonly title: Line;
   readonly state: string | undefined;
   readonly admission: AdmissionMode;
   readonly newNamesPerDay: number;
@@ -218,7 +218,7 @@ function introduce(
     terminal.emit({ event: "listening", endpoints, port, fingerprints: keys, invite, ...more });
     return;
   }
-  terminal.print(`"${sanitize(options.title)}" listens on ${endpoints.join(" and ")}`);
+  terminal.print(`${quoted(options.title)} listens on ${endpoints.join(" and ")}`);
   for (const [suite, key] of fingerprints) terminal.print(`key ${suite.padEnd(8)} ${key}`);
   terminal.print(`invite       ${invite}`);
   if (http !== undefined) terminal.print(`http         127.0.0.1:${http}`);

@@ -6,6 +6,7 @@ import type { HomeStatus } from "../client/home.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { formatEndpoint } from "../wire/address.ts";
+import { quoted } from "../wire/line.ts";
 import type { JsonEvent } from "./terminal.ts";
 
 /** `direct 10.0.0.7:40112, dialled by us`, `relay through the server`. */
@@ -133,7 +134,7 @@ export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEv
         ? `receive port ${ports.receivePort}, send port ${ports.sendPort}`
         : "no ports of our own";
       return [
-        `connected to "${title}" at ${server}; ${ours}`,
+        `connected to ${quoted(title)} at ${server}; ${ours}`,
         { event: "registered", server, title, observed: formatEndpoint(observed), ...ports },
       ];
     }

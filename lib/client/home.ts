@@ -11,6 +11,7 @@ import { Signal } from "../flow/signal.ts";
 import { HANDSHAKE_DEADLINE, PRESENCE_LIMIT } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { Endpoint } from "../wire/address.ts";
+import type { Line } from "../wire/line.ts";
 import { Capability, type Introduction, refusalError } from "../wire/rendezvous_messages.ts";
 import { type Door, NO_PORTS, type Ports } from "./door.ts";
 import type { Registrar } from "./name_claim.ts";
@@ -44,7 +45,7 @@ export type HomeStatus =
   | {
     readonly type: "registered";
     readonly server: Endpoint;
-    readonly title: string;
+    readonly title: Line;
     readonly observed: Endpoint;
     /** Where we listen and whence we dial; undefined for those who do neither. */
     readonly ports: Ports | undefined;

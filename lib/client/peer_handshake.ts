@@ -25,6 +25,7 @@ import {
   peerPrefaceToken,
 } from "../wire/handshake_messages.ts";
 import { decode, encode } from "../wire/layout.ts";
+import { lineOf } from "../wire/line.ts";
 import { type LogPosition, peerHello, peerWelcome } from "../wire/peer_messages.ts";
 import { type Item, ItemType } from "../wire/records.ts";
 import type { Introduction } from "../wire/rendezvous_messages.ts";
@@ -105,7 +106,7 @@ export async function respond(pair: IntroducedPair, connection: Connection): Pro
     startResponder({
       ...configOf(pair),
       ours: (id) => id === suite.id ? pair : undefined,
-      displayName: "",
+      displayName: lineOf(""),
       checkInitiator: (initiator) => requirePeer(pair, initiator),
     }),
     { onEvent: traceHandshake(pair) },

@@ -7,6 +7,7 @@ import type { Mode } from "../crypto/transcript.ts";
 import type { Random } from "../crypto/platform.ts";
 import { type Frame, FRAME_HEADER_LENGTH, type FrameKind } from "../wire/frame.ts";
 import type { HandshakeLayouts } from "../wire/handshake_messages.ts";
+import type { Line } from "../wire/line.ts";
 
 /** What a suite needs on one side of a handshake. */
 export interface OurSide {
@@ -40,7 +41,7 @@ export interface InitiatorConfig extends CommonConfig {
   /** The identity that must answer; with it, nothing of ours is shown to anybody else. */
   readonly pinned: PublicIdentity | undefined;
   /** Throws to refuse the responder; called before anything is signed for it. */
-  readonly checkResponder: (responder: PublicIdentity, displayName: string) => void;
+  readonly checkResponder: (responder: PublicIdentity, displayName: Line) => void;
 }
 
 /** How to run the handshake as the side that answers. */
@@ -48,7 +49,7 @@ export interface ResponderConfig extends CommonConfig {
   /** Our side for the suite the initiator names, or undefined to refuse that suite. */
   readonly ours: (suiteId: number) => OurSide | undefined;
   /** At most 32 bytes of UTF-8, shown to the initiator inside m4. */
-  readonly displayName: string;
+  readonly displayName: Line;
   /** Throws to refuse the initiator; called before our identity is shown to it. */
   readonly checkInitiator: (initiator: PublicIdentity) => void;
 }
@@ -86,7 +87,7 @@ export interface Established {
   /** Who is there, proved. */
   readonly theirs: PublicIdentity;
   /** What the responder calls itself; empty between peers. */
-  readonly displayName: string;
+  readonly displayName: Line;
   /** T6: 64 bytes, the same on both sides. */
   readonly transcript: Bytes;
   /** The traffic secret of our direction, 64 bytes. */
@@ -170,7 +171,7 @@ export interface ExpectM6 extends Underway {
   /** Who the responder is. */
   readonly responder: PublicIdentity;
   /** What it calls itself. */
-  readonly displayName: string;
+  readonly displayName: Line;
 }
 
 /** The states that wait for a message. */

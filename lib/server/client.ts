@@ -11,6 +11,7 @@ import type { Challenge } from "../services/accounts.ts";
 import type { Presented } from "../services/invites.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { Endpoint } from "../wire/address.ts";
+import { lineOf } from "../wire/line.ts";
 import { CloseCode, ItemType } from "../wire/records.ts";
 import {
   encodeServerResponse,
@@ -99,5 +100,5 @@ export class Client {
 }
 
 function refusal(code: ErrorCode, reason: string, retryAfter: number) {
-  return { code: REFUSAL_CODES[refusalFor(code) ?? "refused"], retryAfter, reason };
+  return { code: REFUSAL_CODES[refusalFor(code) ?? "refused"], retryAfter, reason: lineOf(reason) };
 }

@@ -21,6 +21,7 @@ import { Connection } from "../channel/connection.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import { FrameKind } from "../wire/frame.ts";
+import type { Line } from "../wire/line.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { ServerEvent } from "./events.ts";
 import { loadServerKeys, type ServerKeys } from "./keys.ts";
@@ -39,7 +40,7 @@ export interface ServerBehaviour {
   readonly port: number;
   readonly store: ServerStore;
   /** What the server calls itself, at most 32 bytes of UTF-8. */
-  readonly displayName: string;
+  readonly displayName: Line;
   /** Only clients with an invite may come in. */
   readonly inviteOnly: boolean;
   readonly rules: DirectoryRules;

@@ -4,18 +4,8 @@ import { bundleLength, FINGERPRINT_LENGTH, identityClassOf } from "../crypto/ide
 import type { Suite } from "../crypto/suite.ts";
 import { hmacSha512, sha512 } from "../crypto/platform.ts";
 import { DISPLAY_NAME_LIMIT } from "../limits.ts";
-import {
-  bytes,
-  decode,
-  encode,
-  type Layout,
-  type Of,
-  rest,
-  struct,
-  text,
-  u32,
-  u8,
-} from "./layout.ts";
+import { bytes, decode, encode, type Layout, type Of, rest, struct, u32, u8 } from "./layout.ts";
+import { type Line, line } from "./line.ts";
 
 /** The version in m1; every other one is refused. */
 export const PROTOCOL_VERSION = 1;
@@ -58,7 +48,7 @@ export interface HandshakeLayouts {
   /** <- the responder's identity, sealed */
   readonly m4: Layout<{ readonly box: Bytes }>;
   /** What is sealed in m4. */
-  readonly m4Plaintext: Layout<{ readonly bundle: Bytes; readonly displayName: string }>;
+  readonly m4Plaintext: Layout<{ readonly bundle: Bytes; readonly displayName: Line }>;
   /** -> the session secret, and the initiator's proof */
   readonly m5: Layout<{ readonly secretBox: Bytes; readonly proofBox: Bytes }>;
   /** What is sealed in the first box of m5. */
@@ -92,7 +82,7 @@ export function handshakeLayouts(suite: Suite): HandshakeLayouts {
     m3: struct({ ciphertext, box: box(bundle) }),
     /** Its plaintext is `m4Plaintext`; the display name makes its length vary. */
     m4: struct({ box: rest }),
-    m4Plaintext: struct({ bundle: bytes(bundle), displayName: text(DISPLAY_NAME_LIMIT) }),
+    m4Plaintext: struct({ bundle: bytes(bundle), displayName: line(DISPLAY_NAME_LIMIT) }),
     m5: struct({
       secretBox: box(SECRET_LENGTH + IV_SEED_LENGTH),
       proofBox: box(signature.signatureLength),

@@ -4,7 +4,7 @@
  * length, and there is exactly one legal encoding: decoding refuses anything left over.
  */
 import { concat } from "@std/bytes/concat";
-import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
+import { type Bytes, decodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 
 /** How values of type `T` stand on the wire. */
@@ -13,6 +13,8 @@ export interface Layout<T> {
   write(parts: Bytes[], value: T): void;
   /** Takes a value off the reader; throws `bad_frame`. */
   read(reader: Reader): T;
+  /** The layouts that it is made of, by name, so that a test can visit each field of each message. */
+  readonly parts?: Readonly<Record<string, Layout<unknown>>>;
 }
 
 /** What a layout decodes to. */
@@ -170,22 +172,14 @@ export function variable(limit: number): Layout<Bytes> {
   };
 }
 
-/** A variable field that holds UTF-8; malformed text is refused. */
-export function text(limit: number): Layout<string> {
-  const raw = variable(limit);
-  return {
-    write: (parts, value) => raw.write(parts, encodeUtf8(value)),
-    read: (reader) => readUtf8(raw.read(reader)),
-  };
-}
-
 /** Everything to the end of the message. */
 export const rest: Layout<Bytes> = {
   write: (parts, value) => void parts.push(value),
   read: (reader) => reader.take(reader.remaining),
 };
 
-function readUtf8(field: Bytes): string {
+/** The text in a field; throws `bad_frame` on malformed UTF-8. */
+export function readUtf8(field: Bytes): string {
   try {
     return decodeUtf8(field);
   } catch {
@@ -208,20 +202,23 @@ export function list<T>(element: Layout<T>, limit: number): Layout<readonly T[]>
       }
       return Array.from({ length: count }, () => element.read(reader));
     },
+    parts: { element },
   };
 }
 
-type Fields = Readonly<Record<string, Layout<never>>>;
+type Fields = Readonly<Record<string, Layout<unknown>>>;
 type Struct<F> = { readonly [K in keyof F]: Of<F[K]> };
 
 /** Named fields, one after the other. */
 export function struct<F extends { readonly [K in keyof F]: Layout<Of<F[K]>> }>(
   fields: F,
 ): Layout<Struct<F>> {
-  const entries = Object.entries(fields as unknown as Fields);
+  const parts = fields as unknown as Fields;
+  const entries = Object.entries(parts);
   return {
+    parts,
     write(parts, value) {
-      for (const [name, field] of entries) field.write(parts, value[name as keyof F] as never);
+      for (const [name, field] of entries) field.write(parts, value[name as keyof F]);
     },
     read(reader) {
       const value: Record<string, unknown> = {};
@@ -241,6 +238,7 @@ export function tagged<V extends { readonly [K in keyof V]: Layout<Of<V[K]>> }>(
   const names = Object.keys(variants) as (keyof V & string)[];
   const byTag = new Map(names.map((name) => [tags[name] as number, name]));
   return {
+    parts: variants as unknown as Fields,
     write(parts, value) {
       u8.write(parts, tags[value.type as keyof V]);
       (variants[value.type as keyof V] as Layout<unknown>).write(parts, value);

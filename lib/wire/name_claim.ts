@@ -2,8 +2,8 @@
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { bundleLength } from "../crypto/identity.ts";
-import { NAME_LIMIT } from "../limits.ts";
-import { bytes, encode, list, type Of, struct, text, u64, variable } from "./layout.ts";
+import { bytes, encode, list, type Of, struct, u64, variable } from "./layout.ts";
+import { anyName } from "./line.ts";
 
 const LABEL = encodeUtf8("cifra/1 name claim\0");
 
@@ -13,7 +13,7 @@ export const SIGNATURE_LENGTH = 64;
 const VOUCHERS = 2;
 
 const signed = struct({
-  name: text(NAME_LIMIT),
+  name: anyName,
   bundle: variable(bundleLength(1)),
   sequence: u64,
   notAfter: u64,

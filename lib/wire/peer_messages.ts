@@ -1,6 +1,6 @@
 /** What two people's programs say to each other after the ladder (PROTOCOL.md 3.8). */
 import { type Bytes, decodeUtf8 } from "../bytes.ts";
-import { NAME_LIMIT, TEXT_LIMIT } from "../limits.ts";
+import { TEXT_LIMIT } from "../limits.ts";
 import {
   badFrame,
   bytes,
@@ -10,12 +10,10 @@ import {
   rest,
   struct,
   tagged,
-  text,
   u64,
   u8,
 } from "./layout.ts";
-
-const name = text(NAME_LIMIT);
+import { personName } from "./line.ts";
 
 /** Length of a log's id and of a message's id, in bytes. */
 export const ID_LENGTH = 16;
@@ -49,7 +47,7 @@ const position = {
 };
 
 /** m7 between peers: who speaks to whom, and where both directions stand. */
-export const peerHello = struct({ from: name, to: name, ...position });
+export const peerHello = struct({ from: personName, to: personName, ...position });
 
 /** m8 between peers: the same from the other side. */
 export const peerWelcome = struct(position);

@@ -13,7 +13,6 @@ import {
   ADVERTISED_ADDRESSES,
   BACKUP_LIMIT,
   DIAL_ATTEMPTS,
-  NAME_LIMIT,
   PRESENCE_LIMIT,
   PROOF_LENGTH,
   REASON_LIMIT,
@@ -31,17 +30,18 @@ import {
   type Of,
   struct,
   tagged,
-  text,
   u16,
   u32,
   u64,
   u8,
   variable,
 } from "./layout.ts";
+import { anyName, line, personName, quoted } from "./line.ts";
 import { nameClaim, SIGNATURE_LENGTH, vouchers } from "./name_claim.ts";
 import { REQUEST_NUMBERS, RESPONSE_NUMBERS } from "./numbers.ts";
 
-const name = text(NAME_LIMIT);
+/** In a request: the server answers one that nobody could have. */
+const name = anyName;
 
 /** The word of an owner, and of their other identities if they own the name already. */
 const vouchedClaim = struct({ notAfter: u64, signature: bytes(SIGNATURE_LENGTH), vouchers });
@@ -111,7 +111,8 @@ const signIn = struct({ name, nonce: bytes(SIGN_IN_NONCE_LENGTH) });
 /** The answer to a challenge. */
 const proof = struct({ proof: bytes(PROOF_LENGTH) });
 
-const requestLayout = tagged(REQUEST_NUMBERS, {
+/** A request of a client. */
+export const serverRequest = tagged(REQUEST_NUMBERS, {
   register,
   decline,
   away,
@@ -133,17 +134,17 @@ const registered = struct({
 });
 
 /** Why something ends: a refusal code, seconds after which it may work (0: unknown), and a sentence. */
-const refusal = { code: u8, retryAfter: u16, reason: text(REASON_LIMIT) };
+const refusal = { code: u8, retryAfter: u16, reason: line(REASON_LIMIT) };
 
 /** m8, or a later word of the server, that ends the registration. */
 const refused = struct(refusal);
 
-/** A want is over, unfulfilled; the registration and all other wants stay. */
-const unwanted = struct({ peerName: name, ...refusal });
+/** A want is over, unfulfilled, for whatever name it was; the registration and all other wants stay. */
+const unwanted = struct({ peerName: anyName, ...refusal });
 
 /** Both have asked for each other: everything needed to meet. */
 const introduction = struct({
-  peerName: name,
+  peerName: personName,
   rendezvousId: bytes(RENDEZVOUS_ID_LENGTH),
   rendezvousKey: bytes(RENDEZVOUS_KEY_LENGTH),
   generation: u32,
@@ -160,20 +161,20 @@ const introduction = struct({
 });
 
 /** The other one is there with another suite: nobody steps down, both are told. */
-const suiteMismatch = struct({ peerName: name, peerSuite: u8, yourSuite: u8 });
+const suiteMismatch = struct({ peerName: personName, peerSuite: u8, yourSuite: u8 });
 
 /** Who came and went since the last time; later entries of one name count. */
 const presence = struct({
   /** 1 when it begins anew: whoever is not named is not here. */
   complete: flag,
-  people: list(struct({ name, state: u8 }), PRESENCE_LIMIT),
+  people: list(struct({ name: personName, state: u8 }), PRESENCE_LIMIT),
 });
 
 /** Somebody asks for us. */
-const offer = struct({ peerName: name, suite: u8, bundle: variable(bundleLength(1)) });
+const offer = struct({ peerName: personName, suite: u8, bundle: variable(bundleLength(1)) });
 
 /** Somebody for whom we wait does not want to talk to us now. */
-const declined = struct({ peerName: name });
+const declined = struct({ peerName: personName });
 
 /** What a key is to be derived from the password of a name with. */
 const challenge = struct({ ...cost, nonce: bytes(SIGN_IN_NONCE_LENGTH) });
@@ -184,7 +185,8 @@ const signedIn = struct({ signature: bytes(PROOF_LENGTH), backup: variable(BACKU
 /** The account is made. */
 const signedUp = struct({});
 
-const responseLayout = tagged(RESPONSE_NUMBERS, {
+/** What the server says. */
+export const serverResponse = tagged(RESPONSE_NUMBERS, {
   registered,
   refused,
   introduction,
@@ -210,9 +212,9 @@ export type VouchedClaim = Of<typeof vouchedClaim>;
 /** An introduction, decoded. */
 export type Introduction = Of<typeof introduction>;
 /** What a client asks of the server, by its `type`. */
-export type ServerRequest = Of<typeof requestLayout>;
+export type ServerRequest = Of<typeof serverRequest>;
 /** What the server says, by its `type`. */
-export type ServerResponse = Of<typeof responseLayout>;
+export type ServerResponse = Of<typeof serverResponse>;
 
 /** Refusal codes; numbers never change meaning. */
 export const REFUSAL_CODES: Readonly<Record<RefusalCode, number>> = numbersOf("refusal");
@@ -241,7 +243,7 @@ export function refusalError({ code: number, retryAfter, reason }: Of<typeof ref
       retryAfter < 120 ? `${retryAfter} s` : `${Math.ceil(retryAfter / 60)} minutes`
     }`
     : refusalHintOf(code);
-  return new CifraError(code, `The server refused: ${reason}`, {
+  return new CifraError(code, `The server refused; server says: ${quoted(reason)}`, {
     ...(hint !== undefined && { hint }),
     retryAfter,
   });
@@ -249,20 +251,20 @@ export function refusalError({ code: number, retryAfter, reason }: Of<typeof ref
 
 /** The body of an item of type `request`. Throws RangeError on a value that has no encoding. */
 export function encodeServerRequest(request: ServerRequest): Bytes {
-  return encode(requestLayout, request);
+  return encode(serverRequest, request);
 }
 
 /** Reads the body of an item of type `request`. Throws `bad_frame`. */
 export function decodeServerRequest(body: Bytes): ServerRequest {
-  return decode(requestLayout, body);
+  return decode(serverRequest, body);
 }
 
 /** The body of an item of type `response`. Throws RangeError on a value that has no encoding. */
 export function encodeServerResponse(response: ServerResponse): Bytes {
-  return encode(responseLayout, response);
+  return encode(serverResponse, response);
 }
 
 /** Reads the body of an item of type `response`. Throws `bad_frame`. */
 export function decodeServerResponse(body: Bytes): ServerResponse {
-  return decode(responseLayout, body);
+  return decode(serverResponse, body);
 }

@@ -8,6 +8,7 @@ import type { Transport } from "../../lib/channel/transport.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { newcomer } from "./bench.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const ours = await newcomer("modern");
 const clock = () => performance.now();
@@ -22,7 +23,7 @@ async function serve(transport: Transport): Promise<void> {
       psk: new Uint8Array(32),
       random: systemRandom,
       ours: () => ours,
-      displayName: "",
+      displayName: lineOf(""),
       checkInitiator: () => {},
     }),
   );

@@ -175,3 +175,14 @@ Deno.test("parse() refuses a word that is missing, or none of its choices", () =
   assertEquals(refused(), "Write: cifra completions SHELL");
   assertEquals(refused("tcsh"), 'SHELL must be bash, zsh or fish, got "tcsh"');
 });
+
+Deno.test("serve takes no title that clients would not understand", () => {
+  const title = (text: string) => parse(SERVE, ["--title", text]).given.title;
+  assertEquals<string>(title("Učebna č. 3"), "Učebna č. 3");
+  assertEquals<string>(title("č".repeat(16)), "č".repeat(16));
+  for (const text of ["", "č".repeat(17), "\x1b[2J", "a\nb", "a\u202eb", "a\u2028b", "\u3164"]) {
+    const error = assertThrows(() => title(text), CifraError);
+    assertEquals(error.code, "usage", JSON.stringify(text));
+    assert(!error.message.includes("\x1b"));
+  }
+});

@@ -167,7 +167,10 @@ test("a name that has no account looks like one with another password", async ()
   await withServer(async (server) => {
     const error = await refusal(() => fetchKeys(server, PASSWORD, "nobody"));
     assertEquals(error.code, "wrong_password");
-    assertEquals(error.message, "The server refused: The name or the password is wrong");
+    assertEquals(
+      error.message,
+      'The server refused; server says: "The name or the password is wrong"',
+    );
   });
 });
 

@@ -27,6 +27,7 @@ import {
 } from "../testkit/puppet_server.ts";
 import { claimOf, nextSequence } from "../testkit/server.ts";
 import { TestNetwork } from "../testkit/test_network.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const HOST = "127.0.0.1";
 /** Pauses are as long as they are on average. */
@@ -169,7 +170,13 @@ async function bob(generation: number): Promise<ServerResponse> {
 }
 
 function unwanted(peerName: string, code: keyof typeof REFUSAL_CODES): ServerResponse {
-  return { type: "unwanted", peerName, code: REFUSAL_CODES[code], retryAfter: 0, reason: "So" };
+  return {
+    type: "unwanted",
+    peerName,
+    code: REFUSAL_CODES[code],
+    retryAfter: 0,
+    reason: lineOf("So"),
+  };
 }
 
 /** The requests that come next, in words. */
@@ -531,7 +538,7 @@ play("before the first registration what goes wrong is thrown", async ({ guest, 
   const channel = await server.accept();
   await channel.request();
   const code = REFUSAL_CODES.limit;
-  channel.respond({ type: "refused", code, retryAfter: 0, reason: "Too many" });
+  channel.respond({ type: "refused", code, retryAfter: 0, reason: lineOf("Too many") });
   channel.letGo();
   const error = await guest.ended;
   assert(error instanceof CifraError);
@@ -553,7 +560,7 @@ play("a number that was behind is no reason to give up, not even at first", asyn
   const channel = await server.accept();
   await channel.request();
   const code = REFUSAL_CODES.stale_registration;
-  channel.respond({ type: "refused", code, retryAfter: 0, reason: "Behind" });
+  channel.respond({ type: "refused", code, retryAfter: 0, reason: lineOf("Behind") });
   channel.letGo();
   await guest.loses("stale_registration");
   guest.time.advance(BACKOFF_MAXIMUM);
@@ -576,7 +583,7 @@ for (
     const { guest, home, arrive } = scene;
     home.hold();
     const channel = await arrive();
-    const reason = "Because";
+    const reason = lineOf("Because");
     channel.respond({ type: "refused", code: REFUSAL_CODES[code], retryAfter: 0, reason });
     channel.channel.close(CloseCode.failed);
     channel.end();

@@ -32,6 +32,7 @@ import { registrationOf, signed, type Wish } from "../testkit/server.ts";
 import { codeOf, talk } from "../testkit/talkers.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { TestNetwork } from "../testkit/test_network.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const HOST = "127.0.0.1";
 const NEVER = new AbortController().signal;
@@ -160,7 +161,7 @@ test("register() throws what the server refuses it with", () =>
 test("a refusal says when to come again, if the server does", () =>
   played(async (link, server) => {
     const code = REFUSAL_CODES.limit;
-    server.respond({ type: "refused", code, retryAfter: 30, reason: "Too many" });
+    server.respond({ type: "refused", code, retryAfter: 30, reason: lineOf("Too many") });
     server.channel.close(CloseCode.failed);
     const error = await assertRejects(() => link.nextNews(NEVER), CifraError);
     assertEquals([error.code, error.hint], ["limit", "try again in 30 s"]);

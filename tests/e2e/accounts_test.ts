@@ -101,7 +101,9 @@ Deno.test("a wrong password is one clear sentence, and leaves no keys; the next 
   const { stdout, stderr } = await wrong.exits(1);
   assertEquals(stdout, "");
   assert(
-    stderr.endsWith("\nerror: The server refused: The name or the password is wrong\n"),
+    stderr.endsWith(
+      '\nerror: The server refused; server says: "The name or the password is wrong"\n',
+    ),
     stderr,
   );
   const files = Array.from(

@@ -46,6 +46,7 @@ import {
   testBytes,
 } from "../testkit/handshake.ts";
 import { assertRefused, assertStepRefuses } from "./refusal.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 // --- m1 as a stranger may write it ---
 
@@ -537,7 +538,10 @@ async function sealM4(state: ExpectM4, plaintext: Bytes): Promise<Frame> {
 }
 
 function sealedM4(state: ExpectM4, bundle: Bytes, displayName = "bob"): Promise<Frame> {
-  return sealM4(state, encode(state.layouts.m4Plaintext, { bundle, displayName }));
+  return sealM4(
+    state,
+    encode(state.layouts.m4Plaintext, { bundle, displayName: lineOf(displayName) }),
+  );
 }
 
 Deno.test("a responder that seals a malformed m4 is refused", async () => {
@@ -545,7 +549,7 @@ Deno.test("a responder that seals a malformed m4 is refused", async () => {
   const state = stateBefore(await runToTheLastStep(configs), 4) as ExpectM4;
   const { bundle } = configs.bob.identity;
   await step(state, await sealedM4(state, bundle));
-  const good = encode(state.layouts.m4Plaintext, { bundle, displayName: "bob" });
+  const good = encode(state.layouts.m4Plaintext, { bundle, displayName: lineOf("bob") });
   const malformed = {
     "nothing": new Uint8Array(0),
     "the bundle alone": bundle,

@@ -29,6 +29,7 @@ import { scene } from "../testkit/handshake.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { pipe } from "../testkit/pipe.ts";
 import { identityOf, readRefusalsFile, readValuesFile, readVectorFile } from "./vector_file.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const values = await readValuesFile();
 const [, peers] = (await readVectorFile("modern")).runs;
@@ -104,7 +105,7 @@ async function takeRecord(frame: Bytes): Promise<void> {
     suite: await loadSuite("modern"),
     ours: await identityOf(responder),
     theirs: await identityOf(initiator),
-    displayName: "",
+    displayName: lineOf(""),
     transcript: decodeHex(transcripts.T6!),
     sendSecret: decodeHex(traffic.r2i),
     receiveSecret: decodeHex(traffic.i2r),

@@ -34,6 +34,7 @@ import {
   type VectorRun,
   type VectorSide,
 } from "./vector_file.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 type Role = "R early" | "I auth" | "R auth";
 
@@ -163,7 +164,7 @@ async function replayResponder(suite: Suite, run: VectorRun): Promise<Establishe
     ...common(run),
     random: scriptedRandom(responder.nonce),
     ours: () => ours,
-    displayName: run.display_name,
+    displayName: lineOf(run.display_name),
     checkInitiator: () => {},
   });
   const { ck2, ck3 } = run.chain_keys;

@@ -37,6 +37,7 @@ import {
   withServer,
 } from "../testkit/server.ts";
 import { NO_RULES, serverIn } from "../testkit/server_setup.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const COST: PasswordCost = { salt: new Uint8Array(16).fill(5), memory: 19_456, passes: 1 };
 const BACKUP = encodeUtf8("keys, sealed");
@@ -408,7 +409,7 @@ async function withEvilServer(
           id === suite.id
             ? { suite, identity, ephemeralKey: ephemeralKeys(suite, "evil") }
             : undefined,
-        displayName: "evil",
+        displayName: lineOf("evil"),
         checkInitiator: () => {},
       }),
     );
@@ -538,7 +539,7 @@ test("a server that leaves out the challenge, or says something else, gets nothi
     [{ type: "signedIn", signature, backup: BACKUP }, "bad_state"],
     [{ type: "signedUp" }, "bad_state"],
     [{ type: "registered", observed, frameLimit: 65536, silenceDeadline: 60 }, "bad_state"],
-    [{ type: "refused", code: 6, retryAfter: 0, reason: "later" }, "limit"],
+    [{ type: "refused", code: 6, retryAfter: 0, reason: lineOf("later") }, "limit"],
   ];
   for (const [answer, code] of answers) {
     await withEvilServer(() => Promise.resolve(answer), async (server, asked) => {

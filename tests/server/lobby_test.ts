@@ -456,7 +456,7 @@ test("one who cannot be wanted ends the want alone: the registration and other w
       ["alice", "bad_name"],
       ["server", "bad_name"],
       ["../bob", "bad_name"],
-      ["\u001b[2J", "bad_name"],
+      ["bob\u2713", "bad_name"],
       ["", "bad_name"],
     ] as const;
     for (const [name, code] of wrong) {

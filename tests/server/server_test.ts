@@ -34,6 +34,7 @@ import {
 import { serverIn } from "../testkit/server_setup.ts";
 import { until } from "../testkit/until.ts";
 import { ManualTime } from "../testkit/clock.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const DAY = 24 * 3_600_000;
 const modern = (name: string) => person("modern", name);
@@ -342,7 +343,7 @@ test("a server whose disk fails refuses in words that tell nothing of its disk",
       type: "refused",
       code: REFUSAL_CODES.refused,
       retryAfter: 0,
-      reason: "The server cannot take this at the moment",
+      reason: lineOf("The server cannot take this at the moment"),
     });
     assertEquals(await client.ending(), CloseCode.failed);
     await client.leave();

@@ -21,6 +21,7 @@ import { simulatedSuite } from "./crypto.ts";
 import type { Internet } from "./network.ts";
 import type { Oracle } from "./oracle.ts";
 import { Process, type World } from "./world.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const SERVER_PORT = 7411;
 
@@ -74,7 +75,7 @@ export class ServerHost {
       hosts: [this.host],
       port: SERVER_PORT,
       store: this.#store,
-      displayName: "simulated",
+      displayName: lineOf("simulated"),
       limits: {
         connections: 100,
         strangers: STRANGERS_TOTAL,

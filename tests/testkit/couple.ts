@@ -27,6 +27,7 @@ import { openLink } from "./links.ts";
 import { until } from "./until.ts";
 import { NOBODYS_WORD } from "./server.ts";
 import { TestNetwork } from "./test_network.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const LOCALHOST = "127.0.0.1";
 export const GENERATION = 7;
@@ -312,7 +313,7 @@ export function responderOf({ who: { suite }, options }: Guest): ResponderConfig
     context: peerContext(rendezvousId, generation, peer.fingerprint, identity.fingerprint),
     random: systemRandom,
     ours: (id) => id === suite.id ? { suite, identity, ephemeralKey } : undefined,
-    displayName: "",
+    displayName: lineOf(""),
     checkInitiator: () => {},
   };
 }

@@ -23,6 +23,7 @@ import type {
   Step,
 } from "../../lib/handshake/state.ts";
 import { encodeFrame, type Frame } from "../../lib/wire/frame.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 /** Somebody with an identity for one suite. */
 export interface Person {
@@ -131,7 +132,7 @@ export async function scene(suiteName: SuiteName): Promise<Scene> {
     responder: {
       ...common,
       ours: (id) => id === suite.id ? bobsSide : undefined,
-      displayName: "bob's place",
+      displayName: lineOf("bob's place"),
       checkInitiator: () => {},
     },
   };

@@ -7,6 +7,7 @@ import { Server, type ServerBehaviour, type ServerSetup } from "../../lib/server
 import type { DirectoryRules } from "../../lib/services/directory.ts";
 import type { PrivateFolder } from "../../lib/store/private_files.ts";
 import { MemoryServerStore } from "./memory_server.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 /** The limits of a server as it is shipped, but without a rate for each source. */
 export const NO_RATE = {
@@ -28,7 +29,7 @@ function usual(): ServerBehaviour {
     hosts: ["127.0.0.1"],
     port: 0,
     store: new MemoryServerStore(),
-    displayName: "test server",
+    displayName: lineOf("test server"),
     inviteOnly: false,
     rules: NO_RULES,
     limits: NO_RATE,

@@ -10,7 +10,6 @@ import {
   rest,
   struct,
   tagged,
-  text,
   u16,
   u32,
   u64,
@@ -18,6 +17,7 @@ import {
   variable,
 } from "../../lib/wire/layout.ts";
 import { assertRefuses } from "./refusal.ts";
+import { line, lineOf } from "../../lib/wire/line.ts";
 
 function assertWire<T>(layout: Layout<T>, value: T, hex: string): void {
   assertEquals(encodeHex(encode(layout, value)), hex);
@@ -96,43 +96,6 @@ Deno.test("variable() refuses a length beyond the message (F10)", () => {
   assertRefuses(() => decode(variable(0xffff), decodeHex("0003aabb")));
 });
 
-Deno.test("text() counts bytes of UTF-8, not letters", () => {
-  assertWire(text(6), "žluť", "0006c5be6c75c5a5");
-  assertThrows(() => encode(text(5), "žluť"), RangeError);
-  assertRefuses(() => decode(text(5), decodeHex("0006c5be6c75c5a5")));
-});
-
-Deno.test("text() keeps a byte order mark, NUL and the last code point", () => {
-  for (const value of ["\u{feff}a", "\0", "\u{10ffff}"]) {
-    assertEquals(decode(text(8), encode(text(8), value)), value);
-  }
-});
-
-const MALFORMED_UTF8 = {
-  "a lone continuation byte": "80",
-  "a sequence cut short": "e282",
-  "an overlong slash": "c0af",
-  "an overlong NUL": "c080",
-  "an overlong slash in three bytes": "e080af",
-  "an overlong slash in four bytes": "f08080af",
-  "a lone high surrogate": "eda080",
-  "a lone low surrogate": "edbfbf",
-  "a surrogate pair in six bytes": "eda0bdedb880",
-  "a code point beyond the last": "f4908080",
-  "a five-byte form": "f888808080",
-  "FE": "fe",
-  "FF": "ff",
-  "latin-1": "e9",
-};
-
-Deno.test("text() refuses what is not UTF-8 (D15)", () => {
-  for (const [what, hex] of Object.entries(MALFORMED_UTF8)) {
-    const malformed = decodeHex(hex);
-    const field = encode(variable(32), malformed);
-    assertRefuses(() => decode(text(32), field), "bad_frame", what);
-  }
-});
-
 Deno.test("list() takes none to its limit and no more", () => {
   const layout = list(u16, 2);
   assertWire(layout, [], "00");
@@ -154,12 +117,12 @@ Deno.test("struct() writes its fields in the order of its definition, not of the
 
 const animal = tagged({ cat: 1, dog: 7 }, {
   cat: struct({ lives: u8 }),
-  dog: struct({ name: text(4) }),
+  dog: struct({ name: line(4) }),
 });
 
 Deno.test("tagged() decodes to a union over its type", () => {
   assertWire(animal, { type: "cat", lives: 9 }, "0109");
-  assertWire(animal, { type: "dog", name: "rex" }, "070003726578");
+  assertWire(animal, { type: "dog", name: lineOf("rex") }, "070003726578");
 });
 
 Deno.test("tagged() refuses an unknown tag, no tag, and a tag with another's fields", () => {

@@ -21,6 +21,7 @@ import {
 } from "../../lib/wire/rendezvous_messages.ts";
 import { account, introduction, registration, U64_MAX } from "./samples.ts";
 import { assertRefuses } from "./refusal.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 function field(bytes: Bytes): Bytes {
   return concat([new Uint8Array([bytes.length >> 8, bytes.length & 0xff]), bytes]);
@@ -251,7 +252,7 @@ Deno.test("wants are written as the document has them", () => {
   assertRequest({ type: "want", name: "alice" }, "12" + ALICE);
   assertRequest({ type: "unwant", name: "alice" }, "13" + ALICE);
   assertResponse(
-    { type: "unwanted", peerName: "alice", code: 6, retryAfter: 258, reason: "b" },
+    { type: "unwanted", peerName: "alice", code: 6, retryAfter: 258, reason: lineOf("b") },
     "14" + ALICE + "06" + "0102" + "000162",
   );
   const reason = (length: number) =>
@@ -344,10 +345,11 @@ Deno.test("refusalFor() keeps to itself what is wrong with our disk, and tells n
 });
 
 Deno.test("refusalError() gives the reason of the server, and the hint of the table", () => {
-  const told = (code: number, retryAfter = 0) => refusalError({ code, retryAfter, reason: "no" });
+  const told = (code: number, retryAfter = 0) =>
+    refusalError({ code, retryAfter, reason: lineOf("no") });
   for (const [code, number] of Object.entries(REFUSAL_CODES) as [RefusalCode, number][]) {
     const error = told(number);
-    assertEquals([error.code, error.message], [code, "The server refused: no"]);
+    assertEquals([error.code, error.message], [code, 'The server refused; server says: "no"']);
     assertEquals(error.hint, refusalHintOf(code));
   }
   const { code, hint } = told(99);
@@ -358,7 +360,7 @@ Deno.test("refusalError() gives the reason of the server, and the hint of the ta
 
 Deno.test("refusalError() says how long to wait, where waiting is what helps", () => {
   const told = (code: RefusalCode, retryAfter: number) =>
-    refusalError({ code: REFUSAL_CODES[code], retryAfter, reason: "" });
+    refusalError({ code: REFUSAL_CODES[code], retryAfter, reason: lineOf("") });
   assertEquals(told("limit", 119).hint, "try again in 119 s");
   assertEquals(told("limit", 121).hint, "try again in 3 minutes");
   assertEquals(told("limit", 121).retryAfter, 121);

@@ -29,6 +29,7 @@ import {
   type Registration,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { loadSuite, SUITE_NAMES } from "../../lib/crypto/suite.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 export const U64_MAX = 2n ** 64n - 1n;
 
@@ -154,7 +155,7 @@ export async function allSamples(): Promise<Sample[]> {
           type: "refused",
           code: 6,
           retryAfter: 600,
-          reason: "Too many žádosti",
+          reason: lineOf("Too many žádosti"),
         }),
         encodeServerResponse({ type: "introduction", ...introduction }),
         encodeServerResponse({
@@ -180,7 +181,7 @@ export async function allSamples(): Promise<Sample[]> {
           peerName: "bob",
           code: 6,
           retryAfter: 600,
-          reason: "Too many žádosti",
+          reason: lineOf("Too many žádosti"),
         }),
       ],
       roundTrip: (message) => encodeServerResponse(decodeServerResponse(message)),
@@ -269,8 +270,8 @@ export async function allSamples(): Promise<Sample[]> {
       ofLength(`${suiteName} m5`, layouts.m5, lengths.m5),
       ofLength(`${suiteName} m6`, layouts.m6, lengths.m6),
       ofLayout(`${suiteName} m4 plaintext`, layouts.m4Plaintext, [
-        { bundle: new Uint8Array(bundle).fill(9), displayName: "bob's place" },
-        { bundle: new Uint8Array(bundle).fill(9), displayName: "" },
+        { bundle: new Uint8Array(bundle).fill(9), displayName: lineOf("bob's place") },
+        { bundle: new Uint8Array(bundle).fill(9), displayName: lineOf("") },
       ]),
     );
   }
