@@ -123,6 +123,7 @@ function requests(register: string): Decoder {
     ["a number spoken for", "07" + name],
     ["away without a state", away.slice(0, 2)],
     ["away in a third state", "0302"],
+    ["a want of two lines", "12" + variable(text("bob\nx"))],
     ["a want of 33 bytes", "12" + variable(text(WIDE))],
     ["an unwant without a name", "13"],
     ["who with a name", "15" + name],
@@ -150,6 +151,12 @@ function responses(): Decoder {
     ["the last byte missing", registered.slice(0, -2)],
     ["a reason of 201 bytes", refused + variable(text("a".repeat(201)))],
     ["a reason that is not UTF-8", refused + variable("ff")],
+    ["a reason of two lines", refused + variable(text("no\nhint: x"))],
+    ["a reason that turns around what follows", refused + variable(text("a\u202eb"))],
+    [
+      "an offer of a name that nobody could have",
+      "06" + variable(text("bob\u2713")) + "01" + variable("00"),
+    ],
     ["an unwanted without a reason", "14" + variable(text("bob")) + "06" + u16(0)],
     ["251 people in one message", people(251)],
     ["people neither complete nor not", "05" + "02" + "00"],
@@ -170,6 +177,7 @@ function peers(): Decoder[] {
       ["a byte left over", hello + "00"],
       ["the last byte missing", hello.slice(0, -2)],
       ["a tag in front", "01" + hello],
+      ["a name that nobody could have", variable(text("Alice")) + variable(text("bob")) + position],
       [
         "a name of 33 bytes",
         variable(text(WIDE)) + variable(text("bob")) + position,

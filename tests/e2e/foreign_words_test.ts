@@ -1,6 +1,13 @@
-/** A server that is no friend: what it says drives no terminal, and passes for nothing that we say. */
+/** A server that is no friend: what it says drives no terminal, and passes for nothing that we or others say. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { REFUSAL_CODES } from "../../lib/wire/rendezvous_messages.ts";
+import { encodeUtf8 } from "../../lib/bytes.ts";
+import { lineOf } from "../../lib/wire/line.ts";
+import {
+  REFUSAL_CODES,
+  type ServerResponse,
+  serverResponse,
+} from "../../lib/wire/rendezvous_messages.ts";
+import { forge, wordsIn } from "../testkit/forge.ts";
 import { sitDown } from "../testkit/lobby.ts";
 import { Scene } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, screen, shows } from "../testkit/pty.ts";
@@ -9,61 +16,106 @@ import { PuppetServer } from "../testkit/puppet_server.ts";
 /** Clears the screen, names the window, turns the text around; then come lines like ours. */
 const EVIL = "\x1b[2J\x1b]0;owned\x07\x9b2J\u202esorry\r\n" +
   "cifra: connected to bob: direct\n-- connected to bob: direct\nhint: run rm -rf";
+/** One line that can be seen, and might pass for a verified friend's, or for the end of our sentence. */
+const SLY = 'no"); connected. bob\u2713: leave the key under the mat';
+const SLY_SHOWN = SLY.replace('"', "'");
 
-/** Somebody whom the server takes at first, or not at all, before it says what it has to say. */
-async function refuse(
-  server: PuppetServer,
-  code: keyof typeof REFUSAL_CODES,
-): Promise<void> {
-  const channel = await server.accept();
-  if (code === "shutdown") await channel.register();
-  else await channel.next();
-  const refusal = { code: REFUSAL_CODES[code], retryAfter: 0, reason: EVIL };
-  channel.respond({ type: "refused", ...refusal });
+type Refusal = Extract<ServerResponse, { readonly type: "refused" | "unwanted" }>;
+
+function refusal(code: keyof typeof REFUSAL_CODES, reason = "So") {
+  return { code: REFUSAL_CODES[code], retryAfter: 0, reason: lineOf(reason) };
 }
 
-function assertHarmless(text: string): void {
-  assertEquals(text.match(/[^\n\x20-\x7e✓]/gu), null, JSON.stringify(text));
+/** The refusal, with evil words instead of its reason. */
+function evil(response: Refusal): Uint8Array<ArrayBuffer> {
+  return forge(serverResponse, response, [response.type, "reason"], encodeUtf8(EVIL));
+}
+
+/** What a line of the program begins with where nobody types. */
+const BEGINNING = /^(cifra: |error: |hint: | {3}|$)/;
+
+function assertOurs(text: string): void {
+  assertEquals(text.match(/[^\n\x20-\x7e\u2713]/gu), null, JSON.stringify(text));
   for (const line of text.split("\n")) {
-    const isForged = /^(cifra: connected to bob|-- connected to bob|hint: run rm)/.test(line);
-    assert(!isForged, text);
+    assert(BEGINNING.test(line), `${JSON.stringify(line)} in\n${text}`);
+    assert(!/^hint: run|^(cifra:|--) connected to bob/.test(line), text);
   }
 }
 
-Deno.test("a server that is lost with evil words does not drive the terminal of one who waits", async () => {
+Deno.test("a server with words that are no line is not understood, and nothing of them is shown", async () => {
   await using scene = await Scene.open();
   await using server = await PuppetServer.open();
   const where = ["--server", `127.0.0.1:${server.port}`];
   const alice = scene.connect("alice", "bob", where);
-  await refuse(server, "shutdown");
-  await alice.says("; next try in ");
-  assertStringIncludes(alice.stderr, "no connection to the server (the server refused: ");
-  assertHarmless(alice.stderr);
+  const channel = await server.accept();
+  await channel.next();
+  channel.respondRaw(evil({ type: "refused", ...refusal("banned") }));
+  const { stdout, stderr } = await alice.exits(1);
+  assertStringIncludes(stderr, "error: ");
+  assertEquals(stdout, "");
+  assertOurs(stderr);
+  assert(!/sorry|owned/.test(stderr), stderr);
 });
 
-Deno.test("a server that refuses with evil words does not write the hints", async () => {
+Deno.test("one who waits hears no evil words of the server, whichever message they stand in", async () => {
+  await using scene = await Scene.open();
+  await using server = await PuppetServer.open();
+  const alice = scene.connect("alice", "bob", ["--server", `127.0.0.1:${server.port}`]);
+  const examples: readonly ServerResponse[] = [
+    { type: "refused", ...refusal("limit") },
+    { type: "unwanted", peerName: "bob", ...refusal("limit") },
+    { type: "declined", peerName: "bob" },
+    { type: "suiteMismatch", peerName: "bob", peerSuite: 2, yourSuite: 3 },
+    { type: "presence", complete: 1, people: [{ name: "bob", state: 1 }] },
+  ];
+  let times = 0;
+  for (const example of examples) {
+    for (const path of wordsIn(serverResponse, example)) {
+      const channel = await server.accept();
+      await channel.register();
+      await channel.request();
+      channel.respondRaw(forge(serverResponse, example, path, encodeUtf8(EVIL)));
+      // The client says goodbye to a server that it does not understand, and tries again.
+      assertEquals(await channel.end(), "bad_frame", path.join("."));
+      times++;
+    }
+  }
+  assertEquals(times, 6);
+  assertOurs(alice.stderr);
+  assert(!/sorry|owned/.test(alice.stderr), alice.stderr);
+});
+
+Deno.test("what a server says is shown as its words", async () => {
   await using scene = await Scene.open();
   await using server = await PuppetServer.open();
   const where = ["--server", `127.0.0.1:${server.port}`];
   const alice = scene.connect("alice", "bob", where);
-  await refuse(server, "banned");
+  const channel = await server.accept();
+  await channel.register();
+  await channel.request();
+  channel.respond({ type: "unwanted", peerName: "bob", ...refusal("limit", SLY) });
+  await alice.says("; asking again in ");
+  channel.respond({ type: "refused", ...refusal("banned", SLY) });
   const { stderr } = await alice.exits(1);
-  assertStringIncludes(stderr, "error: The server refused: ");
-  assertHarmless(stderr);
+  assertStringIncludes(stderr, `cifra: the server refused; server says: "${SLY_SHOWN}"; asking`);
+  assertStringIncludes(stderr, `error: The server refused; server says: "${SLY_SHOWN}"\n`);
+  assertOurs(stderr);
 });
 
 Deno.test({
-  name: "a server that is lost with evil words does not drive the terminal of one in the lobby",
+  name: "on a terminal what a server says is shown as its words",
   ignore: !hasPty,
   async fn() {
     await using scene = await Scene.open();
     await using server = await PuppetServer.open();
     const alice = sitDown(scene, "alice", [], server.port);
-    await refuse(server, "shutdown");
-    await shows(alice, "no connection to the server");
+    const channel = await server.accept();
+    await channel.register();
+    channel.respond({ type: "refused", ...refusal("shutdown", SLY) });
     await shows(alice, "trying again");
     await alice.write("/quit\r");
     assertEquals((await leavesTerminal(alice)).code, 0);
-    assertHarmless(screen(alice));
+    const seen = screen(alice).replaceAll(/\s+/g, "");
+    assertStringIncludes(seen, `server says: "${SLY_SHOWN}"`.replaceAll(" ", ""));
   },
 });

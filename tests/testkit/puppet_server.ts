@@ -22,6 +22,7 @@ import {
 import { anyResponder } from "./adversary.ts";
 import { ephemeralKeys, type Person, person } from "./handshake.ts";
 import { NOBODYS_WORD } from "./server.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 /** What `registered` says when nobody asks. */
 export const REGISTERED = {
@@ -63,6 +64,11 @@ export class PuppetChannel {
     for (const response of responses) {
       this.channel.send(ItemType.response, encodeServerResponse(response));
     }
+  }
+
+  /** A response as no encoder makes it. */
+  respondRaw(body: Bytes): void {
+    this.channel.send(ItemType.response, body);
   }
 
   relay(item: RelayItem): void {
@@ -160,7 +166,7 @@ export class PuppetServer implements AsyncDisposable {
         psk,
         random,
         ours: (id) => id === suite.id ? ours : undefined,
-        displayName: "puppet",
+        displayName: lineOf("puppet"),
         checkInitiator: ({ fingerprint }) => void this.seen.push(fingerprint),
       }),
     );
