@@ -248,8 +248,8 @@ export class Home {
         await this.#hear(news, link);
       }
     } catch (error) {
-      // The server is told what it did wrong; where the link itself has failed, that stays the reason.
-      link.channel.fail(error);
+      // The server is told what it did wrong; its own last words are answered with a goodbye.
+      if (!link.isDismissed) link.channel.fail(error);
       throw error;
     } finally {
       this.#isRegistered = false;

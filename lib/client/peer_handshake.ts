@@ -27,7 +27,7 @@ import {
 import { decode, encode } from "../wire/layout.ts";
 import { lineOf } from "../wire/line.ts";
 import { type LogPosition, peerHello, peerWelcome } from "../wire/peer_messages.ts";
-import { type Item, ItemType } from "../wire/records.ts";
+import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import type { Introduction } from "../wire/rendezvous_messages.ts";
 import type { Tracer } from "./trace.ts";
 
@@ -154,6 +154,7 @@ async function only(channel: Channel, type: ItemType, time: Time): Promise<Item>
     channel.fail(new CifraError("timeout", "The peer does not say where its log stands"));
   });
   const items = await channel.receive().finally(cancel);
+  if (channel.goodbye) await channel.close(CloseCode.done);
   if (!items) throw channel.failure ?? new CifraError("cut", "The peer hung up");
   if (items.length > 1 || items[0]!.type !== type) {
     throw new CifraError("bad_state", "The peer said something out of turn");

@@ -8,7 +8,7 @@ import { Signal } from "../flow/signal.ts";
 import { ITEM_BODY_LIMIT, RELAY_WINDOW } from "../limits.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { Transport } from "../channel/transport.ts";
-import { badFrame, encode } from "../wire/layout.ts";
+import { encode } from "../wire/layout.ts";
 import { ItemType } from "../wire/records.ts";
 import { type RelayItem, relayItem } from "../wire/relay_messages.ts";
 
@@ -34,15 +34,11 @@ export class RelayStream implements Transport {
     this.#onClose = onClose;
   }
 
-  /**
-   * An item for this stream has come. Throws `limit` when it brings more than there was credit for,
-   * `bad_frame` when it brings nothing: of that no credit would ever see the end.
-   */
+  /** An item for this stream has come. Throws `limit` when it brings more than there was credit for. */
   take(item: RelayItem): void {
     switch (item.type) {
       case "data":
         if (this.#over) return;
-        if (item.content.length === 0) throw badFrame("relayed data has a length");
         this.#bytesHeld += item.content.length;
         if (this.#bytesHeld + this.#owed > RELAY_WINDOW) {
           throw new CifraError("limit", "The server relays more than was asked for");

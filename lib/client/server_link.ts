@@ -75,6 +75,9 @@ export class ServerLink {
   #isAsking = false;
   #askedAt: number | undefined;
   #ended = false;
+  /** The server has registered us: what is news begins. */
+  #isRegistered = false;
+  #isRefused = false;
 
   private constructor(
     channel: Channel,
@@ -134,6 +137,11 @@ export class ServerLink {
   /** Whether the server may still be asked something. */
   get isOpen(): boolean {
     return this.channel.isOpen && !this.#ended;
+  }
+
+  /** Whether the server has ended this by its own words: a refusal, or a goodbye. */
+  get isDismissed(): boolean {
+    return this.#isRefused || this.channel.goodbye !== undefined;
   }
 
   /** Whether the server runs on this machine: judged by the connection, for any name may mean this machine. */
@@ -290,8 +298,11 @@ export class ServerLink {
       // A refusal may come unasked: it ends the registration. Every other answer would pass for the next one's.
       const isAwaited = this.#isAsking && this.#answers.length === 0;
       if (!isAwaited && response.type !== "refused") throw unexpected();
+      if (response.type === "refused") this.#isRefused = true;
+      if (response.type === "registered") this.#isRegistered = true;
       this.#answers.push(response);
     } else {
+      if (!this.#isRegistered) throw unexpected();
       if (response.type === "introduction") {
         this.#traceRecord("received", "introduction", response.bundle.length, {
           detail: `${response.peerName} at ${describeAddresses(response)}`,

@@ -1,15 +1,25 @@
 /** The items of relayed streams (PROTOCOL.md 3.9): the server forwards them unchanged within a pair, and counts. */
-import { type Of, rest, struct, tagged, u32 } from "./layout.ts";
+import type { Bytes } from "../bytes.ts";
+import { badFrame, type Layout, type Of, rest, struct, tagged, u32 } from "./layout.ts";
 
 /** The generation of the introduction names the stream. */
 const stream = u32;
+
+/** At least a byte: of pieces without any no credit would ever see the end. */
+const content: Layout<Bytes> = {
+  write: rest.write,
+  read(reader) {
+    if (reader.remaining === 0) throw badFrame("relayed data has a length");
+    return rest.read(reader);
+  },
+};
 
 /** The body of an item of type `relay`. */
 export const relayItem = tagged(
   { data: 1, credit: 2, close: 3 },
   {
     /** A piece of the byte stream; at most as many bytes as the other side has given credit for. */
-    data: struct({ stream, content: rest }),
+    data: struct({ stream, content }),
     /** So many bytes were taken off, and as many more may come. */
     credit: struct({ stream, count: u32 }),
     /** Nothing more either way. */

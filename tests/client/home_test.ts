@@ -586,16 +586,35 @@ for (
     const reason = lineOf("Because");
     channel.respond({ type: "refused", code: REFUSAL_CODES[code], retryAfter: 0, reason });
     channel.channel.close(CloseCode.failed);
-    channel.end();
+    const heard = channel.end();
     if (isFinal) {
       const error = await guest.ended;
       assertEquals(error instanceof CifraError && error.code, code);
+      assertEquals(await heard, "goodbye");
       return;
     }
     await guest.loses(code);
+    assertEquals(await heard, "goodbye");
     guest.time.advance(BACKOFF_MAXIMUM);
     await arrive();
   });
+}
+
+for (const when of ["before", "after"]) {
+  play(
+    `a server that leaves ${when} the registration is answered with a goodbye`,
+    async (scene) => {
+      const { guest, home, server } = scene;
+      home.hold();
+      const channel = await server.accept();
+      if (when === "after") await channel.register();
+      else await channel.request();
+      await channel.channel.close(CloseCode.shutdown);
+      assertEquals(await channel.end(), "goodbye");
+      if (when === "after") await guest.loses("shutdown");
+      else assertEquals((await guest.ended as CifraError).code, "shutdown");
+    },
+  );
 }
 
 test("the next word about the lobby is taken when the one before has been", async () => {

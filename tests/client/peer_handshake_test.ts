@@ -13,7 +13,7 @@ import { HANDSHAKE_DEADLINE } from "../../lib/limits.ts";
 import { decodePeerPreface } from "../../lib/wire/handshake_messages.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { type LogPosition, peerHello, peerWelcome } from "../../lib/wire/peer_messages.ts";
-import { ItemType } from "../../lib/wire/records.ts";
+import { CloseCode, closeLayout, ItemType } from "../../lib/wire/records.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import { type Couple, initiatorOf, introduce, responderOf } from "../testkit/couple.ts";
@@ -122,6 +122,25 @@ test("no deadline is left behind when the peer says something wrong, or hangs up
       assertEquals(time.pending, 1, "the ticker alone");
       connection.close();
     }
+  }));
+
+test("a goodbye in the place of the welcome is answered with one", () =>
+  scene(async ({ couple, low, time, between: { left, right } }) => {
+    const evil = new EvilPeer(right);
+    const met = codeOf(initiate(low, new Connection(left, time.now)));
+    const channel = await evil.answerHandshake(responderOf(couple.high));
+    const goodbye = { code: CloseCode.done, lastSent: 0n, lastStored: 0n };
+    await channel.send(ItemType.close, encode(closeLayout, goodbye));
+    assertEquals(await met, "cut");
+    const heard: number[] = [];
+    for (
+      let items = await channel.receive();
+      Array.isArray(items);
+      items = await channel.receive()
+    ) {
+      heard.push(...items.map(({ type }) => type));
+    }
+    assertEquals(heard, [ItemType.request, ItemType.close]);
   }));
 
 test("the hello names both, and the welcome answers for the log that it names", () =>

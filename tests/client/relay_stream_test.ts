@@ -181,13 +181,6 @@ test("take() refuses more than there was credit for", async () => {
   }
 });
 
-test("take() refuses pieces of no length, of which any number would fit the credit", async () => {
-  using scene = await Scene.open();
-  assertEquals(assertThrows(() => scene.data(0), CifraError).code, "bad_frame");
-  scene.stream.end();
-  assertEquals(await scene.stream.read(new Uint8Array(1)), null);
-});
-
 test("after the other side's end, what has come may still be read", async () => {
   using scene = await Scene.open();
   const bytes = pattern(RELAY_WINDOW / 2);

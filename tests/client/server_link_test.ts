@@ -18,6 +18,7 @@ import {
   Capability,
   REFUSAL_CODES,
   type Registration,
+  type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { ephemeralKeys, person } from "../testkit/handshake.ts";
@@ -388,16 +389,22 @@ test("a server that does not answer a registration is given up sooner", async ()
   assertEquals(time.pending, 0);
 });
 
-test("news before the registration are kept, and do not answer it", async () => {
+test("there is no news before the registration", async () => {
   await using server = await PuppetServer.open();
   const { identity } = await person("modern", "bob");
-  const [link, channel] = await Promise.all([open(server.port), server.accept()]);
-  const registering = link.register(await registration("alice"));
-  channel.respond({ type: "introduction", ...introductionOf(1, identity) }, REGISTERED);
-  assertEquals(await registering, REGISTERED.observed);
-  assertEquals((await introduced(link)).generation, 1);
-  channel.letGo();
-  await link.leave();
+  const news: readonly ServerResponse[] = [
+    { type: "introduction", ...introductionOf(1, identity) },
+    { type: "presence", complete: 1, people: [] },
+    { type: "declined", peerName: "bob" },
+  ];
+  for (const word of news) {
+    const [link, channel] = await Promise.all([open(server.port), server.accept()]);
+    const registering = link.register(await registration("alice"));
+    channel.respond(word, REGISTERED);
+    assertEquals(await fails(registering), "bad_state", word.type);
+    assertEquals(await channel.end(), "bad_state");
+    await link.leave();
+  }
 });
 
 test("a second answer to one question does not pass for the answer to the next", async () => {

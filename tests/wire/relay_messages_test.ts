@@ -8,7 +8,7 @@ import { assertRefuses } from "./refusal.ts";
 Deno.test("relayItem is data, credit or a close, each with its stream", () => {
   const items = {
     ["01" + "00000007" + "61686f6a"]: { type: "data", stream: 7, content: encodeUtf8("ahoj") },
-    ["01" + "ffffffff"]: { type: "data", stream: 0xffffffff, content: new Uint8Array(0) },
+    ["01" + "ffffffff" + "78"]: { type: "data", stream: 0xffffffff, content: encodeUtf8("x") },
     ["02" + "80000000" + "00040000"]: { type: "credit", stream: 0x80000000, count: 262_144 },
     ["02" + "00000001" + "ffffffff"]: { type: "credit", stream: 1, count: 0xffffffff },
     ["03" + "00000007"]: { type: "close", stream: 7 },
@@ -19,8 +19,17 @@ Deno.test("relayItem is data, credit or a close, each with its stream", () => {
   }
 });
 
-Deno.test("relayItem refuses unknown types, short fields, and bytes behind credit and close", () => {
-  const bad = ["", "00", "0000000007", "0400000007", "ff00000007", "01000000", "0200000007"];
+Deno.test("relayItem refuses unknown types, short fields, data of no length, and bytes behind credit and close", () => {
+  const bad = [
+    "",
+    "00",
+    "0000000007",
+    "0400000007",
+    "ff00000007",
+    "01000000",
+    "0100000007",
+    "0200000007",
+  ];
   bad.push("0200000007" + "000000", "0200000007" + "00000001" + "00", "03000007", "030000000700");
   for (const hex of bad) assertRefuses(() => decode(relayItem, decodeHex(hex)), "bad_frame", hex);
 });

@@ -236,7 +236,6 @@ export async function allSamples(): Promise<Sample[]> {
     ]),
     ofLayout("relay data", relayItem, [
       { type: "data", stream: 7, content: encodeUtf8("ahoj") },
-      { type: "data", stream: 7, content: new Uint8Array(0) },
     ], 5),
     ofLayout("peer preface", peerPreface, [{
       rendezvousId: new Uint8Array(16).fill(1),
