@@ -231,7 +231,7 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
   show("server", `listens on ${(listening.endpoints as string[]).join(" and ")}`);
   show("server", `its key is ${fingerprint}`);
 
-  const address = ["--server", `127.0.0.1:${listening.port}`];
+  const address = ["--server", `127.0.0.1:${listening.port}`, "--accept-new"];
   title("2. Alice comes first. She climbs eight steps with the server, and waits.");
   const alice = await enter("alice", ["connect", "--name", "alice", "--to", "bob", ...address]);
   const profile = await alice.event("profile");

@@ -3,7 +3,7 @@ import { CifraError } from "../errors.ts";
 import type { LocalConnection } from "../net/local_socket.ts";
 import { CONSOLE_COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
 import { PrivateFolder } from "../store/private_files.ts";
-import { stateFolder } from "../store/state_folder.ts";
+import { SERVER_FOLDER, stateFolder } from "../store/state_folder.ts";
 import { answerLines, askAt, readLines } from "./local_lines.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
@@ -14,12 +14,12 @@ const LONGEST_COMMAND = 1024;
 
 /** Where the server of this state folder keeps its things. */
 export async function serverFolder(state: string | undefined): Promise<PrivateFolder> {
-  return await (await PrivateFolder.open(stateFolder(state))).folder("server");
+  return await (await PrivateFolder.open(stateFolder(state))).folder(SERVER_FOLDER);
 }
 
 /** Where the socket of a server is: in its folder, which lets nobody else in but root. */
 export function socketPath(state: string | undefined): string {
-  return `${stateFolder(state)}/server/console.sock`;
+  return `${stateFolder(state)}/${SERVER_FOLDER}/console.sock`;
 }
 
 /** A console on the terminal of the server itself; returns what ends it. */

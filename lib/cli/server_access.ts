@@ -106,13 +106,20 @@ export class ServerAccess {
       ticker: this.#ticker,
       sendPort,
       acceptNew: this.#choice.acceptNew,
+      ownServer: () => this.#profile.ownServer(),
       ask: terminal.interactive ? askTrust : undefined,
-      onPinned: (subject, fingerprint) =>
-        terminal.say(`the server ${subject} is known from now on by its key ${fingerprint}`, {
-          event: "server-pinned",
-          server: subject,
-          fingerprint,
-        }),
+      onPinned: (subject, fingerprint, knownAs) =>
+        terminal.say(
+          knownAs === undefined
+            ? `the server ${subject} is known from now on by its key ${fingerprint}`
+            : `the server ${subject} has the key that you know as ${knownAs}: ${fingerprint}`,
+          {
+            event: "server-pinned",
+            server: subject,
+            fingerprint,
+            ...(knownAs !== undefined && { knownAs }),
+          },
+        ),
       trace: this.#trace,
     });
     const { inviteSecret } = address;

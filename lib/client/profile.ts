@@ -6,12 +6,16 @@ import {
   type Identity,
   identityClassOf,
   openIdentity,
+  type PublicIdentity,
+  readIdentity,
 } from "../crypto/identity.ts";
 import { loadSuite, type Suite, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { requireName } from "../wire/names.ts";
 import type { MessageStore } from "../store/message_store.ts";
-import { PrivateFolder } from "../store/private_files.ts";
+import { findEntry } from "../store/identity_file.ts";
+import { findPrivate, PrivateFolder } from "../store/private_files.ts";
+import { SERVER_FOLDER } from "../store/state_folder.ts";
 import { SqliteMessages } from "../store/sqlite_messages.ts";
 import { type AskPassphrase, KeyRing } from "./key_ring.ts";
 import { Pins } from "./pins.ts";
@@ -34,6 +38,7 @@ export class Profile {
   /** The keys for all suites. */
   readonly keys: KeyRing;
   readonly #folder: PrivateFolder;
+  readonly #stateFolder: string;
   readonly #unlock: () => void;
   #others: Promise<readonly Identity[]> | undefined;
   #registering: Promise<unknown> = Promise.resolve();
@@ -47,6 +52,7 @@ export class Profile {
     peers: Pins,
     keys: KeyRing,
     folder: PrivateFolder,
+    stateFolder: string,
     unlock: () => void,
   ) {
     this.name = name;
@@ -57,6 +63,7 @@ export class Profile {
     this.peers = peers;
     this.keys = keys;
     this.#folder = folder;
+    this.#stateFolder = stateFolder;
     this.#unlock = unlock;
   }
 
@@ -108,7 +115,17 @@ export class Profile {
         Pins.open(folder, "known-servers"),
         Pins.open(folder, PEERS_FILE),
       ]);
-      return new Profile(name, suite, loaded, servers, peers, keys, folder, unlock);
+      return new Profile(
+        name,
+        suite,
+        loaded,
+        servers,
+        peers,
+        keys,
+        folder,
+        stateFolder,
+        unlock,
+      );
     } catch (error) {
       unlock();
       throw error;
@@ -118,6 +135,17 @@ export class Profile {
   /** Where the profile lives. */
   get path(): string {
     return this.#folder.path;
+  }
+
+  /**
+   * The identity, in this suite, of the server that keeps its keys in the same state folder; undefined when
+   * there is none. Throws `local` when they cannot be read.
+   */
+  async ownServer(): Promise<PublicIdentity | undefined> {
+    const path = `${this.#stateFolder}/${SERVER_FOLDER}`;
+    if (!findPrivate(path, "isDirectory")) return undefined;
+    const entry = await findEntry(await PrivateFolder.open(path), this.suite.name);
+    return entry && await readIdentity(entry.bundle);
   }
 
   /**

@@ -17,70 +17,111 @@ export interface TrustOptions extends Omit<ServerDialOptions, "pinned" | "checkS
   readonly servers: Pins;
   /** Trust a server that was never seen before, without asking. */
   readonly acceptNew: boolean;
+  /** The server whose keys for this suite lie in our own state folder, if there is one. */
+  readonly ownServer: () => Promise<PublicIdentity | undefined>;
   /** Asks a person whether this is the fingerprint of the server; absent where there is nobody to ask. */
   readonly ask?: ((fingerprint: string) => Promise<boolean>) | undefined;
-  /** Told when a server is trusted from now on, and why. */
-  readonly onPinned: (subject: string, fingerprint: string) => void;
+  /** Told when a server is trusted from now on; `knownAs` is where its key was known before. */
+  readonly onPinned: (subject: string, fingerprint: string, knownAs?: string) => void;
 }
 
 /**
- * Connects to a server that may be trusted, and pins it. Throws `identity_unknown`, `identity_changed`,
- * `suite_downgrade` when it is not the one we know, `unreachable` and the errors of the ladder.
+ * Connects to a server that may be trusted, and pins it once it has proved its key. Who is not pinned shows its
+ * identity before we show ours. Throws `identity_unknown`, `identity_changed`, `suite_downgrade` when it is not
+ * the one we know, `unreachable` and the errors of the ladder.
  */
 export async function openServer(options: TrustOptions): Promise<ServerLink> {
-  const { address, servers, suite, ask } = options;
+  const { address, servers, suite } = options;
+  const { fingerprint: named } = address;
   const subject = serverSubject(address);
   const pinned = await servers.find(subject, suite.name);
-  const expected = address.fingerprint ?? pinned?.fingerprint;
-  if (expected) return await openKnown(options, pinned, expected);
+  if (pinned && (!named || timingSafeEqual(pinned.fingerprint, named))) {
+    return await openPinned(options, pinned);
+  }
 
   servers.requireUndamaged();
-  if (!options.acceptNew) {
-    const others = servers.inOtherSuites(subject, suite.name);
-    if (others.length > 0) throw otherSuite(subject, suite.name, others[0]!);
-    if (!isLoopback(address)) {
-      const stranger = await probe(options);
-      const fingerprint = formatFingerprint(stranger.fingerprint);
-      if (!ask) throw unknownServer(subject, fingerprint);
-      if (!await ask(fingerprint)) {
-        throw new CifraError("identity_unknown", `Not connected: ${subject} is not trusted`);
-      }
-      await pin(options, stranger);
-      return await openKnown(options, stranger, stranger.fingerprint);
+  if (named) {
+    const server = await probe(options);
+    if (!timingSafeEqual(server.fingerprint, named)) {
+      throw changedServer(subject, named, server.fingerprint);
     }
+    return await pin(options, await openPinned(options, server));
   }
-  const link = await ServerLink.open(options);
-  await pin(options, link.identity);
+  if (options.acceptNew) return await pin(options, await ServerLink.open(options));
+  const others = servers.inOtherSuites(subject, suite.name);
+  if (others.length > 0) throw otherSuite(subject, suite.name, others[0]!);
+
+  // Anybody may listen on this machine: what makes a server ours is that we hold its keys.
+  const own = isLoopback(address) ? await options.ownServer() : undefined;
+  const link = own && await openIfProven(options, own);
+  if (link) return await pin(options, link);
+
+  const server = await probe(options);
+  const { fingerprint } = server;
+  const known = servers.everybody.find((one) =>
+    one.suite === suite.name && timingSafeEqual(one.fingerprint, fingerprint)
+  );
+  if (!known) await requireYes(options, subject, formatFingerprint(fingerprint));
+  return await pin(options, await openPinned(options, server), known?.subject);
+}
+
+async function requireYes(
+  { ask }: TrustOptions,
+  subject: string,
+  fingerprint: string,
+): Promise<void> {
+  if (!ask) throw unknownServer(subject, fingerprint);
+  if (await ask(fingerprint)) return;
+  throw new CifraError("identity_unknown", `Not connected: ${subject} is not trusted`);
+}
+
+/** Pins the server at the other end for its address. */
+async function pin(
+  { address, servers, suite, environment, onPinned }: TrustOptions,
+  link: ServerLink,
+  knownAs?: string,
+): Promise<ServerLink> {
+  const subject = serverSubject(address);
+  try {
+    await servers.pin(subject, suite.name, link.identity, new Date(environment.time.date()));
+  } catch (error) {
+    await link.leave();
+    throw error;
+  }
+  onPinned(subject, formatFingerprint(link.identity.fingerprint), knownAs);
   return link;
 }
 
-/** Connects to a server whose fingerprint is known, from a pin or from the person. */
-async function openKnown(
+/** Connects if this server answers; another one does not learn who we are. */
+async function openIfProven(
   options: TrustOptions,
-  pinned: PublicIdentity | undefined,
-  expected: Bytes,
-): Promise<ServerLink> {
-  const subject = serverSubject(options.address);
-  const pinFits = pinned !== undefined && timingSafeEqual(pinned.fingerprint, expected);
+  pinned: PublicIdentity,
+): Promise<ServerLink | undefined> {
+  try {
+    return await ServerLink.open({ ...options, pinned });
+  } catch (error) {
+    if (error instanceof CifraError && error.code === "auth_failed") return undefined;
+    throw error;
+  }
+}
+
+/** Connects to a server whose identity is known; another one does not learn ours. */
+async function openPinned(options: TrustOptions, pinned: PublicIdentity): Promise<ServerLink> {
+  const { fingerprint: expected } = pinned;
+  const changed = (presented: Bytes) =>
+    changedServer(serverSubject(options.address), expected, presented);
   const checkServer = (responder: PublicIdentity) => {
-    if (timingSafeEqual(responder.fingerprint, expected)) return;
-    throw changedServer(subject, expected, responder.fingerprint);
+    if (!timingSafeEqual(responder.fingerprint, expected)) throw changed(responder.fingerprint);
   };
   try {
-    const link = await ServerLink.open({
-      ...options,
-      pinned: pinFits ? pinned : undefined,
-      checkServer,
-    });
-    if (!pinFits) await pin(options, link.identity);
-    return link;
+    return await ServerLink.open({ ...options, pinned, checkServer });
   } catch (error) {
-    if (!(error instanceof CifraError) || error.code !== "auth_failed" || !pinFits) throw error;
+    if (!(error instanceof CifraError) || error.code !== "auth_failed") throw error;
     // It could not prove that it is the server we know, before we said who we are. To tell the
     // person which key it has instead, knock once more under a name made up for the purpose.
     const stranger = await probe(options).catch(() => undefined);
     if (!stranger || timingSafeEqual(stranger.fingerprint, expected)) throw error;
-    throw changedServer(subject, expected, stranger.fingerprint);
+    throw changed(stranger.fingerprint);
   }
 }
 
@@ -90,7 +131,8 @@ async function probe(options: TrustOptions): Promise<PublicIdentity> {
   let responder: PublicIdentity | undefined;
   const checkServer = (answering: PublicIdentity) => {
     responder = answering;
-    throw new CifraError("identity_unknown", "Only asking");
+    // The word of a program that ends: whoever only asks has done nothing for which its source should pay.
+    throw new CifraError("shutdown", "Only asking");
   };
   try {
     await ServerLink.open({ ...options, identity, sendPort: undefined, checkServer });
@@ -99,15 +141,6 @@ async function probe(options: TrustOptions): Promise<PublicIdentity> {
     throw error;
   }
   throw new TypeError("A server was not checked");
-}
-
-async function pin(
-  { address, servers, suite, environment, onPinned }: TrustOptions,
-  server: PublicIdentity,
-): Promise<void> {
-  const subject = serverSubject(address);
-  await servers.pin(subject, suite.name, server, new Date(environment.time.date()));
-  onPinned(subject, formatFingerprint(server.fingerprint));
 }
 
 function unknownServer(subject: string, fingerprint: string): CifraError {

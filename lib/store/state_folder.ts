@@ -1,6 +1,9 @@
 /** Where state lives when nobody says otherwise, by the convention of each platform. */
 import { CifraError } from "../errors.ts";
 
+/** Where a server keeps its things, below the state folder. */
+export const SERVER_FOLDER = "server";
+
 /** The default state folder of this user; throws `local` when the environment names no home. */
 export function defaultStateFolder(
   os: typeof Deno.build.os,

@@ -6,7 +6,7 @@ import { median, report, startServer } from "./bench.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
-const CONNECT = ["run", "--allow-all", `${ROOT}main.ts`, "connect"];
+const CONNECT = ["run", "--allow-all", `${ROOT}main.ts`, "connect", "--accept-new"];
 const ALONE = 2000;
 const BURST = 100_000;
 const STREAM = 512 * 1024 * 1024;

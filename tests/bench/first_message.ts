@@ -11,7 +11,7 @@ await Deno.chmod(state, 0o700);
 function start(name: string, to: string): Deno.ChildProcess {
   const address = `127.0.0.1:${server.hello.port}`;
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", `${ROOT}main.ts`, "connect", "--state", state]
+    args: ["run", "--allow-all", `${ROOT}main.ts`, "connect", "--accept-new", "--state", state]
       .concat(["--server", address, "--name", name, "--to", to]),
     stdin: "piped",
     stdout: "piped",

@@ -86,7 +86,8 @@ class Scene {
         ticker: new Ticker(systemEnvironment.time),
         servers: await this.known(),
         acceptNew: false,
-        onPinned: (subject, pinned) => this.pinned.push(`${subject} ${pinned}`),
+        ownServer: () => Promise.resolve(undefined),
+        onPinned: (...words) => this.pinned.push(words.filter(Boolean).join(" ")),
         ...change,
       });
       const shown = formatFingerprint(link.identity.fingerprint);
@@ -129,24 +130,61 @@ function printOf({ identity }: PuppetServer): string {
   return formatFingerprint(identity.fingerprint);
 }
 
+play("a server on this machine is trusted at first sight when we hold its keys", async (scene) => {
+  const { server, impostor } = scene;
+  const ownServer = () => Promise.resolve(server.identity);
+  for (const host of [HOST, "localhost"]) {
+    scene.behind = [server];
+    const subject = `${host}:${PORT}`;
+    assertEquals(await scene.open({ host, ownServer }), printOf(server));
+    assertEquals(await scene.pinOf(subject), printOf(server));
+    assertEquals(await scene.open({ host }), printOf(server));
+    scene.behind = [impostor];
+    assertEquals(codeOf(await scene.open({ host, ownServer })), "identity_changed");
+    await (await scene.known()).unpin(subject);
+  }
+  assertEquals(
+    scene.pinned,
+    [HOST, "localhost"].map((host) => `${host}:${PORT} ${printOf(server)}`),
+  );
+  assertEquals([scene.sightings(server), scene.sightings(impostor)], [4, 0]);
+});
+
+play("another user's server on this machine is a server like any other", async (scene) => {
+  const { server, impostor } = scene;
+  scene.behind = [impostor];
+  for (const ownServer of [undefined, server.identity]) {
+    const change = { host: HOST, ownServer: () => Promise.resolve(ownServer) };
+    assertEquals(codeOf(await scene.open(change)), "identity_unknown");
+    const ask = () => Promise.resolve(false);
+    assertEquals(codeOf(await scene.open({ ...change, ask })), "identity_unknown");
+  }
+  assertEquals([await scene.pinOf(`${HOST}:${PORT}`), scene.sightings(impostor)], [undefined, 0]);
+});
+
+play("a server elsewhere is not ours, whatever key it has", async (scene) => {
+  const ownServer = () => Promise.resolve(scene.server.identity);
+  assertEquals(codeOf(await scene.open({ ownServer })), "identity_unknown");
+});
+
 play(
-  "a server on this machine is trusted at first sight, and known from then on",
+  "a known key at a new address is a known server, once it has proved the key",
   async (scene) => {
     const { server, impostor } = scene;
-    for (const host of [HOST, "localhost"]) {
+    await scene.pin(server.who);
+    scene.behind = [server, impostor];
+    assertEquals(codeOf(await scene.open({ host: "192.0.2.2" })), "identity_changed");
+    assertEquals(await scene.pinOf(`192.0.2.2:${PORT}`), undefined);
+    for (const host of ["192.0.2.2", HOST]) {
       scene.behind = [server];
-      const subject = `${host}:${PORT}`;
       assertEquals(await scene.open({ host }), printOf(server));
-      assertEquals(await scene.pinOf(subject), printOf(server));
-      assertEquals(await scene.open({ host }), printOf(server));
-      scene.behind = [impostor];
-      assertEquals(codeOf(await scene.open({ host })), "identity_changed");
+      assertEquals(scene.pinned, [`${host}:${PORT} ${printOf(server)} ${SUBJECT}`]);
+      scene.pinned.length = 0;
+      await (await scene.known()).unpin(`${host}:${PORT}`);
     }
-    assertEquals(
-      scene.pinned,
-      [HOST, "localhost"].map((host) => `${host}:${PORT} ${printOf(server)}`),
-    );
-    assertEquals([scene.sightings(server), scene.sightings(impostor)], [4, 0]);
+    scene.behind = [impostor];
+    assertEquals(codeOf(await scene.open({ host: "192.0.2.3" })), "identity_unknown");
+    assertEquals(scene.sightings(impostor), 0);
   },
 );
 
@@ -220,7 +258,10 @@ play("a fingerprint that the person names is enough, and is what is pinned", asy
   const { fingerprint } = scene.server.identity;
   assertEquals(await scene.open({ fingerprint }), printOf(scene.server));
   assertEquals(await scene.pinOf(), printOf(scene.server));
-  assertEquals(scene.network.given, 1);
+  // Asked for its key under another name first, once.
+  assertEquals([scene.network.given, scene.sightings(scene.server)], [2, 1]);
+  assertEquals(await scene.open({ fingerprint }), printOf(scene.server));
+  assertEquals(scene.network.given, 3);
 });
 
 play("a server that has not the fingerprint named is refused, and not pinned", async (scene) => {
@@ -228,6 +269,14 @@ play("a server that has not the fingerprint named is refused, and not pinned", a
   scene.behind = [scene.impostor];
   assertEquals(codeOf(await scene.open({ fingerprint, acceptNew: true })), "identity_changed");
   assertEquals([await scene.pinOf(), scene.pinned], [undefined, []]);
+  assertEquals([scene.impostor.seen.length, scene.sightings(scene.impostor)], [1, 0]);
+});
+
+play("one that takes the place of the server named learns nothing either", async (scene) => {
+  const { fingerprint } = scene.server.identity;
+  scene.behind = [scene.server, scene.impostor];
+  assertEquals(codeOf(await scene.open({ fingerprint })), "identity_changed");
+  assertEquals([await scene.pinOf(), scene.sightings(scene.impostor)], [undefined, 0]);
 });
 
 play("a fingerprint that the person names replaces the pin, once it was proved", async (scene) => {

@@ -155,7 +155,7 @@ Deno.test("a machine that has another alice is not overwritten", async () => {
 
   const file = `${other.stateOf("alice")}/profiles/alice/identity-modern.json`;
   const before = await Deno.readTextFile(file);
-  const args = [...SIGN_IN, "--server", `127.0.0.1:${scene.port}`];
+  const args = [...SIGN_IN, "--server", `127.0.0.1:${scene.port}`, "--accept-new"];
   const signingIn = other.connect("alice", "bob", args);
   await signingIn.write(`${PASSWORD}\n`);
   await signingIn.exits(1);

@@ -45,7 +45,7 @@ function assertOurs(text: string): void {
 Deno.test("a server with words that are no line is not understood, and nothing of them is shown", async () => {
   await using scene = await Scene.open();
   await using server = await PuppetServer.open();
-  const where = ["--server", `127.0.0.1:${server.port}`];
+  const where = ["--server", `127.0.0.1:${server.port}`, "--accept-new"];
   const alice = scene.connect("alice", "bob", where);
   const channel = await server.accept();
   await channel.next();
@@ -60,7 +60,11 @@ Deno.test("a server with words that are no line is not understood, and nothing o
 Deno.test("one who waits hears no evil words of the server, whichever message they stand in", async () => {
   await using scene = await Scene.open();
   await using server = await PuppetServer.open();
-  const alice = scene.connect("alice", "bob", ["--server", `127.0.0.1:${server.port}`]);
+  const alice = scene.connect("alice", "bob", [
+    "--server",
+    `127.0.0.1:${server.port}`,
+    "--accept-new",
+  ]);
   const examples: readonly ServerResponse[] = [
     { type: "refused", ...refusal("limit") },
     { type: "unwanted", peerName: "bob", ...refusal("limit") },
@@ -88,7 +92,7 @@ Deno.test("one who waits hears no evil words of the server, whichever message th
 Deno.test("what a server says is shown as its words", async () => {
   await using scene = await Scene.open();
   await using server = await PuppetServer.open();
-  const where = ["--server", `127.0.0.1:${server.port}`];
+  const where = ["--server", `127.0.0.1:${server.port}`, "--accept-new"];
   const alice = scene.connect("alice", "bob", where);
   const channel = await server.accept();
   await channel.register();
@@ -108,7 +112,7 @@ Deno.test({
   async fn() {
     await using scene = await Scene.open();
     await using server = await PuppetServer.open();
-    const alice = sitDown(scene, "alice", [], server.port);
+    const alice = sitDown(scene, "alice", ["--accept-new"], server.port);
     const channel = await server.accept();
     await channel.register();
     channel.respond({ type: "refused", ...refusal("shutdown", SLY) });

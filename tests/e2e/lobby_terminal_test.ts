@@ -151,7 +151,7 @@ terminalTest("no server drives the terminal, or floods it, by whom it says is th
   const { suite, identity: { bundle } } = await person("modern", "dave");
   await using scene = await Scene.open();
   await using server = await PuppetServer.open();
-  const alice = sitDown(scene, "alice", [], server.port);
+  const alice = sitDown(scene, "alice", ["--accept-new"], server.port);
   const puppet = await server.accept();
   await puppet.register();
   const heard = puppet.end();

@@ -22,6 +22,7 @@ function connectFrom(
   } = {},
 ): Program {
   const to = name === "alice" ? "bob" : "alice";
+  scene.lendServerKeys(folder);
   const where = ["--server", `127.0.0.1:${scene.port}`, "--state", folder];
   const command = [...start("connect", folder), "--name", name, "--to", to, ...where, ...args];
   return scene.add(new Program({ name, command, ...(env && { env }) }));

@@ -227,6 +227,15 @@ function taskFlags(task: Task): string[] {
     .map((match) => match[1]!);
 }
 
+function readKey(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
 /** An executable that is to be tested in place of the source. */
 const EXECUTABLE = Deno.env.get("CIFRA_EXECUTABLE");
 
@@ -335,6 +344,7 @@ export class Scene {
     const { state = name, start = cifraCommand, env, onStdout } = options;
     const folder = this.stateOf(state);
     const command = [...start(task, folder), ...args, "--state", folder];
+    if (task !== "serve") this.lendServerKeys(folder);
     return this.add(
       new Program({
         name,
@@ -345,6 +355,17 @@ export class Scene {
           this.#programs.map((other) => `\n--- ${other.name}:\n${other.told}`).join(""),
       }),
     );
+  }
+
+  /** Whoever plays on this machine runs the server on it too, and so holds its keys. */
+  lendServerKeys(folder: string): void {
+    const server = `${this.stateOf("server")}/server`;
+    for (const file of ["identity-modern.json", "identity-rsa.json", "identity-classic.json"]) {
+      const key = readKey(`${server}/${file}`);
+      if (key === undefined || key === readKey(`${folder}/server/${file}`)) continue;
+      Deno.mkdirSync(`${folder}/server`, { recursive: true, mode: 0o700 });
+      Deno.writeTextFileSync(`${folder}/server/${file}`, key, { mode: 0o600 });
+    }
   }
 
   /** Lets a program end with the scene. */
