@@ -8,7 +8,7 @@ import { parse } from "./args.ts";
 import { HISTORY } from "./commands.ts";
 import { describeGap } from "./message_words.ts";
 import { chooseProfile } from "./profiles.ts";
-import { sanitize } from "./sanitize.ts";
+import { jsonLine, type Shown } from "./page.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface HistoryOptions {
@@ -16,6 +16,8 @@ interface HistoryOptions {
   readonly search: string | undefined;
 }
 
+/** Stands before lines that go on. */
+const INDENT = "    ";
 /** Results are written in pieces of about this many bytes. */
 const PIECE = 64 * 1024;
 
@@ -26,7 +28,9 @@ export async function history(args: readonly string[], terminal: Terminal): Prom
   const state = stateFolder(given.state);
   const name = await chooseProfile(`${state}/profiles`, given.name, "history");
   const entries = readHistory(`${state}/profiles/${name}`, options);
-  const lines = terminal.json ? jsonLines(entries) : textLines(entries, name, options.peer);
+  const lines = terminal.json
+    ? jsonLines(entries)
+    : textLines(entries, name, options.peer, terminal);
   const found = await print(lines, terminal);
   // With --json this says nothing: no line is answer enough.
   if (!found) terminal.say(nothing(name, options));
@@ -38,26 +42,27 @@ function* textLines(
   entries: Iterable<HistoryEntry>,
   name: string,
   onlyPeer: string | undefined,
-): Iterable<string> {
+  terminal: Terminal,
+): Iterable<Shown> {
   for (const entry of entries) {
-    const other = sanitize(entry.peer);
+    const { peer: other } = entry;
     if (entry.type === "gap") {
-      yield `-- ${describeGap(entry, other)}`;
+      yield terminal.page("-- ", describeGap(entry, other), INDENT);
       continue;
     }
     const { direction, written, text, state } = entry;
     const to = onlyPeer === undefined ? ` to ${other}` : "";
     const who = direction === "received" ? other : `${name}${to}`;
     const mark = state === "queued" ? " (queued)" : "";
-    yield `${localTime(written)} ${who}${mark}: ${sanitize(text).replaceAll("\n", "\n    ")}`;
+    yield terminal.page(`${localTime(written)} ${who}${mark}: `, text, INDENT);
   }
 }
 
-function* jsonLines(entries: Iterable<HistoryEntry>): Iterable<string> {
+function* jsonLines(entries: Iterable<HistoryEntry>): Iterable<Shown> {
   for (const entry of entries) {
     const { peer } = entry;
     if (entry.type === "gap") {
-      yield JSON.stringify({
+      yield jsonLine({
         event: "gap",
         peer,
         from: Number(entry.from),
@@ -67,7 +72,7 @@ function* jsonLines(entries: Iterable<HistoryEntry>): Iterable<string> {
     }
     const { direction, number, written, text, state } = entry;
     const time = new Date(written).toISOString();
-    yield JSON.stringify({
+    yield jsonLine({
       event: "history",
       peer,
       direction,
@@ -88,7 +93,7 @@ function localTime(written: number): string {
 }
 
 /** Prints until the end, or until the reader of our stdout has had enough. Whether there was anything. */
-async function print(lines: Iterable<string>, terminal: Terminal): Promise<boolean> {
+async function print(lines: Iterable<Shown>, terminal: Terminal): Promise<boolean> {
   let piece = "";
   let found = false;
   try {
@@ -107,7 +112,7 @@ async function print(lines: Iterable<string>, terminal: Terminal): Promise<boole
 }
 
 /** A profile that has never talked has no file of messages yet. */
-function* linesOrNone(lines: Iterable<string>): Iterable<string> {
+function* linesOrNone(lines: Iterable<Shown>): Iterable<Shown> {
   try {
     yield* lines;
   } catch (error) {
@@ -118,6 +123,6 @@ function* linesOrNone(lines: Iterable<string>): Iterable<string> {
 
 function nothing(name: string, { peer, search }: HistoryOptions): string {
   const withPeer = peer === undefined ? "" : ` with ${peer}`;
-  const about = search === undefined ? "" : `, with "${sanitize(search)}" in it`;
+  const about = search === undefined ? "" : `, with "${search}" in it`;
   return `nothing is kept of what ${name} said${withPeer}${about}`;
 }

@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { createInterface, type Interface, type Key } from "node:readline";
+import type { Shown } from "./page.ts";
 
 /** What a person can do at the prompt. */
 export interface LineEditorEvents {
@@ -55,7 +56,7 @@ export class LineEditor {
   }
 
   /** Prints above the line being typed, and draws that again as it was. */
-  printAround(text: string): void {
+  printAround(text: Shown): void {
     if (this.#over) {
       process.stdout.write(`${text}\n`);
       return;

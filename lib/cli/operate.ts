@@ -5,7 +5,6 @@ import { CONSOLE_COMMANDS, type ConsoleOptions, runCommand } from "../server/con
 import { PrivateFolder } from "../store/private_files.ts";
 import { SERVER_FOLDER, stateFolder } from "../store/state_folder.ts";
 import { answerLines, askAt, readLines } from "./local_lines.ts";
-import { sanitize } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
 const PROMPT = "server> ";
@@ -31,7 +30,7 @@ export async function openConsole(
   const editor = new LineEditor(PROMPT, [...CONSOLE_COMMANDS.keys()], {
     onMessage: (text) => {
       for (const line of text.split("\n")) {
-        if (line.trim() !== "") editor.printAround(answer(line, options).text);
+        if (line.trim() !== "") terminal.print(answer(line, options).text);
       }
     },
     onEnd: options.quit,
@@ -87,7 +86,7 @@ function answer(line: string, options: ConsoleOptions): Answer {
 
 function show(terminal: Terminal, { ok, text }: Answer): number {
   if (terminal.json) terminal.emit({ event: ok ? "answer" : "error", text });
-  else if (ok) terminal.print(sanitize(text));
+  else if (ok) terminal.print(text);
   else terminal.say(text);
   return ok ? 0 : 1;
 }
@@ -102,7 +101,7 @@ async function converse(
     onMessage: (text) => {
       if (text.trim() === "") return;
       ask(text.replaceAll("\n", " "))
-        .then((reply) => editor.printAround(sanitize(reply.text)))
+        .then((reply) => terminal.print(reply.text))
         .catch(over.reject);
     },
     onEnd: () => over.resolve(0),

@@ -4,6 +4,7 @@ import { CifraError } from "../errors.ts";
 import { LOG_FILE_LIMIT, LOG_FILES } from "../limits.ts";
 import { type ServerEvent, withoutPeople } from "../server/events.ts";
 import { findPrivate } from "../store/private_files.ts";
+import { jsonLine } from "./page.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
 
@@ -124,7 +125,7 @@ export class LogFile {
 
   /** One JSON line. A log that cannot be written does not end the server. */
   write(event: JsonEvent): void {
-    const line = encodeUtf8(JSON.stringify(event) + "\n");
+    const line = encodeUtf8(`${jsonLine(event)}\n`);
     try {
       if (this.#length + line.length > this.#limit) {
         this.#current = (this.#current + 1) % this.#files.length;

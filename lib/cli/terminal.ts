@@ -1,17 +1,23 @@
 /**
  * The one place that prints: results to stdout, talk to stderr, JSON lines to stdout on request. Whatever is
- * printed is made harmless here, so that nobody who prints has to think of it: foreign text neither drives the
+ * printed passes `page.ts`, so that nobody who prints has to think of it: foreign text neither drives the
  * terminal nor begins a line (PROTOCOL.md, attack A22).
  */
 import { type Bytes, encodeUtf8, writeAll, writeAllSync } from "../bytes.ts";
 import { CifraError, exitCodeOf } from "../errors.ts";
-import { sanitize, StreamSanitizer } from "./sanitize.ts";
+import { harmless, jsonLine, page, type Shown } from "./page.ts";
+import { StreamSanitizer } from "./sanitize.ts";
 
 /** One JSON line; keys are documented in lib/docs/json.md. */
 export type JsonEvent = { readonly event: string } & Readonly<Record<string, unknown>>;
 
 /** Stands before what the program itself says. */
 const OURS = "-- ";
+const INDENT = " ".repeat(OURS.length);
+/** Rows of talk have no more columns, however wide the terminal is: it may be made narrower later. */
+const WIDEST = 100;
+
+type Output = Pick<typeof Deno.stdout, "writeSync" | "isTerminal">;
 
 /** Where a command's words go. */
 export class Terminal {
@@ -19,12 +25,15 @@ export class Terminal {
   /** Both ends are a person's. */
   readonly interactive: boolean;
   /** Set while a line is being typed: prints around it. */
-  printAround: ((text: string) => void) | undefined;
+  printAround: ((text: Shown) => void) | undefined;
   /** Of the bytes that go to a terminal. */
   readonly #stream = new StreamSanitizer();
+  readonly #columnsOf: typeof columnsOf;
 
-  constructor(json: boolean) {
+  /** `columns` tells how wide an output is, for tests. */
+  constructor(json: boolean, columns = columnsOf) {
     this.json = json;
+    this.#columnsOf = columns;
     this.interactive = !json && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
   }
 
@@ -40,34 +49,42 @@ export class Terminal {
       return;
     }
     const isPrompting = this.printAround !== undefined || this.interactive;
-    this.#talk(hang(isPrompting ? OURS : "cifra: ", text));
+    this.#talk(this.#page(isPrompting ? OURS : "cifra: ", text));
   }
 
   /** What somebody said, under their name: no line of it can pass for another's or for ours. */
   message(from: string, text: string): void {
-    this.#talk(hang(`${from}: `, text));
+    this.#talk(this.#page(`${from}: `, text));
   }
 
   /** A line of a trace. */
   trace(text: string, event: JsonEvent): void {
     if (this.json) this.emit(event);
-    else this.#talk(hang("", text));
+    else this.#talk(page("", text, { columns: this.#columns, indent: INDENT, isTable: true }));
   }
 
   /** One JSON line on stdout. */
   emit(event: JsonEvent): void {
-    printSync(Deno.stdout, `${JSON.stringify(event)}\n`);
+    printSync(Deno.stdout, lineOf(jsonLine(event)));
   }
 
   /** Lines of results on stdout. */
   print(text: string): void {
-    printSync(Deno.stdout, `${sanitize(text)}\n`);
+    const shown = harmless(text);
+    if (this.printAround) this.printAround(shown);
+    else printSync(Deno.stdout, lineOf(shown));
+  }
+
+  /** Somebody's words as results on stdout, laid out for whoever looks: `mark` says whose they are. */
+  page(mark: string, text: string, indent: string): Shown {
+    const columns = this.#columnsOf(Deno.stdout);
+    return page(mark, text, { columns: columns && Math.min(columns, WIDEST), indent });
   }
 
   /** Bytes of results on stdout, made harmless for a person; resolves when the reader has taken them. */
   async write(bytes: Bytes): Promise<void> {
-    const harmless = Deno.stdout.isTerminal() ? encodeUtf8(this.#stream.push(bytes)) : bytes;
-    await writeAll(Deno.stdout, harmless);
+    const isSeen = !this.json && Deno.stdout.isTerminal();
+    await writeAll(Deno.stdout, isSeen ? encodeUtf8(this.#stream.push(bytes)) : bytes);
   }
 
   /** Says what went wrong and what to try, and returns the exit code for it. */
@@ -77,29 +94,39 @@ export class Terminal {
     if (this.json) {
       this.emit({ event: "error", code, message, ...(hint !== undefined && { hint }) });
     } else {
-      printSync(Deno.stderr, `${hang("error: ", message)}\n`);
-      if (hint !== undefined) printSync(Deno.stderr, `${hang("hint: ", hint)}\n`);
+      printSync(Deno.stderr, lineOf(this.#page("error: ", message)));
+      if (hint !== undefined) printSync(Deno.stderr, lineOf(this.#page("hint: ", hint)));
     }
     return exitCodeOf(code);
   }
 
-  #talk(text: string): void {
+  #talk(text: Shown): void {
     if (this.printAround) this.printAround(text);
-    else printSync(Deno.stderr, `${text}\n`);
+    else printSync(Deno.stderr, lineOf(text));
+  }
+
+  #page(mark: string, text: string): Shown {
+    const columns = this.#columns;
+    return page(mark, text, { columns: columns && Math.min(columns, WIDEST), indent: INDENT });
+  }
+
+  /** Where talk goes. */
+  get #columns(): number | undefined {
+    return this.#columnsOf(this.printAround ? Deno.stdout : Deno.stderr);
   }
 }
 
-/** A text made harmless, and `mark` too, which may be a name; every line but the first is indented. */
-function hang(mark: string, text: string): string {
-  const indent = " ".repeat(OURS.length);
-  const [first = "", ...rest] = sanitize(mark + text).split("\n");
-  // What is indented already stands as it was written.
-  const more = rest.map((line) => line.startsWith("  ") ? line : indent + line);
-  return [first, ...more].join("\n");
+/** How many columns an output has; undefined when it is no terminal. */
+function columnsOf(output: Output): number | undefined {
+  return output.isTerminal() ? Deno.consoleSize().columns : undefined;
+}
+
+function lineOf(text: Shown): Shown {
+  return `${text}\n` as Shown;
 }
 
 /** Talk is short and must come out in order, so it is written at once. */
-function printSync(to: { writeSync(data: Uint8Array): number }, text: string): void {
+function printSync(to: Output, text: Shown): void {
   try {
     writeAllSync(to, encodeUtf8(text));
   } catch (error) {

@@ -2,7 +2,6 @@
 import { encodeHex } from "@std/encoding/hex";
 import type { TraceEvent } from "../client/trace.ts";
 import { formatFingerprint, shortFingerprint } from "../crypto/identity.ts";
-import { sanitize } from "./sanitize.ts";
 import type { JsonEvent } from "./terminal.ts";
 
 const SHORT_TRANSCRIPT = 4;
@@ -12,7 +11,7 @@ export function formatTrace(event: TraceEvent): string {
   const { message, direction, transcript, fingerprint, detail } = event;
   const columns = [
     "trace",
-    sanitize(event.with).padEnd(8),
+    event.with.padEnd(8),
     message === undefined ? "  " : `m${message}`,
     direction === "sent" ? "->" : "<-",
     event.name.padEnd(34),
@@ -22,7 +21,7 @@ export function formatTrace(event: TraceEvent): string {
   const facts = [
     transcript && `T ${encodeHex(transcript.subarray(0, SHORT_TRANSCRIPT))}`,
     fingerprint && `key ${shortFingerprint(fingerprint)}`,
-    detail && sanitize(detail),
+    detail,
   ].filter((fact) => fact !== undefined);
   return [...columns, ...facts.map((fact) => `| ${fact}`)].join(" ");
 }

@@ -1,0 +1,127 @@
+/**
+ * Text as it goes to a terminal: harmless, and laid out so that only its first line begins at the edge. Terminals
+ * and prompts take nothing else, so that nobody who prints can forget it (PROTOCOL.md, attack A22).
+ */
+import { sanitize } from "./sanitize.ts";
+
+/** What may be printed as it stands; made here alone. */
+export type Shown = string & { readonly isShown: true };
+
+/** Rows are not made narrower than this. */
+const NARROWEST = 20;
+/** More blanks in a row than this fold into one: they must not push text to where lines begin. */
+const BLANKS = 16;
+const BLANK_RUN = new RegExp(`[\\p{Zs}\\t]{${BLANKS + 1},}`, "gu");
+const PLAIN = /^[\x20-\x7e]*$/;
+const WIDE_SCRIPTS = [
+  ...["Han", "Hangul", "Hiragana", "Katakana", "Bopomofo", "Yi", "Tangut", "Nushu"],
+  "Khitan_Small_Script",
+];
+/**
+ * Drawn in two columns by some terminals at least. Regular expressions know no widths, and an upper bound is what
+ * is wanted: a row must never be longer than it is taken for.
+ */
+const WIDE = new RegExp(
+  String.raw`[\p{Emoji_Presentation}\p{Extended_Pictographic}\u3000-\u303f\uff00-\uffef${
+    WIDE_SCRIPTS.map((script) => String.raw`\p{Script_Extensions=${script}}`).join("")
+  }]`,
+  "u",
+);
+/** Drawn in no column of its own. */
+const NARROW = /[\p{Mn}\p{Me}\p{Cf}]/u;
+/** Makes what stands before it wide. */
+const EMOJI_STYLE = "\ufe0f";
+const GRAPHEMES = new Intl.Segmenter("und", { granularity: "grapheme" });
+
+/** How a text is laid out. */
+export interface Layout {
+  /** Of a row; undefined: no terminal is there, and whoever reads the text breaks its lines. */
+  readonly columns: number | undefined;
+  /** Stands before every row but the first. */
+  readonly indent: string;
+  /** Its blanks are ours and stand for columns: they do not fold. */
+  readonly isTable?: boolean;
+}
+
+/** A text of results: harmless, its lines as they are. */
+export function harmless(text: string): Shown {
+  return sanitize(text) as Shown;
+}
+
+/** A line of JSON, without its end: what drives a terminal, or cannot be seen, stands in it as `\uXXXX`. */
+export function jsonLine(value: unknown): Shown {
+  const escaped = JSON.stringify(value).replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu,
+    (mark) =>
+      Array.from({ length: mark.length }, (_, i) => escapeUnit(mark.charCodeAt(i))).join(""),
+  );
+  return escaped as Shown;
+}
+
+/** `mark`, which says whose words follow, and the words; of all their rows only the first begins at the edge. */
+export function page(mark: string, text: string, { columns, indent, isTable }: Layout): Shown {
+  const width = columns === undefined ? Infinity : Math.max(NARROWEST, columns);
+  const rows = sanitize(mark + text).split("\n").flatMap((line, n) => {
+    // What is indented already stands as it was written.
+    const own = n === 0 || line.startsWith("  ") ? line : indent + line;
+    return wrap(isTable ? own : own.replace(BLANK_RUN, " "), width, indent);
+  });
+  return rows.join("\n") as Shown;
+}
+
+/** The most columns in which any terminal draws a text: one that draws less wraps nothing. */
+export function widthOf(text: string): number {
+  if (PLAIN.test(text)) return text.length;
+  let width = 0;
+  for (const mark of text) {
+    if (mark === EMOJI_STYLE) width++;
+    else if (!NARROW.test(mark)) width += WIDE.test(mark) ? 2 : 1;
+  }
+  return width;
+}
+
+/** Breaks a line between words, or inside one that is longer than a row. */
+function wrap(line: string, width: number, indent: string): readonly string[] {
+  if (width === Infinity || widthOf(line) <= width && !line.includes("\t")) return [line];
+  const rows: string[] = [];
+  let row = "";
+  let rowWidth = 0;
+  /** Where a row may end: behind its last word. */
+  let lastBreak = 0;
+  for (const piece of piecesOf(line, width - indent.length)) {
+    const isBlank = /^[\p{Zs}\t]$/u.test(piece);
+    const shown = piece === "\t" ? " ".repeat(4) : piece;
+    const pieceWidth = widthOf(shown);
+    if (rowWidth + pieceWidth > width) {
+      const word = row.slice(lastBreak).trimStart();
+      const fits = widthOf(indent + word) + pieceWidth <= width;
+      const isInWord = !isBlank && lastBreak > 0 && fits;
+      // A row does not begin with blanks.
+      const over = isInWord ? word : "";
+      rows.push(isInWord ? row.slice(0, lastBreak) : row);
+      row = indent + over;
+      rowWidth = widthOf(row);
+      lastBreak = 0;
+    }
+    if (isBlank) {
+      if (rows.length > 0 && row === indent) continue;
+      if (row.trim() !== "") lastBreak = row.length;
+    }
+    row += shown;
+    rowWidth += pieceWidth;
+  }
+  return row === indent ? rows : [...rows, row];
+}
+
+/** What stays together: what a person sees as one letter, unless that is wider than a row. */
+function* piecesOf(line: string, width: number): Iterable<string> {
+  if (PLAIN.test(line)) return yield* line;
+  for (const { segment } of GRAPHEMES.segment(line)) {
+    if (widthOf(segment) <= width) yield segment;
+    else yield* segment;
+  }
+}
+
+function escapeUnit(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, "0")}`;
+}
