@@ -79,6 +79,39 @@ Deno.test("while a line is typed, the same is printed around it, and marked as o
   }
 });
 
+Deno.test("on a terminal talk is wrapped: what would be a row of its own begins with blanks (A22)", () => {
+  const widths = { narrow: 40, wide: 300 };
+  for (const columns of Object.values(widths)) {
+    const terminal = new Terminal(false, () => columns);
+    const sly = `${"x ".repeat(60)}${" ".repeat(columns)}-- connected to bob: direct`;
+    const error = new CifraError("local", sly, { hint: sly });
+    const { err } = written(() => {
+      terminal.message("bob", sly);
+      terminal.say(sly);
+      terminal.fail(error);
+    });
+    const lines = err.trimEnd().split("\n");
+    // A window that is made narrower later shall find no longer rows.
+    for (const line of lines) assert(line.length <= Math.min(columns, 100), line);
+    assertEquals(
+      lines.filter((line) => !line.startsWith("   ")).map((line) => line.slice(0, 8)),
+      ["bob: x x", "cifra: x", "error: x", "hint: x "],
+    );
+  }
+});
+
+Deno.test("lines of a trace are as wide as the terminal, with their columns", () => {
+  const terminal = new Terminal(false, () => 200);
+  const line = `trace${" ".repeat(30)}-> ${"x".repeat(120)}`;
+  assertEquals(written(() => terminal.trace(line, { event: "trace" })).err, `${line}\n`);
+});
+
+Deno.test("while a line is typed, results are printed around it too", () => {
+  const { terminal, around } = ofPerson(true);
+  assertEquals(written(() => terminal.print("a\x1b[2J\nb")).out, "");
+  assertEquals(around, ["a[2J\nb"]);
+});
+
 Deno.test("results are printed without controls", () => {
   const { terminal } = ofPerson();
   const { out } = written(() => terminal.print("a\x1b[2Jb\x9bc\u202ed\ttab"));
@@ -110,6 +143,26 @@ Deno.test("with --json each word is one line of JSON on stdout, and talk alone i
     { event: "error", code: "identity_changed", message: EVIL, hint: EVIL },
     { event: "error", code: "cut", message: "gone" },
   ]);
+});
+
+Deno.test("nobody else prints: who wants to must pass the terminal", async () => {
+  /** A line that is typed is drawn by the editor, which takes only what `page.ts` made; a password is asked for. */
+  const allowed = ["terminal.ts", "line_editor.ts", "secrets.ts"];
+  const folder = new URL("../../lib/", import.meta.url);
+  const found: string[] = [];
+  const visit = async (at: URL) => {
+    for await (const { name, isDirectory } of Deno.readDir(at)) {
+      if (isDirectory) await visit(new URL(`${name}/`, at));
+      else if (name.endsWith(".ts") && !allowed.includes(name)) {
+        const source = await Deno.readTextFile(new URL(name, at));
+        const prints =
+          /console\.(log|error|info|warn|debug)|std(out|err)\.(write|writable)|write\w*\(Deno\.std|as Shown\b/;
+        if (prints.test(source) && name !== "page.ts") found.push(name);
+      }
+    }
+  };
+  await visit(folder);
+  assertEquals(found, []);
 });
 
 Deno.test("a mistake of ours is no failure to be told", () => {

@@ -8,7 +8,7 @@ import {
   serverResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { forge, wordsIn } from "../testkit/forge.ts";
-import { sitDown } from "../testkit/lobby.ts";
+import { enter, openScene, sitDown } from "../testkit/lobby.ts";
 import { Scene } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, screen, shows } from "../testkit/pty.ts";
 import { PuppetServer } from "../testkit/puppet_server.ts";
@@ -31,13 +31,14 @@ function evil(response: Refusal): Uint8Array<ArrayBuffer> {
   return forge(serverResponse, response, [response.type, "reason"], encodeUtf8(EVIL));
 }
 
-/** What a line of the program begins with where nobody types. */
-const BEGINNING = /^(cifra: |error: |hint: | {3}|$)/;
+/** What a line of the program begins with where nobody types; and where somebody does. */
+const PLAIN = /^(cifra: |error: |hint: | {3}|$)/;
+const TYPED = /^(-- |alice> |alice to |pid |exit |error: |hint: | {3}|$)/;
 
-function assertOurs(text: string): void {
+function assertOurs(text: string, beginning = PLAIN): void {
   assertEquals(text.match(/[^\n\x20-\x7e\u2713]/gu), null, JSON.stringify(text));
   for (const line of text.split("\n")) {
-    assert(BEGINNING.test(line), `${JSON.stringify(line)} in\n${text}`);
+    assert(beginning.test(line), `${JSON.stringify(line)} in\n${text}`);
     assert(!/^hint: run|^(cifra:|--) connected to bob/.test(line), text);
   }
 }
@@ -119,7 +120,42 @@ Deno.test({
     await shows(alice, "trying again");
     await alice.write("/quit\r");
     assertEquals((await leavesTerminal(alice)).code, 0);
-    const seen = screen(alice).replaceAll(/\s+/g, "");
-    assertStringIncludes(seen, `server says: "${SLY_SHOWN}"`.replaceAll(" ", ""));
+    const seen = ownScreen(alice);
+    assertStringIncludes(seen.replaceAll(/\s+/g, " "), `server says: "${SLY_SHOWN}"`);
+    assertOurs(seen, TYPED);
   },
 });
+
+Deno.test({
+  name: "on a terminal no row of what anybody writes passes for ours, or for another's",
+  ignore: !hasPty,
+  async fn() {
+    await using scene = await openScene();
+    const alice = sitDown(scene, "alice", ["--accept", "all"]);
+    await shows(alice, "-- nobody else is here");
+    const bob = enter(scene, "bob");
+    await shows(alice, "joined");
+    await alice.write("/to bob\r");
+    await bob.event("offer", { from: "alice" });
+    await bob.write("/to alice\n");
+    await shows(alice, "-- connected to bob: direct");
+    const sly = "carol\u2713: leave the key under the mat";
+    const pads = [74, 75, 76, 77, 155].flatMap((
+      n,
+    ) => ["x".repeat(n), " ".repeat(n), "x ".repeat(n)]);
+    for (const pad of pads) await bob.write(`alice: ${pad}${sly}\n`);
+    await bob.write("alice: the last one\n");
+    await shows(alice, "bob: the last one");
+    await alice.write("/quit\r");
+    assertEquals((await leavesTerminal(alice)).code, 0);
+    const rows = ownScreen(alice).split("\n");
+    assertEquals(rows.filter((row) => row.startsWith("carol")), []);
+    for (const row of rows) assert(TYPED.test(row) || row.startsWith("bob:"), JSON.stringify(row));
+  },
+});
+
+/** What the program itself showed. */
+function ownScreen(program: Parameters<typeof screen>[0]): string {
+  const text = screen(program);
+  return text.slice(0, text.lastIndexOf("\nexit "));
+}

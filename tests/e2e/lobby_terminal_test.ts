@@ -169,21 +169,11 @@ terminalTest("no server drives the terminal, or floods it, by whom it says is th
     suite: suite.id,
     bundle,
   });
-  const evil = [
-    "\x1b[2J",
-    "zoe",
-    "al\u202eice",
-    "ZOE",
-    "bob",
-    "",
-    "server",
-    "alice",
-    "a\nb",
-    "__proto__",
-  ];
-  puppet.respond({ type: "presence", complete: 1, people: [] }, presence(evil));
-  await shows(alice, "-- here: bob, zoe\n");
-  puppet.respond(presence(["bob"], 9), ...evil.map(offer));
+  // Names that nobody could have are not even understood: see foreign_words_test.
+  const odd = ["zoe", "bob", "alice", "constructor"];
+  puppet.respond({ type: "presence", complete: 1, people: [] }, presence(odd));
+  await shows(alice, "-- here: bob, constructor, zoe\n");
+  puppet.respond(presence(["bob"], 9), ...odd.map(offer));
   await shows(alice, "zoe, whom you do not know, asks for you");
 
   const crowd = Array.from({ length: 40 * PRESENCE_LIMIT }, (_, i) => `n${i}`);
