@@ -5,7 +5,6 @@ import { CifraError } from "../errors.ts";
 import { Throttle } from "../flow/throttle.ts";
 import type { Time } from "../flow/time.ts";
 import { LOBBY_PEOPLE, PRESENCE_LIMIT } from "../limits.ts";
-import { isName } from "../wire/names.ts";
 import { PersonState } from "../wire/rendezvous_messages.ts";
 import type { LobbyWord } from "./home.ts";
 
@@ -85,8 +84,7 @@ export class Lobby {
     if (complete === 1) this.#arriving = new Map();
     const people = this.#arriving ?? this.#people;
     for (const { name, state } of said) {
-      // A name that is not valid is nothing to show.
-      if (name === this.#options.ourName || !isName(name)) continue;
+      if (name === this.#options.ourName) continue;
       const attendance = attendanceOf(state);
       if (!attendance) people.delete(name);
       else if (people.has(name) || people.size < LOBBY_PEOPLE) people.set(name, attendance);
@@ -104,7 +102,7 @@ export class Lobby {
     { peerName: name, suite, bundle }: Extract<LobbyWord, { readonly type: "offer" }>,
   ): Promise<void> {
     const { ourName, suite: ours } = this.#options;
-    if (name === ourName || !isName(name)) return;
+    if (name === ourName) return;
     let identity: PublicIdentity | undefined;
     if (suite === ours.id) {
       try {
