@@ -1,5 +1,4 @@
 /** `cifra history`: what was said, from the disk; also while `connect` is running. */
-import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
 import { readHistory } from "../store/messages_history.ts";
@@ -94,17 +93,20 @@ function localTime(written: number): string {
 
 /** Prints until the end, or until the reader of our stdout has had enough. Whether there was anything. */
 async function print(lines: Iterable<Shown>, terminal: Terminal): Promise<boolean> {
-  let piece = "";
+  let piece: Shown[] = [];
+  let length = 0;
   let found = false;
   try {
     for (const line of linesOrNone(lines)) {
       found = true;
-      piece += `${line}\n`;
-      if (piece.length < PIECE) continue;
-      await terminal.write(encodeUtf8(piece));
-      piece = "";
+      piece.push(line);
+      length += line.length;
+      if (length < PIECE) continue;
+      await terminal.results(piece);
+      piece = [];
+      length = 0;
     }
-    await terminal.write(encodeUtf8(piece));
+    await terminal.results(piece);
   } catch (error) {
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
   }

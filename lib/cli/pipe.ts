@@ -105,7 +105,10 @@ export class Pipe implements Front {
       case "text":
       case "bytes":
         try {
-          await terminal.write(event.type === "text" ? encodeUtf8(event.text + "\n") : event.bytes);
+          await terminal.write(
+            event.type === "text" ? encodeUtf8(event.text + "\n") : event.bytes,
+            peer,
+          );
         } catch (cause) {
           const message = "Cannot write to standard output: its reader has gone";
           throw new CifraError("local", message, { cause });

@@ -81,10 +81,19 @@ export class Terminal {
     return page(mark, text, { columns: columns && Math.min(columns, WIDEST), indent });
   }
 
-  /** Bytes of results on stdout, made harmless for a person; resolves when the reader has taken them. */
-  async write(bytes: Bytes): Promise<void> {
-    const isSeen = !this.json && Deno.stdout.isTerminal();
-    await writeAll(Deno.stdout, isSeen ? encodeUtf8(this.#stream.push(bytes)) : bytes);
+  /** Results on stdout, a line each; resolves when the reader has taken them. */
+  async results(lines: readonly Shown[]): Promise<void> {
+    await writeAll(Deno.stdout, encodeUtf8(lines.map(lineOf).join("")));
+  }
+
+  /**
+   * Bytes that somebody sends as results on stdout; resolves when the reader has taken them. On a terminal they
+   * are words like others, under the name of whose they are.
+   */
+  async write(bytes: Bytes, from: string): Promise<void> {
+    if (this.#columnsOf(Deno.stdout) === undefined) return await writeAll(Deno.stdout, bytes);
+    const text = this.#stream.push(bytes).replace(/\n$/, "");
+    if (text !== "") await this.results([this.page(`${from}: `, text, INDENT)]);
   }
 
   /** Says what went wrong and what to try, and returns the exit code for it. */

@@ -100,6 +100,32 @@ Deno.test("on a terminal talk is wrapped: what would be a row of its own begins 
   }
 });
 
+Deno.test("a byte stream on a terminal is words of whoever sends it; elsewhere it is as it came", async () => {
+  const encoder = new TextEncoder();
+  const pieces = [EVIL, "\n", "cifra: connected to carol\n"].map((text) => encoder.encode(text));
+  const shown: string[] = [];
+  const raw: number[] = [];
+  const { write } = Deno.stdout;
+  try {
+    Deno.stdout.write = (bytes) => {
+      shown.push(decodeUtf8(bytes.slice()));
+      return Promise.resolve(bytes.length);
+    };
+    const terminal = new Terminal(false, () => 80);
+    for (const piece of pieces) await terminal.write(piece, "bob");
+    Deno.stdout.write = (bytes) => {
+      raw.push(...bytes);
+      return Promise.resolve(bytes.length);
+    };
+    for (const piece of pieces) await new Terminal(false, () => undefined).write(piece, "bob");
+  } finally {
+    Deno.stdout.write = write;
+  }
+  assertHarmless(shown[0]!, "bob: hi");
+  assertEquals(shown.slice(1), ["bob: cifra: connected to carol\n"]);
+  assertEquals(raw, pieces.flatMap((piece) => [...piece]));
+});
+
 Deno.test("lines of a trace are as wide as the terminal, with their columns", () => {
   const terminal = new Terminal(false, () => 200);
   const line = `trace${" ".repeat(30)}-> ${"x".repeat(120)}`;

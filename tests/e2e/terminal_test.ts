@@ -178,7 +178,7 @@ terminalTest(
     await bob.endInput();
     await bob.exits(0);
     assertEquals((await leavesTerminal(alice)).code, 0);
-    assertStringIncludes(alice.stdout.slice(before), "plain [31mred]0;title ¡fin!");
+    assertStringIncludes(alice.stdout.slice(before), "bob: plain [31mred]0;title ¡fin!");
     assert(!alice.stdout.slice(before, alice.stdout.lastIndexOf("exit ")).includes("\x1b"));
   },
 );
