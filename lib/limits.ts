@@ -203,6 +203,8 @@ export const PORT_MINIMUM = 1024;
 /** What can be lost without harm (acknowledgements) waits so long, or until it is so much. */
 export const MESSAGES_LAZY_AFTER = 10;
 export const MESSAGES_LAZY_COUNT = 1000;
+/** So long after a change the write-ahead log of messages is emptied, ms: what was deleted is gone then. */
+export const MESSAGES_SETTLE_AFTER = 1 * SECOND;
 
 // --- The server's memory ---
 

@@ -12,6 +12,7 @@ import { type ConnectOptions, parseConnect } from "./connect_options.ts";
 import { Desk } from "./desk.ts";
 import type { Outcome } from "./desk_front.ts";
 import { greet } from "./greeting.ts";
+import { describeLost, lostJson } from "./message_words.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
 import { answerForProgram } from "./running.ts";
 import { ServerAccess } from "./server_access.ts";
@@ -59,6 +60,7 @@ async function talk(
   if (options.signUp) await makeAccount(profile, access, address, options, { secrets, terminal });
   const contacts = contactsOf(profile, options, address, terminal);
   const store = await profile.openMessages(options.keepHistory);
+  for (const lost of store.lost) terminal.say(describeLost(lost), lostJson(lost));
   const { to, hidden, accept, giveUpAfter } = options;
   const { name, suite, identity } = profile;
   const desk = new Desk({

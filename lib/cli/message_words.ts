@@ -1,6 +1,7 @@
 /** What is said in a conversation, and how far it has come: in words for people, and as events for programs. */
 import type { PeerEvent } from "../client/incoming.ts";
 import type { Delivery } from "../client/thread.ts";
+import type { Lost } from "../store/message_store.ts";
 import type { StreamSanitizer } from "./sanitize.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
@@ -120,4 +121,19 @@ export function describeComparison(peerName: string, words: readonly string[]): 
     `   ${words.slice(0, 6).join(" ")}`,
     `   ${words.slice(6).join(" ")}`,
   ].join("\n");
+}
+
+/** What the store of messages lost: the newest ones of one direction. */
+export function describeLost({ peer, direction, from, to }: Lost): string {
+  const count = to - from + 1n;
+  const messages = count === 1n ? "1 message" : `${count} messages`;
+  return direction === "sent"
+    ? `${messages} that you wrote to ${peer} are lost: the end of the file of messages is missing; ` +
+      `ask ${peer} what arrived`
+    : `${messages} of ${peer} are lost: the end of the file of messages is missing`;
+}
+
+/** The same for programs. */
+export function lostJson({ peer, suite, direction, from, to }: Lost): JsonEvent {
+  return { event: "messages-lost", peer, suite, direction, from: Number(from), to: Number(to) };
 }

@@ -50,6 +50,15 @@ export interface Gap {
   readonly to: bigint;
 }
 
+/** The newest messages of a log, which the store had and has no more, as when its file lost its end. */
+export interface Lost extends ConversationKey {
+  readonly direction: Direction;
+  /** The first number that is missing. */
+  readonly from: bigint;
+  /** The last one that is known to have been there. */
+  readonly to: bigint;
+}
+
 /** A received message, or a gap, that waits to be shown. */
 export interface Unshown {
   /** Grows in the order in which these were stored; means nothing else. */
@@ -137,6 +146,8 @@ export interface MessageStore {
    * one that did has not shown what it left. 0 when there is no doubt.
    */
   readonly doubtfulUpTo: number;
+  /** What was found missing when the store was opened. */
+  readonly lost: readonly Lost[];
 
   /** What was said, oldest first: texts, and where nothing is searched for, gaps. */
   history(

@@ -52,6 +52,9 @@ export function prepareStatements(file: SqliteFile) {
     named: prepare(`
       SELECT ${log} FROM side JOIN log ON log.side = side.id
       WHERE side.peer = ? AND side.suite = ? AND side.direction = 'received' AND log.name = ?`),
+    namedLog: prepare(`
+      SELECT ${log} FROM side JOIN log ON log.side = side.id
+      WHERE side.peer = ? AND side.suite = ? AND side.direction = ? AND log.name = ?`),
     insertLog: prepare(
       "INSERT INTO log (side, name, last, stored, read) VALUES (?, ?, 0, 0, 0)",
     ),

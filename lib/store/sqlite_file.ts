@@ -101,7 +101,7 @@ export class SqliteFile {
         // Also where no step is left: a file that cannot be written says so now, not at the first message.
         file.transaction(() => upgrade(database, version, kind));
       });
-      file.#emptyLog();
+      file.emptyLog();
       return file;
     } catch (error) {
       database.close();
@@ -168,17 +168,25 @@ export class SqliteFile {
 
   /** Closes the database; statements and uses after it are mistakes. */
   close(): void {
-    if (!this.#failure) this.#emptyLog();
+    if (!this.#failure) this.emptyLog();
     this.#database.close();
   }
 
-  /** Moves the write-ahead log into the file and cuts it, since what was deleted may still be in it. */
-  #emptyLog(): void {
-    if (this.#readOnly) return;
+  /**
+   * Moves the write-ahead log into the file and cuts it, since what was deleted may still be in it. False when
+   * that has to be tried again: the disk is full or a reader is in the way, and all is safe where it is.
+   */
+  emptyLog(): boolean {
+    if (this.#readOnly) return true;
     try {
-      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      // Nobody waits here for a reader that takes its time.
+      this.#database.exec("PRAGMA busy_timeout = 0");
+      const done = this.#database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
+      return done?.busy === 0;
     } catch {
-      // The disk is full or a reader is in the way: all is safe where it is, and the next one tries again.
+      return false;
+    } finally {
+      this.#database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
     }
   }
 }

@@ -3,7 +3,7 @@ import type { Bytes } from "../bytes.ts";
 import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
-import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
+import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT, MESSAGES_SETTLE_AFTER } from "../limits.ts";
 import { ID_LENGTH, type KeptMessage, type NewMessage } from "../wire/peer_messages.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
@@ -16,6 +16,7 @@ import {
   within,
 } from "./message_rules.ts";
 import { historyOf } from "./messages_history.ts";
+import { type Mark, MessageMarks } from "./messages_marks.ts";
 import { MESSAGES_FILE, MESSAGES_KIND } from "./messages_schema.ts";
 import {
   keptMessages,
@@ -31,6 +32,7 @@ import type {
   Direction,
   HistoryEntry,
   IncomingState,
+  Lost,
   MessageStore,
   OutgoingState,
   Unshown,
@@ -60,7 +62,9 @@ interface Later {
 /** An open file of messages. One program at a time may have it; others read with `readHistory` of messages_history.ts. */
 export class SqliteMessages implements MessageStore {
   readonly doubtfulUpTo: number;
+  readonly lost: readonly Lost[];
   readonly #file: SqliteFile;
+  readonly #marks: MessageMarks;
   readonly #keepHistory: boolean;
   readonly #random: Random;
   readonly #after: (milliseconds: number, action: () => void) => () => void;
@@ -70,16 +74,24 @@ export class SqliteMessages implements MessageStore {
   readonly #later = new Map<bigint, Later>();
   #laterCount = 0;
   #stopTimer: (() => void) | undefined;
+  #stopSettling: (() => void) | undefined;
+  /** By side, how far its log will have come when the present transaction is on disk. */
+  readonly #moving = new Map<bigint, Mark>();
+  /** The same of transactions that are on disk, until their marks are written. */
+  readonly #moved = new Map<bigint, Mark>();
+  #stopMarking: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(file: SqliteFile, options: SqliteMessagesOptions) {
+  private constructor(file: SqliteFile, marks: MessageMarks, options: SqliteMessagesOptions) {
     this.#file = file;
+    this.#marks = marks;
     this.#keepHistory = options.keepHistory;
     this.#random = options.random ?? systemRandom;
     this.#after = options.after ?? afterTimeout;
     this.#statements = prepareStatements(file);
     this.#commits = new GroupCommit(file, () => this.#writeLater());
     this.doubtfulUpTo = file.transaction(() => this.#beginRun());
+    this.lost = file.use(() => this.#compareMarks());
   }
 
   /**
@@ -91,9 +103,12 @@ export class SqliteMessages implements MessageStore {
     options: SqliteMessagesOptions,
   ): Promise<SqliteMessages> {
     const file = await SqliteFile.open(folder.path, MESSAGES_FILE, MESSAGES_KIND);
+    let marks: MessageMarks | undefined;
     try {
-      return new SqliteMessages(file, options);
+      marks = MessageMarks.open(folder.path);
+      return new SqliteMessages(file, marks, options);
     } catch (error) {
+      marks?.close();
       file.close();
       throw error;
     }
@@ -117,6 +132,7 @@ export class SqliteMessages implements MessageStore {
         if (this.#insert(log, { ...message, number: last + 1n })) last++;
       }
       this.#statements.setLast.run(last, log.id);
+      this.#move(key, "sent", { ...log, last });
       return last;
     });
   }
@@ -143,11 +159,15 @@ export class SqliteMessages implements MessageStore {
     return await this.#change(() => {
       const old = this.#current(key, "sent");
       if (!old) return outgoingState(this.#outgoingLog(key));
+      this.#moved.delete(old.side);
+      this.#marks.erase(old.side);
       const log = this.#beginLog(old.side, this.#random(ID_LENGTH));
       this.#statements.moveMessages.run(log.id, old.stored, old.id);
       this.#statements.setLast.run(old.stored, old.id);
-      this.#statements.setLast.run(old.last - old.stored, log.id);
-      return outgoingState({ ...log, last: old.last - old.stored });
+      const last = old.last - old.stored;
+      this.#statements.setLast.run(last, log.id);
+      this.#move(key, "sent", { ...log, last });
+      return outgoingState({ ...log, last });
     });
   }
 
@@ -172,7 +192,10 @@ export class SqliteMessages implements MessageStore {
       if (fresh instanceof CifraError) return fresh;
       const row = this.#incomingLog(key, name);
       const last = fresh.at(-1);
-      if (last) this.#statements.setHave.run(last.number, last.id, row.id);
+      if (last) {
+        this.#statements.setHave.run(last.number, last.id, row.id);
+        this.#move(key, "received", { ...row, last: last.number });
+      }
       return fresh.filter((message) => this.#insert(row, message));
     });
     if (kept instanceof CifraError) throw kept;
@@ -188,6 +211,7 @@ export class SqliteMessages implements MessageStore {
       if (!gap) return;
       this.#statements.insertGap.run(row.side, row.id, gap.from, gap.to);
       this.#statements.setHave.run(gap.to, null, row.id);
+      this.#move(key, "received", { ...row, last: gap.to });
     });
   }
 
@@ -255,14 +279,62 @@ export class SqliteMessages implements MessageStore {
   // deno-lint-ignore require-await -- a failure is the promise's
   async #close(): Promise<void> {
     this.#stopTimer?.();
+    this.#stopSettling?.();
     try {
       this.#commits.flush();
       // Fails here if the flush did: it has nobody to tell.
       this.#file.transaction(() => this.#writeLater())();
       this.#endRun();
     } finally {
+      this.#stopSettling?.();
+      this.#writeMarks();
+      this.#marks.close();
       this.#file.close();
     }
+  }
+
+  /** What the marks know of and the database does not have; they say afterwards what it has. */
+  #compareMarks(): Lost[] {
+    const lost: Lost[] = [];
+    for (const mark of this.#marks.read()) {
+      const { peer, suite, direction, last } = mark;
+      const row = this.#statements.namedLog.get(peer, suite, direction, mark.log) as
+        | LogRow
+        | undefined;
+      const have = row?.last ?? 0n;
+      if (have >= last) continue;
+      lost.push({ peer, suite, direction, from: have + 1n, to: last });
+      this.#marks.erase(mark.side);
+      if (row) this.#marks.write({ ...mark, side: row.side, last: have });
+    }
+    return lost;
+  }
+
+  /** The log of this side will have come so far when the transaction is on disk. */
+  #move(
+    { peer, suite }: ConversationKey,
+    direction: Direction,
+    { side, name, last }: LogRow,
+  ): void {
+    this.#moving.set(side, { side, peer, suite, direction, log: name, last });
+  }
+
+  #writeMarks(): void {
+    this.#stopMarking?.();
+    this.#stopMarking = undefined;
+    for (const mark of this.#moved.values()) this.#marks.write(mark);
+    this.#moved.clear();
+  }
+
+  /** What is in the database is not to lie in its write-ahead log alone, nor what was deleted in there at all. */
+  #settle(): void {
+    this.#stopSettling?.();
+    this.#stopSettling = undefined;
+    if (!this.#file.emptyLog()) this.#settleLater();
+  }
+
+  #settleLater(): void {
+    this.#stopSettling ??= this.#after(MESSAGES_SETTLE_AFTER, () => this.#settle());
   }
 
   /**
@@ -310,7 +382,9 @@ export class SqliteMessages implements MessageStore {
   #writeWhatWaits(): void {
     if (!this.#commits.idle) return;
     try {
+      const isDeleting = !this.#keepHistory && this.#later.size > 0;
       this.#file.unsyncedTransaction(() => this.#writeLater())();
+      if (isDeleting) this.#settle();
     } catch {
       // It is still noted, and goes with the next transaction; whoever asks for that is told.
     }
@@ -319,6 +393,8 @@ export class SqliteMessages implements MessageStore {
   /** The beginning of every transaction; what it returns follows the commit. */
   #writeLater(): () => void {
     const { deleteStored, deleteRead, setProgress } = this.#statements;
+    // Those of a transaction that failed have not moved.
+    this.#moving.clear();
     for (const [id, { direction, progress: { stored, read } }] of this.#later) {
       if (!this.#keepHistory) {
         if (direction === "sent") deleteStored.run({ log: id, stored });
@@ -331,6 +407,10 @@ export class SqliteMessages implements MessageStore {
       this.#stopTimer = undefined;
       this.#later.clear();
       this.#laterCount = 0;
+      this.#settleLater();
+      if (this.#moving.size === 0) return;
+      for (const [side, mark] of this.#moving) this.#moved.set(side, mark);
+      this.#stopMarking ??= this.#after(MESSAGES_LAZY_AFTER, () => this.#writeMarks());
     };
   }
 

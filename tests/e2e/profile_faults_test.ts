@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type CastOptions, cifraCommand, Program, Scene } from "../testkit/program.ts";
 import { hasPty, onTerminal, screen, shows } from "../testkit/pty.ts";
 import { fillDisk, hasTmpfs, makeReadOnly, withTmpfs } from "../testkit/tmpfs.ts";
+import { until } from "../testkit/until.ts";
 
 const MIB = 2 ** 20;
 const ON_TERMINAL: CastOptions = {
@@ -225,4 +226,29 @@ Deno.test("the profile of a writer that comes back from an old copy loses none o
   await old.write("six\n");
   await bob.event("message", { text: "six" });
   assertEquals(messages(bob), ["one", "two", "three", "four", "five", "six"]);
+});
+
+Deno.test("who is killed and loses the end of the file of messages is told which are gone", async () => {
+  await using scene = await Scene.withServer();
+  const alice = scene.connect("alice", "bob", ["--json"]);
+  await alice.event("waiting");
+  const profile = `${scene.stateOf("alice")}/profiles/alice`;
+  const wal = () => Deno.statSync(`${profile}/messages.db-wal`).size;
+  await alice.write("first\n");
+  await alice.event("queued", { number: 1 });
+  await until(() => wal() === 0, "the first message in the database alone");
+  await alice.write("second\nthird\n");
+  await alice.event("queued", { number: 3 });
+  // Its mark follows within some milliseconds; the log is emptied a second later.
+  const marks = () => Deno.readTextFileSync(`${profile}/messages.marks`);
+  await until(() => / sent .* 3\n/.test(marks()), "the mark of the third");
+  assert(wal() > 0);
+  alice.kill("SIGKILL");
+  await alice.exit();
+  await Deno.remove(`${profile}/messages.db-wal`);
+  const again = scene.connect("alice", "bob", ["--json"]);
+  await again.event("messages-lost", { peer: "bob", direction: "sent", from: 2, to: 3 });
+  await again.event("waiting");
+  await interrupt(again);
+  assertEquals(await history(scene, scene.stateOf("alice")), ["sent first"]);
 });

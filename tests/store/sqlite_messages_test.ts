@@ -10,7 +10,7 @@ import { DatabaseSync } from "node:sqlite";
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
-import { MESSAGES_LAZY_AFTER } from "../../lib/limits.ts";
+import { MESSAGES_LAZY_AFTER, MESSAGES_SETTLE_AFTER } from "../../lib/limits.ts";
 import { MESSAGES_STEPS } from "../../lib/store/messages_schema.ts";
 import type { HistoryEntry } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
@@ -108,6 +108,7 @@ Deno.test("acknowledgements are written after a while, all together, by one time
     const store = await open(path, { after: time.after });
     const states = () => Array.from(readHistory(path, {}), stateOf);
     await store.append(BOB, [text("a"), text("b"), text("c")]);
+    time.advance(MESSAGES_SETTLE_AFTER);
     assertEquals(time.pending, 0);
     store.acknowledge(BOB, 1n, 0n);
     store.acknowledge(BOB, 2n, 1n);
@@ -118,9 +119,11 @@ Deno.test("acknowledgements are written after a while, all together, by one time
     assertEquals([...store.history({})].map(stateOf), ["read", "stored", "queued"]);
     time.advance(1);
     assertEquals(states(), ["read", "stored", "queued"]);
+    time.advance(MESSAGES_SETTLE_AFTER);
     store.acknowledge(BOB, 3n, 1n);
     assertEquals(time.pending, 1);
     await store.append(BOB, [text("d")]);
+    time.advance(MESSAGES_SETTLE_AFTER);
     assertEquals(time.pending, 0);
     assertEquals(states(), ["read", "stored", "stored", "queued"]);
     store.acknowledge(BOB, 4n, 4n);
@@ -145,10 +148,15 @@ Deno.test({
         const store = await open(path);
         await store.append(BOB, [text("a")]);
         const names = [...Deno.readDirSync(path)].map(({ name }) => name).sort();
-        assertEquals(names, ["messages.db", "messages.db-shm", "messages.db-wal"]);
+        assertEquals(names, [
+          "messages.db",
+          "messages.db-shm",
+          "messages.db-wal",
+          "messages.marks",
+        ]);
         for (const name of names) assertEquals(await modeOf(`${path}/${name}`), "600", name);
         await store.close();
-        assertEquals(filesIn(path), ["messages.db"]);
+        assertEquals(filesIn(path), ["messages.db", "messages.marks"]);
         assertEquals(texts(path), ["a"]);
         for (const { name } of Deno.readDirSync(path)) {
           assertEquals(await modeOf(`${path}/${name}`), "600", name);
@@ -288,7 +296,7 @@ Deno.test("open() begins anew what was being begun when its process died", async
       await Deno.writeFile(`${path}/${name}`, systemRandom(5000), { mode: 0o600 });
     }
     await (await open(path)).close();
-    assertEquals(filesIn(path), ["messages.db"]);
+    assertEquals(filesIn(path), ["messages.db", "messages.marks"]);
   });
 });
 
@@ -430,35 +438,178 @@ Deno.test({
     }),
 });
 
-Deno.test("without history no trace of a text is left in the files", async () => {
-  await withFolder(async (path) => {
-    const canary = "the canary sings at midnight";
-    const traces = () => {
-      let found = 0;
-      for (const { name } of Deno.readDirSync(path)) {
-        const bytes = new TextDecoder("latin1").decode(Deno.readFileSync(`${path}/${name}`));
-        found += bytes.split(canary).length - 1;
+for (const [when, end] of [["while it is open", 1], ["when it is closed", 0]] as const) {
+  Deno.test(`without history no trace of a text is left in the files ${when}`, async () => {
+    await withFolder(async (path) => {
+      const time = new ManualTime();
+      const canary = "the canary sings at midnight";
+      const traces = () => {
+        let found = 0;
+        for (const { name } of Deno.readDirSync(path)) {
+          const bytes = new TextDecoder("latin1").decode(Deno.readFileSync(`${path}/${name}`));
+          found += bytes.split(canary).length - 1;
+        }
+        return found;
+      };
+      const store = await open(path, { keepHistory: false, after: time.after });
+      // Around it what makes pages, splits them, and stays.
+      const stays = () => Array.from({ length: 60 }, (_, i) => text(`${i}`.repeat(50)));
+      await store.append({ ...BOB, peer: "carol" }, stays());
+      const long = `${canary} ${"and sings ".repeat(1000)} ${canary}`;
+      await store.append(BOB, [text(canary), text(long), ...stays(), text(canary)]);
+      const received = [text(canary), text(long)].map((message, i) => ({
+        ...message,
+        number: BigInt(i + 1),
+      }));
+      await store.receive(BOB, LOG, received);
+      assert(traces() >= 7);
+      store.acknowledge(BOB, 63n, 0n);
+      store.markRead(BOB, LOG, 2n);
+      if (end === 1) time.advance(MESSAGES_LAZY_AFTER);
+      else await store.close();
+      assertEquals(traces(), 0);
+      assertEquals(texts(path).length, 60);
+      // Deleted with something else, which stays.
+      if (end === 1) {
+        await store.append(BOB, [text(canary)]);
+        store.acknowledge(BOB, 64n, 0n);
+        await store.append({ ...BOB, peer: "carol" }, [text("stays")]);
+        assert(traces() > 0);
+        time.advance(MESSAGES_SETTLE_AFTER);
+        assertEquals(traces(), 0);
+        await store.close();
       }
-      return found;
-    };
-    const store = await open(path, { keepHistory: false });
-    // Around it what makes pages, splits them, and stays.
-    const stays = () => Array.from({ length: 60 }, (_, i) => text(`${i}`.repeat(50)));
-    await store.append({ ...BOB, peer: "carol" }, stays());
-    const long = `${canary} ${"and sings ".repeat(1000)} ${canary}`;
-    await store.append(BOB, [text(canary), text(long), ...stays(), text(canary)]);
-    const received = [text(canary), text(long)].map((message, i) => ({
-      ...message,
-      number: BigInt(i + 1),
-    }));
-    await store.receive(BOB, LOG, received);
-    assert(traces() >= 7);
-    store.acknowledge(BOB, 63n, 0n);
-    store.markRead(BOB, LOG, 2n);
-    await store.close();
-    assertEquals(traces(), 0);
-    assertEquals(texts(path).length, 60);
+    });
   });
+}
+
+Deno.test("messages do not lie in the write-ahead log alone for longer than a second", async () => {
+  await withFolder(async (path) => {
+    const time = new ManualTime();
+    const store = await open(path, { after: time.after });
+    await store.append(BOB, [text("a"), text("b")]);
+    // A reader is in the way, and then it is not.
+    const reader = new DatabaseSync(`${path}/messages.db`, { readOnly: true });
+    reader.exec("BEGIN");
+    reader.prepare("SELECT * FROM message").all();
+    time.advance(MESSAGES_SETTLE_AFTER);
+    assert(Deno.statSync(`${path}/messages.db-wal`).size > 0);
+    reader.close();
+    time.advance(MESSAGES_SETTLE_AFTER);
+    assertEquals(Deno.statSync(`${path}/messages.db-wal`).size, 0);
+    assertEquals(time.pending, 0);
+    await withFolder(async (copy) => {
+      await Deno.copyFile(`${path}/messages.db`, `${copy}/messages.db`);
+      assertEquals(texts(copy), ["a", "b"]);
+    });
+    await store.close();
+  });
+});
+
+/** What a kill leaves of a store with 2 sent and 1 received settled, and 3 and 2 more in the log of the database. */
+async function killed(path: string): Promise<void> {
+  await withFolder(async (running) => {
+    const time = new ManualTime();
+    const store = await open(running, { after: time.after });
+    await store.append(BOB, [text("1"), text("2")]);
+    await store.receive(BOB, LOG, [{ ...text("1"), number: 1n }]);
+    time.advance(MESSAGES_SETTLE_AFTER);
+    await store.append(BOB, [text("3")]);
+    await store.receive(BOB, LOG, [{ ...text("2"), number: 2n }, { ...text("3"), number: 3n }]);
+    await store.append(BOB, [text("4"), text("5")]);
+    await store.append({ ...BOB, peer: "carol" }, [text("6")]);
+    time.advance(MESSAGES_LAZY_AFTER);
+    for (const name of ["messages.db", "messages.db-wal", "messages.marks"]) {
+      await Deno.copyFile(`${running}/${name}`, `${path}/${name}`);
+    }
+    await store.close();
+  });
+}
+
+const SENT = { ...BOB, direction: "sent" } as const;
+const TO_CAROL = { ...SENT, peer: "carol", from: 1n, to: 1n } as const;
+const RECEIVED = { ...BOB, direction: "received", from: 2n, to: 3n } as const;
+
+Deno.test("open() says what was lost with the write-ahead log, once, and loses nothing else", async () => {
+  await withFolder(async (path) => {
+    await killed(path);
+    await Deno.remove(`${path}/messages.db-wal`);
+    const store = await open(path);
+    assertEquals(store.lost, [{ ...SENT, from: 3n, to: 5n }, RECEIVED, TO_CAROL]);
+    assertEquals(texts(path), ["1", "2", "1"]);
+    assertEquals(await store.append(BOB, [text("again")]), 3n);
+    await store.close();
+    const again = await open(path);
+    assertEquals(again.lost, []);
+    await again.close();
+  });
+});
+
+Deno.test("one flipped byte in the write-ahead log: open() says what is missing after it", async () => {
+  await withFolder(async (path) => {
+    await killed(path);
+    const wal = await Deno.readFile(`${path}/messages.db-wal`);
+    // In the middle, so that something stays before it.
+    wal[wal.length / 2]! ^= 1;
+    await Deno.writeFile(`${path}/messages.db-wal`, wal);
+    const store = await open(path);
+    const { last } = await store.outgoing(BOB);
+    assert(last < 5n, `${last}`);
+    assertEquals(store.lost.find(({ peer, direction }) => peer === "bob" && direction === "sent"), {
+      ...SENT,
+      from: last + 1n,
+      to: 5n,
+    });
+    assertEquals(store.lost.at(-1), TO_CAROL);
+    await store.close();
+  });
+});
+
+Deno.test("a whole file, one without marks, damaged marks, and a log begun anew are no losses", async () => {
+  const lost = async (path: string) => {
+    const store = await open(path);
+    await store.close();
+    return store.lost;
+  };
+  await withFolder(async (path) => {
+    await killed(path);
+    assertEquals(await lost(path), []);
+    const marks = await Deno.readTextFile(`${path}/messages.marks`);
+    assertMatch(
+      marks,
+      /^bob +modern +sent +[0-9a-f]{32} +5\nbob +modern +received +(?:07){16} +3\n/,
+    );
+    await Deno.remove(`${path}/messages.marks`);
+    assertEquals(await lost(path), []);
+    for (
+      const damaged of [systemRandom(500), encodeUtf8(marks.slice(1)), encodeUtf8("\n".repeat(400))]
+    ) {
+      await Deno.writeFile(`${path}/messages.marks`, damaged, { mode: 0o600 });
+      assertEquals(await lost(path), []);
+    }
+    await Deno.writeTextFile(`${path}/messages.marks`, marks);
+    const store = await open(path);
+    store.acknowledge(BOB, 2n, 2n);
+    await store.restart(BOB);
+    await store.close();
+    assertEquals(await lost(path), []);
+  });
+});
+
+Deno.test({
+  name: "marks that others can read, or that are a link, are refused",
+  ignore: !POSIX,
+  fn: () =>
+    withFolder(async (path) => {
+      await killed(path);
+      const marks = `${path}/messages.marks`;
+      await Deno.chmod(marks, 0o644);
+      const readable = await assertRejects(() => open(path), CifraError, "others can read");
+      assertStringIncludes(readable.hint!, "chmod 600");
+      await Deno.rename(marks, `${path}/aside`);
+      await Deno.symlink(`${path}/aside`, marks);
+      await assertRejects(() => open(path), CifraError, "not a link");
+    }),
 });
 
 /** Runs the writer in `path` until `enough` has been said, kills it, and returns what it had said. */
@@ -494,6 +645,7 @@ Deno.test("nothing that was confirmed is lost or doubled when the process is kil
       );
       told = { sent: Math.max(told.sent, said.sent), have: Math.max(told.have, said.have) };
       const store = await open(path);
+      assertEquals(store.lost, []);
       const { last, stored } = await store.outgoing(BOB);
       const { have } = store.incoming(BOB, LOG) ?? { have: 0n };
       // At most one batch of each kind was written that nobody had been told of.
@@ -562,7 +714,7 @@ Deno.test("readHistory() lets go of the file when its reader has enough", async 
     await store.append(BOB, [text("after")]);
     await store.close();
     // Nobody else has it open: the log is put away.
-    assertEquals(filesIn(path), ["messages.db"]);
+    assertEquals(filesIn(path), ["messages.db", "messages.marks"]);
   });
 });
 

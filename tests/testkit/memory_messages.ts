@@ -104,6 +104,7 @@ interface Change {
 /** A message store in memory, with a disk of its own kind: what was not committed is not in a snapshot. */
 export class MemoryMessages implements MessageStore {
   readonly doubtfulUpTo: number;
+  readonly lost = [];
   readonly #keepHistory: boolean;
   readonly #random: Random;
   readonly #commit: Commit;
