@@ -53,6 +53,12 @@ export interface SqliteMessagesOptions {
   readonly after?: (milliseconds: number, action: () => void) => () => void;
 }
 
+/**
+ * Transactions within `MESSAGES_SETTLE_AFTER` from which on the write-ahead log is left to SQLite, which moves
+ * it into the file by itself: to cut a log that grows again at once costs each transaction more.
+ */
+const BUSY = 100;
+
 /** What is known of a log and not on disk yet. */
 interface Later {
   readonly direction: Direction;
@@ -75,6 +81,8 @@ export class SqliteMessages implements MessageStore {
   #laterCount = 0;
   #stopTimer: (() => void) | undefined;
   #stopSettling: (() => void) | undefined;
+  /** Transactions since the write-ahead log was emptied, or should have been. */
+  #unsettled = 0;
   /** By side, how far its log will have come when the present transaction is on disk. */
   readonly #moving = new Map<bigint, Mark>();
   /** The same of transactions that are on disk, until their marks are written. */
@@ -330,7 +338,9 @@ export class SqliteMessages implements MessageStore {
   #settle(): void {
     this.#stopSettling?.();
     this.#stopSettling = undefined;
-    if (!this.#file.emptyLog()) this.#settleLater();
+    const isBusy = this.#keepHistory && this.#unsettled >= BUSY;
+    this.#unsettled = 0;
+    if (isBusy || !this.#file.emptyLog()) this.#settleLater();
   }
 
   #settleLater(): void {
@@ -407,6 +417,7 @@ export class SqliteMessages implements MessageStore {
       this.#stopTimer = undefined;
       this.#later.clear();
       this.#laterCount = 0;
+      this.#unsettled++;
       this.#settleLater();
       if (this.#moving.size === 0) return;
       for (const [side, mark] of this.#moving) this.#moved.set(side, mark);
