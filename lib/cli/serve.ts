@@ -119,7 +119,7 @@ async function run(
 ): Promise<number | "interrupted"> {
   const file = options.log ? LogFile.open(options.log) : undefined;
   const log = new ServerLog(terminal, file, { people: options.logPeople });
-  const metrics = new Metrics();
+  const metrics = new Metrics(systemEnvironment.time.now);
   const tell = (event: ServerEvent) => {
     metrics.count(event);
     log.tell(event);

@@ -12,9 +12,18 @@ export interface HttpServer {
   readonly close: () => Promise<void>;
 }
 
-/** Serves pages with GET on this machine alone; port 0 takes any free one. Throws `local`. */
+/** What this machine calls itself. A page of a browser may come here under any other name that its owner picks. */
+const OWN_HOST = /^(?:127\.0\.0\.1|\[::1\]|localhost)(?::\d{1,5})?$/i;
+
+/**
+ * Serves pages with GET on this machine alone, to those who ask for it by its own names (DNS rebinding); port
+ * 0 takes any free one. Throws `local`.
+ */
 export function serveHttp(port: number, page: Page): HttpServer {
   const answer = (request: Request) => {
+    if (!OWN_HOST.test(request.headers.get("host") ?? "")) {
+      return new Response(null, { status: 421 });
+    }
     if (request.method !== "GET") return new Response(null, { status: 405 });
     const found = page(new URL(request.url).pathname);
     if (!found) return new Response("not found\n", { status: 404 });

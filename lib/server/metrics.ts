@@ -3,10 +3,21 @@ import type { ServerStore } from "../store/server_store.ts";
 import type { ServerEvent } from "./events.ts";
 import type { Server } from "./server.ts";
 
+/** Figures are counted anew after so long, and after so many times what counting them took (milliseconds). */
+const COUNTED_FOR = 1000;
+const COUNTING_SHARE = 100;
+
 /** Counters over the events of a server. */
 export class Metrics {
+  readonly #now: () => number;
+  #counted: { readonly text: string; readonly until: number } | undefined;
   readonly #events = new Map<ServerEvent["event"], number>();
   #relayedBytes = 0;
+
+  /** `now` gives milliseconds that only grow. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
 
   /** Counts an event. */
   count(event: ServerEvent): void {
@@ -14,8 +25,21 @@ export class Metrics {
     if (event.event === "relayed") this.#relayedBytes += event.bytes;
   }
 
-  /** All figures, one a line. */
+  /**
+   * All figures, one a line. Names and accounts take time to count, while nobody is served: so it takes a
+   * hundredth of the time at the most, however often somebody asks.
+   */
   format(server: Server, store: ServerStore): string {
+    const began = this.#now();
+    if (this.#counted && began < this.#counted.until) return this.#counted.text;
+    const text = this.#count(server, store);
+    const ended = this.#now();
+    const until = ended + Math.max(COUNTED_FOR, COUNTING_SHARE * (ended - began));
+    this.#counted = { text, until };
+    return text;
+  }
+
+  #count(server: Server, store: ServerStore): string {
     const { names, accounts, invites, bans } = store.counts();
     const people = [...server.people()];
     const gauges = {

@@ -52,6 +52,31 @@ Deno.test("GET gives a page with its type and status, and 404 for what is not th
   });
 });
 
+Deno.test("only the names of this machine are answered: a page in a browser has another (DNS rebinding)", async () => {
+  await withPages(async ({ port }) => {
+    const status = async (host: string) => {
+      const answer = await say(port, `GET /well HTTP/1.1\r\n${host}Connection: close\r\n\r\n`);
+      return /^HTTP\/1\.1 (\d+)/.exec(answer)?.[1];
+    };
+    for (
+      const host of ["127.0.0.1", "[::1]", "localhost", `localhost:${port}`, `127.0.0.1:${port}`]
+    ) {
+      assertEquals(await status(`Host: ${host}\r\n`), "200", host);
+    }
+    const others = [
+      "evil.example",
+      `evil.example:${port}`,
+      "127.0.0.1.evil.example",
+      "::1",
+      "127.0.0.2",
+    ];
+    for (const host of [...others, "evil@localhost", "localhost.", "192.168.0.1"]) {
+      const answered = await status(`Host: ${host}\r\n`);
+      assertEquals(answered === "421" || answered === "400", true, `${host}: ${answered}`);
+    }
+  });
+});
+
 Deno.test("no method but GET does anything", async () => {
   await withPages(async ({ port }) => {
     for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {

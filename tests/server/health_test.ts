@@ -42,10 +42,12 @@ function valuesOf(text: string): Record<string, number> {
 
 test("the figures of /metrics are those of the server, and every one has a type", async () => {
   const store = new MemoryServerStore();
-  const metrics = new Metrics();
+  let now = 0;
+  const metrics = new Metrics(() => now);
   await withServer(async (server) => {
     let counted = 0;
     const figures = () => {
+      now += 1000;
       // The test's server has an ear of its own: what it heard is what the operator's counters hear.
       for (; counted < server.events.length; counted++) metrics.count(server.events[counted]!);
       return valuesOf(healthPage("/metrics", { server: server.server, store, metrics })!.text);
@@ -113,7 +115,7 @@ test("the figures of /metrics are those of the server, and every one has a type"
 test("/healthz is ok while the names can be read, and 503 when they cannot, without a path", async () => {
   const store = new FailedStore();
   await withServer((server) => {
-    const health = { server: server.server, store, metrics: new Metrics() };
+    const health = { server: server.server, store, metrics: new Metrics(() => 0) };
     assertEquals(healthPage("/healthz", health), { type: "text/plain", text: "ok\n" });
     store.failed = true;
     for (const path of ["/healthz", "/metrics"]) {
@@ -123,6 +125,30 @@ test("/healthz is ok while the names can be read, and 503 when they cannot, with
     }
     assertEquals(healthPage("/else", health), undefined);
     store.failed = false;
+    return Promise.resolve();
+  }, { store });
+});
+
+test("counting takes a hundredth of the time at the most, however often it is asked for", async () => {
+  let now = 0, counts = 0;
+  class SlowStore extends MemoryServerStore {
+    override counts(): ReturnType<MemoryServerStore["counts"]> {
+      counts++;
+      now += 50;
+      return super.counts();
+    }
+  }
+  const store = new SlowStore();
+  await withServer(({ server }) => {
+    const health = { server, store, metrics: new Metrics(() => now) };
+    for (let n = 0; n < 1000; n++) healthPage("/metrics", health);
+    assertEquals(counts, 1);
+    now += 4999;
+    healthPage("/metrics", health);
+    assertEquals(counts, 1);
+    now += 1;
+    healthPage("/metrics", health);
+    assertEquals(counts, 2);
     return Promise.resolve();
   }, { store });
 });
