@@ -81,8 +81,15 @@ export const CONVERSATION_WINDOW = 4 * 1024 * KIB;
 /** Until a client registers: from the end of its handshake, and from an answer about an account. */
 export const REGISTRATION_DEADLINE = 10 * SECOND;
 export const ACCOUNT_DEADLINE = 60 * SECOND;
+/** Whatever it asks about accounts, a connection without a name ends after so long. */
+export const NAMELESS_DEADLINE = 300 * SECOND;
 /** Default of `--max-connections`. */
 export const CONNECTIONS_TOTAL = 1024;
+/** Connections of one key, and from one source, that have finished it: `--max-connections-per-key`, `-per-address`. */
+export const CONNECTIONS_PER_KEY = 16;
+export const CONNECTIONS_PER_SOURCE = 256;
+/** The part of all connections that is left to keys which the server knew before they came. */
+export const KNOWN_KEYS_RESERVE = 1 / 8;
 /** Connections that have not finished their handshake: `--max-strangers`. */
 export const STRANGERS_TOTAL = 64;
 /** From this part of them on, a newcomer is dropped with this probability. */

@@ -61,6 +61,9 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "ladders from one source": `${L.HANDSHAKE_BURST} at once, ${L.HANDSHAKES_PER_MINUTE} a minute`,
 
     "connections": `${L.CONNECTIONS_TOTAL}`,
+    "of one key / from one source": `${L.CONNECTIONS_PER_KEY} / ${L.CONNECTIONS_PER_SOURCE}`,
+    "places left to keys that the server knew before they came": `1 in ${1 / L.KNOWN_KEYS_RESERVE}`,
+    "without a name": seconds(L.NAMELESS_DEADLINE)[0],
     "handshakes that are not finished, from which on newcomers are dropped": `${
       L.STRANGERS_TOTAL * L.EARLY_DROP_FROM
     }: ${L.EARLY_DROP_PROBABILITY * 10} of 10, by chance`,

@@ -6,6 +6,8 @@ import { DEFAULT_PORT } from "../client/server_address.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
 import {
   ADVERTISED_ADDRESSES,
+  CONNECTIONS_PER_KEY,
+  CONNECTIONS_PER_SOURCE,
   CONNECTIONS_TOTAL,
   HANDSHAKES_PER_MINUTE,
   LOG_FILE_LIMIT,
@@ -109,6 +111,16 @@ export const SERVE = {
         ...COUNT,
         does: "clients at once",
         default: CONNECTIONS_TOTAL,
+      },
+      "max-connections-per-key": {
+        ...COUNT_OR_ZERO,
+        does: "the same, of one key; 0 sets no limit",
+        default: CONNECTIONS_PER_KEY,
+      },
+      "max-connections-per-address": {
+        ...COUNT_OR_ZERO,
+        does: "the same, from one address; 0 sets no limit",
+        default: CONNECTIONS_PER_SOURCE,
       },
       "max-strangers": {
         ...COUNT,

@@ -42,6 +42,8 @@ interface ServeOptions {
   readonly backup: string | undefined;
   readonly allowClassic: boolean;
   readonly connections: number;
+  readonly connectionsPerKey: number;
+  readonly connectionsPerSource: number;
   readonly strangers: number;
   readonly strangersPerSource: number;
   readonly handshakesPerMinute: number;
@@ -73,6 +75,8 @@ function serveOptions(given: Given<typeof SERVE>): ServeOptions {
     backup: given.backup,
     allowClassic: given["allow-classic"],
     connections: given["max-connections"],
+    connectionsPerKey: given["max-connections-per-key"],
+    connectionsPerSource: given["max-connections-per-address"],
     strangers: given["max-strangers"],
     strangersPerSource: given["max-strangers-per-address"],
     handshakesPerMinute: given["handshakes-per-minute"],

@@ -3,6 +3,7 @@ import type { Bytes } from "../bytes.ts";
 import { CifraError, type ErrorCode } from "../errors.ts";
 import {
   ACCOUNT_DEADLINE,
+  NAMELESS_DEADLINE,
   OUTBOUND_QUEUE_HIGH_WATER,
   REGISTRATION_DEADLINE,
   RELAY_WINDOW,
@@ -29,14 +30,17 @@ export class Client {
   readonly invite: Presented | undefined;
   /** The name of its registration, once it has one. */
   name: string | undefined;
+  /** Whether its place was given to somebody else: it is not counted any more. */
+  hasGivenWay = false;
   /** A sign-in under way. */
   challenge: Challenge | undefined;
   /** The number of its last message to the server; 0 when there was none. */
   heard = 0n;
   /** How many streams are relayed for it. */
   streams = 0;
-  /** Until when it must have registered, by the clock of the server. */
+  /** Until when it must have registered, by the clock of the server; no answer makes that later than `#end`. */
   #patience: number;
+  readonly #end: number;
   #isAnswered = false;
 
   constructor(
@@ -49,6 +53,7 @@ export class Client {
     this.observed = observed;
     this.invite = invite;
     this.#patience = now + REGISTRATION_DEADLINE;
+    this.#end = now + NAMELESS_DEADLINE;
   }
 
   /** Whether the client was told anything; a client that fails before counts as a stranger. */
@@ -65,7 +70,7 @@ export class Client {
 
   /** The client was answered about an account: it may take its time to derive a key from a password. */
   wait(now: number): void {
-    this.#patience = now + ACCOUNT_DEADLINE;
+    this.#patience = Math.min(now + ACCOUNT_DEADLINE, this.#end);
   }
 
   /**

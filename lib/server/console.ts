@@ -32,7 +32,11 @@ export const CONSOLE_COMMANDS: ReadonlyMap<string, Command> = new Map(Object.ent
   help: { usage: "help", does: "this", run: help },
   active: { usage: "active", does: "who is connected, and whom they wait for", run: active },
   db: { usage: "db [FROM]", does: "the names that are known, and whose they are", run: db },
-  kick: { usage: "kick NAME", does: "end somebody's connections; they may come back", run: kick },
+  kick: {
+    usage: "kick WHO",
+    does: "end their connections: a name, key:KEY or from:SOURCE",
+    run: kick,
+  },
   ban: { usage: "ban NAME", does: "keep a name and its keys out", run: ban },
   unban: { usage: "unban NAME", does: "let them in again", run: unban },
   bans: { usage: "bans", does: "who is kept out", run: bans },
@@ -76,7 +80,13 @@ function active({ server }: ConsoleOptions): string {
       " ",
     );
   });
-  return [...lines, `${lines.length} here, ${server.connections} connections`].join("\n");
+  const nameless = [...server.nameless()].map(({ suite, fingerprint, source }) =>
+    ["-".padEnd(20), "no name yet".padEnd(30), suite, short(fingerprint), `from ${source}`].join(
+      " ",
+    )
+  );
+  const sum = `${lines.length} here, ${server.connections} connections`;
+  return [...lines, ...nameless, sum].join("\n");
 }
 
 function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
@@ -97,8 +107,13 @@ function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
   return [...lines, more].join("\n");
 }
 
-function kick({ server }: ConsoleOptions, [name = ""]: readonly string[]): string {
-  return `${connections(server.kick(requireNameLike(name)))} of ${name} ended`;
+/** A name has no colon: a key and a source, as `active` shows them, are told from it by what stands before. */
+function kick({ server }: ConsoleOptions, [who = ""]: readonly string[]): string {
+  const [, by, which] = /^(key|from):([0-9a-z.:-]{7,64})$/.exec(who) ?? [];
+  const count = which === undefined
+    ? server.kick(requireNameLike(who))
+    : server.kickAll(by === "key" ? "key" : "source", which);
+  return `${connections(count)} of ${who} ended`;
 }
 
 function ban({ server }: ConsoleOptions, [name = ""]: readonly string[]): string {

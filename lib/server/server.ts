@@ -2,6 +2,7 @@
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { hmacSha512 } from "../crypto/platform.ts";
+import { formatFingerprint } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
@@ -11,7 +12,13 @@ import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/transports.ts";
 import { Limiter } from "../flow/limiter.ts";
 import { Ticker } from "../flow/ticker.ts";
-import { type ConnectionCaps, ConnectionLimits, sourceOf } from "../services/connection_limits.ts";
+import {
+  type ConnectionCaps,
+  ConnectionLimits,
+  isHere,
+  sourceOf,
+} from "../services/connection_limits.ts";
+import { type InsiderCaps, Insiders } from "../services/insiders.ts";
 import type { DirectoryRules } from "../services/directory.ts";
 import { Invites, type Presented } from "../services/invites.ts";
 import type { RelayLimits } from "../services/relay.ts";
@@ -44,7 +51,7 @@ export interface ServerBehaviour {
   /** Only clients with an invite may come in. */
   readonly inviteOnly: boolean;
   readonly rules: DirectoryRules;
-  readonly limits: ConnectionCaps & RelayLimits;
+  readonly limits: ConnectionCaps & InsiderCaps & RelayLimits;
   /** Handshake steps run at once. */
   readonly gateWidth: number;
   /** Whether events tell addresses as they are, instead of a tag that changes daily. */
@@ -85,6 +92,7 @@ export class Server {
   readonly #invites: Invites;
   readonly #requests: Requests;
   readonly #connectionLimits: ConnectionLimits;
+  readonly #insiders: Insiders<Client>;
   readonly #gate: Limiter;
   readonly #ticker: Ticker;
   /** Connections without a finished handshake, and clients, which have one. */
@@ -107,10 +115,12 @@ export class Server {
       [...keys.sides.values()].map(({ suite, identity }) => [suite.name, identity.fingerprint]),
     );
     this.#connectionLimits = new ConnectionLimits(options.limits, () => random(1)[0]! / 256);
+    this.#insiders = new Insiders(options.limits);
     this.#requests = new Requests({
       ...options,
       invites: this.#invites,
       connectionLimits: this.#connectionLimits,
+      insiders: this.#insiders,
       secret: keys.inviteSecret,
       tag: (host) => this.#tag(host),
     });
@@ -148,6 +158,28 @@ export class Server {
     for (const { host, ...person } of this.#requests.everybody()) {
       yield { ...person, source: this.#tag(host) };
     }
+  }
+
+  /** Everybody who is connected, has shown a key and has not registered. */
+  *nameless(): Iterable<Pick<ActiveClient, "suite" | "fingerprint" | "source">> {
+    for (const { channel: { established }, observed } of this.#insiders.nameless) {
+      const { suite, theirs } = established;
+      const fingerprint = encodeHex(theirs.fingerprint);
+      yield { suite: suite.name, fingerprint, source: this.#tag(observed.host) };
+    }
+  }
+
+  /**
+   * Ends the connections of a key, whose fingerprint as people read it begins like this, or from a source as
+   * the log has it, with a name or without; they may come back. Returns how many those were.
+   */
+  kickAll(by: "key" | "source", which: string): number {
+    const chosen = [...this.#clients].filter(({ channel, observed: { host } }) =>
+      by === "source"
+        ? this.#tag(host) === which
+        : formatFingerprint(channel.established.theirs.fingerprint).startsWith(which)
+    );
+    return this.#requests.dismiss(chosen, "kicked");
   }
 
   /** Ends the connections of a name, which may come back; returns how many those were. */
@@ -210,7 +242,10 @@ export class Server {
     const { host } = transport.remote;
     const source = sourceOf(host);
     const { now } = this.#options.environment.time;
-    const refusal = this.#connectionLimits.admit(source, now());
+    let refusal = this.#connectionLimits.admit(source, now());
+    if (refusal === "full" && this.#makeRoom()) {
+      refusal = this.#connectionLimits.admit(source, now());
+    }
     if (refusal) {
       transport.close();
       this.#options.onEvent({
@@ -231,6 +266,7 @@ export class Server {
       this.#strangers.delete(connection);
       client = new Client(channel, transport.remote, invite, now());
       this.#clients.add(client);
+      this.#enter(client, source);
       if (this.#stopping) channel.close(CloseCode.shutdown);
       await this.#requests.attend(client);
     } catch (error) {
@@ -241,7 +277,10 @@ export class Server {
       this.#strangers.delete(connection);
       if (client) this.#clients.delete(client);
       const failure = client?.channel.goodbye ? undefined : connection.failure;
-      this.#connectionLimits.left(source, now(), client !== undefined, failure?.code);
+      if (client) this.#insiders.leave(client);
+      if (!client?.hasGivenWay) {
+        this.#connectionLimits.left(source, now(), client !== undefined, failure?.code);
+      }
       if (failure && !client?.isAnswered) {
         const { code } = failure;
         if (client) this.#connectionLimits.penalize(source, now(), code);
@@ -252,6 +291,38 @@ export class Server {
       this.#present--;
       if (this.#present === 0) this.#empty?.resolve();
     }
+  }
+
+  /** A client takes a place inside, or is told that there is none for it. */
+  #enter(client: Client, source: string): void {
+    const { theirs: { fingerprint } } = client.channel.established;
+    const key = encodeHex(fingerprint);
+    try {
+      const out = this.#insiders.enter(client, {
+        key,
+        source: isHere(source) ? undefined : source,
+        isKnown: this.#options.store.keyWith(key) !== undefined,
+      });
+      for (const each of out) this.#sendOut(each);
+    } catch (error) {
+      if (!(error instanceof CifraError)) throw error;
+      client.dismiss(error.code, error.message);
+    }
+  }
+
+  /** There is no room at all: somebody without a name goes. False when there is nobody like that. */
+  #makeRoom(): boolean {
+    const client = this.#insiders.giveWay();
+    if (client) this.#sendOut(client);
+    return client !== undefined;
+  }
+
+  /** Ends the connection of a client that had to give way. */
+  #sendOut(client: Client): void {
+    const { now } = this.#options.environment.time;
+    client.hasGivenWay = true;
+    this.#connectionLimits.left(sourceOf(client.observed.host), now(), true);
+    client.channel.fail(new CifraError("busy", "The server has no room for those without a name"));
   }
 
   /** The handshake: with an invite's preface in mode 3, without one in mode 1. */

@@ -48,6 +48,14 @@ export function sourceOf(host: string): string {
   return encodeHex(bytes.length === 4 ? bytes : bytes.subarray(0, 8));
 }
 
+/** Whether a source is the server's own machine: everybody on it comes from there. */
+export function isHere(source: string): boolean {
+  return /^7f.{6}$/.test(source) || source === LOOPBACK_64;
+}
+
+/** The /64 in which ::1 lies, and nobody of another machine. */
+const LOOPBACK_64 = "0".repeat(16);
+
 /** The door of a server. */
 export class ConnectionLimits {
   readonly #limits: ConnectionCaps;

@@ -20,6 +20,7 @@ import {
   type TestServerOptions,
   withServer,
 } from "../testkit/server.ts";
+import { until } from "../testkit/until.ts";
 
 const DAY = 24 * 3_600_000;
 const TODAY = Date.UTC(2030, 4, 6);
@@ -107,8 +108,10 @@ test("help lists every command, and what is none is refused with a sentence", as
       "": "usage: No such command: ",
       "nonsense": "usage: No such command: nonsense",
       "constructor": "usage: No such command: constructor",
-      "kick": "usage: Use it like this: kick NAME",
-      "kick a b": "usage: Use it like this: kick NAME",
+      "kick": "usage: Use it like this: kick WHO",
+      "kick a b": "usage: Use it like this: kick WHO",
+      "kick key:": "usage: This is not a valid name",
+      "kick key:abc": "usage: This is not a valid name",
       "bans all": "usage: Use it like this: bans",
       "kick ../a": "usage: This is not a valid name",
       "ban SERVER": "usage: This is not a valid name",
@@ -133,9 +136,10 @@ test("active shows who is here and what for", async () => {
       await registered(server, "alice", ""),
     ];
     const stranger = await TestClient.connect(server, await person("modern", "stranger"));
-    const [alice, bob, sum] = type("active").split("\n");
+    const [alice, bob, nameless, sum] = type("active").split("\n");
     assertMatch(alice!, /^alice {16}in the lobby {19}modern [a-z2-7-]{14} from [0-9a-f]{8}$/);
     assertMatch(bob!, /^bob {18}waits for alice {16}modern [a-z2-7-]{14} from [0-9a-f]{8}$/);
+    assertMatch(nameless!, /^- {20}no name yet {20}modern [a-z2-7-]{14} from [0-9a-f]{8}$/);
     assertEquals(sum, "2 here, 3 connections");
     for (const client of [...clients, stranger]) await client.leave();
   });
@@ -181,6 +185,23 @@ test("kick ends all connections of a name, which may come back", async () => {
     assertEquals(type("kick alice"), "1 connection of alice ended");
     assertEquals(await sentAway(back), "kicked");
     await bob.leave();
+  });
+});
+
+test("kick ends those without a name too, by their key or by where they come from", async () => {
+  await withDesk(async ({ server, type }) => {
+    const alice = await registered(server, "alice", "");
+    const one = await TestClient.connect(server, await person("modern", "one"));
+    const two = await TestClient.connect(server, await person("modern", "two"));
+    const row = () => type("active").split("\n").filter((line) => line.startsWith("-"));
+    assertEquals(row().length, 2);
+    const [, key] = / modern (\S+) /.exec(row()[0]!)!;
+    assertEquals(type(`kick key:${key}`), `1 connection of key:${key} ended`);
+    assertEquals(await sentAway(one), "kicked");
+    await until(() => row().length === 1);
+    const [, source] = /from (\S+)$/.exec(row()[0]!)!;
+    assertEquals(type(`kick from:${source}`), `2 connections of from:${source} ended`);
+    for (const client of [two, alice]) assertEquals(await sentAway(client), "kicked");
   });
 });
 

@@ -1,6 +1,6 @@
 /** What a crowd can and cannot do to a server (reliability.md 5.1). */
 import { assert, assertEquals } from "@std/assert";
-import { ACCOUNT_DEADLINE, REGISTRATION_DEADLINE } from "../../lib/limits.ts";
+import { ACCOUNT_DEADLINE, NAMELESS_DEADLINE, REGISTRATION_DEADLINE } from "../../lib/limits.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { refusalOf } from "../../lib/wire/rendezvous_messages.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
@@ -82,6 +82,58 @@ test("a full server takes nobody, and somebody again when one has left", async (
     const bob = await TestClient.registered(server, await modern("bob"), "bob", "alice");
     await bob.leave();
   }, { limits: { ...NO_RATE, connections: 1 } });
+});
+
+test("a server full of connections without a name takes the next one instead of the oldest", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "");
+    const one = await TestClient.connect(server, await modern("one"));
+    const two = await TestClient.connect(server, await modern("two"));
+    const bob = await TestClient.connect(server, await modern("bob"));
+    assertEquals(await one.ending(), "busy");
+    assertEquals((await bob.register(registrationOf("bob"))).type, "registered");
+    assertEquals(server.server.connections, 3);
+    const carol = await TestClient.registered(server, await modern("carol"), "carol", "");
+    assertEquals(await two.ending(), "busy");
+    // Nobody is left who could give way.
+    await assertRefused(server);
+    assertEquals(reasons(server), ["full"]);
+    for (const client of [one, two]) client.channel.destroy();
+    for (const client of [alice, bob, carol]) await client.leave();
+    await until(() => server.server.connections === 0);
+  }, { limits: { ...NO_RATE, connections: 3 } });
+});
+
+test("one key does not fill a server: beyond its share it is refused, and is counted right", async () => {
+  await withServer(async (server) => {
+    const clients: TestClient[] = [];
+    for (let n = 0; n < 2; n++) {
+      clients.push(await TestClient.registered(server, await modern("alice"), "alice", ""));
+    }
+    const more = await TestClient.connect(server, await modern("alice"));
+    const refused = await more.next();
+    assertEquals(refused.type === "refused" && refusalOf(refused.code), "limit");
+    assertEquals(await more.ending(), CloseCode.failed);
+    await more.leave();
+    await until(() => server.server.connections === 2);
+    for (const client of clients) await client.leave();
+    await until(() => server.server.connections === 0);
+  }, { limits: { ...NO_RATE, connectionsPerKey: 2 } });
+});
+
+test("one who only ever signs in has no name after five minutes and has to go", async () => {
+  const time = new ManualTime();
+  await withServer(async (server) => {
+    const client = await TestClient.connect(server, await modern("occasion"));
+    const request = { type: "signIn", name: "alice", nonce: new Uint8Array(24) } as const;
+    for (let passed = 0; passed < NAMELESS_DEADLINE; passed += ACCOUNT_DEADLINE / 2) {
+      assertEquals((await client.ask(request)).type, "challenge");
+      time.advance(ACCOUNT_DEADLINE / 2);
+    }
+    time.advance(1000);
+    assertEquals(await client.ending(), "timeout");
+    client.channel.destroy();
+  }, { time });
 });
 
 test("a source that shakes hands too often is refused", async () => {

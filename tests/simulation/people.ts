@@ -78,6 +78,8 @@ export class ServerHost {
       displayName: lineOf("simulated"),
       limits: {
         connections: 100,
+        connectionsPerKey: 0,
+        connectionsPerSource: 0,
         strangers: STRANGERS_TOTAL,
         strangersPerSource: STRANGERS_TOTAL,
         handshakesPerMinute: 0,

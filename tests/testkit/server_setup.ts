@@ -12,6 +12,8 @@ import { lineOf } from "../../lib/wire/line.ts";
 /** The limits of a server as it is shipped, but without a rate for each source. */
 export const NO_RATE = {
   connections: 1024,
+  connectionsPerKey: 0,
+  connectionsPerSource: 0,
   strangers: 64,
   strangersPerSource: 8,
   handshakesPerMinute: 0,

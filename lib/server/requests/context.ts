@@ -2,6 +2,7 @@
 import type { Environment } from "../../net/environment.ts";
 import type { Accounts } from "../../services/accounts.ts";
 import type { ConnectionLimits } from "../../services/connection_limits.ts";
+import type { Insiders } from "../../services/insiders.ts";
 import type { Directory } from "../../services/directory.ts";
 import type { Invites } from "../../services/invites.ts";
 import type { Rendezvous } from "../../services/rendezvous.ts";
@@ -24,6 +25,7 @@ export interface Context {
   readonly store: ServerStore;
   readonly invites: Invites;
   readonly connectionLimits: ConnectionLimits;
+  readonly insiders: Insiders<Client>;
   readonly directory: Directory;
   readonly accounts: Accounts;
   readonly rendezvous: Rendezvous<Client>;

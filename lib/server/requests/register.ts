@@ -15,7 +15,15 @@ export async function register(
   client: Client,
   registration: Request<"register">,
 ): Promise<void> {
-  const { environment: { time }, connectionLimits, rendezvous, announcing, onEvent, tag } = context;
+  const {
+    environment: { time },
+    connectionLimits,
+    insiders,
+    rendezvous,
+    announcing,
+    onEvent,
+    tag,
+  } = context;
   const { channel, observed } = client;
   const isAgain = client.name !== undefined;
   if (isAgain && !connectionLimits.registersAgain(sourceOf(observed.host), time.now())) {
@@ -36,6 +44,7 @@ export async function register(
   });
   const { name } = key;
   client.name = name;
+  insiders.named(client);
   client.respond({
     type: "registered",
     observed,

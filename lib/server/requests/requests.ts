@@ -2,6 +2,7 @@
 import { CifraError } from "../../errors.ts";
 import { Accounts } from "../../services/accounts.ts";
 import type { ConnectionLimits } from "../../services/connection_limits.ts";
+import type { Insiders } from "../../services/insiders.ts";
 import { Directory, type DirectoryRules } from "../../services/directory.ts";
 import type { Invites } from "../../services/invites.ts";
 import type { RelayLimits } from "../../services/relay.ts";
@@ -58,6 +59,7 @@ export interface RequestsOptions {
   readonly store: ServerStore;
   readonly invites: Invites;
   readonly connectionLimits: ConnectionLimits;
+  readonly insiders: Insiders<Client>;
   /** Known to this server alone, 32 bytes. */
   readonly secret: Bytes;
   readonly rules: DirectoryRules;
@@ -130,16 +132,17 @@ export class Requests {
 
   /** Sends the clients with this name away; returns how many those were. */
   remove(name: string, clients: Iterable<Client>, code: "kicked" | "banned"): number {
+    return this.dismiss([...clients].filter((client) => client.name === name), code);
+  }
+
+  /** Sends these clients away; returns how many were still there. */
+  dismiss(clients: readonly Client[], code: "kicked" | "banned"): number {
     const reason = code === "banned"
       ? "The operator of this server has shut you out"
       : "The operator of this server has ended this connection";
-    let count = 0;
-    for (const client of clients) {
-      if (client.name !== name || !client.channel.isOpen) continue;
-      client.dismiss(code, reason);
-      count++;
-    }
-    return count;
+    const open = clients.filter(({ channel }) => channel.isOpen);
+    for (const client of open) client.dismiss(code, reason);
+    return open.length;
   }
 
   /** Nothing is told or relayed after this. */

@@ -1,0 +1,36 @@
+/** How often something may happen: so many times at once, and then at a rate. */
+export class TokenBucket {
+  readonly #burst: number;
+  readonly #perMinute: number;
+  #tokens: number;
+  #filledAt: number;
+
+  /** Full at `now` (milliseconds): `burst` tokens, and `perMinute` more each minute up to that. */
+  constructor(burst: number, perMinute: number, now: number) {
+    this.#burst = burst;
+    this.#perMinute = perMinute;
+    this.#tokens = burst;
+    this.#filledAt = now;
+  }
+
+  /** Takes a token; false when there is none. */
+  take(now: number): boolean {
+    this.#fill(now);
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  /** Takes a token that may still have to come; returns how long to wait for it, in milliseconds. */
+  borrow(now: number): number {
+    this.#fill(now);
+    this.#tokens--;
+    return this.#tokens >= 0 ? 0 : -this.#tokens / this.#perMinute * 60_000;
+  }
+
+  #fill(now: number): void {
+    const earned = (now - this.#filledAt) / 60_000 * this.#perMinute;
+    this.#tokens = Math.min(this.#burst, this.#tokens + earned);
+    this.#filledAt = now;
+  }
+}
