@@ -11,6 +11,8 @@ export const FRAME_LIMIT_HANDSHAKE = 8 * KIB;
 export const FRAME_LIMIT_OPEN = 64 * KIB;
 /** Largest plaintext of a record: a multiple of 4 KiB whose sealed form fits a frame in every suite. */
 export const RECORD_INNER_LIMIT = 60 * KIB;
+/** Smallest body of a record: the smallest bucket, and the shortest tag of a suite. */
+export const RECORD_MINIMUM = 64 + 16;
 /** Type byte and length in front of every item inside a record. */
 export const ITEM_HEADER_LENGTH = 5;
 /** Largest body of one item. */

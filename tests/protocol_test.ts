@@ -50,6 +50,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "frame, before the ladder is finished / after":
       `${L.FRAME_LIMIT_HANDSHAKE} / ${L.FRAME_LIMIT_OPEN}`,
     "inner of a record / body of an item": `${L.RECORD_INNER_LIMIT} / ${L.ITEM_BODY_LIMIT}`,
+    "body of a record, at least": `${L.RECORD_MINIMUM}`,
     "first byte, one frame of the ladder, the whole ladder": `${firstByte}, ${frame}, ${handshake}`,
     "first byte of a peer's candidate that waits for its turn": seconds(L.MEETING_DEADLINE)[0],
     "a write that is not taken": seconds(L.WRITE_DEADLINE)[0],

@@ -77,7 +77,9 @@ export class Receiver {
       }
       const next = this.#incoming.shift();
       if (next) {
-        const items = decodeItems(await next.opened!);
+        const inner = await next.opened!;
+        this.#openAhead();
+        const items = decodeItems(inner);
         this.#lastHeard = this.#clock();
         this.#recordsUnderKey++;
         return items;
@@ -134,7 +136,14 @@ export class Receiver {
     }
     const incoming: Incoming = { frame, opened: undefined };
     this.#incoming.push(incoming);
-    if (this.#opener.ready && !this.#preparingKey) this.#startOpening(incoming);
+    this.#openAhead();
+  }
+
+  /** Opens the first few records: one read may bring thousands, each of which costs memory while it is opened. */
+  #openAhead(): void {
+    if (!this.#opener.ready || this.#preparingKey) return;
+    const count = Math.min(this.#incoming.length, RECORDS_IN_FLIGHT);
+    for (let i = 0; i < count; i++) this.#startOpening(this.#incoming[i]!);
   }
 
   /** Prepares a key, then opens what has come in the meantime. */
@@ -142,11 +151,13 @@ export class Receiver {
     this.#preparingKey = true;
     await prepare();
     this.#preparingKey = false;
-    for (const incoming of this.#incoming) this.#startOpening(incoming);
+    // What was opened under another key was opened too early.
+    for (const incoming of this.#incoming) if (incoming.frame) incoming.opened = undefined;
+    this.#openAhead();
   }
 
   #startOpening(incoming: Incoming): void {
-    if (!incoming.frame) return;
+    if (!incoming.frame || incoming.opened) return;
     const { body } = incoming.frame;
     const header = frameHeader(FrameKind.record, body.length);
     // The record is opened ahead of its turn, perhaps under a key that a record before it replaces, or that

@@ -1,6 +1,6 @@
 /** Frames: `u32 length | u8 kind | body`, the length counting kind and body (PROTOCOL.md 3.2). */
 import type { Bytes } from "../bytes.ts";
-import { FRAME_BUFFER_START } from "../limits.ts";
+import { FRAME_BUFFER_START, RECORD_MINIMUM } from "../limits.ts";
 import { badFrame } from "./layout.ts";
 
 /** Length of the header, in bytes. */
@@ -128,7 +128,7 @@ export class FrameDecoder {
       // The length is judged with its fourth byte, the kind with the fifth: neither waits for more.
       if (this.#headerFilled <= 4) this.#length = this.#length * 256 + byte;
       if (this.#headerFilled === 4) this.#requireLength();
-      if (this.#headerFilled === 5) this.#kind = requireKind(byte);
+      if (this.#headerFilled === 5) this.#requireKind(byte);
     }
     return count;
   }
@@ -139,6 +139,15 @@ export class FrameDecoder {
     }
     this.#bodyLength = this.#length - 1;
     this.#bodyFilled = 0;
+  }
+
+  #requireKind(kind: number): void {
+    if (!KNOWN_KINDS.has(kind)) throw badFrame(`unknown kind ${kind}`);
+    // Too short to be one: each would cost its receiver as much as one that opens.
+    if (kind === FrameKind.record && this.#bodyLength < RECORD_MINIMUM) {
+      throw badFrame(`a record has at least ${RECORD_MINIMUM} bytes, got ${this.#bodyLength}`);
+    }
+    this.#kind = kind;
   }
 
   #takeBody(piece: Bytes, offset: number): number {
@@ -158,9 +167,4 @@ export class FrameDecoder {
     if (this.#body) grown.set(this.#body.subarray(0, this.#bodyFilled));
     this.#body = grown;
   }
-}
-
-function requireKind(kind: number): number {
-  if (!KNOWN_KINDS.has(kind)) throw badFrame(`unknown kind ${kind}`);
-  return kind;
 }

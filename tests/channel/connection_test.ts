@@ -10,12 +10,13 @@ import {
   HANDSHAKE_DEADLINE,
   READ_BUFFER_MAXIMUM,
   READ_BUFFER_MINIMUM,
+  RECORD_MINIMUM,
   WRITE_DEADLINE,
 } from "../../lib/limits.ts";
 import { Connection } from "../../lib/channel/connection.ts";
 import type { Transport } from "../../lib/channel/transport.ts";
 import { ALERT_CODES, encodeAlert } from "../../lib/wire/alert.ts";
-import { encodeFrame, FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
+import { encodeFrame, FRAME_HEADER_LENGTH, FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { type LaneOptions, type Pipe, pipe, turn } from "../testkit/pipe.ts";
 
@@ -78,7 +79,7 @@ Deno.test("nextFrame() takes a header that comes in five pieces a second apart (
 Deno.test("nextFrames() gives a thousand frames of one piece in order (F7)", async () => {
   const { connection, between } = connected();
   connection.markOpen();
-  const sent = Array.from({ length: 1000 }, (_, i) => new Uint8Array([i >> 8, i & 0xff]));
+  const sent = Array.from({ length: 1000 }, (_, i) => filled(RECORD_MINIMUM, i & 0xff));
   between.toRight.deliver(concat(sent.map((body) => encodeFrame(FrameKind.record, body))));
   const received: Bytes[] = [];
   while (received.length < 1000) {
@@ -487,9 +488,9 @@ Deno.test("a connection's read buffer grows with the flow and shrinks again", as
   const sizes: number[] = [];
   const pieces = [
     ...Array(6).fill(READ_BUFFER_MAXIMUM),
-    ...Array(3).fill(20),
+    ...Array(3).fill(FRAME_HEADER_LENGTH + RECORD_MINIMUM),
   ] as number[];
-  const frame = encodeFrame(FrameKind.record, filled(15, 1));
+  const frame = encodeFrame(FrameKind.record, filled(RECORD_MINIMUM, 1));
   let offset = 0;
   const transport: Transport = {
     read: (buffer) => {

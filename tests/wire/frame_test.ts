@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
-import { FRAME_LIMIT_HANDSHAKE, FRAME_LIMIT_OPEN } from "../../lib/limits.ts";
+import { FRAME_LIMIT_HANDSHAKE, FRAME_LIMIT_OPEN, RECORD_MINIMUM } from "../../lib/limits.ts";
 import {
   encodeFrame,
   type Frame,
@@ -39,7 +39,10 @@ Deno.test("encodeFrame() counts kind and body in its length", () => {
 });
 
 Deno.test("FrameDecoder.push() takes every kind there is", () => {
-  const frames = Object.values(FrameKind).map((kind) => ({ kind, body: patterned(kind) }));
+  const frames = Object.values(FrameKind).map((kind) => ({
+    kind,
+    body: patterned(kind === FrameKind.record ? RECORD_MINIMUM : kind),
+  }));
   const wire = concat(frames.map(({ kind, body }) => encodeFrame(kind, body)));
   assertEquals(decodeAll([wire]), frames);
 });
@@ -51,6 +54,15 @@ Deno.test("FrameDecoder.push() refuses every kind there is not, with its fifth b
     const decoder = new FrameDecoder(FRAME_LIMIT_HANDSHAKE);
     assertEquals(decoder.push(decodeHex("00000009")), []);
     assertRefuses(() => decoder.push(new Uint8Array([kind])), "bad_frame", `kind ${kind}`);
+  }
+});
+
+Deno.test("FrameDecoder.push() refuses a record too short to be one, with its fifth byte", () => {
+  for (const length of [0, 1, RECORD_MINIMUM - 1]) {
+    const header = frameHeader(FrameKind.record, length);
+    const decoder = new FrameDecoder(FRAME_LIMIT_OPEN);
+    assertEquals(decoder.push(header.subarray(0, 4)), []);
+    assertRefuses(() => decoder.push(header.subarray(4)), "bad_frame", `${length}`);
   }
 });
 
@@ -74,7 +86,7 @@ Deno.test("FrameDecoder.push() refuses a length beyond its limit at the header (
 
 Deno.test("FrameDecoder.push() takes lengths around every edge in steps of every size (F4)", () => {
   for (const limit of [FRAME_LIMIT_HANDSHAKE, FRAME_LIMIT_OPEN]) {
-    for (const length of [1, 2, 5, 4095, 4096, 4097, 8191, limit - 1, limit]) {
+    for (const length of [RECORD_MINIMUM + 1, 4095, 4096, 4097, 8191, limit - 1, limit]) {
       const body = patterned(length - 1);
       const wire = encodeFrame(FrameKind.record, body);
       for (const step of [1, 2, 3, 4, 5, 6, 7, 511, 512, 4095, 4096, 4097, wire.length]) {
@@ -92,7 +104,7 @@ Deno.test("FrameDecoder.push() gives the same frames split at every offset (F8)"
   const expected: Frame[] = [
     { kind: FrameKind.m1, body: patterned(37) },
     { kind: FrameKind.alert, body: new Uint8Array(0) },
-    { kind: FrameKind.record, body: patterned(16) },
+    { kind: FrameKind.record, body: patterned(RECORD_MINIMUM) },
   ];
   const wire = concat(expected.map(({ kind, body }) => encodeFrame(kind, body)));
   for (let a = 0; a <= wire.length; a++) {
@@ -117,7 +129,7 @@ Deno.test("FrameDecoder.push() takes a header one byte at a time and waits for t
 Deno.test("FrameDecoder.push() takes 1,000 frames of one segment in order (F7)", () => {
   const expected: Frame[] = [];
   for (let i = 0; i < 1000; i++) {
-    expected.push({ kind: FrameKind.record, body: patterned(i % 100) });
+    expected.push({ kind: FrameKind.record, body: patterned(RECORD_MINIMUM + i % 100) });
   }
   const wire = concat(expected.map(({ kind, body }) => encodeFrame(kind, body)));
   assertEquals(decodeAll([wire]), expected);
