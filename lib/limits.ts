@@ -119,6 +119,13 @@ export const ACCEPT_PAUSE = 100;
 export const RELAYED_PAIRS = 128;
 /** Default of `--relay-rate`: bytes a second for a pair in one direction. */
 export const RELAY_RATE = 16 * 1024 * KIB;
+/** What one identity may ask for, and say to the server, over all its connections: at once, and in a minute. */
+export const REQUESTS_BURST = 128;
+export const REQUESTS_PER_MINUTE = 240;
+export const MESSAGES_BURST = 256;
+export const MESSAGES_PER_MINUTE = 3000;
+/** Sign-ups of one name in an hour: each waits for the disk. */
+export const SIGN_UPS_PER_HOUR = 3;
 /** Introductions a client may get in an hour. */
 export const INTRODUCTIONS_PER_HOUR = 30;
 

@@ -89,6 +89,10 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "introductions of one identity in an hour": `${L.INTRODUCTIONS_PER_HOUR}`,
     "people whom one identity waits for at once": `${L.WANTS_LIMIT}`,
     "wants in a minute": `${L.WANTS_PER_MINUTE}`,
+    "requests of one identity": `${L.REQUESTS_BURST} at once, ${L.REQUESTS_PER_MINUTE} a minute`,
+    "messages and acknowledgements to the server from one identity":
+      `${L.MESSAGES_BURST} at once, ${L.MESSAGES_PER_MINUTE} a minute`,
+    "sign-ups of one name in an hour": `${L.SIGN_UPS_PER_HOUR}`,
     "new names from one source in a day": `${L.NEW_NAMES_PER_DAY}`,
     "wrong passwords for one name, and from one source": `${L.PASSWORD_TRIES} in ${
       seconds(L.PASSWORD_TRIES_PERIOD)

@@ -1,7 +1,9 @@
 /** What a server tells its operator: a line for each event, on the terminal, and in a file that stays small. */
 import { encodeUtf8, writeAllSync } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { LOG_FILE_LIMIT, LOG_FILES } from "../limits.ts";
+import { BoundedMap } from "../flow/bounded_map.ts";
+import { TokenBucket } from "../flow/token_bucket.ts";
+import { LOG_FILE_LIMIT, LOG_FILES, SOURCES_REMEMBERED } from "../limits.ts";
 import { type ServerEvent, withoutPeople } from "../server/events.ts";
 import { findPrivate } from "../store/private_files.ts";
 import { jsonLine } from "./page.ts";
@@ -9,6 +11,9 @@ import type { JsonEvent, Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
 
 const REPEAT_INTERVAL = 1000;
+/** Lines of one kind about one person: what a client repeats must not push everything else out of the files. */
+const LINES_BURST = 20;
+const LINES_PER_MINUTE = 10;
 /** Events that anybody can cause as often as they like. */
 const NOISY: ReadonlySet<ServerEvent["event"]> = new Set([
   "refused-connection",
@@ -23,6 +28,8 @@ export class ServerLog {
   readonly #terminal: Terminal;
   readonly #file: LogFile | undefined;
   readonly #people: boolean;
+  /** By event and person: lines that there is room for. */
+  readonly #lines = new BoundedMap<string, TokenBucket>(SOURCES_REMEMBERED);
   readonly #last = new Map<string, { at: number; suppressed: number }>();
 
   /** `people`: who asks for whom, and talks to whom, is told as well. */
@@ -40,8 +47,8 @@ export class ServerLog {
   tell(told: ServerEvent): void {
     const event = this.#people ? told : withoutPeople(told);
     let suppressed = 0;
+    const now = performance.now();
     if (NOISY.has(event.event)) {
-      const now = performance.now();
       const last = this.#last.get(event.event);
       if (last && now - last.at < REPEAT_INTERVAL) {
         last.suppressed++;
@@ -49,7 +56,7 @@ export class ServerLog {
       }
       suppressed = last?.suppressed ?? 0;
       this.#last.set(event.event, { at: now, suppressed: 0 });
-    }
+    } else if (!this.#isRoomFor(told, now)) return;
     if (event.event === "trace") {
       const step = { with: event.source, ...event.step };
       return this.#terminal.trace(formatTrace(step), traceJson(step));
@@ -59,6 +66,26 @@ export class ServerLog {
     const more = suppressed > 0 ? ` (and ${suppressed} more like it)` : "";
     this.#file?.write(json);
     this.#terminal.say(`${time.slice(11, 19)} ${describe(event)}${more}`, json);
+  }
+
+  /** Whether the people of an event have not filled the log with such events lately; otherwise it is counted. */
+  #isRoomFor(event: ServerEvent, now: number): boolean {
+    const who = "name" in event
+      ? event.name
+      : "names" in event
+      ? event.names?.join(" ")
+      : undefined;
+    if (who === undefined) return true;
+    const key = `${event.event} ${who}`;
+    let bucket = this.#lines.get(key);
+    if (!bucket) {
+      this.#lines.set(key, bucket = new TokenBucket(LINES_BURST, LINES_PER_MINUTE, now));
+    }
+    if (bucket.take(now)) return true;
+    const last = this.#last.get(event.event);
+    if (last) last.suppressed++;
+    else this.#last.set(event.event, { at: now, suppressed: 1 });
+    return false;
   }
 
   /** Writes down how much was left out, and closes the file. */

@@ -169,6 +169,23 @@ Deno.test("what strangers can cause is told once a second, and how often it was 
   });
 });
 
+Deno.test("what one person repeats fills no log, and how much was left out is told at the end", async () => {
+  await withFolder((folder) => {
+    const { terminal, told } = listener();
+    const path = `${folder}/server.log`;
+    const log = new ServerLog(terminal, LogFile.open(path), PEOPLE);
+    for (let n = 0; n < 1000; n++) log.tell({ event: "wants", name: "mallory", wanted: `n${n}` });
+    log.tell({ event: "wants", name: "alice", wanted: "bob" });
+    log.close();
+    assertEquals(told.length, 21);
+    assertEquals(told.at(-1)!.json.name, "alice");
+    const lines = Deno.readTextFileSync(path).trimEnd().split("\n");
+    const { like, suppressed } = JSON.parse(lines.at(-1)!) as Record<string, unknown>;
+    assertEquals([lines.length, like, suppressed], [22, "wants", 980]);
+    return Promise.resolve();
+  });
+});
+
 Deno.test("after its second the same noise is told with a count of what was left out", async () => {
   const { terminal, told } = listener();
   const log = new ServerLog(terminal, undefined, PEOPLE);

@@ -184,6 +184,21 @@ test("signing up again changes the password", async () => {
   });
 });
 
+test("a name signs up three times an hour, and then without a write to the disk not at all", async () => {
+  await withServer(async (server) => {
+    const alice = await person("modern", "alice");
+    const client = await TestClient.registered(server, alice, "alice", "");
+    for (let n = 0; n < 3; n++) {
+      assertEquals(await signUp(client, alice, "alice", { password: `${n}` }), {
+        type: "signedUp",
+      });
+    }
+    assertEquals(codeOf(await signUp(client, alice, "alice", { password: "more" })), "limit");
+    await client.leave();
+    assertEquals(codeOf(await signIn(server, "alice", "2")), "signedIn");
+  });
+});
+
 test("a wrong password and a name that nobody has are refused in the same words (D17)", async () => {
   await withServer(async (server) => {
     await withAccount(server, "alice");

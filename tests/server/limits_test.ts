@@ -1,6 +1,12 @@
 /** What a crowd can and cannot do to a server (reliability.md 5.1). */
 import { assert, assertEquals } from "@std/assert";
-import { ACCOUNT_DEADLINE, NAMELESS_DEADLINE, REGISTRATION_DEADLINE } from "../../lib/limits.ts";
+import {
+  ACCOUNT_DEADLINE,
+  NAMELESS_DEADLINE,
+  REGISTRATION_DEADLINE,
+  REQUESTS_BURST,
+  REQUESTS_PER_MINUTE,
+} from "../../lib/limits.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { refusalOf } from "../../lib/wire/rendezvous_messages.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
@@ -133,6 +139,27 @@ test("one who only ever signs in has no name after five minutes and has to go", 
     time.advance(1000);
     assertEquals(await client.ending(), "timeout");
     client.channel.destroy();
+  }, { time });
+});
+
+test("one who asks for too much waits for its turn, over all its connections, and nobody else does", async () => {
+  const time = new ManualTime();
+  await withServer(async (server) => {
+    const first = await TestClient.registered(server, await modern("mallory"), "mallory", "");
+    const second = await TestClient.registered(server, await modern("mallory"), "mallory", "");
+    const bob = await TestClient.registered(server, await modern("bob"), "bob", "");
+    for (let n = 2; n < REQUESTS_BURST; n++) first.send({ type: "unwant", name: "alice" });
+    await first.assertAnswered();
+    let isAnswered = false;
+    second.send({ type: "decline", name: "alice" });
+    const answered = second.assertAnswered().then(() => isAnswered = true);
+    await bob.assertAnswered();
+    await until(() => time.pending > 1);
+    await bob.assertAnswered();
+    assertEquals(isAnswered, false);
+    time.advance(60_000 / REQUESTS_PER_MINUTE);
+    await answered;
+    for (const client of [first, second, bob]) await client.leave();
   }, { time });
 });
 

@@ -387,11 +387,11 @@ test("a crowd of messages to the server is answered in order", async () => {
   await withServer(async (server) => {
     const alice = await TestClient.registered(server, await modern("alice"), "alice", "");
     const content = encodeUtf8("x".repeat(100));
-    for (let number = 1n; number <= 2000n; number++) {
+    for (let number = 1n; number <= 200n; number++) {
       const text = { number, id: new Uint8Array(16), written: 0n, content };
       alice.channel.send(ItemType.message, encode(peerMessage, { type: "text", ...text }));
     }
-    for (let number = 1n; number <= 2000n; number++) {
+    for (let number = 1n; number <= 200n; number++) {
       assertEquals(decode(peerAck, (await alice.nextItem()).body).stored, number);
       assertEquals(decode(peerMessage, (await alice.nextItem()).body).number, number);
     }

@@ -11,9 +11,11 @@ export async function signUp(
   client: Client,
   request: Request<"signUp">,
 ): Promise<void> {
-  const { environment: { time }, accounts, onEvent, tag } = context;
-  await claim(context, client, request);
+  const { environment: { time }, accounts, quotas, onEvent, tag } = context;
   const { name, salt, memory, passes, storedKey, serverKey, backup } = request;
+  quotas.requireSignUp(name, time.now());
+  await claim(context, client, request);
+  quotas.signedUp(name, time.now());
   const created = time.date();
   accounts.signUp({ name, salt, memory, passes, storedKey, serverKey, backup, created });
   client.wait(time.now());

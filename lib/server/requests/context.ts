@@ -5,6 +5,7 @@ import type { ConnectionLimits } from "../../services/connection_limits.ts";
 import type { Insiders } from "../../services/insiders.ts";
 import type { Directory } from "../../services/directory.ts";
 import type { Invites } from "../../services/invites.ts";
+import type { Quotas } from "../../services/quotas.ts";
 import type { Rendezvous } from "../../services/rendezvous.ts";
 import type { ServerStore } from "../../store/server_store.ts";
 import type { ServerRequest } from "../../wire/rendezvous_messages.ts";
@@ -29,6 +30,7 @@ export interface Context {
   readonly directory: Directory;
   readonly accounts: Accounts;
   readonly rendezvous: Rendezvous<Client>;
+  readonly quotas: Quotas;
   readonly announcing: Announcing;
   readonly relaying: Relaying;
   /** What an address is called in the log. */

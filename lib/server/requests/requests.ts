@@ -1,12 +1,15 @@
 /** Serves a client from its first request to its goodbye: who may say what, and which handler takes it. */
+import { encodeHex } from "@std/encoding/hex";
 import { CifraError } from "../../errors.ts";
 import { Accounts } from "../../services/accounts.ts";
 import type { ConnectionLimits } from "../../services/connection_limits.ts";
 import type { Insiders } from "../../services/insiders.ts";
+import { type Counted, Quotas } from "../../services/quotas.ts";
 import { Directory, type DirectoryRules } from "../../services/directory.ts";
 import type { Invites } from "../../services/invites.ts";
 import type { RelayLimits } from "../../services/relay.ts";
 import { Rendezvous } from "../../services/rendezvous.ts";
+import { delay } from "../../flow/delay.ts";
 import type { Bytes } from "../../bytes.ts";
 import type { Channel } from "../../channel/channel.ts";
 import type { SuiteName } from "../../crypto/suite.ts";
@@ -53,6 +56,13 @@ const REQUESTS: { readonly [Type in ServerRequest["type"]]: Row<Type> } = {
   proof: { from: "anybody", handle: prove },
 };
 
+/** Items that cost more than they bring; what is relayed is bounded by its credit. */
+const COUNTED: { readonly [Type in ItemType]?: Counted } = {
+  [ItemType.request]: "request",
+  [ItemType.message]: "message",
+  [ItemType.ack]: "message",
+};
+
 /** What the requests of a server need. */
 export interface RequestsOptions {
   readonly environment: Environment;
@@ -93,6 +103,7 @@ export class Requests {
       directory: new Directory(store, rules),
       accounts: new Accounts(store, options.secret, random),
       rendezvous: new Rendezvous(random),
+      quotas: new Quotas(),
       announcing: new Announcing(time),
       relaying: new Relaying(limits, time, onEvent),
     };
@@ -117,6 +128,10 @@ export class Requests {
         if (!items) break;
         for (const item of items) {
           // A client that was sent away meanwhile may not ask for anything more.
+          if (!channel.isOpen) return await lastWords(channel);
+          const wait = this.#turn(client, item);
+          // Nothing more is read from it meanwhile: who asks too often slows itself down.
+          if (wait > 0) await delay(this.#context.environment.time, wait);
           if (!channel.isOpen) return await lastWords(channel);
           if (item.type === ItemType.request) await this.#obey(client, item);
           else this.#pass(client, item);
@@ -149,6 +164,14 @@ export class Requests {
   stop(): void {
     this.#context.relaying.stop();
     this.#context.announcing.stop();
+  }
+
+  /** How long a client has to wait before an item of its is looked at, in milliseconds. */
+  #turn({ channel }: Client, { type }: Item): number {
+    const what = COUNTED[type];
+    if (!what) return 0;
+    const { quotas, environment: { time } } = this.#context;
+    return quotas.turn(what, encodeHex(channel.established.theirs.fingerprint), time.now());
   }
 
   /** Takes an item that is no request. Nothing is awaited: the answers to several go out together. */
