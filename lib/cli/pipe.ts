@@ -121,6 +121,9 @@ export class Pipe implements Front {
         throw new CifraError("cut", `${peer}'s program has restarted: its stream is incomplete`, {
           hint: "run the command again on both sides",
         });
+      default:
+        // Whatever returns from here counts as read.
+        event satisfies never;
     }
   }
 }

@@ -180,6 +180,8 @@ export class Typing implements DeskActions {
         return this.#options.voice.complain(line.reason);
       case "command":
         return await this.#command(line);
+      default:
+        line satisfies never;
     }
   }
 

@@ -300,6 +300,9 @@ export class Conversation implements Wanter {
         this.#backoff.reset();
         this.#tell({ type: "left", failed: ending.type === "failed" });
         this.#on("lost");
+        return;
+      default:
+        ending satisfies never;
     }
   }
 

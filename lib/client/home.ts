@@ -339,6 +339,8 @@ export class Home {
         this.#requireOwed(news.peerName);
         if (!this.#wanted.delete(news.peerName)) return;
         return this.#wanters.get(news.peerName)?.onUnwanted(refusalError(news));
+      default:
+        news satisfies never;
     }
   }
 

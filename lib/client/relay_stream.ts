@@ -51,6 +51,8 @@ export class RelayStream implements Transport {
       case "close":
         this.end();
         return;
+      default:
+        item satisfies never;
     }
     this.#change.notify();
   }

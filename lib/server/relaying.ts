@@ -66,6 +66,8 @@ export class Relaying {
         return this.#planRelease();
       case "close":
         return this.#endStream(client, stream);
+      default:
+        relayed satisfies never;
     }
   }
 

@@ -34,6 +34,8 @@ function tellOne(context: Context, outcome: RendezvousOutcome<Client>): void {
     }
     case "introduced":
       return introduce(context, outcome);
+    default:
+      outcome satisfies never;
   }
 }
 
