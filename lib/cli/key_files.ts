@@ -2,6 +2,7 @@
 import { encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { formatKeyFile, type KeyBundle, parseKeyFile } from "../store/key_bundle.ts";
+import { createPrivate } from "../store/private_files.ts";
 
 /** Larger than any keys. */
 const LARGEST_FILE = 64 * 1024;
@@ -14,7 +15,7 @@ export async function writeKeyFile(
 ): Promise<void> {
   const bytes = encodeUtf8(await formatKeyFile(bundle, passphrase));
   await explain(path, async () => {
-    const file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+    const file = await createPrivate(path);
     try {
       await writeAll(file, bytes);
       await file.sync();

@@ -5,7 +5,7 @@ import { BoundedMap } from "../flow/bounded_map.ts";
 import { TokenBucket } from "../flow/token_bucket.ts";
 import { LOG_FILE_LIMIT, LOG_FILES, SOURCES_REMEMBERED } from "../limits.ts";
 import { type ServerEvent, withoutPeople } from "../server/events.ts";
-import { findPrivate } from "../store/private_files.ts";
+import { findPrivate, OWNER_ONLY } from "../store/private_files.ts";
 import { jsonLine } from "./page.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
@@ -130,7 +130,7 @@ export class LogFile {
     try {
       for (const each of paths) {
         findPrivate(each, "isFile");
-        files.push(Deno.openSync(each, { write: true, create: true, mode: 0o600 }));
+        files.push(Deno.openSync(each, { write: true, create: true, mode: OWNER_ONLY }));
       }
       const infos = files.map((file) => file.statSync());
       const written = infos.map(({ size, mtime }) => size === 0 ? -1 : mtime?.getTime() ?? 0);

@@ -6,7 +6,10 @@ import { CifraError } from "../errors.ts";
 
 const LARGEST_FILE = 1024 * 1024;
 
-/** One folder of private files, mode 0700; the files in it are 0600 (PROTOCOL.md 4). */
+/** The mode of a file that only its owner may read and write. */
+export const OWNER_ONLY = 0o600;
+
+/** One folder of private files, mode 0700; the files in it are 0600 (docs/files.md). */
 export class PrivateFolder {
   readonly path: string;
 
@@ -49,7 +52,7 @@ export class PrivateFolder {
     const path = `${this.path}/${name}`;
     const aside = `${path}.${encodeHex(systemRandom(8))}.new`;
     await explain(path, async () => {
-      const file = await Deno.open(aside, { write: true, createNew: true, mode: 0o600 });
+      const file = await createPrivate(aside);
       try {
         await writeAll(file, encodeUtf8(text));
         await file.sync();
@@ -80,7 +83,7 @@ export class PrivateFolder {
   async lock(): Promise<() => void> {
     const path = `${this.path}/lock`;
     return await explain(path, async () => {
-      const file = await Deno.open(path, { write: true, create: true, mode: 0o600 });
+      const file = await Deno.open(path, { write: true, create: true, mode: OWNER_ONLY });
       if (!await file.tryLock(true)) {
         file.close();
         throw new CifraError("locked", `Cannot use ${this.path}: another cifra is using it`, {
@@ -109,6 +112,11 @@ export function findPrivate(
   }
   requirePrivate(path, info, kind);
   return info;
+}
+
+/** Makes a new file that only its owner may read. Throws the platform's errors: AlreadyExists over anything. */
+export function createPrivate(path: string): Promise<Deno.FsFile> {
+  return Deno.open(path, { write: true, createNew: true, mode: OWNER_ONLY });
 }
 
 /** Puts on disk which files there are in a folder; a rename is durable afterwards. */

@@ -4,7 +4,7 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { CifraError } from "../errors.ts";
-import { findPrivate, localError, syncFolder } from "./private_files.ts";
+import { createPrivate, findPrivate, localError, syncFolder } from "./private_files.ts";
 
 /** How long to wait for another program's lock; the whole program waits with it. */
 const BUSY_TIMEOUT = 200;
@@ -205,7 +205,7 @@ async function make(folder: string, path: string, kind: FileKind): Promise<void>
       await Deno.remove(left).catch(ignoreMissing);
     }
     // SQLite gives all its files the mode of the first.
-    (await Deno.open(aside, { write: true, createNew: true, mode: 0o600 })).close();
+    (await createPrivate(aside)).close();
     const database = openDatabase(aside, false);
     try {
       database.exec("PRAGMA journal_mode = WAL; BEGIN;");

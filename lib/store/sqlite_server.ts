@@ -4,7 +4,7 @@ import type { Bytes } from "../bytes.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { STORE_BUDGET, STORE_LAZY_AFTER } from "../limits.ts";
-import type { PrivateFolder } from "./private_files.ts";
+import { createPrivate, type PrivateFolder } from "./private_files.ts";
 import { SERVER_STEPS } from "./server_schema.ts";
 import type { Account, Ban, Invite, NameKey, ServerStore, StoreCounts } from "./server_store.ts";
 import { SqliteFile } from "./sqlite_file.ts";
@@ -313,7 +313,7 @@ export async function backUpServerStore(folder: PrivateFolder, target: string): 
   const path = `${folder.path}/${FILE_NAME}`;
   SqliteFile.openToRead(path, KIND).close();
   try {
-    (await Deno.open(target, { write: true, createNew: true, mode: 0o600 })).close();
+    (await createPrivate(target)).close();
   } catch (cause) {
     throw new CifraError("local", `Cannot write the backup ${target}`, {
       cause,
