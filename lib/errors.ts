@@ -61,7 +61,7 @@ export const ERRORS = {
   },
   interrupted: {
     fault: "ours",
-    final: "at first",
+    final: "always",
     exitCode: 130,
     hint: { none: "somebody wanted it" },
   },

@@ -67,6 +67,7 @@ Deno.test("in the middle of a conversation all is waited out but what no waiting
     "banned",
     "identity_changed",
     "identity_unknown",
+    "interrupted",
     "invite_required",
     "kicked",
     "name_taken",
