@@ -35,7 +35,7 @@ const GRAPHEMES = new Intl.Segmenter("und", { granularity: "grapheme" });
 
 /** How a text is laid out. */
 export interface Layout {
-  /** Of a row; undefined: no terminal is there, and whoever reads the text breaks its lines. */
+  /** Of a row; 0 or undefined: nobody knows, and whoever shows the text breaks its lines. */
   readonly columns: number | undefined;
   /** Stands before every row but the first. */
   readonly indent: string;
@@ -60,7 +60,7 @@ export function jsonLine(value: unknown): Shown {
 
 /** `mark`, which says whose words follow, and the words; of all their rows only the first begins at the edge. */
 export function page(mark: string, text: string, { columns, indent, isTable }: Layout): Shown {
-  const width = columns === undefined ? Infinity : Math.max(NARROWEST, columns);
+  const width = columns ? Math.max(NARROWEST, columns) : Infinity;
   const rows = sanitize(mark + text).split("\n").flatMap((line, n) => {
     // What is indented already stands as it was written.
     const own = n === 0 || line.startsWith("  ") ? line : indent + line;

@@ -125,7 +125,7 @@ export class Terminal {
   }
 }
 
-/** How many columns an output has; undefined when it is no terminal. */
+/** How many columns an output has: 0 when it is a terminal that does not say, undefined when it is none. */
 function columnsOf(output: Output): number | undefined {
   return output.isTerminal() ? Deno.consoleSize().columns : undefined;
 }

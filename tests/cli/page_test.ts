@@ -29,7 +29,9 @@ Deno.test("a text that fits is left as it is, and so is one that no terminal sho
   for (const text of ["", "hello", "a  b   c", "   code { }", "x".repeat(75)]) {
     assertEquals(rows("bob: ", text, 80), [`bob: ${text}`]);
   }
-  assertEquals(rows("bob: ", "x ".repeat(500)), [`bob: ${"x ".repeat(500)}`]);
+  for (const columns of [undefined, 0]) {
+    assertEquals(rows("bob: ", "x ".repeat(500), columns), [`bob: ${"x ".repeat(500)}`]);
+  }
 });
 
 Deno.test("a long text is broken between words, and every row but the first is indented", () => {
