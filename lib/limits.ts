@@ -209,12 +209,31 @@ export const PUNCH_PAUSE = 200;
 export const PUNCH_TRIES = 25;
 /** A channel this young is not given up for another connection that was under way with it. */
 export const CHANNEL_GRACE = 2 * SECOND;
+/** On the relay, a direct connection is looked for after this pause. */
+export const UPGRADE_PAUSE = 2 * SECOND;
+/** A channel that has lasted for so long was worth having, though nothing was said. */
+export const STEADY_AFTER = 10 * SECOND;
+/** Somebody who is not who they were is waited for so long, to be told. */
+export const REFUSAL_PATIENCE = 3 * SECOND;
+/** Connections from an introduction at once: more than both can need, whoever has seen a preface go by. */
+export const CANDIDATES_LIMIT = 32;
+/** Connections at the receive port that nobody has admitted, at once; each has `PREFACE_DEADLINE`. */
+export const UNADMITTED_LIMIT = 16;
+/** So many of them may come from an introduction that we have not heard of, so that others find room. */
+export const EARLY_LIMIT = 8;
 /** Addresses a client may advertise beside the observed one. */
 export const ADVERTISED_ADDRESSES = 4;
+/** Where a server listens and a client looks for it. */
+export const DEFAULT_PORT = 7411;
 /** Ports below are the system's: nobody may send a peer there (attack A13). */
 export const PORT_MINIMUM = 1024;
 
-// --- Messages on disk ---
+// --- Messages ---
+
+/** A piece of a byte stream: with its tag and number it is one item. */
+export const STREAM_PIECE_LIMIT = ITEM_BODY_LIMIT - 9;
+/** Largest number of a message: what a database holds. The wire can say twice as much. */
+export const MESSAGE_NUMBER_LIMIT = 2n ** 63n - 1n;
 
 /** What can be lost without harm (acknowledgements) waits so long, or until it is so much. */
 export const MESSAGES_LAZY_AFTER = 10;

@@ -2,13 +2,13 @@
  * The table of commands. Parser, help, completions, man page, lib/docs/options.md and the tasks of deno.json
  * are made from it or checked against it.
  */
-import { DEFAULT_PORT } from "../client/server_address.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
 import {
   ADVERTISED_ADDRESSES,
   CONNECTIONS_PER_KEY,
   CONNECTIONS_PER_SOURCE,
   CONNECTIONS_TOTAL,
+  DEFAULT_PORT,
   HANDSHAKES_PER_MINUTE,
   LOG_FILE_LIMIT,
   LOG_FILES,

@@ -1,6 +1,7 @@
 /** What an option is, and the groups of options that several commands share. */
-import { DEFAULT_PORT, parseServerAddress } from "../client/server_address.ts";
+import { parseServerAddress } from "../client/server_address.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
+import { DEFAULT_PORT } from "../limits.ts";
 import { readName } from "./option_readers.ts";
 
 /** The largest descriptor that may be named. */

@@ -1,6 +1,7 @@
 /** The options of every command that goes to a server: who we are, where it is, whether it is trusted. */
-import { DEFAULT_PORT, type ServerAddress, serverSubject } from "../client/server_address.ts";
+import { type ServerAddress, serverSubject } from "../client/server_address.ts";
 import type { SuiteName } from "../crypto/suite.ts";
+import { DEFAULT_PORT } from "../limits.ts";
 import type { Given } from "./args.ts";
 import type { USERS } from "./commands.ts";
 import type { ServerChoice } from "./server_access.ts";

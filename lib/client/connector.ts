@@ -5,6 +5,7 @@
  */
 import { CifraError, toCifraError } from "../errors.ts";
 import {
+  CANDIDATES_LIMIT,
   CHANNEL_GRACE,
   DIAL_ATTEMPTS,
   MEETING_DEADLINE,
@@ -32,9 +33,6 @@ import {
   prefaceOf,
   respond,
 } from "./peer_handshake.ts";
-
-/** Connections from the introduction at once: more than both can need, whoever has seen a preface go by. */
-const CANDIDATES_LIMIT = 32;
 
 /** The way a conversation goes. */
 export type Path =

@@ -17,7 +17,14 @@ import { CifraError, isChange, isFinal } from "../errors.ts";
 import { Backoff } from "../flow/backoff.ts";
 import { delay } from "../flow/delay.ts";
 import type { Ticker } from "../flow/ticker.ts";
-import { MEETING_BACKOFF_MAXIMUM, MEETING_DEADLINE, MEETING_PATIENCE } from "../limits.ts";
+import {
+  MEETING_BACKOFF_MAXIMUM,
+  MEETING_DEADLINE,
+  MEETING_PATIENCE,
+  REFUSAL_PATIENCE,
+  STEADY_AFTER,
+  UPGRADE_PAUSE,
+} from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import { ID_LENGTH, LogKind, type LogPosition } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
@@ -30,12 +37,7 @@ import type { ServerLink } from "./server_link.ts";
 import type { Ending, Thread } from "./thread.ts";
 import type { Tracer } from "./trace.ts";
 
-/** On the relay, a direct connection is looked for after this pause. */
-const UPGRADE_PAUSE = 2000;
-/** A channel that has lasted for so long was worth having, though nothing was said. */
-const STEADY = 10_000;
-/** Somebody who is not who they were is waited for so long, to be told, and so long to have heard it. */
-const REFUSAL_PATIENCE = 3000;
+/** Somebody who was told that they are not who they were has so long to have heard it. */
 const REFUSAL_ECHO = 1000;
 /** The beat of the ticker has stopped for longer than this: the machine was asleep. */
 const SLEEP_GAP = 10_000;
@@ -311,7 +313,7 @@ export class Conversation implements Wanter {
     const { thread, environment: { time } } = this.#options;
     // With trouble of our own, such as a full disk, the next channel ends as this one did.
     const isOurs = code === "local";
-    const wasWorthwhile = thread.progress !== progress || time.now() - since > STEADY;
+    const wasWorthwhile = thread.progress !== progress || time.now() - since > STEADY_AFTER;
     if (wasWorthwhile && !isOurs) {
       this.#backoff.reset();
       // Perhaps only the connection is gone: the other side listens where it did.

@@ -8,17 +8,12 @@ import { Connection } from "../channel/connection.ts";
 import { CifraError } from "../errors.ts";
 import { Signal } from "../flow/signal.ts";
 import type { Ticker } from "../flow/ticker.ts";
-import { PORT_MINIMUM, PREFACE_DEADLINE } from "../limits.ts";
+import { EARLY_LIMIT, PORT_MINIMUM, PREFACE_DEADLINE, UNADMITTED_LIMIT } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/transports.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { decodePeerPreface, type PeerPreface } from "../wire/handshake_messages.ts";
-
-/** Connections that nobody has admitted at once; each has three seconds. */
-const UNKNOWN_LIMIT = 16;
-/** So many of them may come from an introduction that we have not heard of, so that others find room. */
-const EARLY_LIMIT = 8;
 
 /** The port to listen on and the port to dial from. */
 export interface Ports {
@@ -127,7 +122,7 @@ export class Door {
   }
 
   async #greet(transport: TcpTransport): Promise<void> {
-    if (this.#isClosed || this.#unknown.size >= UNKNOWN_LIMIT) return transport.close();
+    if (this.#isClosed || this.#unknown.size >= UNADMITTED_LIMIT) return transport.close();
     const { time } = this.#options.environment;
     const end = time.now() + PREFACE_DEADLINE;
     const connection = new Connection(transport, time.now, PREFACE_DEADLINE);

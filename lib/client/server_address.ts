@@ -3,9 +3,8 @@ import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import type { Bytes } from "../bytes.ts";
 import { formatFingerprint, parseFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
+import { DEFAULT_PORT } from "../limits.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
-
-export const DEFAULT_PORT = 7411;
 
 /** A server to connect to, and what is known of it beforehand. */
 export interface ServerAddress {

@@ -8,10 +8,10 @@ import { type Random, timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import {
   CONVERSATION_WINDOW,
-  ITEM_BODY_LIMIT,
   OUTBOUND_QUEUE_HIGH_WATER,
   PENDING_DEADLINE,
   PENDING_PROBE,
+  STREAM_PIECE_LIMIT,
   TEXT_LIMIT,
 } from "../limits.ts";
 import { Signal } from "../flow/signal.ts";
@@ -33,8 +33,6 @@ import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import { Incoming, type PeerEvent } from "./incoming.ts";
 import { KeptLog, LiveLog, type Outgoing } from "./outgoing.ts";
 
-/** Largest piece of a byte stream in one message: a record, less the headers inside it. */
-export const STREAM_PIECE_LIMIT = ITEM_BODY_LIMIT - 9;
 /** While more is coming, an acknowledgement waits until this much of a stream has been taken. */
 const ACK_STRIDE = CONVERSATION_WINDOW / 4;
 

@@ -1,11 +1,9 @@
 /** What every message store does alike, wherever it keeps its messages. */
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { MESSAGE_NUMBER_LIMIT } from "../limits.ts";
 import { type KeptMessage, LAST_MOMENT, type NewMessage } from "../wire/peer_messages.ts";
 import type { Direction, Gap, HistoryEntry, HistoryText } from "./message_store.ts";
-
-/** Largest number of a message: what a database holds. The wire can say twice as much. */
-const LARGEST_NUMBER = 2n ** 63n - 1n;
 
 /** Texts are shown whatever they are made of; who receives them has refused what is not UTF-8. */
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -21,7 +19,7 @@ export interface Progress {
 
 /** Throws `limit` for a number that no message can have. */
 export function requireNumber(number: bigint): void {
-  if (number > LARGEST_NUMBER) throw tooLarge(number);
+  if (number > MESSAGE_NUMBER_LIMIT) throw tooLarge(number);
 }
 
 function tooLarge(number: bigint): CifraError {
@@ -52,7 +50,7 @@ export function following<M extends { readonly number: bigint }>(
       const gap = `wanted message ${expected}, got ${number}`;
       return new CifraError("bad_state", `The other side leaves a gap: ${gap}`);
     }
-    if (number > LARGEST_NUMBER) return tooLarge(number);
+    if (number > MESSAGE_NUMBER_LIMIT) return tooLarge(number);
   }
   return after;
 }

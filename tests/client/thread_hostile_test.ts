@@ -1,9 +1,8 @@
 /** The other end of a conversation says what no honest program says. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { STREAM_PIECE_LIMIT } from "../../lib/client/thread.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
-import { CONVERSATION_WINDOW, TEXT_LIMIT } from "../../lib/limits.ts";
+import { CONVERSATION_WINDOW, STREAM_PIECE_LIMIT, TEXT_LIMIT } from "../../lib/limits.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { LogKind, type LogPosition } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";

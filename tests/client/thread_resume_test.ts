@@ -1,10 +1,10 @@
 /** A conversation that loses its channels: everything arrives, once, in order. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { concat } from "@std/bytes/concat";
-import { STREAM_PIECE_LIMIT, type Thread } from "../../lib/client/thread.ts";
+import type { Thread } from "../../lib/client/thread.ts";
 import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
-import { CONVERSATION_WINDOW } from "../../lib/limits.ts";
+import { CONVERSATION_WINDOW, STREAM_PIECE_LIMIT } from "../../lib/limits.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";

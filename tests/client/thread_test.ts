@@ -2,7 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/asse
 import { concat } from "@std/bytes/concat";
 import type { Bytes } from "../../lib/bytes.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
-import { type Delivery, STREAM_PIECE_LIMIT } from "../../lib/client/thread.ts";
+import type { Delivery } from "../../lib/client/thread.ts";
 import { CifraError } from "../../lib/errors.ts";
 import {
   CLOSE_DEADLINE,
@@ -10,6 +10,7 @@ import {
   OUTBOUND_QUEUE_HIGH_WATER,
   PENDING_DEADLINE,
   PENDING_PROBE,
+  STREAM_PIECE_LIMIT,
   TEXT_LIMIT,
 } from "../../lib/limits.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
