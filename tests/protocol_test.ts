@@ -1,7 +1,19 @@
-/** The tables of lib/PROTOCOL.md against the code: every label (3.12) and every limit (4). */
+/** The tables of lib/PROTOCOL.md against the code: every number, every label (3.12) and every limit (4). */
 import { assert, assertEquals } from "@std/assert";
 import * as everyLimit from "../lib/limits.ts";
-import { REQUEST_NUMBERS, RESPONSE_NUMBERS } from "../lib/wire/numbers.ts";
+import {
+  Capability,
+  CloseCode,
+  FrameKind,
+  ItemType,
+  LogKind,
+  MESSAGE_NUMBERS,
+  PersonState,
+  RELAY_NUMBERS,
+  REQUEST_NUMBERS,
+  RESPONSE_NUMBERS,
+  SPOKEN_FOR,
+} from "../lib/wire/numbers.ts";
 
 const LIB = new URL("../lib/", import.meta.url);
 const text = await Deno.readTextFile(new URL("PROTOCOL.md", LIB));
@@ -206,18 +218,114 @@ Deno.test("PROTOCOL.md 4: every limit that another implementation meets has a ro
   assertEquals(missing.toSorted(), OURS_ALONE, "give it a row in section 4, or list it here");
 });
 
+/** `sign up` as the code calls it. */
+function nameOf(words: string): string {
+  return words.replaceAll("`", "").replaceAll(/ ([a-z])/g, (_, letter) => letter.toUpperCase());
+}
+
+/** All numbers with their names that stand in `text` as `pattern` says; a name stands once. */
+function numbersIn(text: string, pattern: RegExp): Record<string, number> {
+  const found = [...text.matchAll(pattern)].map(([, number, name]) =>
+    [nameOf(name!), Number(number)] as const
+  );
+  assertEquals(new Set(found.map(([name]) => name)).size, found.length, `${pattern}`);
+  return Object.fromEntries(found);
+}
+
+/** The text of a section from `begin` up to `end`. */
+function between(heading: string, begin: string, end: string): string {
+  const within = section(heading);
+  const start = within.indexOf(begin);
+  assert(start >= 0, begin);
+  return within.slice(start, within.indexOf(end, start));
+}
+
+/** The lines that show how messages begin: `u8 1 text     u64 number …`. */
+const LAYOUT = /^ {4}u8 (\d+) +([a-z]+(?: [a-z]+)?)(?= |$)/gm;
+
+const FRAMES = "### 3.2 Encoding";
+const RECORDS = "### 3.5 Records";
+const CLOSE = "### 3.6 Key update and close";
+const SERVER = "### 3.7 Client and server";
+const PEERS = "### 3.8 Peers";
+const RELAY = "### 3.9 Relay";
+const ACCOUNTS = "### 3.10 Accounts";
+const LOBBY = "### 3.11 The lobby";
+
+Deno.test("PROTOCOL.md 3.2: the table of frames is that of numbers.ts", () => {
+  const table = rows(between(FRAMES, "| kind ", "\n\n"));
+  const numbers = table.flatMap(([kind, what]) => {
+    const [from, to = from] = kind!.split(" … ").map(Number);
+    const [first, last = first] = what!.split(" … ");
+    if (from === to) return [[first, from]];
+    assertEquals([first, last], [`m${from}`, `m${to}`]);
+    return Array.from({ length: to! - from! + 1 }, (_, i) => [`m${from! + i}`, from! + i]);
+  });
+  assertEquals(Object.fromEntries(numbers), FrameKind);
+});
+
+Deno.test("PROTOCOL.md 3.5 and 3.6: items and close codes are those of numbers.ts", () => {
+  const table = rows(between(RECORDS, "| type ", "\n\n"));
+  assertEquals(
+    Object.fromEntries(table.map(([type, item]) => [nameOf(item!), Number(type)])),
+    ItemType,
+  );
+  const codes = between(CLOSE, "code 0", "any other is refused");
+  assertEquals(numbersIn(codes, /(\d) ([a-z]+)/g), CloseCode);
+});
+
 Deno.test("PROTOCOL.md 3.7: the table of requests and responses is that of numbers.ts", () => {
-  const table = rows(section("### 3.7 Client and server")).filter((row) => row.length === 6);
+  const table = rows(section(SERVER)).filter((row) => row.length === 6);
   const numbers = (column: number) =>
     Object.fromEntries(
       table.filter((row) => row[column] !== "").map((row) => {
-        const words = row[column + 1]!.replaceAll("`", "");
-        const name = words.replaceAll(/ ([a-z])/g, (_, letter) => letter.toUpperCase());
-        return [name, Number(row[column])];
+        return [nameOf(row[column + 1]!), Number(row[column])];
       }),
     );
   assertEquals(numbers(0), REQUEST_NUMBERS);
   assertEquals(numbers(3), RESPONSE_NUMBERS);
+});
+
+Deno.test("PROTOCOL.md 3.7, 3.10 and 3.11: what is shown of requests and responses has their numbers", () => {
+  const shown = [SERVER, ACCOUNTS, LOBBY].map(section).join("")
+    .replace("u8 1 (register)", "u8 1 register");
+  const wanted = [...Object.entries(REQUEST_NUMBERS), ...Object.entries(RESPONSE_NUMBERS)];
+  const byName = (a: [string, number], b: [string, number]) => a[0] < b[0] ? -1 : 1;
+  assertEquals(Object.entries(numbersIn(shown, LAYOUT)).sort(byName), wanted.sort(byName));
+});
+
+Deno.test("PROTOCOL.md 3.7 and 3.11: capabilities and states of people are those of numbers.ts", () => {
+  const capabilities = between(SERVER, "Capabilities:", "Advertised");
+  assertEquals(numbersIn(capabilities, /(\d+)\s_(\w+)_/g), Capability);
+  assertEquals(numbersIn(between(LOBBY, "state 1", "\n"), /(\d) (\w+)/g), PersonState);
+});
+
+Deno.test("PROTOCOL.md 3.8 and 3.9: logs, messages and relayed streams are those of numbers.ts", () => {
+  const logs = [...section(PEERS).matchAll(/A _(\w+)_ log \(kind (\d)\)/g)];
+  assertEquals(Object.fromEntries(logs.map(([, name, kind]) => [name, Number(kind)])), LogKind);
+  assertEquals(numbersIn(section(PEERS), LAYOUT), MESSAGE_NUMBERS);
+  assertEquals(numbersIn(section(RELAY), LAYOUT), RELAY_NUMBERS);
+});
+
+Deno.test("PROTOCOL.md 3.7: what is spoken for is that of numbers.ts, and nothing uses it", () => {
+  const spokenFor = between(SERVER, "Spoken for", "\n\n").replaceAll("\n", " ");
+  const written = [
+    ...spokenFor.matchAll(/(frame kind|request|response|item)s? (\w+)(?: to (\d+))?/g),
+  ]
+    .map(([, of, from, to = from]) => [of!.split(" ")[0], Number(from), Number(to)]);
+  const inCode = SPOKEN_FOR.map(({ of, from, to }) => [of, from, to]);
+  assertEquals(written.map(String).sort(), inCode.map(String).sort());
+  const used = {
+    frame: FrameKind,
+    item: ItemType,
+    request: REQUEST_NUMBERS,
+    response: RESPONSE_NUMBERS,
+  };
+  for (const { of, from, to } of SPOKEN_FOR) {
+    for (const number of Object.values(used[of])) {
+      assert(number < from || number > to, `${of} ${number}`);
+    }
+  }
 });
 
 Deno.test("PROTOCOL.md 3.12: the table has every label of the code, ended as it says", async () => {

@@ -2,24 +2,12 @@
 import type { Bytes } from "../bytes.ts";
 import { FRAME_BUFFER_START, RECORD_MINIMUM } from "../limits.ts";
 import { badFrame } from "./layout.ts";
+import { FrameKind } from "./numbers.ts";
+
+export { FrameKind };
 
 /** Length of the header, in bytes. */
 export const FRAME_HEADER_LENGTH = 5;
-
-/** What a frame carries. */
-export const FrameKind = {
-  m1: 0x01,
-  m2: 0x02,
-  m3: 0x03,
-  m4: 0x04,
-  m5: 0x05,
-  m6: 0x06,
-  preface: 0x10,
-  alert: 0x15,
-  record: 0x17,
-} as const;
-/** The number of a kind of frame. */
-export type FrameKind = typeof FrameKind[keyof typeof FrameKind];
 
 const KNOWN_KINDS: ReadonlySet<number> = new Set(Object.values(FrameKind));
 

@@ -1,10 +1,46 @@
 /**
- * The numbers of what is said inside a channel (PROTOCOL.md 3.5 and 3.7). A number never changes its meaning.
- * Spoken for and not used yet: requests 7 to 17 and responses 11 to 18 (a mailbox), request 20 and item 11
- * (reaching others), response 19 (several servers as one), item 6 (a key agreement inside a channel).
+ * Every number of the wire that says what something is, but those of alerts and refusals, which stand in the
+ * table of errors. A number never changes its meaning; an unknown one is `bad_frame` where nothing else is said.
  */
 
-/** What a client asks of the server. */
+/** Kinds of frames (PROTOCOL.md 3.2). */
+export const FrameKind = {
+  m1: 0x01,
+  m2: 0x02,
+  m3: 0x03,
+  m4: 0x04,
+  m5: 0x05,
+  m6: 0x06,
+  preface: 0x10,
+  alert: 0x15,
+  record: 0x17,
+} as const;
+/** The number of a kind of frame. */
+export type FrameKind = typeof FrameKind[keyof typeof FrameKind];
+
+/** Types of items (PROTOCOL.md 3.5). An unknown type is fatal: extensions raise the version instead. */
+export const ItemType = {
+  message: 1,
+  ack: 2,
+  ping: 3,
+  pong: 4,
+  keyUpdate: 5,
+  close: 7,
+  request: 8,
+  response: 9,
+  relay: 10,
+} as const;
+/** The number of a type of item. */
+export type ItemType = typeof ItemType[keyof typeof ItemType];
+
+/**
+ * Why a channel is closed (PROTOCOL.md 3.6); `stranger`: the key of the other side is not the one that is known.
+ */
+export const CloseCode = { done: 0, replaced: 1, shutdown: 2, failed: 3, stranger: 4 } as const;
+/** The number of a reason. */
+export type CloseCode = typeof CloseCode[keyof typeof CloseCode];
+
+/** What a client asks of the server (PROTOCOL.md 3.7). */
 export const REQUEST_NUMBERS = {
   register: 1,
   decline: 2,
@@ -17,7 +53,7 @@ export const REQUEST_NUMBERS = {
   who: 21,
 } as const;
 
-/** What the server answers, and tells unasked. */
+/** What the server answers, and tells unasked (PROTOCOL.md 3.7). */
 export const RESPONSE_NUMBERS = {
   registered: 1,
   refused: 2,
@@ -32,17 +68,48 @@ export const RESPONSE_NUMBERS = {
   unwanted: 20,
 } as const;
 
-/** Types of items. An unknown type is fatal: extensions raise the version instead. */
-export const ItemType = {
-  message: 1,
-  ack: 2,
-  ping: 3,
-  pong: 4,
-  keyUpdate: 5,
-  close: 7,
-  request: 8,
-  response: 9,
-  relay: 10,
+/** Bits of `capabilities` in m7 (PROTOCOL.md 3.7); unknown ones are ignored. */
+export const Capability = {
+  /** Can be relayed. */
+  relay: 1,
+  /** Wants the relay alone: nobody is given its address. */
+  hidden: 2,
+  /** Dialled the server from its send port. */
+  punch: 4,
+  /** Is in the lobby: told who comes and goes, and who asks for it. */
+  lobby: 8,
+  /** In the lobby, and not announced. */
+  unlisted: 16,
 } as const;
-/** The number of a type of item. */
-export type ItemType = typeof ItemType[keyof typeof ItemType];
+
+/** What `presence` says of somebody (PROTOCOL.md 3.11). */
+export const PersonState = { here: 1, away: 2, gone: 3 } as const;
+/** The number of a state. */
+export type PersonState = typeof PersonState[keyof typeof PersonState];
+
+/** How a log is kept by the one who writes it (PROTOCOL.md 3.8). */
+export const LogKind = {
+  /** On disk, until the other side has stored it: it outlives the program. */
+  kept: 1,
+  /** In memory: a byte stream, gone with the program. */
+  live: 2,
+} as const;
+/** The number of a kind. */
+export type LogKind = typeof LogKind[keyof typeof LogKind];
+
+/** Kinds of messages (PROTOCOL.md 3.8). */
+export const MESSAGE_NUMBERS = { text: 1, bytes: 2, end: 3 } as const;
+
+/** What is said of a relayed stream (PROTOCOL.md 3.9). */
+export const RELAY_NUMBERS = { data: 1, credit: 2, close: 3 } as const;
+
+/** Numbers that are spoken for, and unknown in this version (PROTOCOL.md 3.7, 6). */
+export const SPOKEN_FOR = [
+  { of: "request", from: 7, to: 17, for: "a mailbox" },
+  { of: "response", from: 11, to: 18, for: "a mailbox" },
+  { of: "request", from: 20, to: 20, for: "reaching others" },
+  { of: "item", from: 11, to: 11, for: "reaching others" },
+  { of: "response", from: 19, to: 19, for: "several servers as one" },
+  { of: "item", from: 6, to: 6, for: "a key agreement inside a channel" },
+  { of: "frame", from: 0x11, to: 0x11, for: "a puzzle for initiators under load" },
+] as const;

@@ -14,19 +14,12 @@ import {
   u8,
 } from "./layout.ts";
 import { personName } from "./line.ts";
+import { LogKind, MESSAGE_NUMBERS } from "./numbers.ts";
+
+export { LogKind };
 
 /** Length of a log's id and of a message's id, in bytes. */
 export const ID_LENGTH = 16;
-
-/** How a log is kept by the one who writes it. */
-export const LogKind = {
-  /** On disk, until the other side has stored it: it outlives the program. */
-  kept: 1,
-  /** In memory: a byte stream, gone with the program. */
-  live: 2,
-} as const;
-/** The number of a kind. */
-export type LogKind = typeof LogKind[keyof typeof LogKind];
 
 /** Where the messages of one direction stand. */
 const position = {
@@ -57,7 +50,7 @@ export type LogPosition = Of<typeof peerWelcome>;
 
 /** A message as it lies on the wire; programs use `Message`. */
 export const peerMessage = tagged(
-  { text: 1, bytes: 2, end: 3 },
+  MESSAGE_NUMBERS,
   {
     text: struct({
       number: u64,

@@ -7,9 +7,9 @@ import {
   RECORD_INNER_LIMIT,
 } from "../limits.ts";
 import { badFrame, type Layout, struct, u64, u8 } from "./layout.ts";
-import { ItemType } from "./numbers.ts";
+import { CloseCode, ItemType } from "./numbers.ts";
 
-export { ItemType };
+export { CloseCode, ItemType };
 
 const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(ItemType));
 
@@ -79,11 +79,6 @@ export function decodeItems(inner: Bytes): Item[] {
   }
   return items;
 }
-
-/** Why a channel is closed, in `close`; `stranger`: the key of the other side is not the one that is known. */
-export const CloseCode = { done: 0, replaced: 1, shutdown: 2, failed: 3, stranger: 4 } as const;
-/** The number of a reason. */
-export type CloseCode = typeof CloseCode[keyof typeof CloseCode];
 
 const CLOSE_CODES: ReadonlySet<number> = new Set(Object.values(CloseCode));
 

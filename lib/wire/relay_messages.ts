@@ -1,6 +1,7 @@
 /** The items of relayed streams (PROTOCOL.md 3.9): the server forwards them unchanged within a pair, and counts. */
 import type { Bytes } from "../bytes.ts";
 import { badFrame, type Layout, type Of, rest, struct, tagged, u32 } from "./layout.ts";
+import { RELAY_NUMBERS } from "./numbers.ts";
 
 /** The generation of the introduction names the stream. */
 const stream = u32;
@@ -16,7 +17,7 @@ const content: Layout<Bytes> = {
 
 /** The body of an item of type `relay`. */
 export const relayItem = tagged(
-  { data: 1, credit: 2, close: 3 },
+  RELAY_NUMBERS,
   {
     /** A piece of the byte stream; at most as many bytes as the other side has given credit for. */
     data: struct({ stream, content }),

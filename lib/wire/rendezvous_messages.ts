@@ -38,27 +38,15 @@ import {
 } from "./layout.ts";
 import { anyName, line, personName, quoted } from "./line.ts";
 import { nameClaim, SIGNATURE_LENGTH, vouchers } from "./name_claim.ts";
-import { REQUEST_NUMBERS, RESPONSE_NUMBERS } from "./numbers.ts";
+import { Capability, PersonState, REQUEST_NUMBERS, RESPONSE_NUMBERS } from "./numbers.ts";
+
+export { Capability, PersonState };
 
 /** In a request: the server answers one that nobody could have. */
 const name = anyName;
 
 /** The word of an owner, and of their other identities if they own the name already. */
 const vouchedClaim = struct({ notAfter: u64, signature: bytes(SIGNATURE_LENGTH), vouchers });
-
-/** Bits of `capabilities` in m7. */
-export const Capability = {
-  /** Can be relayed. */
-  relay: 1,
-  /** Wants the relay alone: nobody is given its address. */
-  hidden: 2,
-  /** Dialled the server from its send port. */
-  punch: 4,
-  /** Is in the lobby: told who comes and goes, and who asks for it. */
-  lobby: 8,
-  /** In the lobby, and not announced. */
-  unlisted: 16,
-} as const;
 
 /** m7: who I am, and where I can be reached. */
 const register = struct({
@@ -199,11 +187,6 @@ export const serverResponse = tagged(RESPONSE_NUMBERS, {
   signedUp,
   unwanted,
 });
-
-/** What `presence` says of somebody. */
-export const PersonState = { here: 1, away: 2, gone: 3 } as const;
-/** The number of a state. */
-export type PersonState = typeof PersonState[keyof typeof PersonState];
 
 /** m7, decoded. */
 export type Registration = Of<typeof register>;
