@@ -345,9 +345,6 @@ Deno.test("PROTOCOL.md 3.12: the table has every label of the code, ended as it 
   }
   const ours = ["cifra/1 salt of nobody\\0", "cifra/1 identity file probe\\0"];
   for (const label of ours) assert(inCode.delete(label), label);
-  // Those without the name of the protocol are the literals of one place each.
-  const own = ["key", "iv", "preface", "Client Key", "Server Key", "Sealing Key", "server"];
-  for (const label of own) assert(labels.delete(label), label);
   assertEquals([...labels].toSorted(), [...inCode].toSorted());
 });
 
@@ -358,6 +355,8 @@ function withoutComments(code: string): string {
 /** As they stand in the table: of a template, what it gives in mode 1 of `modern`. */
 function* labelsIn(folder: string, code: string): Iterable<string> {
   for (const [, label] of code.matchAll(/"(cifra\/1[^"]*)"/g)) yield label!;
+  // Not every label names the protocol; what these folders turn into bytes is a label.
+  for (const [, label] of code.matchAll(/\bencodeUtf8\("([^"]+)"\)/g)) yield label!;
   if (folder !== "handshake" && folder !== "crypto") return;
   const derived = /\b(?:mix|derive|deriveBox)\([^;]*?"([^"]+)"/g;
   for (const [, label] of code.matchAll(derived)) yield `cifra/1 ${label}\\0`;
