@@ -3,6 +3,7 @@ import { encodeUtf8 } from "../bytes.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import type { PeerEvent } from "../client/incoming.ts";
+import { beyondRepair } from "../client/thread.ts";
 import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
@@ -118,9 +119,7 @@ export class Pipe implements Front {
       case "gap":
         return terminal.say(describeGap(event, peer));
       case "restarted":
-        throw new CifraError("cut", `${peer}'s program has restarted: its stream is incomplete`, {
-          hint: "run the command again on both sides",
-        });
+        throw beyondRepair(`${peer}'s program has restarted: its stream is incomplete`);
       default:
         // Whatever returns from here counts as read.
         event satisfies never;

@@ -41,9 +41,6 @@ export function explainRefusal(error: unknown, suite: string, invited: boolean):
   if (error.code === "suite_refused") {
     return new CifraError("suite_refused", `The server does not accept the suite ${suite}`, {
       cause: error,
-      hint: suite === "classic"
-        ? "the server must be started with --allow-classic"
-        : "use the suite that the server offers",
     });
   }
   if (error.code !== "cut") return error;

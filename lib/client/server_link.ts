@@ -340,9 +340,7 @@ export class ServerLink {
   #ending(): CifraError {
     if (this.#refused) return this.#refused;
     if (this.channel.goodbye?.code === CloseCode.shutdown) {
-      return new CifraError("shutdown", "The server is shutting down", {
-        hint: "connect again when it is back",
-      });
+      return new CifraError("shutdown", "The server is shutting down");
     }
     return this.channel.failure ?? new CifraError("cut", "The server ended the connection");
   }
@@ -379,7 +377,5 @@ function describeAddresses({ addresses, receivePort, punch, relay }: Introductio
 }
 
 function unexpected(): CifraError {
-  return new CifraError("bad_state", "The server said something out of turn", {
-    hint: "use the same version of cifra on both sides",
-  });
+  return new CifraError("bad_state", "The server said something out of turn");
 }

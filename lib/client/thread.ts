@@ -389,8 +389,7 @@ export class Thread {
   }
 
   #break(message: string): CifraError {
-    const hint = "run the command again on both sides";
-    this.#broken = new CifraError("cut", message, { hint });
+    this.#broken = beyondRepair(message);
     return this.#broken;
   }
 
@@ -539,6 +538,11 @@ export class Thread {
   #tellDelivery(): void {
     this.#options.onDelivery?.(this.delivery);
   }
+}
+
+/** Why a stream or a conversation cannot go on, and what is left to do: `cut`. */
+export function beyondRepair(message: string): CifraError {
+  return new CifraError("cut", message, { hint: "run the command again on both sides" });
 }
 
 function larger(a: bigint, b: bigint): bigint {

@@ -149,7 +149,7 @@ Deno.test("the suite classic is refused unless the server allows it", async () =
   const alice = scene.connect("alice", "bob", ["--suite", "classic"]);
   const { stderr } = await alice.exits(1);
   assertStringIncludes(stderr, "error: The server does not accept the suite classic\n");
-  assertStringIncludes(stderr, "hint: the server must be started with --allow-classic\n");
+  assertStringIncludes(stderr, "hint: classic needs a server started with --allow-classic;");
 });
 
 Deno.test("a weaker suite than the one a server is known by is refused, exit code 3", async () => {
