@@ -2,6 +2,8 @@
 
 const KIB = 1024;
 const SECOND = 1000;
+/** A day. */
+export const DAY = 24 * 3600 * SECOND;
 
 // --- Frames and records (PROTOCOL.md 3.2, 3.5) ---
 
@@ -130,10 +132,10 @@ export const SIGN_UPS_PER_HOUR = 3;
 export const INTRODUCTIONS_PER_HOUR = 30;
 
 /** A claim that a name is somebody's holds so long (milliseconds), and is renewed when less is left. */
-export const CLAIM_LIFETIME = 400 * 24 * 3600 * SECOND;
-export const CLAIM_RENEWAL = 200 * 24 * 3600 * SECOND;
+export const CLAIM_LIFETIME = 400 * DAY;
+export const CLAIM_RENEWAL = 200 * DAY;
 /** A name whose owner has not come for so long is free again. */
-export const NAME_EXPIRY = 180 * 24 * 3600 * SECOND;
+export const NAME_EXPIRY = 180 * DAY;
 /** Default of `--new-names-per-day`, from one address or /64: a class behind one router takes them in a lesson. */
 export const NEW_NAMES_PER_DAY = 40;
 

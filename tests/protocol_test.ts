@@ -180,6 +180,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
 const OURS_ALONE = [
   "ACCEPT_PAUSE",
   "CONVERSATIONS_LIMIT",
+  "DAY",
   "EPHEMERAL_KEY_POOL",
   "FRAME_BUFFER_START",
   "ITEM_HEADER_LENGTH",

@@ -8,7 +8,7 @@ import { PASSWORD_MEMORY, PASSWORD_PASSES, SALT_LENGTH, SIGN_IN_NONCE_LENGTH } f
 import type { Environment } from "../net/environment.ts";
 import { type KeyBundle, openKeys, sealKeys } from "../store/key_bundle.ts";
 import type { Profile } from "./profile.ts";
-import type { ServerLink } from "./server_link.ts";
+import { type ServerLink, unexpected } from "./server_link.ts";
 
 /**
  * Leaves all keys of a profile with the server that `openServer` leads to, sealed under `password`; in the place
@@ -36,7 +36,7 @@ export async function signUp(
     try {
       await profile.registrar(time.date)(async (word) => {
         const answer = await link.ask({ type: "signUp", ...account, ...word });
-        if (answer.type !== "signedUp") throw outOfTurn();
+        if (answer.type !== "signedUp") throw unexpected();
       });
     } finally {
       await link.leave();
@@ -89,14 +89,14 @@ export async function provePassword(
   derive: (cost: PasswordCost) => Promise<SaltedPassword>,
 ): Promise<Bytes> {
   const challenge = await link.ask({ type: "signIn", name, nonce: clientNonce });
-  if (challenge.type !== "challenge") throw outOfTurn();
+  if (challenge.type !== "challenge") throw unexpected();
   const { salt, memory, passes, nonce: serverNonce } = challenge;
   const cost = { salt, memory, passes };
   const key = await derive(cost);
   const { exporter } = link.channel.established;
   const exchange = { name, clientNonce, serverNonce, cost, exporter };
   const answer = await link.ask({ type: "proof", proof: key.prove(exchange) });
-  if (answer.type !== "signedIn") throw outOfTurn();
+  if (answer.type !== "signedIn") throw unexpected();
   if (!key.isSigned(exchange, answer.signature)) {
     throw new CifraError("auth_failed", "The server does not know this account", {
       hint: "it may not be the server that you mean: compare its key",
@@ -128,8 +128,4 @@ function empty(name: string): CifraError {
   return new CifraError("local", `The account of ${name} has no keys in it`, {
     hint: "sign up again from a machine that has the keys, or carry them with cifra keys export",
   });
-}
-
-function outOfTurn(): CifraError {
-  return new CifraError("bad_state", "The server said something out of turn");
 }

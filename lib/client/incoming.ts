@@ -312,6 +312,7 @@ function compact(content: Bytes): Bytes {
   return 2 * content.length < content.buffer.byteLength ? content.slice() : content;
 }
 
-function outOfTurn(): CifraError {
+/** Why a channel ends on which the other side breaks the order of PROTOCOL.md 3.8: `bad_state`. */
+export function outOfTurn(): CifraError {
   return new CifraError("bad_state", "The other side said something out of turn");
 }

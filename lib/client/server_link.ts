@@ -376,6 +376,7 @@ function describeAddresses({ addresses, receivePort, punch, relay }: Introductio
   return places.join(", ") || "no address";
 }
 
-function unexpected(): CifraError {
+/** Why the channel ends on which a server says what nobody has asked for: `bad_state`. */
+export function unexpected(): CifraError {
   return new CifraError("bad_state", "The server said something out of turn");
 }

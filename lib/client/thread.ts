@@ -17,6 +17,7 @@ import {
 import { Signal } from "../flow/signal.ts";
 import type { Time } from "../flow/time.ts";
 import type { Goodbye } from "../channel/channel.ts";
+import { larger } from "../store/message_rules.ts";
 import type { ConversationKey, MessageStore } from "../store/message_store.ts";
 import { decode, encode } from "../wire/layout.ts";
 import {
@@ -30,7 +31,7 @@ import {
   peerAck,
 } from "../wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
-import { Incoming, type PeerEvent } from "./incoming.ts";
+import { Incoming, outOfTurn, type PeerEvent } from "./incoming.ts";
 import { KeptLog, LiveLog, type Outgoing } from "./outgoing.ts";
 
 /** While more is coming, an acknowledgement waits until this much of a stream has been taken. */
@@ -543,12 +544,4 @@ export class Thread {
 /** Why a stream or a conversation cannot go on, and what is left to do: `cut`. */
 export function beyondRepair(message: string): CifraError {
   return new CifraError("cut", message, { hint: "run the command again on both sides" });
-}
-
-function larger(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
-}
-
-function outOfTurn(): CifraError {
-  return new CifraError("bad_state", "The other side said something out of turn");
 }

@@ -2,11 +2,11 @@
 import { decodeHex } from "@std/encoding/hex";
 import { shortFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
+import { DAY } from "../limits.ts";
 import { isName } from "../wire/names.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import type { Server } from "./server.ts";
 
-const DAY = 24 * 3_600_000;
 const PAGE = 100;
 
 /** What the commands act on. */

@@ -7,7 +7,7 @@ import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
 import { NO_PSK } from "../handshake/state.ts";
-import { ASYMMETRIC_QUEUE, ASYMMETRIC_WAIT, CLOSE_DEADLINE } from "../limits.ts";
+import { ASYMMETRIC_QUEUE, ASYMMETRIC_WAIT, CLOSE_DEADLINE, DAY } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/transports.ts";
 import { Limiter } from "../flow/limiter.ts";
@@ -36,7 +36,6 @@ import { Client } from "./client.ts";
 import { Requests } from "./requests/requests.ts";
 
 const NOTHING = new Uint8Array(0);
-const DAY = 24 * 3_600_000;
 
 /** How a server behaves. */
 export interface ServerBehaviour {

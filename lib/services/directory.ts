@@ -7,12 +7,10 @@ import { type PublicIdentity, readIdentity, verifyBy } from "../crypto/identity.
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { SlidingWindow } from "../flow/sliding_window.ts";
-import { CLAIM_RENEWAL, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
+import { CLAIM_RENEWAL, DAY, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
 import type { NameKey, ServerStore } from "../store/server_store.ts";
 import { type NameClaim, signedNameClaim, type Voucher } from "../wire/name_claim.ts";
 import { requireName, skeletonOf } from "../wire/names.ts";
-
-const DAY = 24 * 3_600_000;
 
 /** A client with its claim that a name is its own. */
 export interface Claimant {

@@ -103,5 +103,6 @@ export function finds(search: string | undefined): (entry: HistoryEntry) => bool
   return (entry) => entry.type === "text" && entry.text.toLowerCase().includes(wanted);
 }
 
-const larger = (a: bigint, b: bigint): bigint => a > b ? a : b;
+/** The larger number. */
+export const larger = (a: bigint, b: bigint): bigint => a > b ? a : b;
 const smaller = (a: bigint, b: bigint): bigint => a < b ? a : b;
