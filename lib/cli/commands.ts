@@ -3,6 +3,7 @@
  * are made from it or checked against it.
  */
 import { parseFingerprint } from "../crypto/identity.ts";
+import { STRONGEST_FIRST } from "../crypto/suite.ts";
 import {
   ADVERTISED_ADDRESSES,
   CONNECTIONS_PER_KEY,
@@ -413,7 +414,7 @@ export const KEYS = {
         kind: "choice",
         value: "SUITE",
         does: "the key for this suite, with verify",
-        choices: ["modern", "rsa", "classic"],
+        choices: STRONGEST_FIRST,
         otherwise: "modern, if there is one",
       },
       yes: { kind: "flag", does: "the words are the same, do not ask, with verify" },

@@ -1,6 +1,7 @@
 /** What an option is, and the groups of options that several commands share. */
 import { parseServerAddress } from "../client/server_address.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
+import { STRONGEST_FIRST } from "../crypto/suite.ts";
 import { DEFAULT_PORT } from "../limits.ts";
 import { readName } from "./option_readers.ts";
 
@@ -167,7 +168,7 @@ export const KEYS_IN_USE = {
     kind: "choice",
     value: "SUITE",
     does: "modern, rsa, or classic, which is for study",
-    choices: ["modern", "rsa", "classic"],
+    choices: STRONGEST_FIRST,
     default: "modern",
   },
   "passphrase-fd": {

@@ -1,6 +1,6 @@
 /** The twelve words that two people compare, and the mark that says that they were the same (PROTOCOL.md 3.8). */
 import { safetyWords } from "../crypto/safety_words.ts";
-import type { SuiteName } from "../crypto/suite.ts";
+import { STRONGEST_FIRST, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import type { KeyRing } from "./key_ring.ts";
 import type { Known, Pins } from "./pins.ts";
@@ -49,6 +49,6 @@ export function notKnown(name: string, suite?: SuiteName): CifraError {
 
 /** The one for `suite`, or the strongest: those for study come last. */
 function choose(known: readonly Known[], suite: SuiteName | undefined): Known | undefined {
-  const order: readonly SuiteName[] = suite ? [suite] : ["modern", "rsa", "classic"];
+  const order: readonly SuiteName[] = suite ? [suite] : STRONGEST_FIRST;
   return order.map((each) => known.find((one) => one.suite === each)).find((one) => one);
 }

@@ -3,7 +3,13 @@ import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import { readIdentity, type StoredIdentity } from "../crypto/identity.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import type { PasswordCost } from "../crypto/scram.ts";
-import { loadSuite, type Suite, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
+import {
+  loadSuite,
+  STRONGEST_FIRST,
+  type Suite,
+  SUITE_NAMES,
+  type SuiteName,
+} from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import {
   findEntry,
@@ -107,7 +113,7 @@ export class KeyRing {
       throw this.#others(here[0]!.suite);
     }
     // The strongest first: if this is cut short, doing it again finds the person that most people know.
-    const missing = SUITE_NAMES.toReversed().filter((suite) =>
+    const missing = STRONGEST_FIRST.filter((suite) =>
       identities.has(suite) && !here.some((entry) => entry.suite === suite)
     );
     const lock = missing.length > 0 ? await this.#lockOfOthers() : undefined;

@@ -31,6 +31,8 @@ export interface Suite {
 
 /** Weakest first, so that an index tells which of two suites is the step down. */
 export const SUITE_NAMES: readonly SuiteName[] = ["classic", "rsa", "modern"];
+/** Strongest first: the one for study comes last. */
+export const STRONGEST_FIRST: readonly SuiteName[] = SUITE_NAMES.toReversed();
 /** The number of each suite on the wire (PROTOCOL.md 3.1). */
 export const SUITE_IDS: Readonly<Record<SuiteName, SuiteId>> = { classic: 1, rsa: 2, modern: 3 };
 

@@ -2,7 +2,7 @@
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import type { Bytes } from "../bytes.ts";
 import { systemRandom } from "../crypto/platform.ts";
-import { loadSuite, SUITE_IDS, type SuiteName } from "../crypto/suite.ts";
+import { loadSuite, STRONGEST_FIRST, SUITE_IDS } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import type { OurSide } from "../handshake/state.ts";
 import { EphemeralKeyStock } from "../services/ephemeral_keys.ts";
@@ -33,7 +33,7 @@ export interface KeyOptions {
 export async function loadServerKeys(
   { folder, allowClassic, now }: KeyOptions,
 ): Promise<ServerKeys> {
-  const names: SuiteName[] = allowClassic ? ["modern", "rsa", "classic"] : ["modern", "rsa"];
+  const names = STRONGEST_FIRST.filter((name) => allowClassic || name !== "classic");
   const sides = new Map<number, OurSide>();
   const stocks: EphemeralKeyStock[] = [];
   for (const name of names) {
