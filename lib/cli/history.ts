@@ -2,7 +2,7 @@
 import { CifraError } from "../errors.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
 import { readHistory } from "../store/messages_history.ts";
-import { stateFolder } from "../store/state_folder.ts";
+import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
 import { HISTORY } from "./commands.ts";
 import { describeGap } from "./message_words.ts";
@@ -25,8 +25,8 @@ export async function history(args: readonly string[], terminal: Terminal): Prom
   const { given } = parse(HISTORY, args);
   const options = { peer: given.with, search: given.search };
   const state = stateFolder(given.state);
-  const name = await chooseProfile(`${state}/profiles`, given.name, "history");
-  const entries = readHistory(`${state}/profiles/${name}`, options);
+  const name = await chooseProfile(state, given.name, "history");
+  const entries = readHistory(profilePath(state, name), options);
   const lines = terminal.json
     ? jsonLines(entries)
     : textLines(entries, name, options.peer, terminal);

@@ -2,11 +2,11 @@
 import { comparePeer } from "../client/comparison.ts";
 import { KeyRing } from "../client/key_ring.ts";
 import { Pins } from "../client/pins.ts";
-import { PEERS_FILE } from "../client/profile.ts";
+import { openProfileFolder, PEERS_FILE } from "../client/profile.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
-import { PrivateFolder } from "../store/private_files.ts";
+import type { PrivateFolder } from "../store/private_files.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { requireName } from "../wire/names.ts";
 import { parse, type Parsed } from "./args.ts";
@@ -50,8 +50,8 @@ async function run(
 ): Promise<void> {
   const { action, argument } = options;
   if (action === "import") return await importKeys(options, state, terminal, secrets);
-  const name = await chooseProfile(`${state}/profiles`, options.name, "keys");
-  const folder = await openFolder(state, name);
+  const name = await chooseProfile(state, options.name, "keys");
+  const folder = await openProfileFolder(state, name);
   const ring = new KeyRing(folder, name, secrets.passphrase(name, options.passphraseFd));
   const knownPeers = () => Pins.open(folder, PEERS_FILE);
   const compareAlone = (mark: boolean) =>
@@ -100,11 +100,6 @@ async function alone<T>(folder: PrivateFolder, job: () => Promise<T>): Promise<T
   } finally {
     unlock();
   }
-}
-
-async function openFolder(state: string, name: string): Promise<PrivateFolder> {
-  const profiles = await (await PrivateFolder.open(state)).folder("profiles");
-  return await profiles.folder(name);
 }
 
 async function show(
@@ -185,7 +180,7 @@ async function importKeys(
   }
   // It becomes a folder.
   requireName(bundle.name);
-  const folder = await openFolder(state, bundle.name);
+  const folder = await openProfileFolder(state, bundle.name);
   const ring = new KeyRing(folder, bundle.name, secrets.passphrase(bundle.name, descriptor));
   try {
     const isNew = await alone(folder, () => ring.adopt(bundle));

@@ -1,16 +1,18 @@
 /** Which profile a command is about. */
 import { CifraError } from "../errors.ts";
+import { PROFILES_FOLDER } from "../store/state_folder.ts";
 import { isName } from "../wire/names.ts";
 
 /**
- * The profile called `name` in a folder of profiles, or the only one there is; `command` is for the hint.
+ * The profile called `name` in the state folder `state`, or the only one there is; `command` is for the hint.
  * Throws `local` and `usage`.
  */
 export async function chooseProfile(
-  folder: string,
+  state: string,
   name: string | undefined,
   command: string,
 ): Promise<string> {
+  const folder = `${state}/${PROFILES_FOLDER}`;
   const names: string[] = [];
   try {
     for await (const entry of Deno.readDir(folder)) {

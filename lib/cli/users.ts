@@ -5,7 +5,7 @@ import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { parse } from "./args.ts";
 import { USERS } from "./commands.ts";
-import { stateFolder } from "../store/state_folder.ts";
+import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
 import { askUsers, type People, sorted } from "./running.ts";
 import { ServerAccess } from "./server_access.ts";
@@ -32,7 +32,7 @@ async function lookIntoLobby(
   terminal: Terminal,
 ): Promise<People | "interrupted"> {
   // A program that has the profile open knows, or asks for us.
-  const folder = `${stateFolder(options.state)}/profiles/${options.name}`;
+  const folder = profilePath(stateFolder(options.state), options.name);
   return await askUsers(folder) ?? await askServer(options, frame, terminal);
 }
 

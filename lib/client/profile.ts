@@ -15,7 +15,7 @@ import { requireName } from "../wire/names.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { findEntry } from "../store/identity_file.ts";
 import { findPrivate, PrivateFolder } from "../store/private_files.ts";
-import { SERVER_FOLDER } from "../store/state_folder.ts";
+import { PROFILES_FOLDER, SERVER_FOLDER } from "../store/state_folder.ts";
 import { SqliteMessages } from "../store/sqlite_messages.ts";
 import { type AskPassphrase, KeyRing } from "./key_ring.ts";
 import { Pins } from "./pins.ts";
@@ -25,6 +25,12 @@ import { claimName, type Registrar, type SignedRegistration } from "./name_claim
 export const PEERS_FILE = "known-peers";
 const SEQUENCE_FILE = "registration-sequence";
 const INVITES_FILE = "invites";
+
+/** Opens the folder of the profile of `name`, making it and those above it if need be. Throws `local`. */
+export async function openProfileFolder(stateFolder: string, name: string): Promise<PrivateFolder> {
+  const profiles = await (await PrivateFolder.open(stateFolder)).folder(PROFILES_FOLDER);
+  return await profiles.folder(name);
+}
 
 /** An opened profile; no other program has it open. */
 export class Profile {
@@ -104,8 +110,7 @@ export class Profile {
     load: (keys: KeyRing, suite: Suite) => ReturnType<KeyRing["load"]>,
   ): Promise<Profile> {
     requireName(name);
-    const profiles = await (await PrivateFolder.open(stateFolder)).folder("profiles");
-    const folder = await profiles.folder(name);
+    const folder = await openProfileFolder(stateFolder, name);
     const unlock = await folder.lock();
     try {
       const suite = await loadSuite(suiteName);

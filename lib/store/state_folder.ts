@@ -3,6 +3,13 @@ import { CifraError } from "../errors.ts";
 
 /** Where a server keeps its things, below the state folder. */
 export const SERVER_FOLDER = "server";
+/** Where people's profiles lie, below the state folder, each in a folder of its name. */
+export const PROFILES_FOLDER = "profiles";
+
+/** Where the profile of `name` lies in the state folder `state`. */
+export function profilePath(state: string, name: string): string {
+  return `${state}/${PROFILES_FOLDER}/${name}`;
+}
 
 /** The default state folder of this user; throws `local` when the environment names no home. */
 export function defaultStateFolder(
