@@ -68,6 +68,31 @@ Deno.test("README.md is at most 200 lines, and names every page of lib/docs/", (
   }
 });
 
+/** The code below `folder` without its comments; strings that are joined by + are one. */
+function codeOf(folder: URL): string {
+  return [...Deno.readDirSync(folder)].map(({ name, isDirectory }) => {
+    if (isDirectory) return codeOf(new URL(`${name}/`, folder));
+    return name.endsWith(".ts") ? Deno.readTextFileSync(new URL(name, folder)) : "";
+  }).join("\n")
+    .replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "")
+    .replaceAll(/["`] \+\s+["`]/g, "");
+}
+
+Deno.test("what the program says, by README.md in its section Trouble, stands in the code", () => {
+  const [, trouble] = /\n## Trouble\n([\s\S]*?)\n## /.exec(read("README.md"))!;
+  const said = [...trouble!.matchAll(/^\| (?!what you read|-)(.*?) +\|/gm)].map(([, text]) =>
+    text!
+  );
+  assert(said.length > 8, `${said.length}`);
+  const code = codeOf(LIB);
+  for (const text of said) {
+    // What stands for a name or an address is filled in when it is said.
+    for (const part of text.split("…").map((part) => part.replace(/^[:\s]+|\s+$/g, ""))) {
+      assert(code.includes(part), `${text}: ${part}`);
+    }
+  }
+});
+
 /** The names of all events in the code; those that are chosen while it runs stand there as types. */
 function eventsOf(folder: URL): Set<string> {
   const events = new Set<string>();
