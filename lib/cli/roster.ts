@@ -1,9 +1,9 @@
 /** Everybody who can be named at the desk, and what there is to tell of each. */
 import type { Contacts } from "../client/contacts.ts";
 import type { Conversations } from "../client/conversations.ts";
+import type { Leftover } from "../client/leftovers.ts";
 import type { Lobby } from "../client/lobby.ts";
 import type { Offers } from "../client/offers.ts";
-import type { Leftover } from "./leftovers.ts";
 import { type Listed, VERIFIED_MARK } from "./lobby_words.ts";
 import { undelivered } from "./message_words.ts";
 import { describePath } from "./status_words.ts";

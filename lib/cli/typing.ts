@@ -2,6 +2,7 @@
 import type { Contacts } from "../client/contacts.ts";
 import type { Conversations, Dialogue } from "../client/conversations.ts";
 import type { Home } from "../client/home.ts";
+import { queuedTexts } from "../client/leftovers.ts";
 import type { Offers } from "../client/offers.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import type { MessageStore } from "../store/message_store.ts";
@@ -10,7 +11,6 @@ import { SERVER_NAME } from "../wire/names.ts";
 import { type DeskActions, type Line, readLine, slashHelp } from "./desk_commands.ts";
 import type { Front } from "./desk_front.ts";
 import type { DeskVoice } from "./desk_voice.ts";
-import { queuedTexts } from "./leftovers.ts";
 import { describeUsers } from "./lobby_words.ts";
 import { describeComparison, describeUndelivered, undelivered } from "./message_words.ts";
 import type { Roster } from "./roster.ts";
