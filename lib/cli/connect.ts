@@ -1,6 +1,5 @@
 /** `cifra connect`: find people, and talk. */
 import { Contacts } from "../client/contacts.ts";
-import { Person } from "../client/person.ts";
 import type { Profile } from "../client/profile.ts";
 import type { ServerAddress } from "../client/server_address.ts";
 import type { Tracer } from "../client/trace.ts";
@@ -61,38 +60,29 @@ async function talk(
   const contacts = contactsOf(profile, options, address, terminal);
   const store = await profile.openMessages(options.keepHistory);
   for (const lost of store.lost) terminal.say(describeLost(lost), lostJson(lost));
-  const { to, hidden, accept, giveUpAfter } = options;
+  const { to, hidden, giveUpAfter } = options;
   const { name, suite, identity } = profile;
   const desk = new Desk({
-    ourName: name,
-    suite: suite.name,
     only: to,
     contacts,
     terminal,
-    store,
-    hidden,
-    accept,
     giveUpAfter,
     interrupted,
-    person: (desk) =>
-      new Person({
-        ...options,
-        environment: systemEnvironment,
-        ticker,
-        name,
-        suite,
-        identity,
-        ephemeralKey: access.ephemeralKey,
-        store,
-        openServer: (sendPort) => access.open(address, sendPort),
-        register: profile.registrar(systemEnvironment.time.date),
-        checkPeer: (peerName, peer) => contacts.check(peerName, peer),
-        receivePort: options.receivePort ?? 0,
-        lobby: to !== undefined ? "absent" : hidden ? "unlisted" : "listed",
-        onStatus: (status) => desk.onHome(status),
-        onLobby: (word) => desk.onLobby(word),
-        trace,
-      }),
+    person: {
+      ...options,
+      environment: systemEnvironment,
+      ticker,
+      name,
+      suite,
+      identity,
+      ephemeralKey: access.ephemeralKey,
+      store,
+      openServer: (sendPort) => access.open(address, sendPort),
+      register: profile.registrar(systemEnvironment.time.date),
+      receivePort: options.receivePort ?? 0,
+      lobby: to !== undefined ? "absent" : hidden ? "unlisted" : "listed",
+      trace,
+    },
   });
   const stopAnswering = answerForProgram(profile, () => desk.people());
   try {

@@ -1,9 +1,7 @@
 /** Everybody who can be named at the desk, and what there is to tell of each. */
 import type { Contacts } from "../client/contacts.ts";
-import type { Conversations } from "../client/conversations.ts";
 import type { Leftover } from "../client/leftovers.ts";
-import type { Lobby } from "../client/lobby.ts";
-import type { Offers } from "../client/offers.ts";
+import type { Messenger } from "../client/messenger.ts";
 import { type Listed, VERIFIED_MARK } from "./lobby_words.ts";
 import { undelivered } from "./message_words.ts";
 import { describePath } from "./status_words.ts";
@@ -11,9 +9,7 @@ import { describePath } from "./status_words.ts";
 /** Where people are known from. */
 export interface RosterOptions {
   readonly contacts: Contacts;
-  readonly conversations: Conversations;
-  readonly lobby: Lobby;
-  readonly offers: Offers;
+  readonly messenger: Pick<Messenger, "people" | "offers" | "get">;
   /** Those with whom there was a conversation. */
   readonly names: Iterable<string>;
 }
@@ -35,8 +31,8 @@ export class Roster {
 
   /** Names that may be typed. */
   get names(): Iterable<string> {
-    const { lobby, offers } = this.#options;
-    return new Set([...this.#names, ...lobby.people.keys(), ...offers.names]);
+    const { people, offers } = this.#options.messenger;
+    return new Set([...this.#names, ...people.keys(), ...offers.names]);
   }
 
   /** Whether there is, or was, a conversation with somebody. */
@@ -46,8 +42,8 @@ export class Roster {
 
   /** Whether there is somebody of a name. */
   has(name: string): boolean {
-    const { lobby, offers } = this.#options;
-    return this.#names.has(name) || lobby.people.has(name) || offers.has(name);
+    const { people, offers } = this.#options.messenger;
+    return this.#names.has(name) || people.has(name) || offers.has(name);
   }
 
   /** There is a conversation with somebody. */
@@ -84,10 +80,11 @@ export class Roster {
 
   /** How somebody can be reached now, in a few words. */
   describe(name: string): string {
-    const { conversations, lobby, offers } = this.#options;
-    const path = conversations.get(name)?.conversation.path;
+    const { messenger } = this.#options;
+    const { people, offers } = messenger;
+    const path = messenger.get(name)?.conversation.path;
     const unread = this.unreadOf(name);
-    const isHere = lobby.people.has(name) || offers.has(name);
+    const isHere = people.has(name) || offers.has(name);
     return [
       path ? describePath(path, name) : "not connected yet",
       ...(path || isHere ? [] : ["not in the lobby"]),
@@ -97,13 +94,14 @@ export class Roster {
 
   /** Everybody of whom there is something to tell, by name. */
   list(): readonly Listed[] {
-    const { contacts, conversations, lobby, offers } = this.#options;
+    const { contacts, messenger } = this.#options;
+    const { people, offers } = messenger;
     return [...this.names].sort().map((name): Listed => {
-      const dialogue = conversations.get(name);
+      const dialogue = messenger.get(name);
       return {
         name,
         isVerified: contacts.isVerified(name),
-        state: lobby.people.get(name),
+        state: people.get(name),
         unread: this.unreadOf(name),
         undelivered: dialogue ? undelivered(dialogue.thread.delivery) : this.#kept.get(name) ?? 0,
         connected: dialogue && dialogue.conversation.path !== undefined,

@@ -1,9 +1,8 @@
 /** What is typed at the desk: messages for people, and what the slash commands do. */
 import type { Contacts } from "../client/contacts.ts";
-import type { Conversations, Dialogue } from "../client/conversations.ts";
-import type { Home } from "../client/home.ts";
+import type { Dialogue } from "../client/conversations.ts";
 import { queuedTexts } from "../client/leftovers.ts";
-import type { Offers } from "../client/offers.ts";
+import type { Messenger } from "../client/messenger.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
@@ -23,20 +22,15 @@ export interface TypingOptions {
   readonly suite: SuiteName;
   /** With whom alone we talk; undefined in the lobby. */
   readonly only: string | undefined;
-  readonly hidden: boolean;
+  /** In the lobby: the others are not told of us. */
+  readonly isHidden: boolean;
   readonly terminal: Terminal;
   readonly store: MessageStore;
   readonly contacts: Contacts;
-  readonly home: Home;
-  readonly conversations: Conversations;
-  readonly offers: Offers;
+  readonly messenger: Messenger;
   readonly roster: Roster;
   readonly voice: DeskVoice;
   readonly front: Front;
-  /** Begins a conversation or goes on with it; says so when that cannot be. */
-  readonly start: (name: string) => Promise<Dialogue | undefined>;
-  /** Learns who is in the lobby; false without a connection, when what was known last stands. */
-  readonly look: () => Promise<boolean>;
 }
 
 /** Takes the lines, and keeps to whom plain text goes. */
@@ -66,17 +60,16 @@ export class Typing implements DeskActions {
   }
 
   async users(): Promise<void> {
-    const { home, terminal, roster } = this.#options;
-    // Somebody wants to know.
-    if (!home.link) home.hurry();
-    const isConnected = await this.#options.look();
+    const { messenger, terminal, roster } = this.#options;
+    messenger.hurry();
+    const isConnected = await messenger.look();
     const people = roster.list();
     if (terminal.json) return terminal.emit({ event: "users", isConnected, people });
     terminal.say(describeUsers(people, isConnected));
   }
 
   async turnTo(name: string | undefined): Promise<void> {
-    const { voice, roster, front, start } = this.#options;
+    const { voice, roster, front } = this.#options;
     if (name === undefined) voice.say("talking to nobody", { event: "focus" });
     else {
       const text = `talking to ${roster.label(name)}: ${roster.describe(name)}`;
@@ -84,26 +77,26 @@ export class Typing implements DeskActions {
     }
     this.#focus = name;
     front.refresh();
-    const dialogue = name === undefined ? undefined : await start(name);
+    const dialogue = name === undefined ? undefined : await this.#open(name);
     if (dialogue && !this.#looked.has(dialogue)) this.#showQueued(dialogue);
     front.refresh();
   }
 
   async refuse(name: string): Promise<void> {
-    const { offers, voice } = this.#options;
-    const asked = offers.refuse(name);
-    await this.#end(name);
+    const { messenger, voice } = this.#options;
+    this.#lookAwayFrom(name);
+    const asked = await messenger.refuse(name);
     const told = asked ? `${name} is told` : `if ${name} asks, ${name} is told`;
     const text = `${told} that you do not want to talk now; /to ${name} when you do`;
     voice.say(text, { event: "refused" }, name);
   }
 
   async close(name: string): Promise<void> {
-    const { conversations, offers, voice } = this.#options;
-    const dialogue = conversations.get(name);
+    const { messenger, voice } = this.#options;
+    const dialogue = messenger.get(name);
     if (!dialogue) return voice.complain(`There is no conversation with ${name}`);
-    offers.close(name);
-    await this.#end(name);
+    this.#lookAwayFrom(name);
+    await messenger.close(name);
     const { delivery } = dialogue.thread;
     const kept = describeUndelivered(delivery, name);
     voice.say(
@@ -114,9 +107,9 @@ export class Typing implements DeskActions {
   }
 
   setAway(isAway: boolean): void {
-    const { home, hidden, voice } = this.#options;
-    home.setAway(isAway);
-    const text = hidden
+    const { messenger, isHidden, voice } = this.#options;
+    messenger.setAway(isAway);
+    const text = isHidden
       ? "nobody sees that: you are hidden"
       : isAway
       ? "the others see that you are away; /back when you are not"
@@ -142,8 +135,8 @@ export class Typing implements DeskActions {
   }
 
   path(name: string): void {
-    const { conversations, only, voice } = this.#options;
-    const conversation = conversations.get(name)?.conversation;
+    const { messenger, only, voice } = this.#options;
+    const conversation = messenger.get(name)?.conversation;
     const text = name === SERVER_NAME
       ? this.#describeServer()
       : conversation
@@ -199,32 +192,37 @@ export class Typing implements DeskActions {
   }
 
   async #send(name: string | undefined, text: string): Promise<void> {
-    const { voice, ourName, start } = this.#options;
+    const { messenger, voice, ourName } = this.#options;
     if (name === undefined) {
       return voice.complain("NOT SENT: say to whom, with /to bob or bob: hello");
     }
     if (name === ourName) return voice.complain("NOT SENT: that is you");
-    const dialogue = await start(name);
-    if (!dialogue) return;
     try {
-      await dialogue.thread.sendText(text);
+      await messenger.send(name, text);
     } catch (error) {
-      return voice.fail("NOT SENT", error, name);
+      voice.fail("NOT SENT", error, name);
     }
-    // The conversation ended meanwhile, because the other side left: this message begins it anew.
-    if (dialogue.over.aborted) await start(name);
-    else if (!dialogue.thread.isAttached) dialogue.conversation.hurry();
   }
 
-  async #end(name: string): Promise<void> {
+  /** Begins a conversation or goes on with it; says so when that cannot be. */
+  async #open(name: string): Promise<Dialogue | undefined> {
+    const { messenger, voice } = this.#options;
+    try {
+      return await messenger.open(name);
+    } catch (error) {
+      voice.fail(`no conversation with ${name}`, error, name);
+      return undefined;
+    }
+  }
+
+  #lookAwayFrom(name: string): void {
     if (this.#focus === name) this.#focus = undefined;
     this.#options.front.refresh();
-    await this.#options.conversations.close(name);
   }
 
   #describeServer(): string {
-    const { link } = this.#options.home;
-    return link ? `server ${formatEndpoint(link.remote)}` : "not connected";
+    const { server } = this.#options.messenger;
+    return server ? `server ${formatEndpoint(server.remote)}` : "not connected";
   }
 
   #howMarked(name: string): string {

@@ -1,0 +1,298 @@
+/**
+ * The messenger of one person: the lobby, the people who ask, and the conversations, over one `Person`. Its rules
+ * say whom we answer, what a message does to the conversation that carries it, which logs are kept, and what of an
+ * earlier run goes on. It shows nothing: the desk, the simulator and the tests are its `MessengerEvents`.
+ */
+import { CifraError } from "../errors.ts";
+import { CONVERSATIONS_LIMIT } from "../limits.ts";
+import type { MessageStore } from "../store/message_store.ts";
+import { SERVER_NAME } from "../wire/names.ts";
+import { LogKind } from "../wire/peer_messages.ts";
+import type { CloseCode } from "../wire/records.ts";
+import type { Contacts } from "./contacts.ts";
+import type { Status } from "./conversation.ts";
+import { Conversations, type Dialogue, type LiveConversation } from "./conversations.ts";
+import type { HomeStatus } from "./home.ts";
+import { type Leftover, readLeftovers } from "./leftovers.ts";
+import { type Attendance, type Changes, Lobby, type Offer } from "./lobby.ts";
+import { type Acceptance, type Asking, Offers } from "./offers.ts";
+import { Person, type PersonOptions } from "./person.ts";
+import type { ServerLink } from "./server_link.ts";
+import type { Thread } from "./thread.ts";
+
+/** What a messenger tells. */
+export interface MessengerEvents {
+  /** What happens between us and the server. */
+  onHome(status: HomeStatus): void;
+  /** Who came and went in the lobby. */
+  onChanges(changes: Changes): void;
+  /** Somebody asks for us, told once: whether they were answered, or wait for an answer. */
+  onAsking(asking: Asking, isAnswered: boolean): void;
+  /** Reads the events of a conversation that begins; resolves when nobody will read more of them. */
+  onOpen(dialogue: Dialogue): Promise<void>;
+  /** What happens to the connection of a conversation. */
+  onStatus(dialogue: Dialogue, status: Status): void;
+  /** The conversation with the server itself is connected. */
+  onServerAnswers(): void;
+  /** How far our messages in a conversation came has changed. */
+  onDelivery(dialogue: Dialogue): void;
+  /** So many messages of somebody wait to be shown. */
+  onUnread(name: string, unread: number): void;
+  /** A conversation is over; `error` is what made it impossible. */
+  onEnd(dialogue: Dialogue, error: CifraError | undefined): void;
+  /** An offer was not answered, or a conversation not opened, that no caller waits for. */
+  onFailure(name: string, what: "answer" | "open", error: CifraError): void;
+  /** Whether somebody looks at the conversation with `name`: then it does not make room for another. */
+  isInUse(name: string): boolean;
+}
+
+/** Who has the messenger, and how they want to talk. */
+export interface MessengerOptions
+  extends Omit<PersonOptions, "store" | "checkPeer" | "onStatus" | "onLobby"> {
+  readonly store: MessageStore;
+  readonly contacts: Pick<Contacts, "judge" | "check" | "meet">;
+  readonly accept: Acceptance;
+  /** How people are written to; what is said to the server is live, whatever this says. */
+  readonly kind: LogKind;
+  /** Whether messages are shown as they come, so that unread ones open their conversation. */
+  readonly showsAll: boolean;
+  /** Between two `onChanges` at least so many milliseconds pass. */
+  readonly changesPause: number;
+  readonly events: MessengerEvents;
+}
+
+/** All with whom one person talks. */
+export class Messenger {
+  readonly #options: MessengerOptions;
+  readonly #person: Person;
+  readonly #lobby: Lobby;
+  readonly #conversations: Conversations;
+  readonly #offers: Offers;
+  readonly #isInLobby: boolean;
+  /** Why a conversation ended in which something was still to be delivered. */
+  #unfinished: CifraError | undefined;
+
+  constructor(options: MessengerOptions) {
+    const { environment: { time }, name: ourName, suite, contacts, accept, events } = options;
+    this.#options = options;
+    this.#isInLobby = options.lobby !== "absent";
+    this.#person = new Person({
+      ...options,
+      checkPeer: (name, peer) => contacts.check(name, peer),
+      onStatus: (status) => {
+        if (status.type === "registered") this.#lobby.returned();
+        events.onHome(status);
+      },
+      onLobby: (word) => this.#lobby.take(word),
+    });
+    this.#lobby = new Lobby({
+      time,
+      ourName,
+      suite,
+      changesPause: options.changesPause,
+      onChanges: (changes) => {
+        for (const name of changes.left) this.#offers.forget(name);
+        events.onChanges(changes);
+      },
+      onOffer: (offer) => this.#onOffer(offer),
+    });
+    this.#conversations = new Conversations({
+      openThread: (name) => this.#openThread(name),
+      converse: (name, thread, onStatus) => this.#converse(name, thread, onStatus),
+      onOpen: (dialogue) => events.onOpen(dialogue),
+      onStatus: (dialogue, status) => events.onStatus(dialogue, status),
+      onEnd: (dialogue, error) => {
+        const { queued, stored } = dialogue.thread.delivery;
+        if (error && stored < queued) this.#unfinished = error;
+        events.onEnd(dialogue, error);
+      },
+      endsWithPeer: this.#isInLobby,
+      isInUse: (name) => events.isInUse(name),
+    });
+    this.#offers = new Offers({
+      contacts,
+      accept,
+      isOpen: (name) => this.#conversations.has(name),
+      begin: (name) => this.#answer(name),
+      decline: (name) => this.#person.home.decline(name),
+      onAsking: (asking, isAnswered) => events.onAsking(asking, isAnswered),
+    });
+  }
+
+  /** The connection on which we are registered; undefined while there is none. */
+  get server(): ServerLink | undefined {
+    return this.#person.home.link;
+  }
+
+  /** Who is in the lobby beside us, as it was told last. */
+  get people(): ReadonlyMap<string, Attendance> {
+    return this.#lobby.people;
+  }
+
+  /** Who asks for us and has not been answered. */
+  get offers(): Pick<Offers, "names" | "get" | "has"> {
+    return this.#offers;
+  }
+
+  /** Rejects on a mistake in this program. */
+  get failed(): Promise<never> {
+    return this.#conversations.failed;
+  }
+
+  /** The conversations that are open. */
+  all(): Iterable<Dialogue> {
+    return this.#conversations.all();
+  }
+
+  /** The conversation with `name`, if it is open. */
+  get(name: string): Dialogue | undefined {
+    return this.#conversations.get(name);
+  }
+
+  /** Stays at the server, in the lobby or for the conversations, until `stop`. Throws like `Home.run`. */
+  async run(): Promise<void> {
+    const release = this.#isInLobby ? this.#person.home.hold() : undefined;
+    try {
+      await this.#person.run();
+    } finally {
+      release?.();
+    }
+  }
+
+  /** Says goodbye to everybody; no conversation is begun any more. */
+  async leave(code?: CloseCode): Promise<void> {
+    await this.#conversations.leave(code);
+  }
+
+  /** Ends `run`; conversations are to be left before. */
+  stop(): void {
+    this.#lobby.stop();
+    this.#person.leave();
+  }
+
+  /** Somebody waits for the server: without a connection the next try is made at once. */
+  hurry(): void {
+    if (!this.server) this.#person.home.hurry();
+  }
+
+  /** Away from the keyboard, or back; the others in the lobby are told. */
+  setAway(isAway: boolean): void {
+    this.#person.home.setAway(isAway);
+  }
+
+  /**
+   * Learns who is in the lobby: there the server tells it, from outside we ask. False without a connection, when
+   * what was told last stands. Throws like `Home.who`.
+   */
+  async look(): Promise<boolean> {
+    if (this.#isInLobby) return this.server !== undefined;
+    await this.#person.home.who();
+    return true;
+  }
+
+  /** Begins a conversation or goes on with it, whatever was refused before. Throws `limit`, `local`. */
+  async open(name: string): Promise<Dialogue> {
+    this.#offers.welcome(name);
+    return await this.#conversations.open(name);
+  }
+
+  /**
+   * Keeps a text for `name` and sends it; opens the conversation before, or hurries it after, where that is needed.
+   * Throws `limit`, `local`: then the text is not kept.
+   */
+  async send(name: string, text: string): Promise<void> {
+    const { thread, conversation, over } = await this.open(name);
+    await thread.sendText(text);
+    // The conversation ended meanwhile, because the other side left: this message begins it anew.
+    if (over.aborted) await this.#goOn(name);
+    else if (!thread.isAttached) conversation.hurry();
+  }
+
+  /** Somebody is declined, now and whenever they ask again; returns whether they had asked. */
+  async refuse(name: string): Promise<boolean> {
+    const asked = this.#offers.refuse(name);
+    await this.#conversations.close(name);
+    return asked;
+  }
+
+  /** Ends the conversation with somebody, who is not answered by themselves when they ask again. */
+  async close(name: string): Promise<void> {
+    this.#offers.close(name);
+    await this.#conversations.close(name);
+  }
+
+  /** Resolves when the others have everything that was written; to why they never will. */
+  async settled(): Promise<CifraError | undefined> {
+    return await this.#conversations.settled() ?? this.#unfinished;
+  }
+
+  /** What earlier runs left of each conversation, by name. Throws `local`. */
+  async leftovers(): Promise<readonly Leftover[]> {
+    const { store, suite } = this.#options;
+    return await readLeftovers(store, suite.name);
+  }
+
+  /** Goes on with what is unfinished of an earlier run; returns the names for whom there is no room. */
+  async resume(leftovers: readonly Leftover[]): Promise<readonly string[]> {
+    const { showsAll } = this.#options;
+    const unfinished = leftovers.filter(({ unread, undelivered }) =>
+      undelivered > 0 || unread > 0 && showsAll
+    ).map(({ name }) => name);
+    for (const name of unfinished.slice(0, CONVERSATIONS_LIMIT)) await this.#goOn(name);
+    return unfinished.slice(CONVERSATIONS_LIMIT);
+  }
+
+  async #goOn(name: string): Promise<void> {
+    try {
+      await this.open(name);
+    } catch (error) {
+      this.#fail(name, "open", error);
+    }
+  }
+
+  /** Begins a conversation with somebody who asks and is welcome; false when there is no room. */
+  async #answer(name: string): Promise<boolean> {
+    try {
+      await this.#conversations.open(name);
+      return true;
+    } catch (error) {
+      if (error instanceof CifraError && error.code === "limit") return false;
+      throw error;
+    }
+  }
+
+  /** Whoever asks while a conversation is open has lost us: the conversation wants them without a pause. */
+  #onOffer(offer: Offer): void {
+    const open = this.#conversations.get(offer.name);
+    if (open) return open.conversation.hurry();
+    this.#offers.take(offer).catch((error) => this.#fail(offer.name, "answer", error));
+  }
+
+  async #openThread(peer: string): Promise<Thread> {
+    const { kind, events } = this.#options;
+    const ourKind = peer === SERVER_NAME ? LogKind.live : kind;
+    const thread: Thread = await this.#person.openThread(peer, ourKind, {
+      onDelivery: () => {
+        const dialogue = this.#conversations.get(peer);
+        if (dialogue) events.onDelivery(dialogue);
+      },
+      onUnread: () => events.onUnread(peer, thread.unread),
+    });
+    return thread;
+  }
+
+  #converse(peer: string, thread: Thread, onStatus: (status: Status) => void): LiveConversation {
+    if (peer !== SERVER_NAME) return this.#person.converse(peer, thread, onStatus);
+    const { contacts, events } = this.#options;
+    return this.#person.talkToServer(thread, (server) => {
+      contacts.meet(peer, server.identity.fingerprint);
+      events.onServerAnswers();
+    });
+  }
+
+  /** Tells an expected failure; throws what is none. */
+  #fail(name: string, what: "answer" | "open", error: unknown): void {
+    if (!(error instanceof CifraError)) throw error;
+    this.#options.events.onFailure(name, what, error);
+  }
+}
