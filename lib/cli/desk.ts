@@ -237,10 +237,10 @@ export class Desk implements DeskView, MessengerEvents {
   }
 
   #makeFront(): Front {
-    const { terminal, giveUpAfter } = this.#options;
+    const { terminal, giveUpAfter, person: { environment } } = this.#options;
     if (terminal.interactive) return new DeskTerminal(this, terminal);
     if (terminal.json) return new DeskJson(this, terminal);
-    return new Pipe(this, terminal, giveUpAfter);
+    return new Pipe(this, terminal, environment.time, giveUpAfter);
   }
 
   #tellOffers(): void {

@@ -6,6 +6,7 @@ import type { PeerEvent } from "../client/incoming.ts";
 import { beyondRepair } from "../client/thread.ts";
 import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
+import type { Time } from "../flow/time.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
 import { describeGap, SHOWN_BEFORE } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
@@ -15,6 +16,7 @@ import type { Terminal } from "./terminal.ts";
 export class Pipe implements Front {
   readonly #view: DeskView;
   readonly #terminal: Terminal;
+  readonly #time: Pick<Time, "after">;
   readonly #giveUpAfter: number;
   readonly #finished = Promise.withResolvers<Outcome>();
   readonly #peerEnded = Promise.withResolvers<void>();
@@ -22,12 +24,19 @@ export class Pipe implements Front {
   readonly #failed = Promise.withResolvers<never>();
   /** Resolves when all that came has been written. */
   #writing: Promise<void> = Promise.resolve();
-  #impatience: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the wait for another connection. */
+  #stopWaiting: () => void = () => {};
 
   /** Without a connection for `giveUpAfter` milliseconds, after there was one, it ends. */
-  constructor(view: DeskView, terminal: Terminal, giveUpAfter: number) {
+  constructor(
+    view: DeskView,
+    terminal: Terminal,
+    time: Pick<Time, "after">,
+    giveUpAfter: number,
+  ) {
     this.#view = view;
     this.#terminal = terminal;
+    this.#time = time;
     this.#giveUpAfter = giveUpAfter;
     mayFail(this.#failed.promise);
   }
@@ -60,7 +69,7 @@ export class Pipe implements Front {
       const message = `${this.#view.only} ${how} before taking everything`;
       return { error: new CifraError("cut", message) };
     } finally {
-      clearTimeout(this.#impatience);
+      this.#stopWaiting();
       input?.stop();
     }
   }
@@ -72,10 +81,11 @@ export class Pipe implements Front {
 
   onStatus(status: Status): void {
     if (status.type === "left") this.#gone.resolve(status);
-    if (status.type === "connected") clearTimeout(this.#impatience);
+    if (status.type === "connected") this.#stopWaiting();
     if (status.type === "lost") {
-      clearTimeout(this.#impatience);
-      this.#impatience = setTimeout(() => this.#failed.reject(status.error), this.#giveUpAfter);
+      const giveUp = () => this.#failed.reject(status.error);
+      this.#stopWaiting();
+      this.#stopWaiting = this.#time.after(this.#giveUpAfter, giveUp);
     }
   }
 

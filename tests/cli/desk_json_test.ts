@@ -10,6 +10,7 @@ import { Pipe } from "../../lib/cli/pipe.ts";
 import { type JsonEvent, Terminal } from "../../lib/cli/terminal.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { test } from "../testkit/adversary.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { meet, type Meeting, openLink } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
@@ -126,6 +127,13 @@ function telling(...events: readonly PeerEvent[]): { thread: Thread; taken: Peer
 }
 
 const TEXT = { type: "text", number: 3n, text: "hi\x1b[2J", written: 0, recovered: false } as const;
+const CONNECTED = {
+  type: "connected",
+  path: { type: "relay" },
+  again: true,
+  fingerprint: new Uint8Array(32),
+  sessionId: new Uint8Array(32),
+} as const;
 const RECOVERED = { ...TEXT, number: 4n, recovered: true } as const;
 
 for (const only of ["bob", undefined]) {
@@ -272,13 +280,7 @@ test("somebody who left and is connected again is waited for once more", async (
   scene.open("bob", thread);
   const front = new DeskJson(scene.view, scene.terminal);
   front.onStatus({ type: "left", failed: false });
-  front.onStatus({
-    type: "connected",
-    path: { type: "relay" },
-    again: true,
-    fingerprint: new Uint8Array(32),
-    sessionId: new Uint8Array(32),
-  });
+  front.onStatus(CONNECTED);
   let isOver = false;
   const { outcome } = await runWith(scene, front, async (input) => {
     input.end();
@@ -296,7 +298,7 @@ test("somebody who left and is connected again is waited for once more", async (
 test("a pipe carries texts as lines, and says on the side what may have come before", async () => {
   const scene = new Scene("bob");
   const terminal = new Recorder(false);
-  const front = new Pipe(scene.view, terminal, 1000);
+  const front = new Pipe(scene.view, terminal, new ManualTime(), 1000);
   const { thread } = telling(TEXT, RECOVERED, { type: "gap", from: 8n, to: 9n });
   await front.read(scene.open("bob", thread));
   // What a program reads is not changed.
@@ -305,4 +307,28 @@ test("a pipe carries texts as lines, and says on the side what may have come bef
     "(this message may have been shown before, when the program last ended)",
     "messages 8 to 9 of bob are not on this machine any more",
   ]);
+});
+
+test("a pipe gives up when a lost connection does not come back in time", async () => {
+  const scene = new Scene("bob");
+  const terminal = new Recorder(false);
+  const time = new ManualTime();
+  const front = new Pipe(scene.view, terminal, time, 1000);
+  const thread = await openLink("bob");
+  scene.open("bob", thread);
+  const error = new CifraError("cut", "The connection is gone");
+  const { outcome } = await runWith(scene, front, () => {
+    front.onStatus({ type: "lost", error });
+    time.advance(999);
+    front.onStatus(CONNECTED);
+    front.onStatus({ type: "lost", error });
+    // The second loss begins the wait anew.
+    front.onStatus({ type: "lost", error });
+    time.advance(999);
+    assertEquals(time.pending, 1);
+    time.advance(1);
+    return Promise.resolve();
+  }).catch((outcome) => ({ outcome }));
+  assertEquals([outcome, time.pending], [error, 0]);
+  await thread.leave();
 });
