@@ -1,6 +1,6 @@
 /** `cifra users`: who is in the lobby, told once. */
-import { Home } from "../client/home.ts";
 import { Lobby } from "../client/lobby.ts";
+import { Person } from "../client/person.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { parse } from "./args.ts";
@@ -44,35 +44,43 @@ async function askServer(
   const profile = await openProfile(options);
   const access = new ServerAccess(options, profile, terminal, ticker);
   const address = await access.address();
-  const { name: ourName, suite } = profile;
+  const { name, suite, identity } = profile;
   const lobby = new Lobby({
     time: systemEnvironment.time,
-    ourName,
+    ourName: name,
     suite,
     changesPause: 0,
     onChanges: () => {},
     onOffer: () => {},
   });
-  const home = new Home({
+  const person = new Person({
     environment: systemEnvironment,
-    ourName,
+    ticker,
+    name,
+    suite,
+    identity,
+    ephemeralKey: access.ephemeralKey,
+    store: undefined,
     openServer: () => access.open(address, undefined),
     register: profile.registrar(systemEnvironment.time.date),
-    door: undefined,
-    relay: "never",
+    checkPeer: () => Promise.reject(new Error("Nobody is asked for")),
+    receivePort: 0,
+    sendPort: undefined,
     advertised: [],
+    // Nobody is talked to: there is no port to open, and no address to tell.
+    relay: "only",
     lobby: "absent",
     onStatus: () => {},
     onLobby: (word) => lobby.take(word),
   });
-  const asking = home.who();
-  const staying = home.run();
+  const asking = person.home.who();
+  const staying = person.run();
   try {
     const signal = aborted(interrupted).then(() => "interrupted" as const);
     const first = await Promise.race([asking, staying, signal]);
     return first === "interrupted" ? first : sorted(lobby.people);
   } finally {
-    home.leave();
+    person.leave();
     lobby.stop();
     // What one of them failed with is told by the race.
     await Promise.allSettled([asking, staying]);
