@@ -79,6 +79,9 @@ export const OUTBOUND_QUEUE_HIGH_WATER = 512 * KIB;
 export const RECORDS_IN_FLIGHT = 8;
 /** Bytes of a conversation sent but not yet taken by the receiving program. */
 export const CONVERSATION_WINDOW = 4 * 1024 * KIB;
+/** Messages of one person, and their bytes, that are stored and not shown: what follows waits at its sender. */
+export const UNSHOWN_MESSAGES = 2000;
+export const UNSHOWN_BYTES = 4 * 1024 * KIB;
 
 // --- Server (PROTOCOL.md 4) ---
 

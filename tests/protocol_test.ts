@@ -150,9 +150,10 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "text of a message": `${L.TEXT_LIMIT}`,
     "piece of a byte stream": `${L.STREAM_PIECE_LIMIT}`,
     "number of a message": `${L.MESSAGE_NUMBER_LIMIT}`,
-    "message bodies sent and not stored / held of a live log": `${L.CONVERSATION_WINDOW} / ${
+    "message bodies sent and not stored / held and not stored": `${L.CONVERSATION_WINDOW} / ${
       2 * L.CONVERSATION_WINDOW
     }`,
+    "messages of a person not shown / their bytes": `${L.UNSHOWN_MESSAGES} / ${L.UNSHOWN_BYTES}`,
     "with messages under way: silence before a ping": seconds(L.PENDING_PROBE)[0],
     "a preface on a direct connection": seconds(L.PREFACE_DEADLINE)[0],
     "connections at the receive port that are not let in yet / of introductions not heard of yet":

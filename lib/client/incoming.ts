@@ -1,14 +1,21 @@
 /**
  * The messages that the other side writes: stored before they are acknowledged, shown once, in order,
- * and never missing without a word. Those of a byte stream are not stored but held until they are taken.
+ * and never missing without a word. Those of a byte stream are not stored but held until they are taken;
+ * so are those for which a person who does not look has no room left.
  */
 import type { Bytes } from "../bytes.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { Signal } from "../flow/signal.ts";
-import { CONVERSATION_WINDOW } from "../limits.ts";
+import { CONVERSATION_WINDOW, UNSHOWN_BYTES, UNSHOWN_MESSAGES } from "../limits.ts";
 import { following, gapBetween } from "../store/message_rules.ts";
-import type { ConversationKey, Gap, MessageStore, Unshown } from "../store/message_store.ts";
+import type {
+  Backlog,
+  ConversationKey,
+  Gap,
+  MessageStore,
+  Unshown,
+} from "../store/message_store.ts";
 import { badFrame } from "../wire/layout.ts";
 import {
   ID_LENGTH,
@@ -56,6 +63,8 @@ interface Reading {
   haveId: Bytes;
   /** The last message that was shown or, of a byte stream, handed on. */
   read: bigint;
+  /** The last message that has come, held back ones included. */
+  come: bigint;
   /** Whether something of an unfinished stream has come. */
   underWay: boolean;
 }
@@ -70,8 +79,9 @@ type Queued =
 interface Origin {
   readonly reading: Reading | undefined;
   readonly size: number;
-  /** For a stored one: the log it stands in. */
+  /** For a stored one: the log it stands in, and the bytes of its content. */
   readonly log: Bytes | undefined;
+  readonly stored: number;
 }
 
 /** All that comes from one person. */
@@ -86,6 +96,11 @@ export class Incoming {
   #reading: Reading | undefined;
   #bytesHeld = 0;
   #unread: number;
+  /** What is stored and not shown. */
+  readonly #backlog: { -readonly [K in keyof Backlog]: Backlog[K] };
+  /** Messages of the log that is read for which there is no room, in order; they count as not come. */
+  #heldBack: KeptMessage[] = [];
+  #isStoringHeldBack = false;
   #closed = false;
   readonly #news = new Signal();
 
@@ -95,6 +110,7 @@ export class Incoming {
     this.#key = key;
     this.#recoveredUpTo = store?.doubtfulUpTo ?? 0;
     this.#unread = store?.unread(key) ?? 0;
+    this.#backlog = { ...store?.backlog(key) ?? { messages: 0, bytes: 0 } };
     if (store) this.#queue.push({ storedUpTo: store.lastOrdinal() });
   }
 
@@ -114,9 +130,14 @@ export class Incoming {
     return this.#unread;
   }
 
-  /** The last message that has come. */
+  /** The last message that has come, and for a kept log is on disk. */
   get have(): bigint {
     return this.#reading?.have ?? 0n;
+  }
+
+  /** The last message that has come, also when it is held back. */
+  get come(): bigint {
+    return this.#reading?.come ?? 0n;
   }
 
   /** For our hello: how far we have read, in `theirLog` if it is known, otherwise in the log read last. */
@@ -139,9 +160,11 @@ export class Incoming {
       if (previous?.underWay) this.#tell({ type: "restarted" });
       const kept = kind === LogKind.kept ? this.#store?.incoming(this.#key, log) : undefined;
       const { have, haveId = NO_ID, read } = kept ?? { have: 0n, read: 0n };
-      this.#reading = { log, kind, have, haveId, read, underWay: false };
+      this.#reading = { log, kind, have, haveId, read, come: have, underWay: false };
     }
     const reading = this.#reading!;
+    // What was held back comes again: nobody was told that it has come.
+    this.#dropHeldBack(reading);
     // The other side keeps only what we have not stored: this much we had, and lost.
     const gap = gapBetween(reading.have, first);
     if (!gap) return;
@@ -153,6 +176,7 @@ export class Incoming {
     if (gap.to > reading.have) {
       reading.have = gap.to;
       reading.haveId = NO_ID;
+      reading.come = gap.to;
     }
     if (kind === LogKind.live) this.#tell({ type: "restarted" });
   }
@@ -161,12 +185,14 @@ export class Incoming {
   beginUnnamed(first: bigint): void {
     const have = first - 1n;
     const kind = LogKind.live;
-    this.#reading = { log: NO_LOG, kind, have, haveId: NO_ID, read: have, underWay: false };
+    const from = { have, haveId: NO_ID, read: have, come: have };
+    this.#reading = { log: NO_LOG, kind, ...from, underWay: false };
   }
 
   /**
    * Takes messages as they come, and resolves when they are safe: on disk, or in memory those of a
-   * stream; to whether any was new. What is here already is passed over. Throws `bad_state` on a gap,
+   * stream; or held back, when too much waits to be shown (see `storeHeldBack`). To whether any was new: what
+   * is here already is passed over. Throws `bad_state` on a gap,
    * `bad_frame` on what is no text, `limit` on a flood, `local` when they cannot be stored: then they must
    * not be acknowledged.
    */
@@ -184,15 +210,81 @@ export class Incoming {
     messages: readonly Message[],
   ): Promise<boolean> {
     const kept = messages.map(requireKept);
+    if (this.#heldBack.length > 0 || this.#isStoringHeldBack || this.#room === 0) {
+      return this.#holdBack(reading, kept);
+    }
+    const fits = kept.slice(0, this.#room), rest = kept.slice(this.#room);
+    const isFresh = await this.#storeNow(store, reading, fits);
+    return rest.length > 0 && this.#holdBack(reading, rest) || isFresh;
+  }
+
+  async #storeNow(
+    store: MessageStore,
+    reading: Reading,
+    kept: readonly KeptMessage[],
+  ): Promise<boolean> {
     const fresh = await store.receive(this.#key, reading.log, kept);
     this.#unread += fresh.filter(({ type }) => type === "text").length;
+    this.#backlog.messages += fresh.length;
+    for (const { content } of fresh) this.#backlog.bytes += content.length;
     const last = kept.at(-1);
     if (last && last.number > reading.have) {
       reading.have = last.number;
       reading.haveId = last.id;
+      if (reading.come < reading.have) reading.come = reading.have;
     }
     this.#showStored(store);
     return fresh.length > 0;
+  }
+
+  /** For how many messages a person who does not look leaves room on this disk. */
+  get #room(): number {
+    const { messages, bytes } = this.#backlog;
+    return bytes < UNSHOWN_BYTES ? Math.max(0, UNSHOWN_MESSAGES - messages) : 0;
+  }
+
+  #holdBack(reading: Reading, messages: readonly KeptMessage[]): boolean {
+    const fresh = following(reading.come, messages);
+    if (fresh instanceof CifraError) throw fresh;
+    for (const message of fresh) {
+      this.#makeHeld(messageLength(message));
+      reading.come = message.number;
+      // A view of a record keeps all of the record in memory.
+      this.#heldBack.push({ ...message, id: message.id.slice(), content: message.content.slice() });
+    }
+    return fresh.length > 0;
+  }
+
+  /** Whether there is room for what was held back: then `storeHeldBack` is to be called. */
+  get canStoreHeldBack(): boolean {
+    return this.#heldBack.length > 0 && this.#room > 0 && !this.#isStoringHeldBack && !this.#closed;
+  }
+
+  /** Stores what was held back, as far as there is room. Throws `local`: then the channel cannot go on. */
+  async storeHeldBack(): Promise<void> {
+    const store = this.#store, reading = this.#reading;
+    if (!store || !reading || !this.canStoreHeldBack) return;
+    this.#isStoringHeldBack = true;
+    try {
+      while (
+        this.#reading === reading && !this.#closed && this.#heldBack.length > 0 && this.#room > 0
+      ) {
+        const batch = this.#heldBack.splice(0, Math.min(PAGE, this.#room));
+        for (const message of batch) this.#bytesHeld -= messageLength(message);
+        await this.#storeNow(store, reading, batch);
+      }
+    } catch (error) {
+      if (this.#reading === reading) this.#dropHeldBack(reading);
+      throw error;
+    } finally {
+      this.#isStoringHeldBack = false;
+    }
+  }
+
+  #dropHeldBack(reading: Reading): void {
+    for (const message of this.#heldBack) this.#bytesHeld -= messageLength(message);
+    this.#heldBack = [];
+    reading.come = reading.have;
   }
 
   /** What the store has by now is to be shown, after all that waits here. */
@@ -210,19 +302,24 @@ export class Incoming {
       const event = toEvent(message, false);
       // As its sender counts it: a message without content weighs something as well.
       const size = messageLength(message);
-      // An honest sender stops at the window; what it sent before our acknowledgement may be on the way.
-      if (this.#bytesHeld + size > 2 * CONVERSATION_WINDOW) {
-        throw new CifraError("limit", "The other side sends more than was asked for");
-      }
-      this.#bytesHeld += size;
+      this.#makeHeld(size);
       if (message.type !== "end") this.#unread++;
-      reading.have = message.number;
+      reading.have = reading.come = message.number;
       reading.haveId = "id" in message ? message.id : NO_ID;
       reading.underWay = message.type !== "end";
       this.#queue.push({ event, reading, size });
     }
     this.#news.notify();
     return fresh.length > 0;
+  }
+
+  /** Counts bytes that are held in memory. Throws `limit` on a flood. */
+  #makeHeld(size: number): void {
+    // An honest sender stops at the window; what it sent before our acknowledgement may be on the way.
+    if (this.#bytesHeld + size > 2 * CONVERSATION_WINDOW) {
+      throw new CifraError("limit", "The other side sends more than was asked for");
+    }
+    this.#bytesHeld += size;
   }
 
   /** The next event; undefined when there is none and `close` was called. */
@@ -240,7 +337,7 @@ export class Incoming {
       if (head === undefined) return undefined;
       if ("event" in head) {
         this.#queue.shift();
-        this.#origins.set(head.event, { ...head, log: undefined });
+        this.#origins.set(head.event, { ...head, log: undefined, stored: 0 });
         return head.event;
       }
       if (this.#page.length === 0) {
@@ -257,7 +354,8 @@ export class Incoming {
       const event = message.type === "gap"
         ? message
         : toEvent(message, stored.ordinal <= this.#recoveredUpTo);
-      this.#origins.set(event, { reading: undefined, size: 0, log });
+      const bytes = message.type === "gap" ? 0 : message.content.length;
+      this.#origins.set(event, { reading: undefined, size: 0, log, stored: bytes });
       return event;
     }
   }
@@ -268,7 +366,11 @@ export class Incoming {
     if (!origin || event.type === "restarted") return;
     this.#bytesHeld -= origin.size;
     if (event.type === "text" || event.type === "bytes") this.#unread--;
-    const { log } = origin;
+    const { log, stored } = origin;
+    if (log && event.type !== "gap") {
+      this.#backlog.messages--;
+      this.#backlog.bytes -= stored;
+    }
     const number = event.type === "gap" ? event.to : event.number;
     if (log) this.#store!.markRead(this.#key, log, number);
     const reading = log && this.#reading && timingSafeEqual(log, this.#reading.log)

@@ -280,11 +280,26 @@ export class Thread {
     this.#incoming.taken(event);
     this.#options.onUnread?.();
     if (event.type === "bytes") this.#takenSinceAck += event.bytes.length;
+    if (this.#incoming.canStoreHeldBack) this.#storeHeldBack();
     const attachment = this.#attachment;
     if (!attachment) return;
     // In a flood one acknowledgement serves many messages; otherwise each is told at once.
     if (attachment.carrier.hasMore && this.#takenSinceAck < ACK_STRIDE) return;
     this.#acknowledge(attachment);
+  }
+
+  /** Stores what waited for room, which follows what is shown, and tells the other side. Never throws. */
+  async #storeHeldBack(): Promise<void> {
+    try {
+      await this.#incoming.storeHeldBack();
+    } catch (error) {
+      if (!(error instanceof CifraError)) throw error;
+      // As when it cannot be stored at once: over another channel it comes again.
+      this.#attachment?.carrier.fail(error);
+      return;
+    }
+    this.#options.onUnread?.();
+    if (this.#attachment) this.#acknowledge(this.#attachment);
   }
 
   /** Says goodbye, after everything sent, and ends the conversation for this program. */
@@ -518,7 +533,7 @@ export class Thread {
     if (code === CloseCode.stranger) return { type: "unwelcome" };
     if (lastStored <= this.#lastSent) this.#settle(lastStored, this.#outgoing.read);
     if (code === CloseCode.failed) return { type: "failed" };
-    if (lastSent !== this.#incoming.have || lastStored > this.#lastSent) {
+    if (lastSent !== this.#incoming.come || lastStored > this.#lastSent) {
       const message = "The other side left, and some of its messages are missing";
       return { type: "cut", error: new CifraError("cut", message) };
     }

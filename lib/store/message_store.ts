@@ -59,6 +59,14 @@ export interface Lost extends ConversationKey {
   readonly to: bigint;
 }
 
+/** What is stored and waits to be shown. */
+export interface Backlog {
+  /** Texts, and ends of what a program had to say; no gaps. */
+  readonly messages: number;
+  /** Of their contents. */
+  readonly bytes: number;
+}
+
 /** A received message, or a gap, that waits to be shown. */
 export interface Unshown {
   /** Grows in the order in which these were stored; means nothing else. */
@@ -137,6 +145,8 @@ export interface MessageStore {
   unshown(key: ConversationKey, after: number, limit: number): readonly Unshown[];
   /** How many texts are stored and not known to be shown. */
   unread(key: ConversationKey): number;
+  /** All that is stored and not known to be shown. */
+  backlog(key: ConversationKey): Backlog;
   /** The names of those with whom there is, or was to be, a conversation in this suite; in no order. */
   peers(suite: SuiteName): readonly string[];
   /** The ordinal of what was stored last, in any conversation; 0 when there is none. */

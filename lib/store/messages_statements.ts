@@ -98,8 +98,10 @@ export function prepareStatements(file: SqliteFile) {
     logsOf: prepare(`
       SELECT ${log} FROM side JOIN log ON log.side = side.id
       WHERE side.peer = ? AND side.suite = ? AND side.direction = ?`),
-    textsAfter: prepare(`
-      SELECT count(*) AS texts FROM message WHERE log = ? AND number > ? AND type = 'text'`),
+    unreadAfter: prepare(`
+      SELECT count(*) FILTER (WHERE type = 'text') AS texts, count(*) AS messages,
+        coalesce(sum(length(content)), 0) AS bytes
+      FROM message WHERE log = ? AND number > ? AND type <> 'gap'`),
     peers: prepare("SELECT DISTINCT peer FROM side WHERE suite = ?"),
     doubtful: prepare("SELECT doubtful FROM run"),
     setDoubtful: prepare("UPDATE run SET doubtful = ?1 WHERE doubtful IS NOT ?1"),

@@ -28,6 +28,7 @@ import {
   type UnshownRow,
 } from "./messages_statements.ts";
 import type {
+  Backlog,
   ConversationKey,
   Direction,
   HistoryEntry,
@@ -58,6 +59,10 @@ export interface SqliteMessagesOptions {
  * it into the file by itself: to cut a log that grows again at once costs each transaction more.
  */
 const BUSY = 100;
+
+/** What waits to be shown, and how much of it are texts. */
+type WaitingCounts = Backlog & { readonly texts: number };
+type UnreadRow = Readonly<Record<keyof WaitingCounts, bigint>>;
 
 /** What is known of a log and not on disk yet. */
 interface Later {
@@ -245,17 +250,28 @@ export class SqliteMessages implements MessageStore {
     });
   }
 
-  unread({ peer, suite }: ConversationKey): number {
+  unread(key: ConversationKey): number {
+    return this.#waiting(key).texts;
+  }
+
+  backlog(key: ConversationKey): Backlog {
+    const { messages, bytes } = this.#waiting(key);
+    return { messages, bytes };
+  }
+
+  #waiting({ peer, suite }: ConversationKey): WaitingCounts {
     this.#requireOpen();
     return this.#file.use(() => {
       const logs = this.#statements.logsOf.all(peer, suite, "received") as unknown[] as LogRow[];
-      let count = 0;
+      const sum = { texts: 0, messages: 0, bytes: 0 };
       for (const row of logs) {
         const { id, read } = this.#withLater(row.id, row);
-        const { texts } = this.#statements.textsAfter.get(id, read) as { readonly texts: bigint };
-        count += Number(texts);
+        const counts = this.#statements.unreadAfter.get(id, read) as UnreadRow;
+        sum.texts += Number(counts.texts);
+        sum.messages += Number(counts.messages);
+        sum.bytes += Number(counts.bytes);
       }
-      return count;
+      return sum;
     });
   }
 

@@ -548,11 +548,14 @@ conforms(
     await store.receive(BOB_RSA, first, numbered(1, text("in another suite")));
     await store.append(CAROL, [text("ours")]);
     assertEquals([store.unread(BOB), store.unread(BOB_RSA), store.unread(CAROL)], [3, 1, 0]);
+    assertEquals(store.backlog(BOB), { messages: 4, bytes: 3 });
+    assertEquals(store.backlog(CAROL), { messages: 0, bytes: 0 });
     // What comes again is not new.
     await store.receive(BOB, first, numbered(1, text("a"), end(), text("b")));
     assertEquals(store.unread(BOB), 3);
     store.markRead(BOB, first, 2n);
     assertEquals(store.unread(BOB), 2);
+    assertEquals(store.backlog(BOB), { messages: 2, bytes: 2 });
     assertEquals(store.peers("modern").toSorted(), ["bob", "carol"]);
     assertEquals(store.peers("rsa"), ["bob"]);
     await store.close();

@@ -17,6 +17,7 @@ import {
   within,
 } from "../../lib/store/message_rules.ts";
 import type {
+  Backlog,
   ConversationKey,
   Direction,
   Gap,
@@ -249,9 +250,21 @@ export class MemoryMessages implements MessageStore {
   }
 
   unread(key: ConversationKey): number {
+    return this.#waitingMessages(key).filter(({ type }) => type === "text").length;
+  }
+
+  #waitingMessages(key: ConversationKey): readonly KeptMessage[] {
     const logs = [...this.#find(key, "received")?.logs.values() ?? []];
-    return logs.flatMap((log) => this.#waiting(log))
-      .filter(({ message }) => message.type === "text").length;
+    return logs.flatMap((log) => this.#waiting(log)).map(({ message }) => message)
+      .filter((message) => message.type !== "gap");
+  }
+
+  backlog(key: ConversationKey): Backlog {
+    const waiting = this.#waitingMessages(key);
+    return {
+      messages: waiting.length,
+      bytes: waiting.reduce((sum, { content }) => sum + content.length, 0),
+    };
   }
 
   peers(suite: SuiteName): readonly string[] {
