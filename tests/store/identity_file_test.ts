@@ -31,6 +31,25 @@ for (const name of SUITE_NAMES) {
   });
 }
 
+Deno.test("loadIdentity() refuses an X25519 key that belongs to another identity, or is none", async () => {
+  await withFolder(async (path) => {
+    const folder = await PrivateFolder.open(path);
+    await loadIdentity(folder, await loadSuite("modern"));
+    const ours = JSON.parse((await folder.read(FILE))!);
+    await withFolder(async (elsewhere) => {
+      const other = await PrivateFolder.open(elsewhere);
+      await loadIdentity(other, await loadSuite("modern"));
+      const { agreementKey, signatureKey } = JSON.parse((await other.read(FILE))!);
+      for (const wrong of [agreementKey, signatureKey, "AAAA", undefined]) {
+        await folder.write(FILE, JSON.stringify({ ...ours, agreementKey: wrong }));
+        await assertDamaged(folder, String(wrong));
+      }
+    });
+    await folder.write(FILE, JSON.stringify(ours));
+    assertEquals((await loadIdentity(folder, await loadSuite("modern"))).made, false);
+  });
+});
+
 Deno.test("loadIdentity() keeps one identity for each suite, rsa and classic apart", async () => {
   await withFolder(async (path) => {
     const folder = await PrivateFolder.open(path);
