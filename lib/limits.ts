@@ -176,6 +176,9 @@ export const PASSWORD_LIMIT = 1024;
 /** What a try costs: KiB of memory and passes of Argon2id, for sign-in and for a file of keys. */
 export const PASSWORD_MEMORY = 19 * 1024;
 export const PASSWORD_PASSES = 2;
+/** What twelve words cost, so that a stranger in the middle who tries keys pays it for each. */
+export const WORDS_MEMORY = 64 * 1024;
+export const WORDS_PASSES = 2;
 export const KEY_FILE_MEMORY = 64 * 1024;
 export const KEY_FILE_PASSES = 3;
 /** What somebody else may ask for: less would betray the password, more would be an attack on us. */

@@ -147,6 +147,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "pongs": `one in ${seconds(L.PONG_INTERVAL)}`,
     "after one's own `close`": seconds(L.CLOSE_DEADLINE)[0],
 
+    "memory in KiB / passes of the twelve words": `${L.WORDS_MEMORY} / ${L.WORDS_PASSES}`,
     "text of a message": `${L.TEXT_LIMIT}`,
     "piece of a byte stream": `${L.STREAM_PIECE_LIMIT}`,
     "number of a message": `${L.MESSAGE_NUMBER_LIMIT}`,

@@ -2,6 +2,7 @@
  * The people a profile knows, by their keys, in the suite it uses now: whether somebody is who they say, who is
  * new, and the words to compare. Introductions and offers are judged alike.
  */
+import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { formatFingerprint, type Identity, type PublicIdentity } from "../crypto/identity.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
@@ -43,6 +44,8 @@ export class Contacts {
   readonly #options: ContactsOptions;
   /** The fingerprints of those who were met since the program began, by their names. */
   readonly #met = new Map<string, Bytes>();
+  /** By the other fingerprint, the words that were asked for. */
+  readonly #words = new Map<string, readonly string[]>();
 
   constructor(options: ContactsOptions) {
     this.#options = options;
@@ -106,7 +109,13 @@ export class Contacts {
   /** The twelve words to compare with somebody; undefined when nothing is known. Throws `local`. */
   async words(name: string): Promise<readonly string[] | undefined> {
     const theirs = await this.fingerprintOf(name);
-    return theirs && await safetyWords(this.#options.identity.fingerprint, theirs);
+    if (!theirs) return undefined;
+    const key = encodeHex(theirs);
+    // They take half a second, and are the same whenever they are asked for.
+    const words = this.#words.get(key) ??
+      await safetyWords(this.#options.identity.fingerprint, theirs);
+    this.#words.set(key, words);
+    return words;
   }
 
   /** Marks somebody whose words were the same; false when nothing is known. Throws `usage`, `local`. */

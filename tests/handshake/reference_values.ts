@@ -68,8 +68,10 @@ export function peerPreface(
 
 /** 3.8: twelve numbers of eleven bits, highest bit first, and their words. */
 export function twelveWords(a: string, b: string) {
-  const digest = hash("text:cifra/1 words", ...[a, b].sort());
-  const bits = [...bytes(digest)].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+  const pair = bytes(hash("text:cifra/1 words", ...[a, b].sort()));
+  const salt = new TextEncoder().encode("cifra/1 words");
+  const digest = argon2id(pair, salt, { m: 65536, t: 2, p: 1, dkLen: 32 });
+  const bits = [...digest].map((byte) => byte.toString(2).padStart(8, "0")).join("");
   const numbers = Array.from(
     { length: 12 },
     (_, i) => parseInt(bits.slice(11 * i, 11 * i + 11), 2),
