@@ -122,6 +122,13 @@ export const ASYMMETRIC_WAIT = 2 * SECOND;
 export const ACCEPT_PAUSE = 100;
 /** Default of `--max-relayed`: pairs relayed at once. */
 export const RELAYED_PAIRS = 128;
+/** Defaults of `--max-relayed-per-key` and `-per-address`: their share of these. */
+export const RELAYED_PER_KEY = 16;
+export const RELAYED_PER_SOURCE = 64;
+/** A pair that says nothing for so long gives its place back; a living channel pings more often. */
+export const RELAY_IDLE = 60 * SECOND;
+/** Default of `--relay-rate-per-address`: bytes a second for all that comes from one source. */
+export const RELAY_RATE_PER_SOURCE = 64 * 1024 * KIB;
 /** Default of `--relay-rate`: bytes a second for a pair in one direction. */
 export const RELAY_RATE = 16 * 1024 * KIB;
 /** What one identity may ask for, and say to the server, over all its connections: at once, and in a minute. */

@@ -110,6 +110,9 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       seconds(L.PASSWORD_TRIES_PERIOD)
     }`,
     "pairs relayed at once": `${L.RELAYED_PAIRS}`,
+    "of one key / with one source": `${L.RELAYED_PER_KEY} / ${L.RELAYED_PER_SOURCE}`,
+    "a relayed pair of which no byte comes": seconds(L.RELAY_IDLE)[0],
+    "bytes a second relayed from one source": `${L.RELAY_RATE_PER_SOURCE}`,
     "bytes a second relayed for a pair in one direction": `${L.RELAY_RATE}`,
     "uses and age of an RSA key while no other is there": `${L.EPHEMERAL_KEY_USES}, ${
       seconds(L.EPHEMERAL_KEY_LIFETIME)

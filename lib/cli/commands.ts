@@ -16,7 +16,10 @@ import {
   NEW_NAMES_PER_DAY,
   PORT_MINIMUM,
   RELAY_RATE,
+  RELAY_RATE_PER_SOURCE,
   RELAYED_PAIRS,
+  RELAYED_PER_KEY,
+  RELAYED_PER_SOURCE,
   STORE_BUDGET,
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
@@ -152,11 +155,27 @@ export const SERVE = {
         does: "pairs of people to forward between, at once",
         default: RELAYED_PAIRS,
       },
+      "max-relayed-per-key": {
+        ...COUNT_OR_ZERO,
+        does: "the same, of one key; 0 sets no limit",
+        default: RELAYED_PER_KEY,
+      },
+      "max-relayed-per-address": {
+        ...COUNT_OR_ZERO,
+        does: "the same, from one address; 0 sets no limit",
+        default: RELAYED_PER_SOURCE,
+      },
       "relay-rate": {
         ...COUNT_OR_ZERO,
         value: "MIB",
         does: "MiB a second for each of them; 0 sets no limit",
         default: RELAY_RATE / MIB,
+      },
+      "relay-rate-per-address": {
+        ...COUNT_OR_ZERO,
+        value: "MIB",
+        does: "MiB a second for all from one address; 0 sets no limit",
+        default: RELAY_RATE_PER_SOURCE / MIB,
       },
     },
     "Disk and output": {

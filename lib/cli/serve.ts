@@ -48,7 +48,10 @@ interface ServeOptions {
   readonly strangersPerSource: number;
   readonly handshakesPerMinute: number;
   readonly relayedPairs: number;
+  readonly relayedPerKey: number;
+  readonly relayedPerSource: number;
   readonly relayRate: number;
+  readonly relayRatePerSource: number;
   readonly logAddresses: boolean;
   readonly logPeople: boolean;
   readonly trace: boolean;
@@ -81,7 +84,10 @@ function serveOptions(given: Given<typeof SERVE>): ServeOptions {
     strangersPerSource: given["max-strangers-per-address"],
     handshakesPerMinute: given["handshakes-per-minute"],
     relayedPairs: given["no-relay"] ? 0 : given["max-relayed"],
+    relayedPerKey: given["max-relayed-per-key"],
+    relayedPerSource: given["max-relayed-per-address"],
     relayRate: given["relay-rate"] * MIB,
+    relayRatePerSource: given["relay-rate-per-address"] * MIB,
     logAddresses: given["log-ip"],
     logPeople: given["log-people"],
     trace: given.trace,

@@ -25,6 +25,8 @@ export class RelayStream implements Transport {
   #owed = 0;
   #credit = RELAY_WINDOW;
   #over = false;
+  /** Whether it is over because the server has no room for it. */
+  #isFull = false;
   readonly #change = new Signal();
 
   /** The stream of one introduction over the channel to the server; `onClose` is called once. */
@@ -51,6 +53,10 @@ export class RelayStream implements Transport {
       case "close":
         this.end();
         return;
+      case "full":
+        this.#isFull = true;
+        this.end();
+        return;
       default:
         item satisfies never;
     }
@@ -75,6 +81,7 @@ export class RelayStream implements Transport {
         this.#giveCredit(count);
         return count;
       }
+      if (this.#isFull) throw noRoom();
       if (this.#over) return null;
       await this.#change.wait();
     }
@@ -83,6 +90,7 @@ export class RelayStream implements Transport {
   async write(data: Bytes): Promise<number> {
     while (this.#credit === 0 && !this.#over) await this.#change.wait();
     await this.#channel.ready();
+    if (this.#isFull) throw noRoom();
     if (this.#over || !this.#channel.isOpen) {
       throw new CifraError("cut", "The server does not relay any more");
     }
@@ -116,4 +124,8 @@ export class RelayStream implements Transport {
   #send(item: RelayItem): void {
     this.#channel.send(ItemType.relay, encode(relayItem, item));
   }
+}
+
+function noRoom(): CifraError {
+  return new CifraError("busy", "no room on the relay now");
 }

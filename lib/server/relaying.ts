@@ -1,7 +1,16 @@
 /** Forwards between two clients that cannot reach each other, by the rules of the relay (PROTOCOL.md 3.9). */
+import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import type { Time } from "../flow/time.ts";
-import { Relay, type RelayLimits, type RelayOutput } from "../services/relay.ts";
+import { CifraError } from "../errors.ts";
+import { isHere, sourceOf } from "../services/connection_limits.ts";
+import {
+  Relay,
+  type RelayedPair,
+  type RelayLimits,
+  type RelayOutput,
+  type RelayParty,
+} from "../services/relay.ts";
 import { decode, encode } from "../wire/layout.ts";
 import { type Item, ItemType } from "../wire/records.ts";
 import { relayItem } from "../wire/relay_messages.ts";
@@ -23,14 +32,22 @@ export class Relaying {
     this.#onEvent = onEvent;
   }
 
-  /** Whether another pair may be relayed. */
-  get hasRoom(): boolean {
-    return this.#relay.hasRoom;
+  /** Whether anything is relayed at all. */
+  get isOn(): boolean {
+    return this.#relay.isOn;
+  }
+
+  /** Ends pairs that say nothing; the server calls it about once a second. */
+  tick(now: number): void {
+    for (const { outputs, ended } of this.#relay.expire(now)) {
+      this.#put(outputs);
+      this.#tellEnd(ended, outputs.map(({ to }) => to));
+    }
   }
 
   /** Two clients have been introduced and may be relayed. */
   open(stream: number, a: Party, b: Party): void {
-    this.#relay.open(stream, a, b, this.#time.now());
+    this.#relay.open(stream, partyOf(a), partyOf(b), this.#time.now());
     for (const { client } of [a, b]) client.streams++;
   }
 
@@ -46,11 +63,12 @@ export class Relaying {
     const now = this.#time.now();
     switch (relayed.type) {
       case "data": {
-        const { outputs, first } = this.#guard(
+        const { outputs, first, ended } = this.#guard(
           client,
           stream,
-          () => this.#relay.data(client, stream, relayed.content.length),
+          () => this.#relay.data(client, stream, relayed.content.length, now),
         );
+        if (ended) this.#tellEnd(ended, outputs.map(({ to }) => to));
         if (first) {
           const { names } = first;
           this.#onEvent({ event: "relaying", names, generation: stream });
@@ -66,6 +84,8 @@ export class Relaying {
         return this.#planRelease();
       case "close":
         return this.#endStream(client, stream);
+      case "full":
+        throw new CifraError("bad_state", "Cannot relay: only a server says that it is full");
       default:
         relayed satisfies never;
     }
@@ -108,10 +128,12 @@ export class Relaying {
   #endStream(client: Client, stream: number): void {
     const { outputs, ended } = this.#relay.close(client, stream);
     this.#put(outputs);
-    if (!ended) return;
-    for (const each of [client, ...outputs.map(({ to }) => to)]) each.streams--;
-    if (ended.bytes === 0) return;
-    const { names, bytes } = ended;
+    if (ended) this.#tellEnd(ended, [client, ...outputs.map(({ to }) => to)]);
+  }
+
+  #tellEnd({ stream, names, bytes }: RelayedPair, pair: readonly Client[]): void {
+    for (const client of pair) client.streams--;
+    if (bytes === 0) return;
     this.#onEvent({ event: "relayed", names, generation: stream, bytes });
   }
 }
@@ -120,6 +142,12 @@ export class Relaying {
 export interface Party {
   readonly name: string;
   readonly client: Client;
+}
+
+function partyOf({ name, client }: Party): RelayParty<Client> {
+  const source = sourceOf(client.observed.host);
+  const key = encodeHex(client.channel.established.theirs.fingerprint);
+  return { name, client, key, source: isHere(source) ? undefined : source };
 }
 
 /** A small piece of a large record must not keep all of the record in memory while it waits. */

@@ -234,6 +234,7 @@ export class Server {
   #tick(now: number): void {
     for (const connection of this.#strangers) connection.enforceDeadlines(now);
     for (const client of this.#clients) client.tick(now);
+    this.#requests.tick(now);
   }
 
   /** One connection from its first byte to its last. Never throws. */

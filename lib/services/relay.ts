@@ -4,14 +4,29 @@
  * Rules alone; no sockets, no clock of its own.
  */
 import { CifraError } from "../errors.ts";
-import { RELAY_WINDOW, RELAY_WINDOW_PIECES } from "../limits.ts";
+import { RELAY_IDLE, RELAY_WINDOW, RELAY_WINDOW_PIECES } from "../limits.ts";
 
 /** How much is relayed. */
 export interface RelayLimits {
   /** Pairs at once; 0 relays nothing. */
   readonly relayedPairs: number;
+  /** The same of one key, and of one source; 0 for no limit. */
+  readonly relayedPerKey: number;
+  readonly relayedPerSource: number;
   /** Bytes a second for a pair in one direction; 0 for no limit. */
   readonly relayRate: number;
+  /** Bytes a second for all that comes from one source; 0 for no limit. */
+  readonly relayRatePerSource: number;
+}
+
+/** One of the two of a pair. */
+export interface RelayParty<S> {
+  readonly client: S;
+  readonly name: string;
+  /** The fingerprint of its identity. */
+  readonly key: string;
+  /** Where it comes from; undefined on this machine, where everybody comes from one place. */
+  readonly source: string | undefined;
 }
 
 /** Something to be said to one side of a pair. */
@@ -19,7 +34,9 @@ export type RelayOutput<S> =
   /** The item is forwarded as it came. */
   | { readonly to: S; readonly type: "forward" }
   | { readonly to: S; readonly type: "credit"; readonly stream: number; readonly count: number }
-  | { readonly to: S; readonly type: "close"; readonly stream: number };
+  | { readonly to: S; readonly type: "close"; readonly stream: number }
+  /** There is no place for the pair: its stream is over. */
+  | { readonly to: S; readonly type: "full"; readonly stream: number };
 
 /** A pair that is over, for the log. */
 export interface RelayedPair {
@@ -40,15 +57,45 @@ interface Lane<S> {
   pieces: number;
   /** Credit of the reader that is held back. */
   owed: number;
-  /** The rate as a bucket: what may be given back now, and since when that is so. */
-  allowance: number;
-  filledAt: number;
+  /** What may be given back: of the pair, and of the source. */
+  readonly allowances: readonly Allowance[];
+}
+
+/** A rate as a bucket of bytes, two seconds deep. */
+class Allowance {
+  /** Bytes a second. */
+  readonly rate: number;
+  #bytes: number;
+  #filledAt: number;
+
+  constructor(rate: number, now: number) {
+    this.rate = rate;
+    this.#bytes = 2 * rate;
+    this.#filledAt = now;
+  }
+
+  /** What may be taken at `now`. */
+  at(now: number): number {
+    return Math.min(2 * this.rate, this.#bytes + (now - this.#filledAt) / 1000 * this.rate);
+  }
+
+  take(count: number, now: number): void {
+    this.#bytes = this.at(now) - count;
+    this.#filledAt = now;
+  }
 }
 
 interface Pair<S> {
   readonly stream: number;
   readonly names: readonly [string, string];
   readonly lanes: readonly [Lane<S>, Lane<S>];
+  /** Where the two come from. */
+  readonly sources: readonly string[];
+  /** The keys and sources in whose share a place counts, each once. */
+  readonly shares: readonly string[];
+  hasPlace: boolean;
+  /** When it was opened, or a byte last came. */
+  usedAt: number;
   bytes: number;
 }
 
@@ -57,35 +104,42 @@ export class Relay<S> {
   readonly #limits: RelayLimits;
   readonly #pairs = new Map<number, Pair<S>>();
   readonly #streamsOf = new Map<S, Set<number>>();
+  #places = 0;
+  /** By key and by source: the places taken. */
+  readonly #taken = new Map<string, number>();
+  /** By source: its rate, and how many lanes go by it. */
+  readonly #sources = new Map<string, { readonly allowance: Allowance; lanes: number }>();
 
   constructor(limits: RelayLimits) {
     this.#limits = limits;
   }
 
-  /** Whether another pair may be opened. */
-  get hasRoom(): boolean {
-    return this.#pairs.size < this.#limits.relayedPairs;
+  /** Whether anything is relayed at all. */
+  get isOn(): boolean {
+    return this.#limits.relayedPairs > 0;
   }
 
-  /** From now on these two are relayed to each other. */
-  open(
-    stream: number,
-    a: { readonly client: S; readonly name: string },
-    b: { readonly client: S; readonly name: string },
-    now: number,
-  ): void {
-    const lane = (writer: S, reader: S): Lane<S> => ({
-      writer,
-      reader,
+  /** From now on these two may be relayed to each other. A place is taken by the first byte. */
+  open(stream: number, a: RelayParty<S>, b: RelayParty<S>, now: number): void {
+    const lane = (writer: RelayParty<S>, reader: RelayParty<S>): Lane<S> => ({
+      writer: writer.client,
+      reader: reader.client,
       credit: RELAY_WINDOW,
       unread: 0,
       pieces: 0,
       owed: 0,
-      allowance: 2 * this.#limits.relayRate,
-      filledAt: now,
+      allowances: this.#allowances(writer.source, now),
     });
-    const lanes = [lane(a.client, b.client), lane(b.client, a.client)] as const;
-    this.#pairs.set(stream, { stream, names: [a.name, b.name], lanes, bytes: 0 });
+    this.#pairs.set(stream, {
+      stream,
+      names: [a.name, b.name],
+      lanes: [lane(a, b), lane(b, a)],
+      sources: [a, b].flatMap(({ source }) => source ?? []),
+      shares: [...new Set([a, b].flatMap(sharesOf))],
+      hasPlace: false,
+      usedAt: now,
+      bytes: 0,
+    });
     for (const { client } of [a, b]) {
       const streams = this.#streamsOf.get(client) ?? new Set();
       this.#streamsOf.set(client, streams.add(stream));
@@ -94,17 +148,33 @@ export class Relay<S> {
 
   /**
    * `length` bytes of data from a client. Throws `limit` when it had no credit for them or cuts them too
-   * small, `bad_frame` when there are none. `first` tells that these are the first of their pair.
+   * small, `bad_frame` when there are none. `first` tells that these are the first of their pair, `ended`
+   * that there is no place for it.
    */
   data(
     from: S,
     stream: number,
     length: number,
-  ): { readonly outputs: readonly RelayOutput<S>[]; readonly first?: RelayedPair } {
+    now: number,
+  ): {
+    readonly outputs: readonly RelayOutput<S>[];
+    readonly first?: RelayedPair;
+    readonly ended?: RelayedPair;
+  } {
     if (length === 0) throw new CifraError("bad_frame", "Cannot relay: data of no length");
     const pair = this.#pairs.get(stream);
     const lane = pair?.lanes.find(({ writer }) => writer === from);
     if (!pair || !lane) return { outputs: [{ to: from, type: "close", stream }] };
+    if (!pair.hasPlace && !this.#takePlace(pair)) {
+      this.#remove(pair);
+      const outputs = pair.lanes.map(({ writer }) => ({
+        to: writer,
+        type: "full" as const,
+        stream,
+      }));
+      return { outputs, ended: pair };
+    }
+    pair.usedAt = now;
     if (length > lane.credit) throw broken("more than it had credit for");
     if (lane.pieces >= RELAY_WINDOW_PIECES) throw broken("too many small pieces");
     lane.credit -= length;
@@ -131,13 +201,68 @@ export class Relay<S> {
     const pair = this.#pairs.get(stream);
     const lane = pair?.lanes.find(({ writer }) => writer === from);
     if (!pair || !lane) return { outputs: [] };
+    this.#remove(pair);
+    return { outputs: [{ to: lane.reader, type: "close", stream }], ended: pair };
+  }
+
+  /** Pairs of which no byte has come for a minute are over. */
+  expire(now: number): readonly { outputs: readonly RelayOutput<S>[]; ended: RelayedPair }[] {
+    const idle = [...this.#pairs.values()].filter(({ usedAt }) => now - usedAt >= RELAY_IDLE);
+    return idle.map((pair) => {
+      this.#remove(pair);
+      const { stream, lanes } = pair;
+      const outputs = lanes.map(({ writer }) => ({ to: writer, type: "close" as const, stream }));
+      return { outputs, ended: pair };
+    });
+  }
+
+  /** Takes a place for a pair; false when there is none, or the share of a key or a source is used up. */
+  #takePlace(pair: Pair<S>): boolean {
+    const { relayedPairs, relayedPerKey, relayedPerSource } = this.#limits;
+    if (this.#places >= relayedPairs) return false;
+    const isFree = (share: string) => {
+      const most = share.startsWith(KEY) ? relayedPerKey : relayedPerSource;
+      return most === 0 || (this.#taken.get(share) ?? 0) < most;
+    };
+    if (!pair.shares.every(isFree)) return false;
+    for (const share of pair.shares) this.#taken.set(share, (this.#taken.get(share) ?? 0) + 1);
+    this.#places++;
+    return pair.hasPlace = true;
+  }
+
+  #remove(pair: Pair<S>): void {
+    const { stream, lanes, shares, sources } = pair;
     this.#pairs.delete(stream);
-    for (const { writer } of pair.lanes) {
+    for (const { writer } of lanes) {
       const streams = this.#streamsOf.get(writer);
       streams?.delete(stream);
       if (streams?.size === 0) this.#streamsOf.delete(writer);
     }
-    return { outputs: [{ to: lane.reader, type: "close", stream }], ended: pair };
+    for (const source of sources) {
+      const known = this.#sources.get(source);
+      if (known && --known.lanes === 0) this.#sources.delete(source);
+    }
+    if (!pair.hasPlace) return;
+    this.#places--;
+    for (const share of shares) {
+      const left = this.#taken.get(share)! - 1;
+      if (left > 0) this.#taken.set(share, left);
+      else this.#taken.delete(share);
+    }
+  }
+
+  /** The rates by which a lane goes: its own, and that of its source, which others go by as well. */
+  #allowances(source: string | undefined, now: number): readonly Allowance[] {
+    const { relayRate, relayRatePerSource } = this.#limits;
+    const allowances = relayRate > 0 ? [new Allowance(relayRate, now)] : [];
+    if (source === undefined || relayRatePerSource === 0) return allowances;
+    let known = this.#sources.get(source);
+    if (!known) {
+      known = { allowance: new Allowance(relayRatePerSource, now), lanes: 0 };
+      this.#sources.set(source, known);
+    }
+    known.lanes++;
+    return [...allowances, known.allowance];
   }
 
   /** The streams of a client; only those with one peer, when its name is given. */
@@ -163,38 +288,34 @@ export class Relay<S> {
     for (const { lanes } of this.#pairs.values()) {
       for (const lane of lanes) {
         if (lane.owed === 0) continue;
-        const missing = this.#stride(lane) - this.#allowance(lane, now);
-        const wait = Math.max(1, missing / this.#limits.relayRate * 1000);
-        next = Math.min(next ?? Infinity, wait);
+        const stride = strideOf(lane);
+        const waits = lane.allowances.map((each) => (stride - each.at(now)) / each.rate * 1000);
+        next = Math.min(next ?? Infinity, Math.max(1, ...waits));
       }
     }
     return next;
   }
 
   #release(stream: number, lane: Lane<S>, now: number): readonly RelayOutput<S>[] {
-    let count = lane.owed;
-    if (this.#limits.relayRate > 0) {
-      lane.allowance = this.#allowance(lane, now);
-      lane.filledAt = now;
-      count = Math.min(count, Math.floor(lane.allowance));
-      if (count < this.#stride(lane)) return [];
-      lane.allowance -= count;
-    }
-    if (count === 0) return [];
+    const allowed = lane.allowances.map((each) => Math.floor(each.at(now)));
+    const count = Math.min(lane.owed, ...allowed);
+    if (count === 0 || count < strideOf(lane)) return [];
+    for (const each of lane.allowances) each.take(count, now);
     lane.owed -= count;
     lane.credit += count;
     return [{ to: lane.writer, type: "credit", stream, count }];
   }
+}
 
-  /** What is given back at least: a credit costs as much as a piece of data, so not in crumbs. */
-  #stride({ owed }: Lane<S>): number {
-    return Math.min(owed, RELAY_WINDOW / 4, 2 * this.#limits.relayRate);
-  }
+const KEY = "key ";
 
-  #allowance({ allowance, filledAt }: Lane<S>, now: number): number {
-    const { relayRate } = this.#limits;
-    return Math.min(2 * relayRate, allowance + (now - filledAt) / 1000 * relayRate);
-  }
+function sharesOf({ key, source }: RelayParty<unknown>): readonly string[] {
+  return [KEY + key, ...source === undefined ? [] : [`source ${source}`]];
+}
+
+/** What is given back at least: a credit costs as much as a piece of data, so not in crumbs. */
+function strideOf({ owed, allowances }: Lane<unknown>): number {
+  return Math.min(owed, RELAY_WINDOW / 4, ...allowances.map(({ rate }) => 2 * rate));
 }
 
 function broken(what: string): CifraError {

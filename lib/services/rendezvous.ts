@@ -132,7 +132,7 @@ export class Rendezvous<Holder> {
 
   /**
    * A registered connection wants `peerName`, at `now` (milliseconds since 1970); `mayRelay` tells whether
-   * the server has room for another relayed pair. Throws `bad_name`, `limit`; then nothing has changed.
+   * the server relays at all. Throws `bad_name`, `limit`; then nothing has changed.
    */
   want(
     holder: Holder,

@@ -101,7 +101,7 @@ export type LogKind = typeof LogKind[keyof typeof LogKind];
 export const MESSAGE_NUMBERS = { text: 1, bytes: 2, end: 3 } as const;
 
 /** What is said of a relayed stream (PROTOCOL.md 3.9). */
-export const RELAY_NUMBERS = { data: 1, credit: 2, close: 3 } as const;
+export const RELAY_NUMBERS = { data: 1, credit: 2, close: 3, full: 4 } as const;
 
 /** Numbers that are spoken for, and unknown in this version (PROTOCOL.md 3.7, 6). */
 export const SPOKEN_FOR = [

@@ -25,6 +25,8 @@ export const relayItem = tagged(
     credit: struct({ stream, count: u32 }),
     /** Nothing more either way. */
     close: struct({ stream }),
+    /** From the server: it has no place for this stream, which is over. */
+    full: struct({ stream }),
   },
 );
 /** Such a body, decoded. */

@@ -266,3 +266,13 @@ test("a channel that takes no more lets nobody write, and wakes them when it fai
   await writing;
   assert(failed instanceof CifraError && failed.code === "cut");
 });
+
+test("a stream for which the server has no room says so, to who reads and who writes", async () => {
+  using scene = await Scene.open();
+  const reading = assertRejects(() => scene.stream.read(new Uint8Array(1)), CifraError);
+  scene.stream.take({ type: "full", stream: STREAM });
+  assertEquals((await reading).message, "no room on the relay now");
+  const error = await assertRejects(() => scene.stream.write(new Uint8Array(1)), CifraError);
+  assertEquals([error.code, error.message], ["busy", "no room on the relay now"]);
+  assertEquals(scene.endings, 1);
+});

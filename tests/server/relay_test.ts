@@ -245,24 +245,29 @@ test("a pair that said nothing ends without a word in the log", async () => {
   });
 });
 
-test("a place in the relay is free again when its pair is over; until then others get none", async () => {
+test("a place on the relay is free again when its pair is over; until then others hear that it is full", async () => {
   await withServer(async (server) => {
     const first = await relayed(server, "alice", "bob");
+    data(first.one, first.stream, 1);
+    assertEquals((await heard(first.other)).type, "data");
     const [carol, dave] = [
       await registered(server, "carol", "dave"),
       await registered(server, "dave", "carol"),
     ];
-    assertEquals((await introductionOf(carol)).relay, 0);
-    const { relay, generation } = await introductionOf(dave);
-    assertEquals(relay, 0);
+    assertEquals((await introductionOf(carol)).relay, 1);
+    const { generation } = await introductionOf(dave);
     data(dave, generation, 1);
-    assertEquals(await heard(dave), { type: "close", stream: generation });
+    for (const each of [carol, dave]) {
+      assertEquals(await heard(each), { type: "full", stream: generation });
+    }
     first.one.channel.destroy();
     assertEquals((await heard(first.other)).type, "close");
     carol.want("dave");
     dave.want("carol");
-    assertEquals((await introductionOf(carol)).relay, 1);
-    assertEquals((await introductionOf(dave)).relay, 1);
+    const again = await introductionOf(carol);
+    await introductionOf(dave);
+    data(carol, again.generation, 1);
+    assertEquals((await heard(dave)).type, "data");
     await leave(first.other, carol, dave);
   }, { limits: { ...NO_RATE, relayedPairs: 1 } });
 });

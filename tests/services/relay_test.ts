@@ -2,24 +2,45 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { RELAY_WINDOW, RELAY_WINDOW_PIECES } from "../../lib/limits.ts";
-import { Relay, type RelayOutput } from "../../lib/services/relay.ts";
+import { Relay, type RelayLimits, type RelayOutput } from "../../lib/services/relay.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-const UNLIMITED = { relayedPairs: 100, relayRate: 0 };
+const UNLIMITED: RelayLimits = {
+  relayedPairs: 100,
+  relayedPerKey: 0,
+  relayedPerSource: 0,
+  relayRate: 0,
+  relayRatePerSource: 0,
+};
+
+/** A relay with these limits alone; what comes without a time comes at 0. */
+class TestRelay extends Relay<string> {
+  constructor(limits: Partial<RelayLimits> = {}) {
+    super({ ...UNLIMITED, ...limits });
+  }
+
+  override data(from: string, stream: number, length: number, now = 0) {
+    return super.data(from, stream, length, now);
+  }
+}
 
 type Outputs = readonly RelayOutput<string>[];
 
 /** A relay with one stream, 7, between alice and bob. */
-function opened(limits = UNLIMITED): Relay<string> {
-  const relay = new Relay<string>(limits);
+function opened(limits: Partial<RelayLimits> = {}): TestRelay {
+  const relay = new TestRelay(limits);
   open(relay, 7, "alice", "bob");
   return relay;
 }
 
-/** Opens a stream between two sessions that are called after their owners. */
-function open(relay: Relay<string>, stream: number, a: string, b: string, now = 0): void {
-  relay.open(stream, { client: a, name: a }, { client: b, name: b }, now);
+/** Opens a stream between two sessions that are called after their owners, `key` or `key@source`. */
+function open(relay: TestRelay, stream: number, a: string, b: string, now = 0): void {
+  const party = (name: string) => {
+    const [key = "", source] = name.split("@");
+    return { client: name, name, key, source };
+  };
+  relay.open(stream, party(a), party(b), now);
 }
 
 const forwardTo = (to: string): Outputs => [{ to, type: "forward" }];
@@ -173,18 +194,74 @@ Deno.test("a client has several streams, each with a window of its own", () => {
   assertEquals(relay.data("alice", 8, 9).outputs, forwardTo("carol"));
 });
 
-Deno.test("hasRoom tells whether another pair may be opened; 0 is no relay at all", () => {
-  assert(!new Relay<string>({ relayedPairs: 0, relayRate: 0 }).hasRoom);
-  const relay = new Relay<string>({ relayedPairs: 2, relayRate: 0 });
-  assert(relay.hasRoom);
+Deno.test("a place is taken by the first byte, and a full relay is said to both", () => {
+  assert(!new TestRelay({ relayedPairs: 0 }).isOn);
+  const relay = new TestRelay({ relayedPairs: 1 });
+  assert(relay.isOn);
   open(relay, 1, "alice", "bob");
-  assert(relay.hasRoom);
   open(relay, 2, "carol", "dave");
-  assert(!relay.hasRoom);
-  relay.close("dave", 1);
-  assert(!relay.hasRoom);
+  assertEquals(relay.data("carol", 2, 9).outputs, [{ to: "dave", type: "forward" }]);
+  assertEquals(relay.data("bob", 1, 9).outputs, [
+    { to: "alice", type: "full", stream: 1 },
+    { to: "bob", type: "full", stream: 1 },
+  ]);
+  assertEquals(relay.streamsOf("alice"), []);
+  assertEquals(relay.data("bob", 1, 9).outputs, closeTo("bob", 1));
   relay.close("dave", 2);
-  assert(relay.hasRoom);
+  open(relay, 3, "alice", "bob");
+  assertEquals(relay.data("alice", 3, 9).outputs, [{ to: "bob", type: "forward" }]);
+});
+
+Deno.test("a pair of which no byte comes for a minute gives its place back", () => {
+  const relay = new TestRelay({ relayedPairs: 1 });
+  open(relay, 1, "alice", "bob", 0);
+  open(relay, 2, "carol", "dave", 0);
+  relay.data("alice", 1, 9, 10_000);
+  assertEquals(relay.expire(59_999), []);
+  assertEquals(relay.expire(60_000).map(({ outputs }) => outputs), [
+    [{ to: "carol", type: "close", stream: 2 }, { to: "dave", type: "close", stream: 2 }],
+  ]);
+  relay.data("bob", 1, 9, 69_999);
+  assertEquals(relay.expire(129_998), []);
+  assertEquals(relay.expire(129_999).length, 1);
+  open(relay, 3, "carol", "dave", 130_000);
+  assertEquals(relay.data("carol", 3, 9).outputs, [{ to: "dave", type: "forward" }]);
+});
+
+Deno.test("a key and a source have their share of the places, and others what is left", () => {
+  const type = (relay: TestRelay, stream: number, a: string, b: string) => {
+    open(relay, stream, a, b);
+    return relay.data(a, stream, 9).outputs[0]!.type;
+  };
+  const byKey = new TestRelay({ relayedPerKey: 2 });
+  assertEquals(type(byKey, 1, "eve", "a"), "forward");
+  assertEquals(type(byKey, 2, "b", "eve"), "forward");
+  assertEquals(type(byKey, 3, "eve", "c"), "full");
+  assertEquals(type(byKey, 4, "d", "c"), "forward");
+  byKey.close("eve", 1);
+  assertEquals(type(byKey, 5, "eve", "c"), "forward");
+  const bySource = new TestRelay({ relayedPerSource: 2 });
+  // Two of one source are one pair of it.
+  assertEquals(type(bySource, 1, "a@here", "b@here"), "forward");
+  assertEquals(type(bySource, 2, "c@there", "d@here"), "forward");
+  assertEquals(type(bySource, 3, "e@here", "f@else"), "full");
+  assertEquals(type(bySource, 4, "e@there", "f@else"), "forward");
+});
+
+Deno.test("all that comes from one source goes by one rate, whatever pair it is for", () => {
+  const relay = new TestRelay({ relayRatePerSource: 100 });
+  open(relay, 1, "a@here", "b@there");
+  open(relay, 2, "c@here", "d@there");
+  for (const [from, to, stream] of [["a@here", "b@there", 1], ["c@here", "d@there", 2]] as const) {
+    relay.data(from, stream, 300);
+    // Two seconds' worth is there at once, for the first of them.
+    assertEquals(relay.credit(to, stream, 200, 0).length, stream === 1 ? 1 : 0);
+  }
+  assertEquals(relay.nextRelease(0), 2000);
+  assertEquals(relay.release(2000), [{ to: "c@here", type: "credit", stream: 2, count: 200 }]);
+  // The other way has a rate of its own.
+  relay.data("d@there", 2, 100);
+  assertEquals(relay.credit("c@here", 2, 100, 2000).length, 1);
 });
 
 Deno.test("without a rate credit is never held back", () => {
@@ -252,7 +329,7 @@ class Greedy {
       for (let length = this.#credits[writer]!; length > 0; length = this.#credits[writer]!) {
         this.#credits[writer] = 0;
         this.#sent[writer]! += length;
-        this.#relay.data(this.#client(writer), this.#stream, length);
+        this.#relay.data(this.#client(writer), this.#stream, length, now);
         this.take(this.#relay.credit(this.#client(reader), this.#stream, length, now));
       }
     }
@@ -273,7 +350,7 @@ class Greedy {
 
 /** Runs `pairs` greedy ones for so many seconds; `late` is by how much the alarm misses its moment. */
 function run(rate: number, seconds: number, pairs = 1, late: () => number = () => 0) {
-  const relay = new Relay<string>({ relayedPairs: pairs, relayRate: rate });
+  const relay = new TestRelay({ relayedPairs: pairs, relayRate: rate });
   const greedy = Array.from({ length: pairs }, (_, n) => new Greedy(relay, n + 1));
   let alarms = 0;
   for (let now = 0; now < seconds * 1000; alarms++) {

@@ -18,6 +18,9 @@ export const NO_RATE = {
   strangersPerSource: 8,
   handshakesPerMinute: 0,
   relayedPairs: 16,
+  relayedPerKey: 0,
+  relayedPerSource: 0,
+  relayRatePerSource: 0,
   relayRate: 0,
 };
 

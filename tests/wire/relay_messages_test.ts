@@ -12,6 +12,7 @@ Deno.test("relayItem is data, credit or a close, each with its stream", () => {
     ["02" + "80000000" + "00040000"]: { type: "credit", stream: 0x80000000, count: 262_144 },
     ["02" + "00000001" + "ffffffff"]: { type: "credit", stream: 1, count: 0xffffffff },
     ["03" + "00000007"]: { type: "close", stream: 7 },
+    ["04" + "00000007"]: { type: "full", stream: 7 },
   } as const;
   for (const [hex, item] of Object.entries(items)) {
     assertEquals(encodeHex(encode(relayItem, item)), hex);
@@ -24,7 +25,7 @@ Deno.test("relayItem refuses unknown types, short fields, data of no length, and
     "",
     "00",
     "0000000007",
-    "0400000007",
+    "0500000007",
     "ff00000007",
     "01000000",
     "0100000007",

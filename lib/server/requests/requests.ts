@@ -160,6 +160,11 @@ export class Requests {
     return open.length;
   }
 
+  /** About once a second. */
+  tick(now: number): void {
+    this.#context.relaying.tick(now);
+  }
+
   /** Nothing is told or relayed after this. */
   stop(): void {
     this.#context.relaying.stop();

@@ -13,7 +13,7 @@ export function want(context: Context, client: Client, { name: peerName }: Reque
   relaying.end(client, peerName);
   let outcomes: readonly RendezvousOutcome<Client>[];
   try {
-    outcomes = rendezvous.want(client, peerName, time.date(), relaying.hasRoom);
+    outcomes = rendezvous.want(client, peerName, time.date(), relaying.isOn);
   } catch (error) {
     if (!(error instanceof CifraError)) throw error;
     rendezvous.unwant(client, peerName);
