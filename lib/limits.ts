@@ -99,15 +99,14 @@ export const CONNECTIONS_PER_SOURCE = 256;
 export const KNOWN_KEYS_RESERVE = 1 / 8;
 /** Connections that have not finished their handshake: `--max-strangers`. */
 export const STRANGERS_TOTAL = 64;
-/** From this part of them on, a newcomer is dropped with this probability. */
-export const EARLY_DROP_FROM = 1 / 4;
-export const EARLY_DROP_PROBABILITY = 0.3;
 /** The same from one IPv4 address or one IPv6 /64: `--max-strangers-per-address`. */
 export const STRANGERS_PER_SOURCE = 8;
 /** Handshakes from one source: a bucket, and its refill. */
 export const HANDSHAKE_BURST = 10;
 export const HANDSHAKES_PER_MINUTE = 20;
-/** Penalties a source earns; it is refused while their sum is above the threshold. */
+/** An invite is shared by a class: it counts as so many sources. */
+export const HANDSHAKE_SHARE_OF_INVITE = 10;
+/** Penalties a source earns; it is in doubt while their sum is above the threshold. */
 export const PENALTY_AUTH = 5 * SECOND;
 export const PENALTY_NONE = 1 * SECOND;
 export const PENALTY_MALFORMED = 10 * SECOND;

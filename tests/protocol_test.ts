@@ -77,17 +77,19 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "of one key / from one source": `${L.CONNECTIONS_PER_KEY} / ${L.CONNECTIONS_PER_SOURCE}`,
     "places left to keys that the server knew before they came": `1 in ${1 / L.KNOWN_KEYS_RESERVE}`,
     "without a name": seconds(L.NAMELESS_DEADLINE)[0],
-    "handshakes that are not finished, from which on newcomers are dropped": `${
-      L.STRANGERS_TOTAL * L.EARLY_DROP_FROM
-    }: ${L.EARLY_DROP_PROBABILITY * 10} of 10, by chance`,
     "penalty for a handshake that fails with `auth_failed`": seconds(L.PENALTY_AUTH)[0],
     "penalty for `bad_frame` and `bad_state`": seconds(L.PENALTY_MALFORMED)[0],
     "penalty for `busy` and `shutdown`": "0 s",
     "penalty for any other end of a handshake": seconds(L.PENALTY_NONE)[0],
-    "penalties of a source above which it is refused, and their sum at the most": seconds(
+    "penalties of a source above which it is in doubt, and their sum at the most": seconds(
       L.PENALTY_THRESHOLD,
       L.PENALTY_MAXIMUM,
     ).join(", "),
+    "ladders with one invite / with tickets of one identity": `${
+      L.HANDSHAKE_BURST * L.HANDSHAKE_SHARE_OF_INVITE
+    } at once, ${
+      L.HANDSHAKES_PER_MINUTE * L.HANDSHAKE_SHARE_OF_INVITE
+    } a minute / as from one source`,
     "steps of handshakes that wait for the processor, and how long": `${L.ASYMMETRIC_QUEUE}, ${
       seconds(L.ASYMMETRIC_WAIT)
     }`,

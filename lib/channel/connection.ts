@@ -33,6 +33,7 @@ export class Connection {
   /** Set with the first whole frame: before it we owe a stranger no answer, not even an alert. */
   #understood = false;
   #heardAnything = false;
+  #framesHeard = 0;
   /** Set with the first frame of the handshake itself: from then on the next one is due when we wait for it. */
   #underWay = false;
   /** Since when a frame of the handshake has been due or has been coming. */
@@ -56,6 +57,11 @@ export class Connection {
   /** Why the connection is over, once it is. */
   get failure(): CifraError | undefined {
     return this.#failure;
+  }
+
+  /** How much was heard: 0 for nothing, 1 for part of a frame, and 2 more for each whole one. */
+  get heard(): number {
+    return (this.#heardAnything ? 1 : 0) + 2 * this.#framesHeard;
   }
 
   /** The handshake is done: larger frames are welcome and its deadlines no longer count. */
@@ -110,6 +116,7 @@ export class Connection {
     this.#resizeReadBuffer(count);
     if (frames.length > 0) {
       this.#understood = true;
+      this.#framesHeard += frames.length;
       this.#ready.push(...frames);
     }
     const since = frames.length > 0 ? undefined : this.#frameSince;

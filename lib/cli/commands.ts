@@ -112,8 +112,8 @@ export const SERVE = {
     },
     "Limits": {
       "max-connections": {
-        ...COUNT,
-        does: "clients at once",
+        ...COUNT_OR_ZERO,
+        does: "clients at once; 0 sets no limit",
         default: CONNECTIONS_TOTAL,
       },
       "max-connections-per-key": {
@@ -127,19 +127,23 @@ export const SERVE = {
         default: CONNECTIONS_PER_SOURCE,
       },
       "max-strangers": {
-        ...COUNT,
-        does: "clients that have not shown who they are, at once",
+        ...COUNT_OR_ZERO,
+        does: "clients that have not shown who they are, at once; 0 sets no limit",
         default: STRANGERS_TOTAL,
       },
       "max-strangers-per-address": {
-        ...COUNT,
-        does: "the same, from one address",
+        ...COUNT_OR_ZERO,
+        does: "the same, from one address; 0 sets no limit",
         default: STRANGERS_PER_SOURCE,
       },
       "handshakes-per-minute": {
         ...COUNT_OR_ZERO,
         does: "handshakes from one address; 0 sets no limit",
         default: HANDSHAKES_PER_MINUTE,
+      },
+      "no-penalties": {
+        kind: "flag",
+        does: "do not count failed handshakes against their address",
       },
       "new-names-per-day": {
         ...COUNT_OR_ZERO,

@@ -47,6 +47,7 @@ interface ServeOptions {
   readonly strangers: number;
   readonly strangersPerSource: number;
   readonly handshakesPerMinute: number;
+  readonly penalties: boolean;
   readonly relayedPairs: number;
   readonly relayedPerKey: number;
   readonly relayedPerSource: number;
@@ -83,6 +84,7 @@ function serveOptions(given: Given<typeof SERVE>): ServeOptions {
     strangers: given["max-strangers"],
     strangersPerSource: given["max-strangers-per-address"],
     handshakesPerMinute: given["handshakes-per-minute"],
+    penalties: !given["no-penalties"],
     relayedPairs: given["no-relay"] ? 0 : given["max-relayed"],
     relayedPerKey: given["max-relayed-per-key"],
     relayedPerSource: given["max-relayed-per-address"],

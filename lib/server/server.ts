@@ -7,7 +7,13 @@ import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
 import { NO_PSK } from "../handshake/state.ts";
-import { ASYMMETRIC_QUEUE, ASYMMETRIC_WAIT, CLOSE_DEADLINE, DAY } from "../limits.ts";
+import {
+  ASYMMETRIC_QUEUE,
+  ASYMMETRIC_WAIT,
+  CLOSE_DEADLINE,
+  DAY,
+  HANDSHAKE_SHARE_OF_INVITE,
+} from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/transports.ts";
 import { Limiter } from "../flow/limiter.ts";
@@ -16,6 +22,7 @@ import {
   type ConnectionCaps,
   ConnectionLimits,
   isHere,
+  type Refusal,
   sourceOf,
 } from "../services/connection_limits.ts";
 import { type InsiderCaps, Insiders } from "../services/insiders.ts";
@@ -90,12 +97,12 @@ export class Server {
   readonly #listener: Listening;
   readonly #invites: Invites;
   readonly #requests: Requests;
-  readonly #connectionLimits: ConnectionLimits;
+  readonly #connectionLimits: ConnectionLimits<Connection>;
   readonly #insiders: Insiders<Client>;
   readonly #gate: Limiter;
   readonly #ticker: Ticker;
-  /** Connections without a finished handshake, and clients, which have one. */
-  readonly #strangers = new Set<Connection>();
+  /** Connections without a finished handshake, with the address each comes from, and clients, which have one. */
+  readonly #strangers = new Map<Connection, string>();
   readonly #clients = new Set<Client>();
   /** Connections being served, and who waits for them to end. */
   #present = 0;
@@ -113,7 +120,7 @@ export class Server {
     this.fingerprints = new Map(
       [...keys.sides.values()].map(({ suite, identity }) => [suite.name, identity.fingerprint]),
     );
-    this.#connectionLimits = new ConnectionLimits(options.limits, () => random(1)[0]! / 256);
+    this.#connectionLimits = new ConnectionLimits(options.limits, ({ heard }) => heard);
     this.#insiders = new Insiders(options.limits);
     this.#requests = new Requests({
       ...options,
@@ -222,7 +229,7 @@ export class Server {
     this.#empty = Promise.withResolvers();
     if (this.#present === 0) this.#empty.resolve();
     const patient = this.#options.environment.time.after(CLOSE_DEADLINE, () => {
-      for (const connection of this.#strangers) connection.close();
+      for (const connection of this.#strangers.keys()) connection.close();
       for (const { channel } of this.#clients) channel.destroy();
     });
     await this.#empty.promise;
@@ -232,7 +239,7 @@ export class Server {
   }
 
   #tick(now: number): void {
-    for (const connection of this.#strangers) connection.enforceDeadlines(now);
+    for (const connection of this.#strangers.keys()) connection.enforceDeadlines(now);
     for (const client of this.#clients) client.tick(now);
     this.#requests.tick(now);
   }
@@ -242,46 +249,38 @@ export class Server {
     const { host } = transport.remote;
     const source = sourceOf(host);
     const { now } = this.#options.environment.time;
-    let refusal = this.#connectionLimits.admit(source, now());
-    if (refusal === "full" && this.#makeRoom()) {
-      refusal = this.#connectionLimits.admit(source, now());
-    }
-    if (refusal) {
-      transport.close();
-      this.#options.onEvent({
-        event: "refused-connection",
-        source: this.#tag(host),
-        reason: refusal,
-      });
-      return;
-    }
     const connection = new Connection(transport, now);
-    this.#strangers.add(connection);
+    if (!this.#admit(connection, host)) return;
+    this.#strangers.set(connection, host);
     this.#present++;
     let client: Client | undefined;
     let isBug = false;
     try {
-      const { channel, invite } = await this.#greet(connection, host);
-      this.#connectionLimits.authenticated(source, now());
+      const greeted = await this.#greet(connection, host);
+      if (!greeted) return;
+      // It may have had to give way at the last moment.
+      if (!this.#connectionLimits.authenticated(connection)) return;
       this.#strangers.delete(connection);
-      client = new Client(channel, transport.remote, invite, now());
+      client = new Client(greeted.channel, transport.remote, greeted.invite, now());
       this.#clients.add(client);
       this.#enter(client, source);
-      if (this.#stopping) channel.close(CloseCode.shutdown);
+      if (this.#stopping) client.channel.close(CloseCode.shutdown);
       await this.#requests.attend(client);
     } catch (error) {
       connection.fail(error);
       isBug = !(error instanceof CifraError);
       if (isBug) this.#options.onEvent({ event: "bug", reason: (error as Error).name });
     } finally {
-      this.#strangers.delete(connection);
-      if (client) this.#clients.delete(client);
+      // A stranger that had to give way, or was turned away, has left before.
+      const isStranger = this.#strangers.delete(connection);
       const failure = client?.channel.goodbye ? undefined : connection.failure;
-      if (client) this.#insiders.leave(client);
-      if (!client?.hasGivenWay) {
-        this.#connectionLimits.left(source, now(), client !== undefined, failure?.code);
+      if (isStranger) this.#connectionLimits.left(connection, now(), failure?.code);
+      if (client) {
+        this.#clients.delete(client);
+        this.#insiders.leave(client);
+        if (!client.hasGivenWay) this.#connectionLimits.leftInside();
       }
-      if (failure && !client?.isAnswered) {
+      if (failure && (isStranger || client && !client.isAnswered)) {
         const { code } = failure;
         if (client) this.#connectionLimits.penalize(source, now(), code);
         const event = { event: "handshake-failed", source: this.#tag(host), code } as const;
@@ -291,6 +290,27 @@ export class Server {
       this.#present--;
       if (this.#present === 0) this.#empty?.resolve();
     }
+  }
+
+  /** Takes a connection onto the porch, for which others may have to give way; false when it is closed. */
+  #admit(connection: Connection, host: string): boolean {
+    const { now } = this.#options.environment.time;
+    const admit = () => this.#connectionLimits.admit(connection, sourceOf(host), now());
+    let admission = admit();
+    if (admission.type === "full" && this.#makeRoom()) admission = admit();
+    if (admission.type === "full") {
+      this.#turnAway(connection, host, "full");
+      return false;
+    }
+    for (const each of admission.out) this.#turnAway(each, this.#strangers.get(each)!, "crowded");
+    return true;
+  }
+
+  /** Closes a connection without a byte. */
+  #turnAway(connection: Connection, host: string, reason: Refusal): void {
+    this.#strangers.delete(connection);
+    connection.close();
+    this.#options.onEvent({ event: "refused-connection", source: this.#tag(host), reason });
   }
 
   /** A client takes a place inside, or is told that there is none for it. */
@@ -319,17 +339,19 @@ export class Server {
 
   /** Ends the connection of a client that had to give way. */
   #sendOut(client: Client): void {
-    const { now } = this.#options.environment.time;
     client.hasGivenWay = true;
-    this.#connectionLimits.left(sourceOf(client.observed.host), now(), true);
+    this.#connectionLimits.leftInside();
     client.channel.fail(new CifraError("busy", "The server has no room for those without a name"));
   }
 
-  /** The handshake: with an invite's preface in mode 3, without one in mode 1. */
+  /**
+   * The handshake: with an invite's preface in mode 3, without one in mode 1. Undefined when its source is in
+   * doubt and the connection does not prove that it is acquainted.
+   */
   async #greet(
     connection: Connection,
     host: string,
-  ): Promise<{ readonly channel: Channel; readonly invite: Presented | undefined }> {
+  ): Promise<{ readonly channel: Channel; readonly invite: Presented | undefined } | undefined> {
     const first = await connection.nextFrame();
     let invite: Presented | undefined;
     if (first.kind === FrameKind.preface) {
@@ -347,6 +369,16 @@ export class Server {
       connection.unread(first);
     }
     const { environment: { time, random }, trace, onEvent, displayName } = this.#options;
+    if (invite) {
+      const what = `invite ${invite.id}`;
+      this.#connectionLimits.acquainted(connection, what, time.now(), HANDSHAKE_SHARE_OF_INVITE);
+    }
+    const doubt = this.#connectionLimits.doubtOf(connection);
+    if (doubt) {
+      this.#connectionLimits.left(connection, time.now());
+      this.#turnAway(connection, host, doubt);
+      return undefined;
+    }
     const tag = trace ? this.#tag(host) : "";
     const established = await runHandshake(
       connection,

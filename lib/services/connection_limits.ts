@@ -1,14 +1,15 @@
 /**
- * Which connections a server takes: few strangers (connections without a finished handshake) at once, fewer
- * of one source, and none for a while of a source that misbehaves (PROTOCOL.md 4). Rules over a clock.
+ * The porch of a server: which connections it takes before they have finished their handshake (PROTOCOL.md
+ * 4). When the porch is full, the oldest that has said least gives way to a newcomer. A source that comes too
+ * often or misbehaves is in doubt: from there only those come further who prove that they are acquainted.
+ * Rules over a clock.
  */
 import { parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { type ErrorCode, penaltyOf } from "../errors.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
+import { TokenBucket } from "../flow/token_bucket.ts";
 import {
-  EARLY_DROP_FROM,
-  EARLY_DROP_PROBABILITY,
   HANDSHAKE_BURST,
   HANDSHAKES_PER_MINUTE,
   PENALTY_AUTH,
@@ -19,26 +20,43 @@ import {
   SOURCES_REMEMBERED,
 } from "../limits.ts";
 
-/** The limits an operator can set; the rest are constants. */
+/** The limits an operator can set, each of which 0 or false switches off; the rest are constants. */
 export interface ConnectionCaps {
+  /** All connections, with those inside. */
   readonly connections: number;
-  /** Connections that have not finished their handshake; from a quarter of it on, some are dropped. */
+  /** Connections that have not finished their handshake. */
   readonly strangers: number;
   /** The same from one source. */
   readonly strangersPerSource: number;
-  /** Handshakes a minute from one source, with a burst of half as many; 0 counts none. */
+  /** Handshakes a minute from one source, with a burst of half as many. */
   readonly handshakesPerMinute: number;
+  /** Whether failed handshakes count against their source. */
+  readonly penalties: boolean;
 }
 
-/** Why a connection was refused at the door. */
-export type Refusal = "full" | "early-drop" | "source-busy" | "source-rate" | "source-penalty";
+/** Why a connection does not come further: there is no place for it, or its source is in doubt. */
+export type Refusal = "full" | "crowded" | Doubt;
+/** Why a source is in doubt. */
+export type Doubt = "source-rate" | "source-penalty";
+
+/** What becomes of a newcomer. */
+export type Admission<Stranger> =
+  | { readonly type: "full" }
+  /** It is on the porch, and those who had to give way are not any more. */
+  | { readonly type: "in"; readonly out: readonly Stranger[] };
 
 interface Source {
-  unauthenticated: number;
-  tokens: number;
-  refilledAt: number;
+  strangers: number;
+  readonly bucket: TokenBucket;
   penalty: number;
   penaltyAt: number;
+}
+
+interface Visit {
+  readonly source: string;
+  doubt: Doubt | undefined;
+  /** Whether it has shown an invite or a ticket: it does not give way to those who have not. */
+  isAcquainted: boolean;
 }
 
 /** The source that an address counts for: an IPv4 address, or the /64 of an IPv6 one, in hexadecimal. */
@@ -56,89 +74,136 @@ export function isHere(source: string): boolean {
 /** The /64 in which ::1 lies, and nobody of another machine. */
 const LOOPBACK_64 = "0".repeat(16);
 
-/** The door of a server. */
-export class ConnectionLimits {
+/** The porch of a server; `Stranger` is whatever stands for a connection. */
+export class ConnectionLimits<Stranger> {
   readonly #limits: ConnectionCaps;
-  readonly #chance: () => number;
+  readonly #said: (stranger: Stranger) => number;
   /** A source with strangers is still being counted, and stays. */
   readonly #sources = new BoundedMap<string, Source>(
     SOURCES_REMEMBERED,
-    ({ unauthenticated }) => unauthenticated === 0,
+    ({ strangers }) => strangers === 0,
   );
-  #connections = 0;
-  #unauthenticated = 0;
+  /** Handshakes of those who are acquainted, by what they proved it with. */
+  readonly #acquainted = new BoundedMap<string, TokenBucket>(SOURCES_REMEMBERED);
+  /** The oldest first. */
+  readonly #porch = new Map<Stranger, Visit>();
+  #inside = 0;
 
-  /** `chance` gives numbers in [0, 1) for the random early drop. */
-  constructor(limits: ConnectionCaps, chance: () => number) {
+  /** `said` tells how far a stranger has come. */
+  constructor(limits: ConnectionCaps, said: (stranger: Stranger) => number) {
     this.#limits = limits;
-    this.#chance = chance;
+    this.#said = said;
   }
 
+  /** All connections, those inside included. */
   get connections(): number {
-    return this.#connections;
+    return this.#porch.size + this.#inside;
   }
 
-  /** Lets a connection from `source` in, counting it as a stranger, or says why not. */
-  admit(source: string, now: number): Refusal | undefined {
-    if (this.#connections >= this.#limits.connections) return "full";
-    const { strangers, strangersPerSource } = this.#limits;
-    if (this.#unauthenticated >= strangers) return "early-drop";
-    const crowded = this.#unauthenticated >= strangers * EARLY_DROP_FROM;
-    if (crowded && this.#chance() < EARLY_DROP_PROBABILITY) return "early-drop";
+  /** Takes a newcomer onto the porch. */
+  admit(stranger: Stranger, source: string, now: number): Admission<Stranger> {
+    const { connections, strangers, strangersPerSource } = this.#limits;
+    if (connections > 0 && this.connections >= connections) return { type: "full" };
     const state = this.#source(source, now);
-    if (state.penalty > PENALTY_THRESHOLD) return "source-penalty";
-    if (state.unauthenticated >= strangersPerSource) return "source-busy";
-    if (this.#limits.handshakesPerMinute > 0) {
-      if (state.tokens < 1) return "source-rate";
-      state.tokens--;
-    }
-    state.unauthenticated++;
-    this.#unauthenticated++;
-    this.#connections++;
-    return undefined;
+    const out: Stranger[] = [];
+    if (strangersPerSource > 0 && state.strangers >= strangersPerSource) {
+      out.push(this.#least((visit) => visit.source === source));
+    } else if (strangers > 0 && this.#porch.size >= strangers) out.push(this.#least(() => true));
+    for (const each of out) this.#take(each);
+    const doubt = this.#doubt(state, now);
+    this.#porch.set(stranger, { source, doubt, isAcquainted: false });
+    state.strangers++;
+    return { type: "in", out };
   }
 
-  /** The stranger has shown who it is: it no longer counts against its source. */
-  authenticated(source: string, now: number): void {
-    this.#source(source, now).unauthenticated--;
-    this.#unauthenticated--;
+  /** Why a stranger comes no further unless it proves that it is acquainted. */
+  doubtOf(stranger: Stranger): Doubt | undefined {
+    return this.#porch.get(stranger)?.doubt;
+  }
+
+  /**
+   * A stranger has proved with `what` that it is acquainted: no doubt about its source concerns it, unless
+   * what it proved it with is used more often than a source may come, or `share` times as often.
+   */
+  acquainted(stranger: Stranger, what: string, now: number, share = 1): void {
+    const visit = this.#porch.get(stranger);
+    if (!visit) return;
+    const { handshakesPerMinute } = this.#limits;
+    let bucket = this.#acquainted.get(what);
+    if (!bucket) this.#acquainted.set(what, bucket = this.#newBucket(now, share));
+    if (handshakesPerMinute > 0 && !bucket.take(now)) return;
+    visit.doubt = undefined;
+    visit.isAcquainted = true;
+  }
+
+  /**
+   * The stranger has shown who it is: it is inside, and no longer counts against its source. False when it
+   * had to give way before.
+   */
+  authenticated(stranger: Stranger): boolean {
+    if (!this.#take(stranger)) return false;
+    this.#inside++;
+    return true;
   }
 
   /** A client registers once more, which costs its source as much as a handshake; false when that is too often. */
   registersAgain(source: string, now: number): boolean {
     if (this.#limits.handshakesPerMinute === 0) return true;
-    const state = this.#source(source, now);
-    if (state.tokens < 1) return false;
-    state.tokens--;
-    return true;
+    return this.#source(source, now).bucket.take(now);
   }
 
-  /** A connection ended; `failure` is the reason when it was never authenticated. */
-  left(source: string, now: number, authenticated: boolean, failure?: ErrorCode): void {
-    this.#connections--;
-    if (authenticated) return;
-    this.#unauthenticated--;
-    this.#source(source, now).unauthenticated--;
-    this.penalize(source, now, failure);
+  /** A stranger has gone, for this reason; one that had to give way has gone before. */
+  left(stranger: Stranger, now: number, failure?: ErrorCode): void {
+    const visit = this.#take(stranger);
+    // A source in doubt does not pay for more of the same, or nobody new would ever come from it again.
+    if (visit && !visit.doubt) this.penalize(visit.source, now, failure);
+  }
+
+  /** One who was inside has gone, or counts no more. */
+  leftInside(): void {
+    this.#inside--;
   }
 
   /** A source pays for a failure: that of a stranger, or of a client before it was told anything. */
   penalize(source: string, now: number, failure: ErrorCode | undefined): void {
+    if (!this.#limits.penalties || isHere(source)) return;
     const state = this.#source(source, now);
     state.penalty = Math.min(PENALTY_MAXIMUM, state.penalty + penaltyFor(failure));
   }
 
+  #doubt({ penalty, bucket }: Source, now: number): Doubt | undefined {
+    if (penalty > PENALTY_THRESHOLD) return "source-penalty";
+    if (this.#limits.handshakesPerMinute > 0 && !bucket.take(now)) return "source-rate";
+    return undefined;
+  }
+
+  /** Whoever has said least, the oldest of these. */
+  #least(isMeant: (visit: Visit) => boolean): Stranger {
+    let least: Stranger | undefined, fewest = Infinity;
+    for (const [stranger, visit] of this.#porch) {
+      if (!isMeant(visit)) continue;
+      const said = this.#said(stranger) + (visit.isAcquainted ? ACQUAINTED : 0);
+      if (said < fewest) [least, fewest] = [stranger, said];
+    }
+    return least!;
+  }
+
+  #take(stranger: Stranger): Visit | undefined {
+    const visit = this.#porch.get(stranger);
+    if (!visit) return undefined;
+    this.#porch.delete(stranger);
+    const state = this.#sources.get(visit.source);
+    if (state) state.strangers--;
+    return visit;
+  }
+
   #source(source: string, now: number): Source {
     const state = this.#sources.get(source) ?? {
-      unauthenticated: 0,
-      tokens: this.#burst,
-      refilledAt: now,
+      strangers: 0,
+      bucket: this.#newBucket(now),
       penalty: 0,
       penaltyAt: now,
     };
-    const refill = (now - state.refilledAt) / 60_000 * this.#limits.handshakesPerMinute;
-    state.tokens = Math.min(this.#burst, state.tokens + refill);
-    state.refilledAt = now;
     // A penalty is time: it runs off by itself.
     state.penalty = Math.max(0, state.penalty - (now - state.penaltyAt));
     state.penaltyAt = now;
@@ -146,11 +211,15 @@ export class ConnectionLimits {
     return state;
   }
 
-  get #burst(): number {
-    const { handshakesPerMinute } = this.#limits;
-    return Math.max(1, handshakesPerMinute * HANDSHAKE_BURST / HANDSHAKES_PER_MINUTE);
+  #newBucket(now: number, share = 1): TokenBucket {
+    const perMinute = share * this.#limits.handshakesPerMinute;
+    const burst = Math.max(1, perMinute * HANDSHAKE_BURST / HANDSHAKES_PER_MINUTE);
+    return new TokenBucket(burst, perMinute, now);
   }
 }
+
+/** More than anybody says on the porch. */
+const ACQUAINTED = 1000;
 
 const PENALTIES = { auth: PENALTY_AUTH, malformed: PENALTY_MALFORMED, pardoned: 0 };
 

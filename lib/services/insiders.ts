@@ -6,7 +6,7 @@
 import { CifraError } from "../errors.ts";
 import { KNOWN_KEYS_RESERVE } from "../limits.ts";
 
-/** The limits an operator can set; 0 sets none for a key or a source. */
+/** The limits an operator can set; 0 sets none. */
 export interface InsiderCaps {
   /** All connections, strangers included. */
   readonly connections: number;
@@ -69,7 +69,9 @@ export class Insiders<Holder> {
       if (!oldest) throw full(`There are ${crowd.size} connections ${what}`);
       out.add(oldest);
     }
-    const forNewcomers = connections - Math.floor(connections * KNOWN_KEYS_RESERVE);
+    const forNewcomers = connections === 0
+      ? Infinity
+      : connections - Math.floor(connections * KNOWN_KEYS_RESERVE);
     const isRoom = this.#newcomers - [...out].filter((place) => !place.isKnown).length <
       forNewcomers;
     if (!isKnown && !isRoom) {

@@ -1,3 +1,4 @@
+/** Which connections come onto the porch, who gives way, and who is in doubt. */
 import { assert, assertEquals } from "@std/assert";
 import type { ErrorCode } from "../../lib/errors.ts";
 import {
@@ -11,6 +12,7 @@ import {
 import {
   type ConnectionCaps,
   ConnectionLimits,
+  isHere,
   sourceOf,
 } from "../../lib/services/connection_limits.ts";
 
@@ -20,35 +22,44 @@ const DEFAULTS: ConnectionCaps = {
   strangers: STRANGERS_TOTAL,
   strangersPerSource: STRANGERS_PER_SOURCE,
   handshakesPerMinute: HANDSHAKES_PER_MINUTE,
+  penalties: true,
 };
-const always = () => 0;
-const never = () => 0.999;
 
-/** A door with the default limits; changed where a test wants only one rule. */
-function door(
-  limits: Partial<ConnectionCaps> = {},
-  chance: () => number = never,
-): ConnectionLimits {
-  return new ConnectionLimits({ ...DEFAULTS, ...limits }, chance);
-}
+/** A porch with the default limits, and what a test does with it. Strangers are called by numbers. */
+class Porch {
+  readonly limits: ConnectionLimits<number>;
+  readonly said = new Map<number, number>();
+  #last = 0;
 
-/** Lets in one who shows who it is, so that only the rate and the total count. */
-function admitFriend(connectionLimits: ConnectionLimits, source: string, now: number) {
-  const refusal = connectionLimits.admit(source, now);
-  if (!refusal) connectionLimits.authenticated(source, now);
-  return refusal;
-}
+  constructor(limits: Partial<ConnectionCaps> = {}) {
+    this.limits = new ConnectionLimits({ ...DEFAULTS, ...limits }, (n) => this.said.get(n) ?? 0);
+  }
 
-/** A stranger comes and goes, and earns what its failure is worth. */
-function visit(
-  connectionLimits: ConnectionLimits,
-  source: string,
-  now: number,
-  failure?: ErrorCode,
-) {
-  const refusal = connectionLimits.admit(source, now);
-  if (!refusal) connectionLimits.left(source, now, false, failure);
-  return refusal;
+  /** Somebody comes, and then says so much; who had to give way. */
+  come(source: string, now = 0, said = 0): { readonly stranger: number; readonly out: number[] } {
+    const stranger = ++this.#last;
+    const admission = this.limits.admit(stranger, source, now);
+    assert(admission.type === "in", "full");
+    this.said.set(stranger, said);
+    return { stranger, out: [...admission.out] };
+  }
+
+  /** One who shows who it is comes in; what its source was in doubt for. */
+  friend(source: string, now = 0) {
+    const { stranger } = this.come(source, now);
+    const doubt = this.limits.doubtOf(stranger);
+    if (doubt) this.limits.left(stranger, now);
+    else assert(this.limits.authenticated(stranger));
+    return doubt;
+  }
+
+  /** A stranger comes and goes, and earns what its failure is worth; what its source was in doubt for. */
+  visit(source: string, now: number, failure?: ErrorCode) {
+    const { stranger } = this.come(source, now);
+    const doubt = this.limits.doubtOf(stranger);
+    this.limits.left(stranger, now, failure);
+    return doubt;
+  }
 }
 
 Deno.test("the defaults are those of the document", () => {
@@ -57,91 +68,89 @@ Deno.test("the defaults are those of the document", () => {
     strangers: 64,
     strangersPerSource: 8,
     handshakesPerMinute: 20,
+    penalties: true,
   });
 });
 
-Deno.test("admit() refuses the ninth stranger of one source until one has shown who it is", () => {
-  const connectionLimits = door({ handshakesPerMinute: 0 });
-  for (let n = 0; n < 8; n++) assertEquals(connectionLimits.admit("a", 0), undefined);
-  assertEquals(connectionLimits.admit("a", 0), "source-busy");
-  assertEquals(connectionLimits.admit("b", 0), undefined);
-  connectionLimits.authenticated("a", 0);
-  assertEquals(connectionLimits.admit("a", 0), undefined);
-  assertEquals(connectionLimits.admit("a", 0), "source-busy");
-  connectionLimits.left("a", 0, false, undefined);
-  assertEquals(connectionLimits.admit("a", 0), undefined);
+Deno.test("the ninth stranger of one source is there instead of the oldest of it that said least", () => {
+  const porch = new Porch({ handshakesPerMinute: 0 });
+  const other = porch.come("b").stranger;
+  const first = porch.come("a", 0, 3).stranger;
+  const second = porch.come("a", 0, 1).stranger;
+  for (let n = 0; n < 6; n++) porch.come("a", 0, 1);
+  const ninth = porch.come("a");
+  assertEquals(ninth.out, [second]);
+  // The ninth has said nothing yet.
+  assertEquals(porch.come("a", 0, 5).out, [ninth.stranger]);
+  assertEquals(porch.limits.authenticated(second), false);
+  assert(porch.limits.authenticated(first));
+  assertEquals(porch.come("a").out, []);
+  assert(porch.limits.authenticated(other));
 });
 
-Deno.test("admit() drops by chance from 16 strangers on, and everybody from 64 on", () => {
-  for (const [chance, at16] of [[always, "early-drop"], [never, undefined]] as const) {
-    const connectionLimits = door({}, chance);
-    for (let n = 0; n < 16; n++) assertEquals(connectionLimits.admit(`source ${n}`, 0), undefined);
-    assertEquals(connectionLimits.admit("source 16", 0), at16);
-  }
-  const connectionLimits = door({}, never);
-  for (let n = 0; n < 64; n++) assertEquals(connectionLimits.admit(`source ${n}`, 0), undefined);
-  assertEquals(connectionLimits.admit("source 64", 0), "early-drop");
-  connectionLimits.left("source 3", 0, false, undefined);
-  assertEquals(connectionLimits.admit("source 64", 0), undefined);
-});
-
-Deno.test("admit() drops three in ten of those it drops by chance", () => {
-  for (const [chance, dropped] of [[0.299, true], [0.3, false]] as const) {
-    const connectionLimits = door({}, () => chance);
-    for (let n = 0; n < 16; n++) connectionLimits.admit(`source ${n}`, 0);
-    assertEquals(connectionLimits.admit("next", 0), dropped ? "early-drop" : undefined);
+Deno.test("20 addresses with six slow connections each keep nobody out", () => {
+  const porch = new Porch();
+  const slow = new Set<number>();
+  for (let n = 0; n < 120; n++) slow.add(porch.come(`slow ${n % 20}`, 0, 1).stranger);
+  for (let n = 0; n < 100; n++) {
+    const honest = porch.come(`honest ${n}`, 0, 5).stranger;
+    for (let k = 0; k < 20; k++) slow.add(porch.come(`slow ${k}`, 0, 1).stranger);
+    // One that speaks at once does not go while slow ones are there.
+    assert(porch.limits.authenticated(honest), `${n}`);
   }
 });
 
-Deno.test("admit() drops by chance from a quarter of another number of strangers on", () => {
-  const connectionLimits = door({ strangers: 8 }, always);
-  for (const source of ["a", "b"]) assertEquals(connectionLimits.admit(source, 0), undefined);
-  assertEquals(connectionLimits.admit("c", 0), "early-drop");
+Deno.test("one who is acquainted does not give way to those who are not, however much they say", () => {
+  const porch = new Porch({ strangers: 2, strangersPerSource: 0 });
+  const friend = porch.come("a").stranger;
+  porch.limits.acquainted(friend, "invite", 0);
+  for (let n = 0; n < 10; n++) porch.come(`${n}`, 0, 20);
+  assert(porch.limits.authenticated(friend));
 });
 
-Deno.test("admit() refuses connection 1,025, stranger or not", () => {
-  const connectionLimits = door({ handshakesPerMinute: 0 });
-  for (let n = 0; n < 1024; n++) assertEquals(admitFriend(connectionLimits, `${n}`, 0), undefined);
-  assertEquals(connectionLimits.connections, 1024);
-  assertEquals(connectionLimits.admit("more", 0), "full");
-  connectionLimits.left("0", 0, true);
-  assertEquals(connectionLimits.connections, 1023);
-  assertEquals(connectionLimits.admit("more", 0), undefined);
+Deno.test("connection 1,025 finds no place, stranger or not, and 0 is no limit", () => {
+  const porch = new Porch({ handshakesPerMinute: 0 });
+  for (let n = 0; n < 1024; n++) assertEquals(porch.friend(`${n}`), undefined);
+  assertEquals(porch.limits.connections, 1024);
+  assertEquals(porch.limits.admit(-1, "more", 0), { type: "full" });
+  porch.limits.leftInside();
+  assertEquals(porch.limits.connections, 1023);
+  assertEquals(porch.limits.admit(-1, "more", 0).type, "in");
+  const open = new Porch({ connections: 0, strangers: 0, strangersPerSource: 0 });
+  for (let n = 0; n < 2000; n++) assertEquals(open.come("a").out, []);
 });
 
-Deno.test("admit() takes ten handshakes of one source at once, then twenty a minute", () => {
-  const connectionLimits = door();
-  for (let n = 0; n < 10; n++) assertEquals(admitFriend(connectionLimits, "a", 0), undefined);
-  assertEquals(connectionLimits.admit("a", 0), "source-rate");
-  assertEquals(connectionLimits.admit("b", 0), undefined);
-  assertEquals(connectionLimits.admit("a", 2_999), "source-rate");
-  assertEquals(admitFriend(connectionLimits, "a", 3_001), undefined);
-  assertEquals(connectionLimits.admit("a", 3_001), "source-rate");
+Deno.test("ten handshakes of one source come at once, then twenty a minute; more of it is in doubt", () => {
+  const porch = new Porch();
+  for (let n = 0; n < 10; n++) assertEquals(porch.friend("a"), undefined);
+  assertEquals(porch.friend("a"), "source-rate");
+  assertEquals(porch.friend("b"), undefined);
+  assertEquals(porch.friend("a", 2_999), "source-rate");
+  assertEquals(porch.friend("a", 3_001), undefined);
+  assertEquals(porch.friend("a", 3_001), "source-rate");
   let taken = 0;
-  for (let now = 3_100; now <= 3_100 + MINUTE; now += 100) {
-    if (!admitFriend(connectionLimits, "a", now)) taken++;
-  }
+  for (let now = 3_100; now <= 3_100 + MINUTE; now += 100) if (!porch.friend("a", now)) taken++;
   assertEquals(taken, 20);
   // However long it was away, the bucket holds ten.
   const later = 100 * MINUTE;
-  for (let n = 0; n < 10; n++) assertEquals(admitFriend(connectionLimits, "a", later), undefined);
-  assertEquals(connectionLimits.admit("a", later), "source-rate");
+  for (let n = 0; n < 10; n++) assertEquals(porch.friend("a", later), undefined);
+  assertEquals(porch.friend("a", later), "source-rate");
 });
 
-Deno.test("admit() keeps another rate with half of it as the burst, and 0 counts none", () => {
-  const slow = door({ handshakesPerMinute: 6 });
-  for (let n = 0; n < 3; n++) assertEquals(admitFriend(slow, "a", 0), undefined);
-  assertEquals(slow.admit("a", 0), "source-rate");
-  assertEquals(admitFriend(slow, "a", 10_000), undefined);
-  const one = door({ handshakesPerMinute: 1 });
-  assertEquals(admitFriend(one, "a", 0), undefined);
-  assertEquals(one.admit("a", MINUTE - 1), "source-rate");
-  assertEquals(admitFriend(one, "a", MINUTE), undefined);
-  const free = door({ handshakesPerMinute: 0 });
-  for (let n = 0; n < 500; n++) assertEquals(admitFriend(free, "a", 0), undefined);
+Deno.test("another rate has half of it as the burst, and 0 counts none", () => {
+  const slow = new Porch({ handshakesPerMinute: 6 });
+  for (let n = 0; n < 3; n++) assertEquals(slow.friend("a"), undefined);
+  assertEquals(slow.friend("a"), "source-rate");
+  assertEquals(slow.friend("a", 10_000), undefined);
+  const one = new Porch({ handshakesPerMinute: 1 });
+  assertEquals(one.friend("a"), undefined);
+  assertEquals(one.friend("a", MINUTE - 1), "source-rate");
+  assertEquals(one.friend("a", MINUTE), undefined);
+  const free = new Porch({ handshakesPerMinute: 0 });
+  for (let n = 0; n < 500; n++) assertEquals(free.friend("a"), undefined);
 });
 
-Deno.test("left() adds a penalty for each failure, and above 15 s in sum the source is refused", () => {
+Deno.test("each failure adds a penalty, and above 15 s in sum the source is in doubt", () => {
   const cases: readonly { failure: ErrorCode | undefined; taken: number }[] = [
     // 10 s each: 10, 20.
     { failure: "bad_frame", taken: 2 },
@@ -154,51 +163,74 @@ Deno.test("left() adds a penalty for each failure, and above 15 s in sum the sou
     { failure: undefined, taken: 16 },
   ];
   for (const { failure, taken } of cases) {
-    const connectionLimits = door({ handshakesPerMinute: 0 });
+    const porch = new Porch({ handshakesPerMinute: 0 });
     for (let n = 0; n < taken; n++) {
-      assertEquals(visit(connectionLimits, "a", 0, failure), undefined, `${failure}, visit ${n}`);
+      assertEquals(porch.visit("a", 0, failure), undefined, `${failure}, visit ${n}`);
     }
-    assertEquals(visit(connectionLimits, "a", 0, failure), "source-penalty", failure);
-    assertEquals(visit(connectionLimits, "b", 0, failure), undefined);
+    assertEquals(porch.visit("a", 0, failure), "source-penalty", failure);
+    assertEquals(porch.visit("b", 0, failure), undefined);
+    const off = new Porch({ handshakesPerMinute: 0, penalties: false });
+    for (let n = 0; n < 100; n++) assertEquals(off.visit("a", 0, failure), undefined);
   }
 });
 
-Deno.test("left() blames nobody for the server's own trouble, nor those who showed who they are", () => {
-  const connectionLimits = door({ handshakesPerMinute: 0 });
+Deno.test("nobody pays for the server's own trouble, for what they did inside, or on this machine", () => {
+  const porch = new Porch({ handshakesPerMinute: 0 });
   for (let n = 0; n < 100; n++) {
-    assertEquals(visit(connectionLimits, "a", 0, "busy"), undefined);
-    assertEquals(visit(connectionLimits, "a", 0, "shutdown"), undefined);
-    assertEquals(admitFriend(connectionLimits, "a", 0), undefined);
-    connectionLimits.left("a", 0, true, "bad_frame");
+    assertEquals(porch.visit("a", 0, "busy"), undefined);
+    assertEquals(porch.visit("a", 0, "shutdown"), undefined);
+    assertEquals(porch.friend("a"), undefined);
+    porch.limits.leftInside();
+    assertEquals(porch.visit(sourceOf("127.0.0.1"), 0, "bad_frame"), undefined);
+    assertEquals(porch.visit(sourceOf("::1"), 0, "bad_frame"), undefined);
   }
 });
 
-Deno.test("a penalty runs off with time, and never lasts longer than ten minutes", () => {
-  const connectionLimits = door({
-    handshakesPerMinute: 0,
-    strangersPerSource: 1000,
-    strangers: 1000,
-  });
-  visit(connectionLimits, "a", 0, "bad_frame");
-  visit(connectionLimits, "a", 0, "bad_frame");
-  assertEquals(connectionLimits.admit("a", 4_999), "source-penalty");
-  assertEquals(visit(connectionLimits, "a", 5_000, "bad_frame"), undefined);
-  assertEquals(connectionLimits.admit("a", 5_000), "source-penalty");
+Deno.test("a doubt does not concern those who are acquainted, unless they come too often themselves", () => {
+  const porch = new Porch({ strangersPerSource: 0, strangers: 0 });
+  for (let n = 0; n < 500; n++) porch.visit("a", 0, "bad_frame");
+  const come = (what: string, now = 0, share?: number) => {
+    const { stranger } = porch.come("a", now);
+    assert(porch.limits.doubtOf(stranger));
+    porch.limits.acquainted(stranger, what, now, share);
+    const doubt = porch.limits.doubtOf(stranger);
+    porch.limits.left(stranger, now, "busy");
+    return doubt;
+  };
+  for (let n = 0; n < 10; n++) assertEquals(come("alice"), undefined);
+  assertEquals(come("alice"), "source-penalty");
+  assertEquals(come("bob"), undefined);
+  assertEquals(come("alice", 3001), undefined);
+  // What a class shares counts for ten.
+  for (let n = 0; n < 100; n++) assertEquals(come("invite", 3001, 10), undefined);
+  assertEquals(come("invite", 3001, 10), "source-penalty");
+});
 
-  for (let n = 0; n < 200; n++) assertEquals(connectionLimits.admit("b", 0), undefined);
-  for (let n = 0; n < 200; n++) connectionLimits.left("b", 0, false, "bad_frame");
-  assertEquals(connectionLimits.admit("b", PENALTY_MAXIMUM - 15_001), "source-penalty");
-  assertEquals(connectionLimits.admit("b", PENALTY_MAXIMUM - 15_000), undefined);
+Deno.test("a penalty runs off with time: a source in doubt is not kept there by more of the same", () => {
+  const porch = new Porch({ handshakesPerMinute: 0, strangersPerSource: 1000, strangers: 1000 });
+  porch.visit("a", 0, "bad_frame");
+  porch.visit("a", 0, "bad_frame");
+  for (let now = 0; now < 5000; now += 100) {
+    assertEquals(porch.visit("a", now, "bad_frame"), "source-penalty");
+  }
+  assertEquals(porch.visit("a", 5_000, "bad_frame"), undefined);
+  assertEquals(porch.visit("a", 5_000), "source-penalty");
+
+  // Those who are there already count in sum, up to ten minutes.
+  const there = Array.from({ length: 200 }, () => porch.come("b").stranger);
+  for (const stranger of there) porch.limits.left(stranger, 0, "bad_frame");
+  assertEquals(porch.visit("b", PENALTY_MAXIMUM - 15_001), "source-penalty");
+  assertEquals(porch.visit("b", PENALTY_MAXIMUM - 15_000), undefined);
   assertEquals(PENALTY_MAXIMUM, 600_000);
 });
 
 Deno.test("at most 65,536 sources are remembered, and the least recently seen goes first", () => {
-  const connectionLimits = door({ handshakesPerMinute: 2 });
-  const spend = (source: string) => visit(connectionLimits, source, 0, "busy");
+  const porch = new Porch({ handshakesPerMinute: 2 });
+  const spend = (source: string) => porch.visit(source, 0, "busy");
   assertEquals(spend("old"), undefined);
   assertEquals(spend("kept"), undefined);
   assertEquals(spend("old"), "source-rate");
-  // Refused or not, `kept` was seen after `old`.
+  // In doubt or not, `kept` was seen after `old`.
   assertEquals(spend("kept"), "source-rate");
   for (let n = 0; n < SOURCES_REMEMBERED - 1; n++) assertEquals(spend(`${n}`), undefined);
   assertEquals(spend("kept"), "source-rate");
@@ -207,28 +239,34 @@ Deno.test("at most 65,536 sources are remembered, and the least recently seen go
 });
 
 Deno.test("a source with open connections is not forgotten", () => {
-  const connectionLimits = door({ handshakesPerMinute: 0, strangersPerSource: 1 });
-  assertEquals(connectionLimits.admit("open", 0), undefined);
-  for (let n = 0; n < SOURCES_REMEMBERED + 10; n++) visit(connectionLimits, `${n}`, 0, "busy");
-  assertEquals(connectionLimits.admit("open", 0), "source-busy");
+  const porch = new Porch({ handshakesPerMinute: 0, strangersPerSource: 1 });
+  const { stranger } = porch.come("open");
+  for (let n = 0; n < SOURCES_REMEMBERED + 10; n++) porch.visit(`${n}`, 0, "busy");
+  assertEquals(porch.come("open").out, [stranger]);
 });
 
-Deno.test("sourceOf() is an IPv4 address, or the /64 of an IPv6 one", () => {
+Deno.test("sourceOf() is an IPv4 address, or the /64 of an IPv6 one; isHere() is this machine", () => {
   assertEquals(sourceOf("10.0.0.7"), sourceOf("10.0.0.7"));
   assert(sourceOf("10.0.0.7") !== sourceOf("10.0.0.8"));
   assertEquals(sourceOf("2001:db8:1:2::1"), sourceOf("2001:db8:1:2:ffff:ffff:ffff:ffff"));
   assert(sourceOf("2001:db8:1:2::1") !== sourceOf("2001:db8:1:3::1"));
   assertEquals(sourceOf("::ffff:10.0.0.7"), sourceOf("10.0.0.7"));
   assertEquals(sourceOf("not an address"), "not an address");
+  for (const host of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]) {
+    assert(isHere(sourceOf(host)), host);
+  }
+  for (const host of ["128.0.0.1", "7f00::1", "fe80::1", "2001:db8::", "not an address"]) {
+    assert(!isHere(sourceOf(host)), host);
+  }
 });
 
 Deno.test("registersAgain() costs as much as coming in, and what is spent comes back with time", () => {
-  const connectionLimits = door();
-  for (let n = 0; n < 10; n++) assert(connectionLimits.registersAgain("a", 0));
-  assertEquals(connectionLimits.registersAgain("a", 0), false);
-  assertEquals(admitFriend(connectionLimits, "a", 0), "source-rate");
-  assert(connectionLimits.registersAgain("b", 0));
-  assert(connectionLimits.registersAgain("a", MINUTE / HANDSHAKES_PER_MINUTE));
-  const unlimited = door({ handshakesPerMinute: 0 });
-  for (let n = 0; n < 1000; n++) assert(unlimited.registersAgain("a", 0));
+  const porch = new Porch();
+  for (let n = 0; n < 10; n++) assert(porch.limits.registersAgain("a", 0));
+  assertEquals(porch.limits.registersAgain("a", 0), false);
+  assertEquals(porch.friend("a"), "source-rate");
+  assert(porch.limits.registersAgain("b", 0));
+  assert(porch.limits.registersAgain("a", MINUTE / HANDSHAKES_PER_MINUTE));
+  const unlimited = new Porch({ handshakesPerMinute: 0 });
+  for (let n = 0; n < 1000; n++) assert(unlimited.limits.registersAgain("a", 0));
 });

@@ -83,6 +83,7 @@ export class ServerHost {
         strangers: STRANGERS_TOTAL,
         strangersPerSource: STRANGERS_TOTAL,
         handshakesPerMinute: 0,
+        penalties: true,
         relayedPairs: 10,
         relayedPerKey: 0,
         relayedPerSource: 0,

@@ -17,6 +17,7 @@ export const NO_RATE = {
   strangers: 64,
   strangersPerSource: 8,
   handshakesPerMinute: 0,
+  penalties: true,
   relayedPairs: 16,
   relayedPerKey: 0,
   relayedPerSource: 0,

@@ -25,7 +25,7 @@ export interface Context {
   readonly environment: Environment;
   readonly store: ServerStore;
   readonly invites: Invites;
-  readonly connectionLimits: ConnectionLimits;
+  readonly connectionLimits: Pick<ConnectionLimits<unknown>, "registersAgain">;
   readonly insiders: Insiders<Client>;
   readonly directory: Directory;
   readonly accounts: Accounts;

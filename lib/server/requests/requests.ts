@@ -68,7 +68,7 @@ export interface RequestsOptions {
   readonly environment: Environment;
   readonly store: ServerStore;
   readonly invites: Invites;
-  readonly connectionLimits: ConnectionLimits;
+  readonly connectionLimits: Pick<ConnectionLimits<unknown>, "registersAgain">;
   readonly insiders: Insiders<Client>;
   /** Known to this server alone, 32 bytes. */
   readonly secret: Bytes;
