@@ -202,7 +202,7 @@ function peers(): Decoder[] {
     ]),
     decoder("relay item", credit, [
       ["no tag", ""],
-      ["an unknown tag", put(credit, 0, "04")],
+      ["an unknown tag", put(credit, 0, "05")],
       ["a credit with a byte left over", credit + "00"],
       ["a stream of three bytes", "03000007"],
     ]),
@@ -221,9 +221,10 @@ function prefaces({ invite, peers: { preface_of_initiator } }: ValuesFile): Deco
       ["a token that is wrong in its last bit", flipLast(ofPeer), "auth_failed"],
     ]),
     decoder("preface of an invite", ofInvite, [
-      ["another invite", put(ofInvite, 0, "00"), "auth_failed"],
+      ["another kind", put(ofInvite, 0, "00")],
+      ["another hour", put(ofInvite, 4, "00"), "auth_failed"],
       ["a token that is wrong in its last bit", flipLast(ofInvite), "auth_failed"],
-      ["33 bytes", ofInvite + "00", "auth_failed"],
+      ["a byte left over", ofInvite + "00"],
     ]),
   ];
 }
@@ -359,7 +360,7 @@ function records({ runs }: VectorFile): Decoder {
       u32(frame.length / 2 - 5) + frame.slice(8, -2),
       "auth_failed",
     ],
-    ["shorter than a tag", "0000000417000000", "auth_failed"],
+    ["shorter than the shortest record", "0000000417000000"],
     ["a record of m1's kind", put(frame, 4, "01"), "bad_state"],
   ]);
 }

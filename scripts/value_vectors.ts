@@ -12,6 +12,7 @@ import { formatStored } from "../lib/store/identity_file.ts";
 import { encodeFrame, FrameKind } from "../lib/wire/frame.ts";
 import {
   encodeInvitePreface,
+  inviteIdOf,
   peerContext,
   peerPreface,
   peerPrefaceToken,
@@ -39,14 +40,17 @@ function hex(bytes: Bytes): string {
 function invites(server: VectorSide): ValuesFile["invite"] {
   const secret = fixed("invite secret");
   const fingerprint = decodeHex(server.identity.fingerprint);
-  const preface = encodeInvitePreface(secret);
+  const hour = 490_000, m1 = fixed("m1");
+  const preface = encodeInvitePreface(secret, hour * 3_600_000, m1);
   const serial = hex(fixed("invite serial", 16));
   return {
     secret: hex(secret),
     fingerprint: hex(fingerprint),
     lines: HOSTS.map((host) => formatInviteLine(host, PORT, fingerprint, secret)),
-    invite_id: hex(preface.slice(0, 16)),
-    token: hex(preface.slice(16)),
+    invite_id: hex(inviteIdOf(secret)),
+    hour,
+    m1: hex(m1),
+    token: hex(preface.slice(5)),
     frame: hex(encodeFrame(FrameKind.preface, preface)),
     further: { serial, secret: furtherInviteSecret(hex(secret), serial) },
   };

@@ -47,7 +47,8 @@ export function explainRefusal(error: unknown, suite: string, invited: boolean):
   return new CifraError("cut", "The server hung up during the key agreement", {
     cause: error,
     hint: invited
-      ? "it may be full, or the invite is no longer good: ask for a new line and use --invite"
+      ? "it may be full, this machine's clock may be wrong by hours, or the invite is no longer good: " +
+        "ask for a new line and use --invite"
       : "it may be full or refuse this address for a while; try again in a minute",
   });
 }

@@ -114,7 +114,11 @@ export class ServerLink {
     let tick = (now: number) => connection.enforceDeadlines(now);
     const untick = ticker.add((now) => tick(now));
     try {
-      if (secret) await connection.sendFrame(FrameKind.preface, encodeInvitePreface(secret));
+      if (secret) {
+        const [m1] = start.send;
+        const preface = encodeInvitePreface(secret, time.date(), m1!.body);
+        await connection.sendFrame(FrameKind.preface, preface);
+      }
       const established = await runHandshake(connection, start, {
         onEvent: trace && ((event) => trace({ with: "server", ...event })),
       });

@@ -35,6 +35,7 @@ import { Connection } from "../channel/connection.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import { FrameKind } from "../wire/frame.ts";
+import { decodeClientPreface } from "../wire/handshake_messages.ts";
 import type { Line } from "../wire/line.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { ServerEvent } from "./events.ts";
@@ -355,13 +356,7 @@ export class Server {
     const first = await connection.nextFrame();
     let invite: Presented | undefined;
     if (first.kind === FrameKind.preface) {
-      invite = this.#invites.presented(first.body);
-      if (!invite) {
-        throw connection.fail(
-          new CifraError("auth_failed", "Cannot admit client: its invite is not ours"),
-          { silently: true },
-        );
-      }
+      invite = await this.#inviteOf(connection, first.body);
     } else {
       if (this.#options.inviteOnly) {
         throw new CifraError("invite_required", "Cannot admit client: it has no invite");
@@ -399,6 +394,22 @@ export class Server {
     // Thousands wait here: what the server has no use for is not kept for each of them.
     const lean = { ...established, transcript: NOTHING };
     return { channel: await Channel.open(connection, lean, time.now), invite };
+  }
+
+  /** The invite of a preface, which is bound to the m1 behind it. One that does not hold is hung up on. */
+  async #inviteOf(connection: Connection, body: Bytes): Promise<Presented> {
+    try {
+      const preface = decodeClientPreface(body);
+      const m1 = await connection.nextFrame();
+      connection.unread(m1);
+      const { date } = this.#options.environment.time;
+      const invite = this.#invites.presented(preface, m1.body, date());
+      if (invite) return invite;
+    } catch (error) {
+      if (!(error instanceof CifraError) || error.code !== "bad_frame") throw error;
+    }
+    const error = new CifraError("auth_failed", "Cannot admit client: its invite is not ours");
+    throw connection.fail(error, { silently: true });
   }
 
   /** An address for the log: as it is when the operator asked for that, otherwise a daily tag. */

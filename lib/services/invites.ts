@@ -4,12 +4,16 @@
  */
 import { encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
-import { hmacSha512, type Random, timingSafeEqual } from "../crypto/platform.ts";
+import { hmacSha512, type Random, sha512, timingSafeEqual } from "../crypto/platform.ts";
+import { BoundedMap } from "../flow/bounded_map.ts";
+import { SOURCES_REMEMBERED } from "../limits.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
 import {
-  encodeInvitePreface,
-  INVITE_ID_LENGTH,
+  type ClientPreface,
   INVITE_SECRET_LENGTH,
+  inviteIdOf,
+  invitePrefaceToken,
+  prefaceHour,
 } from "../wire/handshake_messages.ts";
 
 const SECRET_LABEL = encodeUtf8("cifra/1 invite secret\0");
@@ -28,7 +32,8 @@ export class Invites {
   readonly #store: ServerStore;
   readonly #secret: Bytes;
   readonly #random: Random;
-  readonly #ownPreface: Bytes;
+  /** Tokens that were presented in the hours in which they hold: each holds once. */
+  readonly #presented = new BoundedMap<string, true>(SOURCES_REMEMBERED);
   /** By id: how many uses are reserved just now. */
   readonly #reserved = new Map<string, number>();
 
@@ -37,7 +42,6 @@ export class Invites {
     this.#store = store;
     this.#secret = secret;
     this.#random = random;
-    this.#ownPreface = encodeInvitePreface(secret);
   }
 
   /** A new invite, good until `expires` for `uses` people; returns its secret, which is not kept. */
@@ -48,20 +52,34 @@ export class Invites {
   ): { readonly invite: Invite; readonly secret: Bytes } {
     const serial = this.#random(SERIAL_LENGTH);
     const secret = this.#secretOf(serial);
-    const id = encodeHex(encodeInvitePreface(secret).subarray(0, INVITE_ID_LENGTH));
+    const id = encodeHex(inviteIdOf(secret));
     const invite = { id, serial, created: now, expires, uses };
     this.#store.putInvite(invite);
     return { invite, secret };
   }
 
-  /** The invite that a preface presents; undefined when there is none of that kind. */
-  presented(preface: Bytes): Presented | undefined {
-    if (timingSafeEqual(preface, this.#ownPreface)) return { secret: this.#secret, id: undefined };
-    const invite = this.#store.invite(encodeHex(preface.subarray(0, INVITE_ID_LENGTH)));
-    if (!invite) return undefined;
-    const secret = this.#secretOf(invite.serial);
-    if (!timingSafeEqual(preface, encodeInvitePreface(secret))) return undefined;
-    return { secret, id: invite.id };
+  /**
+   * The invite that a preface presents before an m1 with this body; undefined when there is none of that
+   * kind, the hour is another one, or it was presented before. Only trying each invite shows which it is.
+   */
+  presented({ hour, token }: ClientPreface, m1: Bytes, now: number): Presented | undefined {
+    if (Math.abs(hour - prefaceHour(now)) > 1) return undefined;
+    const hash = sha512(m1);
+    for (const each of this.#all()) {
+      if (!timingSafeEqual(token, invitePrefaceToken(each.secret, hour, hash))) continue;
+      const key = encodeHex(token);
+      if (this.#presented.get(key)) return undefined;
+      this.#presented.set(key, true);
+      return each;
+    }
+    return undefined;
+  }
+
+  *#all(): Iterable<Presented> {
+    yield { secret: this.#secret, id: undefined };
+    for (const { id, serial } of this.#store.invites()) {
+      yield { id, secret: this.#secretOf(serial) };
+    }
   }
 
   /**

@@ -4,7 +4,18 @@ import { bundleLength, FINGERPRINT_LENGTH, identityClassOf } from "../crypto/ide
 import type { Suite } from "../crypto/suite.ts";
 import { hmacSha512, sha512 } from "../crypto/platform.ts";
 import { DISPLAY_NAME_LIMIT } from "../limits.ts";
-import { bytes, decode, encode, type Layout, type Of, rest, struct, u32, u8 } from "./layout.ts";
+import {
+  bytes,
+  decode,
+  encode,
+  type Layout,
+  type Of,
+  rest,
+  struct,
+  tagged,
+  u32,
+  u8,
+} from "./layout.ts";
 import { type Line, line } from "./line.ts";
 
 /** The version in m1; every other one is refused. */
@@ -93,6 +104,9 @@ export function handshakeLayouts(suite: Suite): HandshakeLayouts {
 }
 
 const TOKEN_LENGTH = 16;
+const CLIENT_TOKEN_LENGTH = 32;
+const HOUR = 3_600_000;
+const hourLayout = struct({ hour: u32 });
 const PEER_PREFACE_LABEL = encodeUtf8("preface");
 const INVITE_PREFACE_LABEL = encodeUtf8("cifra/1 invite preface\0");
 const INVITE_ID_LABEL = encodeUtf8("cifra/1 invite id\0");
@@ -109,17 +123,42 @@ export function peerPrefaceToken(key: Bytes, diallerFingerprint: Bytes): Bytes {
   return hmacSha512(key, PEER_PREFACE_LABEL, diallerFingerprint).slice(0, TOKEN_LENGTH);
 }
 
-/** What a client with an invite sends first. The identifier names the invite without revealing it. */
-export const invitePreface = struct({
-  inviteId: bytes(INVITE_ID_LENGTH),
-  token: bytes(TOKEN_LENGTH),
+/**
+ * What a client with an invite sends first. It is bound to the m1 that follows and names nothing: only the
+ * server can tell that two of them are of one invite.
+ */
+export const clientPreface = tagged({ invite: 1 }, {
+  invite: struct({ hour: u32, token: bytes(CLIENT_TOKEN_LENGTH) }),
 });
+/** What a client preface says. */
+export type ClientPreface = Of<typeof clientPreface>;
 
-/** The preface body for an invite secret. */
-export function encodeInvitePreface(secret: Bytes): Bytes {
-  const inviteId = sha512(INVITE_ID_LABEL, secret).slice(0, INVITE_ID_LENGTH);
-  const mac = hmacSha512(secret, INVITE_PREFACE_LABEL, inviteId);
-  return encode(invitePreface, { inviteId, token: mac.slice(0, TOKEN_LENGTH) });
+/** Names an invite for its server: H("cifra/1 invite id\0" ‖ secret), cut. */
+export function inviteIdOf(secret: Bytes): Bytes {
+  return sha512(INVITE_ID_LABEL, secret).slice(0, INVITE_ID_LENGTH);
+}
+
+/** The hour of a time in milliseconds since 1970, as it stands in a preface. */
+export function prefaceHour(date: number): number {
+  return Math.floor(date / HOUR);
+}
+
+/** HMAC(secret of the invite, label ‖ hour ‖ hash of the body of m1), cut. */
+export function invitePrefaceToken(secret: Bytes, hour: number, m1Hash: Bytes): Bytes {
+  const mac = hmacSha512(secret, INVITE_PREFACE_LABEL, encode(hourLayout, { hour }), m1Hash);
+  return mac.slice(0, CLIENT_TOKEN_LENGTH);
+}
+
+/** The preface body for an invite secret, at this time, before an m1 with this body. */
+export function encodeInvitePreface(secret: Bytes, date: number, m1: Bytes): Bytes {
+  const hour = prefaceHour(date);
+  const token = invitePrefaceToken(secret, hour, sha512(m1));
+  return encode(clientPreface, { type: "invite", hour, token });
+}
+
+/** Reads a client preface; throws `bad_frame`. */
+export function decodeClientPreface(body: Bytes): ClientPreface {
+  return decode(clientPreface, body);
 }
 
 const peerContextLayout = struct({

@@ -41,11 +41,12 @@ function prefaceFrame(body: string): string {
   return integer(body.length / 2 + 1, 4) + "10" + body;
 }
 
-/** 3.7: what a client with this invite secret sends first. */
-export function invitePreface(secret: string) {
+/** 3.7: what a client with this invite secret sends first, before this m1. */
+export function invitePreface(secret: string, hour: number, m1: string) {
   const invite_id = hash("text:cifra/1 invite id\0", secret).slice(0, 32);
-  const token = hmac(secret, "text:cifra/1 invite preface\0", invite_id).slice(0, 32);
-  return { invite_id, token, frame: prefaceFrame(invite_id + token) };
+  const label = "text:cifra/1 invite preface\0";
+  const token = hmac(secret, label, integer(hour, 4), hash(m1)).slice(0, 64);
+  return { invite_id, token, frame: prefaceFrame("01" + integer(hour, 4) + token) };
 }
 
 /** 3.7: the secret of a further invite, made from that of the server's own. */

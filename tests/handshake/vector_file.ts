@@ -120,6 +120,9 @@ export interface ValuesFile {
     readonly fingerprint: string;
     readonly lines: readonly string[];
     readonly invite_id: string;
+    /** Of the preface, and the body of the m1 to which it is bound. */
+    readonly hour: number;
+    readonly m1: string;
     readonly further: { readonly serial: string; readonly secret: string };
   };
   readonly peers: {

@@ -17,7 +17,7 @@ import { FRAME_LIMIT_HANDSHAKE, FRAME_LIMIT_OPEN } from "../../lib/limits.ts";
 import { Invites } from "../../lib/services/invites.ts";
 import { decodeAlert } from "../../lib/wire/alert.ts";
 import { FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
-import { decodePeerPreface } from "../../lib/wire/handshake_messages.ts";
+import { decodeClientPreface, decodePeerPreface } from "../../lib/wire/handshake_messages.ts";
 import { decode } from "../../lib/wire/layout.ts";
 import { requireName } from "../../lib/wire/names.ts";
 import { peerAck, peerHello, peerMessage, peerWelcome } from "../../lib/wire/peer_messages.ts";
@@ -140,5 +140,9 @@ function takePeerPreface(body: Bytes): void {
 function takeInvitePreface(body: Bytes): void {
   const secret = decodeHex(values.invite.secret);
   const invites = new Invites(new MemoryServerStore(), secret, () => new Uint8Array(16));
-  if (!invites.presented(body)) throw new CifraError("auth_failed", "no invite of ours");
+  const { hour, m1 } = values.invite;
+  const preface = decodeClientPreface(body);
+  if (!invites.presented(preface, decodeHex(m1), hour * 3_600_000)) {
+    throw new CifraError("auth_failed", "no invite of ours");
+  }
 }

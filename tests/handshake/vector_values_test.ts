@@ -7,6 +7,7 @@ import { systemRandom } from "../../lib/crypto/platform.ts";
 import { SaltedPassword } from "../../lib/crypto/password.ts";
 import { safetyWords } from "../../lib/crypto/safety_words.ts";
 import { serverSignature, verifyProof } from "../../lib/crypto/scram.ts";
+import { decodeClientPreface } from "../../lib/wire/handshake_messages.ts";
 import { Invites } from "../../lib/services/invites.ts";
 import { openKeys } from "../../lib/store/key_bundle.ts";
 import { skeletonOf } from "../../lib/wire/names.ts";
@@ -49,8 +50,8 @@ Deno.test("values: names that look alike have one skeleton", () => {
 });
 
 Deno.test("values: an invite's line, preface and the secret of a further one", async () => {
-  const { secret, fingerprint, lines, invite_id, token, frame, further } = values.invite;
-  assertEquals(invitePreface(secret), { invite_id, token, frame });
+  const { secret, fingerprint, lines, invite_id, hour, m1, token, frame, further } = values.invite;
+  assertEquals(invitePreface(secret, hour, m1), { invite_id, token, frame });
   assertEquals(furtherInviteSecret(secret, further.serial), further.secret);
   const [{ responder }] = (await readVectorFile("modern")).runs as [
     Awaited<ReturnType<typeof readVectorFile>>["runs"][0],
@@ -75,8 +76,10 @@ Deno.test("values: an invite's line, preface and the secret of a further one", a
     return decodeHex(further.serial);
   });
   assertEquals(encodeHex(invites.make(0, 1, 1).secret), further.secret);
-  assert(invites.presented(decodeHex(frame.slice(10))));
-  assert(invites.presented(decodeHex(invitePreface(further.secret).frame.slice(10))));
+  for (const each of [frame, invitePreface(further.secret, hour, m1).frame]) {
+    const preface = decodeClientPreface(decodeHex(each.slice(10)));
+    assert(invites.presented(preface, decodeHex(m1), hour * 3_600_000));
+  }
 });
 
 Deno.test("values: the prefaces of two peers and the context of their handshake", async () => {

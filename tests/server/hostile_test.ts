@@ -1,8 +1,8 @@
 /** What strangers may say to a server, and what they hear (reliability.md 4, groups F and H). */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
-import type { ErrorCode } from "../../lib/errors.ts";
+import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
 import { step } from "../../lib/handshake/machine.ts";
 import { FRAME_LIMIT_HANDSHAKE, FRAME_LIMIT_OPEN } from "../../lib/limits.ts";
@@ -340,19 +340,29 @@ test("an invite-only server asks one without an invite for it", async () => {
 });
 
 test("an invite-only server is silent towards a wrong invite", async () => {
-  const wrong = await encodeInvitePreface(new Uint8Array(32).fill(7));
+  const m1 = new Uint8Array(1252).fill(1);
+  const wrong = encodeInvitePreface(new Uint8Array(32).fill(7), Date.now(), m1);
   const bodies = [wrong, wrong.slice(1), concat([wrong, wrong]), new Uint8Array(0)];
   for (const body of bodies) {
     await withServer(async (server) => {
-      const preface = encodeFrame(FrameKind.preface, body);
+      const preface = concat([
+        encodeFrame(FrameKind.preface, body),
+        encodeFrame(FrameKind.m1, m1),
+      ]);
       assertEquals((await sayAndListen(server.port, preface)).length, 0);
       await server.told("handshake-failed");
       assertEquals(server.all("handshake-failed").map(({ code }) => code), ["auth_failed"]);
-      // The right identifier with a wrong proof is no better.
-      const right = await encodeInvitePreface(server.server.inviteSecret);
-      const forged = concat([right.slice(0, 31), new Uint8Array([right[31]! ^ 1])]);
-      const heard = await sayAndListen(server.port, encodeFrame(FrameKind.preface, forged));
-      assertEquals(heard.length, 0);
+      // One for another m1, or of another day, is no better.
+      const { inviteSecret } = server.server;
+      for (
+        const forged of [
+          encodeInvitePreface(inviteSecret, Date.now(), m1.slice(1)),
+          encodeInvitePreface(inviteSecret, Date.now() - 86_400_000, m1),
+        ]
+      ) {
+        const said = [encodeFrame(FrameKind.preface, forged), encodeFrame(FrameKind.m1, m1)];
+        assertEquals((await sayAndListen(server.port, concat(said))).length, 0);
+      }
     }, { inviteOnly: true });
   }
 });
@@ -367,8 +377,10 @@ test("an invite lets its holder in, at an open server too, and only in mode 3", 
       await client.leave();
 
       const peer = await EvilPeer.dial(server.port);
-      await peer.sendFrame(FrameKind.preface, await encodeInvitePreface(invite));
-      await peer.runHandshake(anyResponder(who, "alice"), 1);
+      const start = await startInitiator(anyResponder(who, "alice"));
+      const [m1] = start.send;
+      await peer.sendFrame(FrameKind.preface, encodeInvitePreface(invite, Date.now(), m1!.body));
+      await peer.sendFrame(FrameKind.m1, m1!.body);
       assertEquals(await peer.lastWords(), "bad_state");
       peer.close();
     }, { inviteOnly });
@@ -380,13 +392,14 @@ test("an invite's holder who does not know the secret itself gets no further tha
     const invite = server.server.inviteSecret;
     const who = await person("modern", "alice");
     const peer = await EvilPeer.dial(server.port);
-    await peer.sendFrame(FrameKind.preface, await encodeInvitePreface(invite));
-    const failed = await peer.runHandshake({
-      ...anyResponder(who, "alice"),
-      mode: 3,
-      psk: new Uint8Array(32),
-    }).then(() => undefined, (error) => error);
-    assert(failed);
+    const config = { ...anyResponder(who, "alice"), mode: 3, psk: new Uint8Array(32) } as const;
+    const start = await startInitiator(config);
+    const [m1] = start.send;
+    await peer.sendFrame(FrameKind.preface, encodeInvitePreface(invite, Date.now(), m1!.body));
+    await peer.sendFrame(FrameKind.m1, m1!.body);
+    const m2 = await peer.nextFrame();
+    assertEquals(m2?.kind, FrameKind.m2);
+    await assertRejects(() => step(start.state, m2!), CifraError);
     peer.close();
   }, { inviteOnly: true });
 });

@@ -2,7 +2,8 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { Invites } from "../../lib/services/invites.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
-import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
+import type { Bytes } from "../../lib/bytes.ts";
+import { decodeClientPreface, encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
 const SECRET = new Uint8Array(32).fill(9);
@@ -12,9 +13,18 @@ function place(store = new MemoryServerStore()) {
   return { store, invites };
 }
 
+let last = 0;
+
+/** What the holder of a secret presents, each time before another m1. */
+function show(invites: Invites, secret: Bytes, now = NOW) {
+  const m1 = new Uint8Array(4);
+  new DataView(m1.buffer).setUint32(0, ++last);
+  return invites.presented(decodeClientPreface(encodeInvitePreface(secret, now, m1)), m1, now);
+}
+
 /** Somebody new comes in with it; whether they may. */
 function comeIn(invites: Invites, secret: Uint8Array<ArrayBuffer>, now = NOW): boolean {
-  const presented = invites.presented(encodeInvitePreface(secret));
+  const presented = show(invites, secret, now);
   if (!presented || !invites.reserve(presented, now)) return false;
   invites.release(presented, true);
   return true;
@@ -22,7 +32,7 @@ function comeIn(invites: Invites, secret: Uint8Array<ArrayBuffer>, now = NOW): b
 
 Deno.test("the server's own invite is good for ever and for everybody", () => {
   const { invites, store } = place();
-  const presented = invites.presented(encodeInvitePreface(SECRET));
+  const presented = show(invites, SECRET);
   assertEquals(presented, { secret: SECRET, id: undefined });
   for (let n = 0; n < 100; n++) assert(comeIn(invites, SECRET, NOW * 2));
   assertEquals(store.invites(), []);
@@ -45,13 +55,13 @@ Deno.test("an invite is good as often as it says, and no longer than it says", (
   assert(comeIn(invites, secret));
   assert(!comeIn(invites, secret));
   // It is still there for those who came with it.
-  assertEquals(invites.presented(encodeInvitePreface(secret))?.id, invite.id);
+  assertEquals(show(invites, secret)?.id, invite.id);
 });
 
 Deno.test("one who was refused has not used the invite", () => {
   const { invites } = place();
   const { secret } = invites.make(NOW, NOW + 1000, 1);
-  const presented = invites.presented(encodeInvitePreface(secret))!;
+  const presented = show(invites, secret)!;
   for (let n = 0; n < 3; n++) {
     assert(invites.reserve(presented, NOW));
     invites.release(presented, false);
@@ -63,7 +73,7 @@ Deno.test("one who was refused has not used the invite", () => {
 Deno.test("of several who come at once with one invite, as many come in as it says", () => {
   const { invites, store } = place();
   const { invite, secret } = invites.make(NOW, NOW + 1000, 2);
-  const presented = invites.presented(encodeInvitePreface(secret))!;
+  const presented = show(invites, secret)!;
   const reserved = [1, 2, 3, 4].map(() => invites.reserve(presented, NOW));
   assertEquals(reserved, [true, true, false, false]);
   invites.release(presented, true);
@@ -77,28 +87,43 @@ Deno.test("of several who come at once with one invite, as many come in as it sa
 Deno.test("an invite that was revoked is none, even to one who is coming in with it", () => {
   const { invites, store } = place();
   const { invite, secret } = invites.make(NOW, NOW + 1000, 5);
-  const presented = invites.presented(encodeInvitePreface(secret))!;
+  const presented = show(invites, secret)!;
   assert(invites.reserve(presented, NOW));
   assert(store.removeInvite(invite.id));
   assertEquals(invites.reserve(presented, NOW), false);
   invites.release(presented, true);
   assertEquals(store.invites(), []);
-  assertEquals(invites.presented(encodeInvitePreface(secret)), undefined);
+  assertEquals(show(invites, secret), undefined);
 });
 
-Deno.test("a preface that is not whole presents nothing", () => {
+Deno.test("a preface holds before its own m1, in its hour and the next, once", () => {
   const { invites } = place();
   const { secret } = invites.make(NOW, NOW + 1000, 5);
-  for (const good of [encodeInvitePreface(secret), encodeInvitePreface(SECRET)]) {
-    for (let i = 0; i < good.length; i++) {
-      const bad = good.slice();
-      bad[i]! ^= 1;
-      assertEquals(invites.presented(bad), undefined, `byte ${i}`);
+  const m1 = new Uint8Array(100).fill(1), hour = 3_600_000;
+  for (const each of [secret, SECRET]) {
+    const good = decodeClientPreface(encodeInvitePreface(each, NOW, m1));
+    for (let i = 0; i < good.token.length; i++) {
+      const token = good.token.slice();
+      token[i]! ^= 1;
+      assertEquals(invites.presented({ ...good, token }, m1, NOW), undefined, `byte ${i}`);
     }
-    assertEquals(invites.presented(good.subarray(0, 16)), undefined);
-    assertEquals(invites.presented(new Uint8Array(0)), undefined);
+    assertEquals(invites.presented({ ...good, hour: good.hour + 1 }, m1, NOW), undefined);
+    assertEquals(invites.presented(good, m1.slice(1), NOW), undefined);
+    for (const now of [NOW - 2 * hour, NOW + 2 * hour]) {
+      assertEquals(invites.presented(good, m1, now), undefined);
+    }
+    assert(invites.presented(good, m1, NOW + hour));
+    // A replay is no invite.
+    assertEquals(invites.presented(good, m1, NOW), undefined);
   }
-  assertEquals(invites.presented(encodeInvitePreface(systemRandom(32))), undefined);
+  assertEquals(show(invites, systemRandom(32)), undefined);
+});
+
+Deno.test("two prefaces of one invite have nothing in common but the hour", () => {
+  const one = encodeInvitePreface(SECRET, NOW, new Uint8Array(1));
+  const other = encodeInvitePreface(SECRET, NOW, new Uint8Array(2));
+  assertEquals(one.subarray(0, 5), other.subarray(0, 5));
+  assert(one.subarray(5).filter((byte, i) => byte === other[5 + i]).length < 8);
 });
 
 Deno.test("each invite has a secret of its own, which is not in the store and outlives a restart", () => {
@@ -115,6 +140,6 @@ Deno.test("each invite has a secret of its own, which is not in the store and ou
   // Another server's secret makes other invites of the same serials.
   const other = new Invites(store, new Uint8Array(32), systemRandom);
   for (const { secret } of made) {
-    assertEquals(other.presented(encodeInvitePreface(secret)), undefined);
+    assertEquals(show(other, secret), undefined);
   }
 });

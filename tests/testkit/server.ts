@@ -74,10 +74,13 @@ export class ServerEvents {
 /** A server, its port, and everything it told. */
 export class TestServer extends ServerEvents {
   readonly server: Server;
+  /** What the clock of the server shows. */
+  readonly date: () => number;
 
-  constructor(server: Server, events: readonly ServerEvent[]) {
+  constructor(server: Server, events: readonly ServerEvent[], date: () => number = Date.now) {
     super(events);
     this.server = server;
+    this.date = date;
   }
 
   get port(): number {
@@ -97,7 +100,7 @@ export async function withServer(
     const events: ServerEvent[] = [];
     const onEvent = (event: ServerEvent) => void events.push(event);
     const server = await serverIn(folder, { environment, ...changes, onEvent });
-    const test = new TestServer(server, events);
+    const test = new TestServer(server, events, (changes.environment ?? environment).time.date);
     try {
       await scene(test);
     } finally {
@@ -172,15 +175,18 @@ export class TestClient {
 
   /** Connects and climbs; throws what ended the ladder. */
   static async connect(
-    { port }: { readonly port: number },
+    { port, date = Date.now }: { readonly port: number; readonly date?: () => number },
     who: Person,
     invite?: Bytes,
   ): Promise<TestClient> {
     const connection = new Connection(await dial("127.0.0.1", port), () => performance.now());
     try {
-      if (invite) await connection.sendFrame(FrameKind.preface, await encodeInvitePreface(invite));
       const config = anyResponder(who, "client");
       const start = await startInitiator(invite ? { ...config, mode: 3, psk: invite } : config);
+      if (invite) {
+        const preface = encodeInvitePreface(invite, date(), start.send[0]!.body);
+        await connection.sendFrame(FrameKind.preface, preface);
+      }
       const established = await runHandshake(connection, start);
       const channel = await Channel.open(connection, established, () => performance.now());
       return new TestClient(channel, who);

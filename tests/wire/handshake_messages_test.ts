@@ -4,11 +4,12 @@ import { createHash, createHmac } from "node:crypto";
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { loadSuite } from "../../lib/crypto/suite.ts";
 import {
+  clientPreface,
+  decodeClientPreface,
   decodePeerPreface,
   encodeInvitePreface,
   handshakeLayouts,
   helloHead,
-  invitePreface,
   peerContext,
   peerPreface,
   peerPrefaceToken,
@@ -94,13 +95,15 @@ Deno.test("decodePeerPreface() takes 36 bytes and no other length", () => {
   }
 });
 
-Deno.test("encodeInvitePreface() names the invite by a hash and proves its secret", () => {
+Deno.test("encodeInvitePreface() proves the secret for one m1 and one hour, and names nothing", () => {
   const secret = encodeUtf8("an invite secret of 32 bytes....");
-  const inviteId = createHash("sha512").update("cifra/1 invite id\0").update(secret).digest()
-    .subarray(0, 16);
-  const token = createHmac("sha512", secret).update("cifra/1 invite preface\0").update(inviteId)
-    .digest().subarray(0, 16);
-  const wire = encodeInvitePreface(secret);
-  assertEquals(encodeHex(wire), encodeHex(inviteId) + encodeHex(token));
-  assertEquals(encodeHex(encode(invitePreface, decode(invitePreface, wire))), encodeHex(wire));
+  const m1 = new Uint8Array([1, 2, 3]);
+  const token = createHmac("sha512", secret).update("cifra/1 invite preface\0")
+    .update(new Uint8Array([0, 0, 0, 7])).update(createHash("sha512").update(m1).digest())
+    .digest().subarray(0, 32);
+  const wire = encodeInvitePreface(secret, 7 * 3_600_000 + 1, m1);
+  assertEquals(encodeHex(wire), "01" + "00000007" + encodeHex(token));
+  assertEquals(encodeHex(encode(clientPreface, decode(clientPreface, wire))), encodeHex(wire));
+  assertRefuses(() => decodeClientPreface(wire.slice(1)), "bad_frame");
+  assertRefuses(() => decodeClientPreface(wire.slice(0, -1)), "bad_frame");
 });

@@ -1,7 +1,7 @@
 /** One valid example of every message, for the tests that cut, extend and mutate. */
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
-import { handshakeLayouts, invitePreface, peerPreface } from "../../lib/wire/handshake_messages.ts";
+import { clientPreface, handshakeLayouts, peerPreface } from "../../lib/wire/handshake_messages.ts";
 import { decode, encode, type Layout } from "../../lib/wire/layout.ts";
 import {
   LogKind,
@@ -242,10 +242,9 @@ export async function allSamples(): Promise<Sample[]> {
       generation: 7,
       token: new Uint8Array(16).fill(2),
     }]),
-    ofLayout("invite preface", invitePreface, [{
-      inviteId: new Uint8Array(16).fill(1),
-      token: new Uint8Array(16).fill(2),
-    }]),
+    ofLayout("client preface", clientPreface, [
+      { type: "invite", hour: 490_000, token: new Uint8Array(32).fill(2) },
+    ]),
   ];
   for (const suiteName of SUITE_NAMES) {
     const suite = await loadSuite(suiteName);
