@@ -20,7 +20,7 @@ import { Backoff } from "../flow/backoff.ts";
 import { delay } from "../flow/delay.ts";
 import { Limiter } from "../flow/limiter.ts";
 import type { Ticker } from "../flow/ticker.ts";
-import { addressScope, type Endpoint, formatEndpoint } from "../wire/address.ts";
+import { addressScope, type Endpoint, formatEndpoint, siteOf } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { decodePeerPreface } from "../wire/handshake_messages.ts";
 import type { Door } from "./door.ts";
@@ -52,8 +52,8 @@ export interface ConnectorOptions extends IntroducedPair {
   readonly ticker: Ticker;
   /** Where the peer is let in and from where it is dialled; undefined for those who only relay. */
   readonly door: Pick<Door, "expect" | "sendPort"> | undefined;
-  /** Whether the server is on this machine, so that the peer may be too (attack A13). */
-  readonly allowLoopback: boolean;
+  /** Addresses at our own site: the server's, and those that we advertise (attack A13). */
+  readonly near: readonly string[];
   /** The relayed stream of this introduction, if there is one. */
   readonly relay: Transport | undefined;
   /** What carries the conversation at present, and since when by the monotonic clock. */
@@ -223,19 +223,23 @@ export class Connector {
     }
   }
 
-  #mayDial({ host, port }: Endpoint): boolean {
-    if (port < PORT_MINIMUM) {
-      this.#failures.set(
-        formatEndpoint({ host, port }),
-        `a port below ${PORT_MINIMUM} is not dialled`,
-      );
-      return false;
-    }
+  /** Whether no server can aim us by this address at what only we can reach. */
+  #mayDial(remote: Endpoint): boolean {
+    const why = this.#whyNot(remote);
+    if (why !== undefined) this.#failures.set(formatEndpoint(remote), `${why} is not dialled`);
+    return why === undefined;
+  }
+
+  #whyNot({ host, port }: Endpoint): string | undefined {
+    if (port < PORT_MINIMUM) return `a port below ${PORT_MINIMUM}`;
     const scope = addressScope(host);
-    const ordinary = scope === "private" || scope === "public";
-    if (ordinary || (scope === "loopback" && this.#options.allowLoopback)) return true;
-    this.#failures.set(formatEndpoint({ host, port }), `a ${scope} address is not dialled`);
-    return false;
+    if (scope === "public") return undefined;
+    const ours = this.#options.near.map(siteOf);
+    const isPrivate = scope === "private";
+    // Whoever comes to a server of this machine comes from our own site.
+    if (isPrivate && ours.includes("loopback")) return undefined;
+    if ((isPrivate || scope === "loopback") && ours.includes(siteOf(host))) return undefined;
+    return isPrivate ? "a private address of another site than the server's" : `a ${scope} address`;
   }
 
   /** A connection that ends with the search, unless it has become a candidate by then. */

@@ -79,6 +79,8 @@ export interface ConversationOptions {
   /** Our ports; undefined for those who only relay. */
   readonly door: Pick<Door, "expect" | "sendPort"> | undefined;
   readonly relay: RelayChoice;
+  /** Our own addresses at our site, for those who cannot see them. */
+  readonly advertised: readonly string[];
   readonly ourName: string;
   readonly peerName: string;
   readonly suite: Suite;
@@ -199,9 +201,9 @@ export class Conversation implements Wanter {
       : undefined;
     const stream = this.#options.relay === "never" ? undefined : offered;
     if (!stream) offered?.close();
-    const isHere = server.isHere;
+    const near = [server.remote.host, ...this.#options.advertised];
     this.#introducing = this.#introducing
-      .then(() => this.#introduce(introduction, { relay: stream, allowLoopback: isHere }))
+      .then(() => this.#introduce(introduction, { relay: stream, near }))
       .catch((error) => {
         stream?.close();
         if (error instanceof CifraError && error.code === "auth_failed") this.#rest(error);
@@ -212,7 +214,7 @@ export class Conversation implements Wanter {
   /** The two have been told of each other: this introduction takes the place of the one before. */
   async #introduce(
     introduction: Introduction,
-    way: Pick<ConstructorParameters<typeof Connector>[0], "relay" | "allowLoopback">,
+    way: Pick<ConstructorParameters<typeof Connector>[0], "relay" | "near">,
   ): Promise<void> {
     const { environment, suite, thread } = this.#options;
     const peer = await readIdentity(introduction.bundle, identityClassOf(suite.signature));

@@ -74,9 +74,7 @@ export function addressScope(address: string): AddressScope {
     if (a === 127) return "loopback";
     if (a === 169 && b === 254) return "link-local";
     if (a >= 224) return "multicast";
-    const carrier = a === 100 && b >= 64 && b < 128;
-    const lan = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168);
-    return lan || carrier ? "private" : "public";
+    return SITES.some(([start, bits]) => hasPrefix(bytes, start, bits)) ? "private" : "public";
   }
   if (bytes.subarray(0, 15).every((byte) => byte === 0)) {
     if (bytes[15] === 0) return "unspecified";
@@ -87,6 +85,39 @@ export function addressScope(address: string): AddressScope {
   if (a === 0xff) return "multicast";
   if (a === 0xfe && (b & 0xc0) === 0x80) return "link-local";
   return (a & 0xfe) === 0xfc ? "private" : "public";
+}
+
+/** Blocks of addresses that many networks use, each for its own machines: leading bits, and how many. */
+const SITES: readonly (readonly [Bytes, number])[] = [
+  [new Uint8Array([10]), 8],
+  [new Uint8Array([172, 16]), 12],
+  [new Uint8Array([192, 168]), 16],
+  // Behind the router of a carrier, or in a network laid over others.
+  [new Uint8Array([100, 64]), 10],
+];
+/** An organisation chooses its own 48 bits of fc00::/7. */
+const UNIQUE_LOCAL_SITE = 48;
+
+/**
+ * The site that a private or loopback address belongs to, the same text for all addresses of one block:
+ * 10/8, 172.16/12, 192.168/16, 100.64/10, the first 48 bits of fc00::/7, or this machine. Undefined for others.
+ */
+export function siteOf(address: string): string | undefined {
+  const scope = addressScope(address);
+  if (scope === "loopback") return scope;
+  if (scope !== "private") return undefined;
+  const bytes = parseAddress(address)!;
+  const plain = bytes.length === 4 ? bytes : embeddedIpv4(bytes);
+  if (!plain) return encodeHex(bytes.subarray(0, UNIQUE_LOCAL_SITE / 8));
+  const block = SITES.find(([start, bits]) => hasPrefix(plain, start, bits))!;
+  return `${block[0].join(".")}/${block[1]}`;
+}
+
+function hasPrefix(bytes: Bytes, start: Bytes, bits: number): boolean {
+  return start.every((byte, i) => {
+    const mask = 0xff << Math.max(0, 8 * (i + 1) - bits);
+    return (bytes[i]! & mask) === (byte & mask);
+  });
 }
 
 /** The IPv4 address inside an IPv6 one that some router would turn back into it. */

@@ -393,7 +393,7 @@ test("no address is dialled that nobody may be sent to (A13, D7)", async () => {
   const addresses = ["127.0.0.1", "169.254.1.1", "224.0.0.1", "0.0.0.0", "::1", "fe80::1"];
   const endpoint = { host: "127.0.0.1", port: 4000 };
   using couple = await introduce({
-    low: { introduction: { addresses, punch: [endpoint] }, allowLoopback: false },
+    low: { introduction: { addresses, punch: [endpoint] }, near: ["203.0.113.1"] },
   });
   const { low } = couple;
   low.seek();
@@ -403,6 +403,61 @@ test("no address is dialled that nobody may be sent to (A13, D7)", async () => {
   }
   assertStringIncludes(failures, "127.0.0.1:4000: a loopback address is not dialled");
   assertEquals(low.network.dials, []);
+});
+
+test("no server aims a client at a network behind it, at this machine or at a well-known port (A13)", async () => {
+  const behind = [
+    "127.0.0.1",
+    "::1",
+    "10.9.9.1",
+    "192.168.1.1",
+    "172.16.0.1",
+    "100.64.0.1",
+    "fd00::1",
+  ];
+  /** Where the server and we are, and what it may name beside public addresses. */
+  const cases: readonly (readonly [readonly string[], readonly string[]])[] = [
+    [["203.0.113.1"], []],
+    [["2001:db8::1"], []],
+    [["10.0.0.1"], ["10.9.9.1"]],
+    [["192.168.7.7"], ["192.168.1.1"]],
+    [["172.31.0.1"], ["172.16.0.1"]],
+    [["100.127.0.1"], ["100.64.0.1"]],
+    [["fd00::2"], ["fd00::1"]],
+    [["fd00:0:1::2"], []],
+    // We say ourselves where we are.
+    [["203.0.113.1", "192.168.1.7"], ["192.168.1.1"]],
+    [["127.0.0.1"], behind],
+  ];
+  for (const [near, allowed] of cases) {
+    for (const way of ["addresses", "punch"] as const) {
+      const time = new ManualTime();
+      for (const host of ["198.51.100.1", ...behind]) {
+        const told = way === "punch"
+          ? { addresses: [], punch: [{ host, port: 4000 }] }
+          : { addresses: [host] };
+        const network = {
+          ...systemEnvironment.network,
+          dialFrom: () => new Promise<never>(() => {}),
+        };
+        using couple = await introduce({ time, low: { introduction: told, near, network } });
+        const { low } = couple;
+        low.seek();
+        time.advance(0);
+        for (let turns = 0; turns < 3; turns++) await turn();
+        const dialled = low.network.dials.map(({ to }) => to.host);
+        const isAllowed = host === "198.51.100.1" || allowed.includes(host);
+        assertEquals(dialled, isAllowed ? [host] : [], `${host} from ${near}`);
+      }
+    }
+  }
+  using couple = await introduce({ low: { introduction: { receivePort: 22 } } });
+  couple.low.seek();
+  assertStringIncludes(
+    couple.low.connector.failures.join(),
+    ":22: a port below 1024 is not dialled",
+  );
+  assertEquals(couple.low.network.dials, []);
 });
 
 test("six places are dialled at the most, the one to punch among them", async () => {

@@ -17,7 +17,7 @@ import { claimOf, nextSequence } from "../testkit/server.ts";
 import { ManualTime } from "../testkit/clock.ts";
 
 /** A server of which nothing is needed but where it is. */
-const SERVER = { isOpen: false, isHere: true } as ServerLink;
+const SERVER = { isOpen: false, remote: { host: "127.0.0.1", port: 7411 } } as ServerLink;
 
 /** Low has a conversation with high, who is there with a connector alone. */
 class Scene {
@@ -59,6 +59,7 @@ class Scene {
         },
       },
       relay: "allowed",
+      advertised: [],
       peerName: "high",
       thread,
       checkPeer: () => {

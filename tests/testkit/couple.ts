@@ -38,7 +38,7 @@ export interface GuestChange {
   readonly introduction?: Partial<Introduction>;
   readonly relay?: Transport;
   readonly network?: Network;
-  readonly allowLoopback?: boolean;
+  readonly near?: readonly string[];
   /** Whoever only relays has no door. */
   readonly hasDoor?: boolean;
 }
@@ -135,7 +135,7 @@ export class Guest {
       identity,
       ephemeralKey: ephemeralKeys(suite, "client"),
       door: change.hasDoor === false ? undefined : this.door,
-      allowLoopback: change.allowLoopback ?? true,
+      near: change.near ?? [LOCALHOST],
       relay: change.relay,
       position: (theirLog) => {
         this.askedFor.push(theirLog);

@@ -8,6 +8,7 @@ import {
   formatAddress,
   formatEndpoint,
   parseAddress,
+  siteOf,
 } from "../../lib/wire/address.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { assertRefuses } from "./refusal.ts";
@@ -174,4 +175,24 @@ Deno.test("addressScope() tells what kind of place an address names (A13)", () =
 
 Deno.test("addressScope() of what is no address is a programmer's mistake", () => {
   assertThrows(() => addressScope("example.org"), TypeError);
+});
+
+Deno.test("siteOf() gives the private addresses of one block one site, and public ones none", () => {
+  const sites = [
+    ["127.0.0.1", "127.9.9.9", "::1"],
+    ["10.0.0.1", "10.255.255.255", "64:ff9b::a01:101"],
+    ["172.16.0.1", "172.31.255.255"],
+    ["192.168.0.1", "192.168.255.1"],
+    ["100.64.0.1", "100.127.255.255"],
+    ["fd00:1:2::1", "fd00:1:2:ffff::1"],
+    ["fd00:1:3::1"],
+  ];
+  const found = sites.map((site) => new Set(site.map(siteOf)));
+  for (const [n, site] of found.entries()) assertEquals(site.size, 1, sites[n]!.join());
+  assertEquals(new Set(found.flatMap((site) => [...site])).size, sites.length);
+  for (
+    const other of ["203.0.113.1", "172.32.0.1", "100.128.0.1", "2001:db8::1", "169.254.1.1", "::"]
+  ) {
+    assertEquals(siteOf(other), undefined, other);
+  }
 });
