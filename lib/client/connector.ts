@@ -81,7 +81,7 @@ export class Connector {
   readonly #options: ConnectorOptions;
   readonly #isInitiator: boolean;
   readonly #candidates = new Set<Candidate>();
-  /** Punched and relayed connections on which prefaces are being exchanged. */
+  /** Connections that we made and on which the other side has not shown yet where it comes from. */
   readonly #greeting = new Set<Connection>();
   readonly #failures = new Map<string, string>();
   readonly #untick: () => void;
@@ -114,7 +114,7 @@ export class Connector {
     return [...this.#failures].map(([where, why]) => `${where}: ${why}`);
   }
 
-  /** Whether a connection is there that may become the channel. */
+  /** Whether the peer is at the other end of a connection that may become the channel. */
   get isBusy(): boolean {
     return this.#candidates.size > 0;
   }
@@ -159,8 +159,6 @@ export class Connector {
   #dial(sendPort: number, remote: Endpoint, after: number, signal: AbortSignal): Promise<void> {
     return this.#dialAgain(sendPort, remote, after, signal, {
       path: { type: "direct", remote, dialledBy: "us" },
-      // The other side may be busy with another candidate for as long as the meeting takes.
-      greet: (connection) => connection.sendFrame(FrameKind.preface, prefaceOf(this.#options)),
       quickTries: 0,
     });
   }
@@ -172,7 +170,6 @@ export class Connector {
   #punch(sendPort: number, remote: Endpoint, after: number, signal: AbortSignal): Promise<void> {
     return this.#dialAgain(sendPort, remote, after, signal, {
       path: { type: "punched", remote },
-      greet: (connection) => this.#exchangePrefaces(connection),
       quickTries: PUNCH_TRIES,
     });
   }
@@ -183,11 +180,7 @@ export class Connector {
     remote: Endpoint,
     after: number,
     signal: AbortSignal,
-    { path, greet, quickTries }: {
-      readonly path: Path;
-      readonly greet: (connection: Connection) => Promise<void>;
-      readonly quickTries: number;
-    },
+    { path, quickTries }: { readonly path: Path; readonly quickTries: number },
   ): Promise<void> {
     const { environment: { time, network, random } } = this.#options;
     if (!this.#mayDial(remote)) return;
@@ -197,7 +190,7 @@ export class Connector {
       try {
         const transport = await network.dialFrom(sendPort, remote, signal);
         const connection = this.#connection(transport, signal);
-        await greet(connection);
+        await this.#exchangePrefaces(connection);
         await this.#consider({ connection, path });
         attempt = 0;
       } catch (error) {
@@ -257,12 +250,20 @@ export class Connector {
   /** The peer has come to our door, with a good preface. */
   #admit(connection: Connection, remote: Endpoint): void {
     const path = { type: "direct", remote, dialledBy: "peer" } as const;
-    this.#consider({ connection, path }).catch((error) => {
+    const admitted = async () => {
+      if (this.#isEnough) return connection.close();
+      await connection.sendFrame(FrameKind.preface, prefaceOf(this.#options));
+      await this.#consider({ connection, path });
+    };
+    admitted().catch((error) => {
       this.#failures.set(`from ${formatEndpoint(remote)}`, toCifraError(error).message);
     });
   }
 
-  /** Where nobody is the one who dialled, both say first where they come from. */
+  /**
+   * Both say first where they come from. Whoever answers a dial and is not the peer delays nothing: no time tells
+   * the server what there is at an address that it has named.
+   */
   async #exchangePrefaces(connection: Connection): Promise<void> {
     this.#greeting.add(connection);
     try {
@@ -285,8 +286,7 @@ export class Connector {
   /** Resolves when the candidate carries the conversation; throws when nothing came of it. */
   async #consider(candidate: Candidate): Promise<void> {
     const { connection } = candidate;
-    const isFull = this.#candidates.size >= CANDIDATES_LIMIT;
-    if (this.#isClosed || isFull || this.#isSettled()) connection.close();
+    if (this.#isEnough) connection.close();
     if (connection.failure) throw connection.failure;
     this.#candidates.add(candidate);
     try {
@@ -297,6 +297,11 @@ export class Connector {
     } finally {
       this.#candidates.delete(candidate);
     }
+  }
+
+  /** Whether nothing can come of another candidate. */
+  get #isEnough(): boolean {
+    return this.#isClosed || this.#candidates.size >= CANDIDATES_LIMIT || this.#isSettled();
   }
 
   /**

@@ -41,6 +41,14 @@ async function come(guest: Guest, preface = new Uint8Array(0)): Promise<EvilPeer
   return evil;
 }
 
+/** Comes to the guest's port as the other one, and is answered where the guest comes from. */
+async function comeIn(guest: Guest, other: Guest): Promise<EvilPeer> {
+  const evil = await come(guest, prefaceOf(other.options));
+  const answer = await evil.nextFrame();
+  assertEquals([answer?.kind, answer?.body], [FrameKind.preface, prefaceOf(guest.options)]);
+  return evil;
+}
+
 for (const suite of SUITE_NAMES) {
   test(`a connector gives two of ${suite} one conversation`, async () => {
     using couple = await introduce({ suite });
@@ -260,7 +268,7 @@ test("two who both think they are the initiator refuse each other (H25)", async 
   using couple = await introduce(BOTH_NOWHERE);
   const { low, high } = couple;
   low.seek();
-  const evil = await come(low, prefaceOf(high.options));
+  const evil = await comeIn(low, high);
   // The higher one speaks first as well: the contexts name them in two orders.
   const failed = await evil.runHandshake(initiatorOf(high)).then(() => undefined, (error) => error);
   assert(failed, "the initiator answered an initiator");
@@ -285,7 +293,7 @@ test("a peer who names himself or us wrongly after the ladder is refused", async
   using couple = await introduce(BOTH_NOWHERE);
   const { low, high } = couple;
   for (const [from, to] of names) {
-    const evil = await come(high, prefaceOf(low.options));
+    const evil = await comeIn(high, low);
     const channel = await evil.handshakeAll(initiatorOf(low));
     await channel.send(ItemType.request, encode(peerHello, { from, to, ...low.position }));
     assertEquals(await channel.receive(), "auth_failed");
@@ -308,7 +316,7 @@ test("the first thing said after the ladder is where one stands, and nothing els
   ];
   const answers: unknown[] = [];
   for (const items of wrong) {
-    const evil = await come(high, prefaceOf(low.options));
+    const evil = await comeIn(high, low);
     const channel = await evil.handshakeAll(initiatorOf(low));
     await evil.send(await channel.sealItems(...items));
     answers.push(await channel.receive());
@@ -324,7 +332,7 @@ test("the initiator tries the next connection when one dies under way", async ()
   const { low, high } = couple;
   low.seek();
   for (let n = 0; n < 3; n++) {
-    const evil = await come(low, prefaceOf(high.options));
+    const evil = await comeIn(low, high);
     assertEquals((await evil.nextFrame())?.kind, FrameKind.m1);
     evil.close();
   }
@@ -335,7 +343,7 @@ test("a peer that stalls after the handshake does not keep the others waiting", 
   const time = new ManualTime();
   using couple = await introduce({ time, ...BOTH_NOWHERE });
   const { low, high } = couple;
-  const stalling = await come(low, prefaceOf(high.options));
+  const stalling = await comeIn(low, high);
   await stalling.answerHandshake(responderOf(high));
   // m7 has come, and is not answered.
   assertEquals((await stalling.nextFrame())?.kind, FrameKind.record);
@@ -348,10 +356,10 @@ test("a peer that stalls after the handshake does not keep the others waiting", 
 test("the initiator says m1 on one connection at a time", async () => {
   using couple = await introduce(BOTH_NOWHERE);
   const { low, high } = couple;
-  const first = await come(low, prefaceOf(high.options));
+  const first = await comeIn(low, high);
   assertEquals((await first.nextFrame())?.kind, FrameKind.m1);
-  const second = await come(low, prefaceOf(high.options));
-  const third = await come(low, prefaceOf(high.options));
+  const second = await comeIn(low, high);
+  const third = await comeIn(low, high);
   let heard = 0;
   const frames = [second, third].map((evil) => evil.nextFrame().then((frame) => (heard++, frame)));
   const stranger = await come(low, prefaceOf(low.options));
@@ -372,11 +380,11 @@ test("the responder answers a later m1 in place of an unfinished earlier one", a
   const time = new ManualTime();
   using couple = await introduce({ time, high: NOWHERE });
   const { low, high } = couple;
-  const slow = await come(high, prefaceOf(low.options));
+  const slow = await comeIn(high, low);
   await slow.runHandshake(initiatorOf(low), 1);
   assertEquals((await slow.nextFrame())?.kind, FrameKind.m2);
-  const silent = await come(high, prefaceOf(low.options));
-  const later = await come(high, prefaceOf(low.options));
+  const silent = await comeIn(high, low);
+  const later = await comeIn(high, low);
   await later.runHandshake(initiatorOf(low), 1);
   assertEquals(await slow.nextFrame(), null);
   assertEquals((await later.nextFrame())?.kind, FrameKind.m2);
@@ -544,19 +552,19 @@ test("close() leaves no socket, no timer and nobody waiting, at any stage", asyn
   const stages: Record<string, Stage> = {
     "a stranger": ({ low }) => come(low),
     "m1 was said": async ({ low, high }) => {
-      const evil = await come(low, prefaceOf(high.options));
+      const evil = await comeIn(low, high);
       assertEquals((await evil.nextFrame())?.kind, FrameKind.m1);
       return evil;
     },
-    "m1 is awaited": ({ low, high }) => come(high, prefaceOf(low.options)),
+    "m1 is awaited": ({ low, high }) => comeIn(high, low),
     "m3 is awaited": async ({ low, high }) => {
-      const evil = await come(high, prefaceOf(low.options));
+      const evil = await comeIn(high, low);
       await evil.runHandshake(initiatorOf(low), 1);
       assertEquals((await evil.nextFrame())?.kind, FrameKind.m2);
       return evil;
     },
     "m7 is awaited": async ({ low, high }) => {
-      const evil = await come(high, prefaceOf(low.options));
+      const evil = await comeIn(high, low);
       await evil.handshakeAll(initiatorOf(low));
       return evil;
     },

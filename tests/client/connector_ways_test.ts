@@ -17,7 +17,7 @@ import {
   prefaceOf,
 } from "../testkit/couple.ts";
 import { until } from "../testkit/until.ts";
-import { type Pipe, pipe } from "../testkit/pipe.ts";
+import { type Pipe, pipe, turn } from "../testkit/pipe.ts";
 
 const NOWHERE = { introduction: { addresses: [] } };
 /** What two are told who sit behind routers, and how the routers are seen from outside. */
@@ -102,6 +102,22 @@ test("who does not dial gives nobody a head start", async () => {
   await together(couple);
   assertEquals([low.path, high.path], [{ type: "relay" }, { type: "relay" }]);
   assertEquals([low.network.dials, high.network.dials], [[], []]);
+});
+
+test("somebody silent at an address that the server named keeps nobody from the relay", async () => {
+  const { network } = systemEnvironment;
+  const dialFrom: Network["dialFrom"] = (port, remote) =>
+    Promise.resolve(Object.assign(pipe().left, { local: { ...remote, port }, remote }));
+  using couple = await relayed({ low: { network: { ...network, dialFrom } }, high: NOWHERE });
+  const { low, high, time } = couple;
+  low.seek();
+  high.seek();
+  time.advance(0);
+  for (let turns = 0; turns < 50; turns++) await turn();
+  assertEquals(low.network.dials.length, 1);
+  time.advance(RELAY_HEAD_START);
+  await together(couple);
+  assertEquals([low.path, high.path], [{ type: "relay" }, { type: "relay" }]);
 });
 
 test("a direct connection within the head start wins, and the relay is let go", async () => {

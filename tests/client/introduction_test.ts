@@ -8,11 +8,14 @@ import { CifraError } from "../../lib/errors.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import type { Introduction } from "../../lib/wire/rendezvous_messages.ts";
+import { MEETING_PATIENCE } from "../../lib/limits.ts";
+import { type Network, systemEnvironment } from "../../lib/net/environment.ts";
+import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { test } from "../testkit/adversary.ts";
 import { type Couple, introduce } from "../testkit/couple.ts";
 import { NO_ID, NO_LOG, openLink } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
-import { turn } from "../testkit/pipe.ts";
+import { type Pipe, pipe, turn } from "../testkit/pipe.ts";
 import { claimOf, nextSequence } from "../testkit/server.ts";
 import { ManualTime } from "../testkit/clock.ts";
 
@@ -92,9 +95,11 @@ class Scene {
 async function play(
   job: (scene: Scene) => Promise<void>,
   check: () => void = () => {},
+  dialFrom?: Network["dialFrom"],
 ): Promise<void> {
   const time = new ManualTime();
-  using couple = await introduce({ time });
+  const network = dialFrom && { ...systemEnvironment.network, dialFrom };
+  using couple = await introduce({ time, ...(network && { low: { network } }) });
   const { low, high } = couple;
   const sequence = nextSequence();
   const { notAfter, signature } = await claimOf(high.who, "high", sequence);
@@ -208,3 +213,50 @@ test("a key whose owner has not said to be who the server says is not talked to"
       assertEquals(scene.said.at(-1), "want high");
     }
   }));
+
+/** What may be at an address that a server names, and how it answers a dial; everything but the peer. */
+const ANSWERS: Readonly<Record<string, (() => Pipe) | undefined>> = {
+  "nobody": undefined,
+  "somebody silent": () => pipe(),
+  "somebody who speaks first": () => {
+    const line = pipe();
+    line.right.write(new TextEncoder().encode("SSH-2.0-OpenSSH_9.9\r\n"));
+    return line;
+  },
+  "somebody who speaks in frames": () => {
+    const line = pipe();
+    line.right.write(encodeFrame(FrameKind.preface, new Uint8Array(36)));
+    return line;
+  },
+  "somebody who hangs up": () => {
+    const line = pipe();
+    line.right.close();
+    return line;
+  },
+};
+
+for (const [who, answer] of Object.entries(ANSWERS)) {
+  const dialFrom: Network["dialFrom"] = (port, remote) => {
+    if (!answer) return Promise.reject(new CifraError("unreachable", "Nobody is there"));
+    return Promise.resolve(Object.assign(answer().left, { local: { ...remote, port }, remote }));
+  };
+  test(`when the server is asked again does not tell that ${who} is at an address that it named`, () =>
+    play(
+      async (scene) => {
+        const { time } = scene;
+        const started = time.now();
+        scene.introduce();
+        const isDialled = () => scene.couple.low.network.dials.length > 0;
+        for (let turns = 0; turns < 1000 && !isDialled(); turns++) {
+          time.advance(0);
+          await turn();
+        }
+        assert(isDialled());
+        const step = 100;
+        await time.until(() => scene.news.includes("no-way"), "it is given up", step);
+        assertEquals(time.now() - started, MEETING_PATIENCE);
+      },
+      undefined,
+      dialFrom,
+    ));
+}
