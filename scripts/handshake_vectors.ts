@@ -9,7 +9,7 @@ import { Buffer } from "node:buffer";
 import { createHash, createPrivateKey, generateKeyPairSync, sign } from "node:crypto";
 import type { Bytes } from "../lib/bytes.ts";
 import { loadSuite, type Suite, SUITE_IDS, type SuiteName } from "../lib/crypto/suite.ts";
-import { peerContext } from "../lib/wire/handshake_messages.ts";
+import { peerContext, rendezvousIdOf } from "../lib/wire/handshake_messages.ts";
 import { encode } from "../lib/wire/layout.ts";
 import { LogKind, peerHello, peerWelcome } from "../lib/wire/peer_messages.ts";
 import { signedNameClaim } from "../lib/wire/name_claim.ts";
@@ -219,10 +219,10 @@ async function climb(suite: Suite, mode: 1 | 2): Promise<Ladder> {
   if (mode === 2) sides.sort((a, b) => a.identity.fingerprint < b.identity.fingerprint ? -1 : 1);
   const initiator = sides[0]!, responder = sides[1]!;
   const [alice, bob] = [await identityOf(initiator), await identityOf(responder)];
-  const context = mode === 1
-    ? new Uint8Array(0)
-    : peerContext(fixed("rv_id", 16), 1, alice.fingerprint, bob.fingerprint);
   const psk = mode === 1 ? new Uint8Array(32) : fixed("rv_key");
+  const [fp_i, fp_r] = [alice.fingerprint, bob.fingerprint];
+  const rendezvousId = rendezvousIdOf(psk, 1, { initiator: fp_i, responder: fp_r });
+  const context = mode === 1 ? new Uint8Array(0) : peerContext(rendezvousId, 1, fp_i, fp_r);
   const secret = encodeHex(fixed(`${name} mode ${mode} secret`));
   const ivSeed = encodeHex(fixed(`${name} mode ${mode} iv_seed`, 16));
   const displayName = lineOf(DISPLAY_NAME[mode]);

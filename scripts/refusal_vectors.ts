@@ -214,10 +214,9 @@ function prefaces({ invite, peers: { preface_of_initiator } }: ValuesFile): Deco
   const [ofInvite, ofPeer] = [invite.frame.slice(10), preface_of_initiator.frame.slice(10)];
   return [
     decoder("preface of a peer", ofPeer, [
-      ["35 bytes", ofPeer.slice(2)],
-      ["37 bytes", ofPeer + "00"],
+      ["31 bytes", ofPeer.slice(2)],
+      ["33 bytes", ofPeer + "00"],
       ["another introduction", put(ofPeer, 0, "00"), "auth_failed"],
-      ["another generation", put(ofPeer, 19, "02"), "auth_failed"],
       ["a token that is wrong in its last bit", flipLast(ofPeer), "auth_failed"],
     ]),
     decoder("preface of an invite", ofInvite, [

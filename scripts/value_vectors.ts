@@ -16,6 +16,7 @@ import {
   peerContext,
   peerPreface,
   peerPrefaceToken,
+  rendezvousIdOf,
 } from "../lib/wire/handshake_messages.ts";
 import { encode } from "../lib/wire/layout.ts";
 import { skeletonOf } from "../lib/wire/names.ts";
@@ -57,13 +58,17 @@ function invites(server: VectorSide): ValuesFile["invite"] {
 }
 
 function prefaces(initiator: VectorSide, responder: VectorSide): ValuesFile["peers"] {
-  const rendezvousId = fixed("rv_id", 16), rendezvousKey = fixed("rv_key");
+  const rendezvousKey = fixed("rv_key");
   const generation = 1;
   const ends = [initiator, responder].map(({ identity }) => decodeHex(identity.fingerprint));
   const [fp_i, fp_r] = ends as [Bytes, Bytes];
+  const rendezvousId = rendezvousIdOf(rendezvousKey, generation, {
+    initiator: fp_i,
+    responder: fp_r,
+  });
   const preface = (sender: Bytes) => {
     const token = peerPrefaceToken(rendezvousKey, sender);
-    const body = encode(peerPreface, { rendezvousId, generation, token });
+    const body = encode(peerPreface, { rendezvousId, token });
     return { token: hex(token), frame: hex(encodeFrame(FrameKind.preface, body)) };
   };
   return {

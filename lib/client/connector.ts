@@ -31,6 +31,7 @@ import {
   isPrefaceOfPeer,
   type Met,
   prefaceOf,
+  rendezvousIdOf,
   respond,
 } from "./peer_handshake.ts";
 
@@ -103,7 +104,7 @@ export class Connector {
       for (const connection of this.#greeting) connection.enforceDeadlines(now);
     });
     this.#stopExpecting = options.door?.expect({
-      rendezvousId: options.introduction.rendezvousId,
+      rendezvousId: rendezvousIdOf(options),
       isFromPeer: (preface) => isPrefaceOfPeer(options, preface),
       admit: (connection, remote) => this.#admit(connection, remote),
     }) ?? (() => {});

@@ -19,10 +19,12 @@ import type { HandshakeEvent } from "../handshake/state.ts";
 import { HANDSHAKE_DEADLINE } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import {
+  type Ends,
   peerContext,
   type PeerPreface,
   peerPreface,
   peerPrefaceToken,
+  rendezvousIdOf as deriveRendezvousId,
 } from "../wire/handshake_messages.ts";
 import { decode, encode } from "../wire/layout.ts";
 import { lineOf } from "../wire/line.ts";
@@ -58,21 +60,33 @@ export function isInitiator({ identity, peer }: IntroducedPair): boolean {
   return encodeHex(identity.fingerprint) < encodeHex(peer.fingerprint);
 }
 
+/** What names this introduction; the server sends nothing that we say to others as it is. */
+export function rendezvousIdOf(pair: IntroducedPair): Bytes {
+  const { rendezvousKey, generation } = pair.introduction;
+  return deriveRendezvousId(rendezvousKey, generation, endsOf(pair));
+}
+
+function endsOf(pair: IntroducedPair): Ends {
+  const { identity, peer } = pair;
+  const [initiator, responder] = isInitiator(pair) ? [identity, peer] : [peer, identity];
+  return { initiator: initiator.fingerprint, responder: responder.fingerprint };
+}
+
 /** Our preface: which introduction we come from, and that we were introduced. */
-export function prefaceOf({ introduction, identity }: IntroducedPair): Bytes {
-  const { rendezvousId, generation, rendezvousKey } = introduction;
+export function prefaceOf(pair: IntroducedPair): Bytes {
+  const { introduction: { rendezvousKey }, identity } = pair;
   const token = peerPrefaceToken(rendezvousKey, identity.fingerprint);
-  return encode(peerPreface, { rendezvousId, generation, token });
+  return encode(peerPreface, { rendezvousId: rendezvousIdOf(pair), token });
 }
 
 /** Whether a preface is that of the peer of this introduction; in constant time. */
 export function isPrefaceOfPeer(
-  { introduction, peer }: IntroducedPair,
-  { rendezvousId, generation, token }: PeerPreface,
+  pair: IntroducedPair,
+  { rendezvousId, token }: PeerPreface,
 ): boolean {
-  const expected = peerPrefaceToken(introduction.rendezvousKey, peer.fingerprint);
-  return timingSafeEqual(token, expected) && generation === introduction.generation &&
-    timingSafeEqual(rendezvousId, introduction.rendezvousId);
+  const { introduction: { rendezvousKey }, peer } = pair;
+  return timingSafeEqual(token, peerPrefaceToken(rendezvousKey, peer.fingerprint)) &&
+    timingSafeEqual(rendezvousId, rendezvousIdOf(pair));
 }
 
 /** m1 to m8 as the initiator. Throws the errors of the handshake, `bad_state`, `cut`, `timeout`. */
@@ -127,14 +141,11 @@ export async function respond(pair: IntroducedPair, connection: Connection): Pro
 }
 
 function configOf(pair: IntroducedPair) {
-  const { environment: { random }, introduction, identity, peer } = pair;
-  const { rendezvousId, generation, rendezvousKey } = introduction;
-  const [initiator, responder] = isInitiator(pair)
-    ? [identity.fingerprint, peer.fingerprint]
-    : [peer.fingerprint, identity.fingerprint];
+  const { environment: { random }, introduction: { generation, rendezvousKey } } = pair;
+  const { initiator, responder } = endsOf(pair);
   return {
     mode: 2 as const,
-    context: peerContext(rendezvousId, generation, initiator, responder),
+    context: peerContext(rendezvousIdOf(pair), generation, initiator, responder),
     psk: rendezvousKey,
     random,
   };

@@ -22,7 +22,7 @@ export interface Registered<Holder> {
 /** What belongs to the introduction and not to one of the two: the same for both. */
 export type MeetingTerms = Pick<
   Introduction,
-  "rendezvousId" | "rendezvousKey" | "generation" | "relay"
+  "rendezvousKey" | "generation" | "relay"
 >;
 
 /** Whether a registration has a capability: a bit of `Capability`. */

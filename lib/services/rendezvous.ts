@@ -14,7 +14,7 @@ import {
   WANTS_LIMIT,
   WANTS_PER_MINUTE,
 } from "../limits.ts";
-import { RENDEZVOUS_ID_LENGTH, RENDEZVOUS_KEY_LENGTH } from "../wire/handshake_messages.ts";
+import { RENDEZVOUS_KEY_LENGTH } from "../wire/handshake_messages.ts";
 import { requireName } from "../wire/names.ts";
 import { Capability, type Introduction } from "../wire/rendezvous_messages.ts";
 import { staleRegistration } from "./directory.ts";
@@ -251,7 +251,6 @@ export class Rendezvous<Holder> {
     );
     const relay = can(a, Capability.relay) && can(b, Capability.relay) && mayRelay;
     const meeting = {
-      rendezvousId: this.#random(RENDEZVOUS_ID_LENGTH),
       rendezvousKey: this.#random(RENDEZVOUS_KEY_LENGTH),
       generation: this.#generation,
       relay: relay ? 1 : 0,

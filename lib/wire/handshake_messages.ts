@@ -108,15 +108,31 @@ const CLIENT_TOKEN_LENGTH = 32;
 const HOUR = 3_600_000;
 const hourLayout = struct({ hour: u32 });
 const PEER_PREFACE_LABEL = encodeUtf8("preface");
+const RENDEZVOUS_ID_LABEL = encodeUtf8("cifra/1 introduction\0");
 const INVITE_PREFACE_LABEL = encodeUtf8("cifra/1 invite preface\0");
 const INVITE_ID_LABEL = encodeUtf8("cifra/1 invite id\0");
 
 /** What a dialling peer sends first: which introduction it comes from, and that it was introduced. */
 export const peerPreface = struct({
   rendezvousId: bytes(RENDEZVOUS_ID_LENGTH),
-  generation: u32,
   token: bytes(TOKEN_LENGTH),
 });
+
+/** Two by their fingerprints, in the order of the ladder: the lower one is the initiator's. */
+export interface Ends {
+  readonly initiator: Bytes;
+  readonly responder: Bytes;
+}
+
+/**
+ * What names an introduction on the wire: 16 bytes of a hash over all that is special to it, so that a server,
+ * which has us send them to an address that it names, cannot choose them (PROTOCOL.md 3.7).
+ */
+export function rendezvousIdOf(key: Bytes, generation: number, ends: Ends): Bytes {
+  const number = encode(u32, generation);
+  return sha512(RENDEZVOUS_ID_LABEL, key, number, ends.initiator, ends.responder)
+    .slice(0, RENDEZVOUS_ID_LENGTH);
+}
 
 /** The token of a peer preface: HMAC(rv_key, "preface" ‖ fingerprint of the dialler), cut. */
 export function peerPrefaceToken(key: Bytes, diallerFingerprint: Bytes): Bytes {

@@ -20,7 +20,7 @@ import {
   SIGN_IN_NONCE_LENGTH,
 } from "../limits.ts";
 import { address, endpoint } from "./address.ts";
-import { RENDEZVOUS_ID_LENGTH, RENDEZVOUS_KEY_LENGTH } from "./handshake_messages.ts";
+import { RENDEZVOUS_KEY_LENGTH } from "./handshake_messages.ts";
 import {
   bytes,
   decode,
@@ -133,7 +133,6 @@ const unwanted = struct({ peerName: anyName, ...refusal });
 /** Both have asked for each other: everything needed to meet. */
 const introduction = struct({
   peerName: personName,
-  rendezvousId: bytes(RENDEZVOUS_ID_LENGTH),
   rendezvousKey: bytes(RENDEZVOUS_KEY_LENGTH),
   generation: u32,
   bundle: variable(bundleLength(1)),

@@ -187,9 +187,9 @@ test("one with a wrong preface gets not a byte, and the right one is met (H24)",
 async function meetAs(name: "low" | "high", host: Guest): Promise<void> {
   const before = host.meetings.length;
   const { introduction, peer, ourName, identity } = host.options;
-  const { rendezvousId, rendezvousKey, generation } = introduction;
+  const { rendezvousKey, generation } = introduction;
   using other = await introduce({
-    [name]: { introduction: { rendezvousId, rendezvousKey, generation, receivePort: host.port } },
+    [name]: { introduction: { rendezvousKey, generation, receivePort: host.port } },
   });
   // The same two people as in every couple of this suite, so that it is the one introduced.
   const guest = other[name];

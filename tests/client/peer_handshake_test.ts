@@ -62,7 +62,10 @@ test("a preface is good for one introduction, from one peer, in one direction", 
     assert(isPrefaceOfPeer(low, preface));
     const wrong = [
       { ...preface, rendezvousId: new Uint8Array(16) },
-      { ...preface, generation: preface.generation + 1 },
+      decodePeerPreface(prefaceOf({
+        ...high,
+        introduction: { ...high.introduction, generation: high.introduction.generation + 1 },
+      })),
       { ...preface, token: new Uint8Array(preface.token.length) },
       // Our own, sent back to us.
       decodePeerPreface(prefaceOf(low)),

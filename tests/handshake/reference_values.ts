@@ -54,17 +54,26 @@ export function furtherInviteSecret(secret: string, serial: string): string {
   return hmac(secret, "text:cifra/1 invite secret\0", serial).slice(0, 64);
 }
 
-/** 3.8: what the peer of this fingerprint sends first. */
-export function peerPreface(
-  { rv_id, rv_key, generation }: {
-    readonly rv_id: string;
+/** 3.7: what names an introduction. */
+export function rendezvousId(
+  { rv_key, generation, fp_i, fp_r }: {
     readonly rv_key: string;
     readonly generation: number;
+    readonly fp_i: string;
+    readonly fp_r: string;
   },
+): string {
+  return hash("text:cifra/1 introduction\0", rv_key, integer(generation, 4), fp_i, fp_r)
+    .slice(0, 32);
+}
+
+/** 3.8: what the peer of this fingerprint sends first. */
+export function peerPreface(
+  { rv_id, rv_key }: { readonly rv_id: string; readonly rv_key: string },
   fingerprint: string,
 ) {
   const token = hmac(rv_key, "text:preface", fingerprint).slice(0, 32);
-  return { token, frame: prefaceFrame(rv_id + integer(generation, 4) + token) };
+  return { token, frame: prefaceFrame(rv_id + token) };
 }
 
 /** 3.8: twelve numbers of eleven bits, highest bit first, and their words. */

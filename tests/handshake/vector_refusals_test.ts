@@ -129,10 +129,9 @@ async function takeInner(inner: Bytes): Promise<void> {
 }
 
 function takePeerPreface(body: Bytes): void {
-  const { rv_id, generation, preface_of_initiator } = values.peers;
+  const { rv_id, preface_of_initiator } = values.peers;
   const preface = decodePeerPreface(body);
   const isGood = timingSafeEqual(preface.rendezvousId, decodeHex(rv_id)) &&
-    preface.generation === generation &&
     timingSafeEqual(preface.token, decodeHex(preface_of_initiator.token));
   if (!isGood) throw new CifraError("auth_failed", "not from this introduction");
 }

@@ -18,6 +18,7 @@ import {
   furtherInviteSecret,
   invitePreface,
   peerPreface,
+  rendezvousId,
   twelveWords,
 } from "./reference_values.ts";
 import { readValuesFile, readVectorFile } from "./vector_file.ts";
@@ -85,6 +86,7 @@ Deno.test("values: an invite's line, preface and the secret of a further one", a
 Deno.test("values: the prefaces of two peers and the context of their handshake", async () => {
   const { peers } = values;
   const { rv_id, rv_key, generation, fp_i, fp_r, context } = peers;
+  assertEquals(rv_id, rendezvousId(peers));
   assertEquals(peers.preface_of_initiator, peerPreface(peers, fp_i));
   assertEquals(peers.preface_of_responder, peerPreface(peers, fp_r));
   assertEquals(context, rv_id + generation.toString(16).padStart(8, "0") + fp_i + fp_r);

@@ -82,7 +82,6 @@ for (const suite of SUITE_NAMES) {
         ];
         assertEquals([toEarly.peerName, toLate.peerName], [second, first]);
         assertEquals(toEarly.rendezvousKey, toLate.rendezvousKey);
-        assertEquals(toEarly.rendezvousId, toLate.rendezvousId);
         assertEquals(toEarly.generation, toLate.generation);
         const { fingerprint } = await readIdentity(toEarly.bundle);
         assertEquals(fingerprint, (await person(suite, second)).identity.fingerprint);

@@ -168,10 +168,9 @@ Deno.test("want() introduces two who want each other, in either order of arrival
     const claim = { sequence: 77n, notAfter: BigInt(NOW), signature: signature("bob") };
     assertEquals(alice?.claim, claim);
     assertEquals(bob?.claim, { ...claim, signature: signature("alice") });
-    assertEquals(alice?.rendezvousId, bob?.rendezvousId);
     assertEquals(alice?.rendezvousKey, bob?.rendezvousKey);
     assertEquals(alice?.generation, bob?.generation);
-    assertEquals([alice?.rendezvousId.length, alice?.rendezvousKey.length], [16, 32]);
+    assertEquals(alice?.rendezvousKey.length, 32);
   }
 });
 
@@ -190,16 +189,16 @@ Deno.test("want() tells each the ports of the other, as it registered them last"
   assertEquals([told.bob?.receivePort, told.bob?.sendPort], [5003, 5004]);
 });
 
-Deno.test("want() draws a new id and key for every introduction", () => {
+Deno.test("want() draws a new key for every introduction", () => {
   const service = rendezvous();
   const seen = new Set<string>();
   const alice = come(service, "alice"), bob = come(service, "bob");
   for (let round = 1; round <= 5; round++) {
     service.want(alice, "bob");
     const { alice: told } = introductions(service.want(bob, "alice"));
-    seen.add(encodeHex(told!.rendezvousId)).add(encodeHex(told!.rendezvousKey));
+    seen.add(encodeHex(told!.rendezvousKey));
   }
-  assertEquals(seen.size, 10);
+  assertEquals(seen.size, 5);
 });
 
 Deno.test("want() introduces nobody whose wish is not returned (A11, A12)", () => {

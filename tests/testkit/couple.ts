@@ -8,6 +8,7 @@ import {
   type Meeting,
   type Path,
 } from "../../lib/client/connector.ts";
+import { rendezvousIdOf } from "../../lib/client/peer_handshake.ts";
 import { Door } from "../../lib/client/door.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
@@ -220,7 +221,7 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
     encodeHex(a.identity.fingerprint) < encodeHex(b.identity.fingerprint) ? -1 : 1
   );
   const who = { low: people[0]!, high: people[1]! };
-  const rendezvousId = systemRandom(16), rendezvousKey = systemRandom(32);
+  const rendezvousKey = systemRandom(32);
   const ticker = new Ticker(time);
   const place = (change?: GuestChange): Place => {
     const network = new TestNetwork(change?.network);
@@ -236,7 +237,6 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
     const change = options[name] ?? {};
     const introduction: Introduction = {
       peerName: other,
-      rendezvousId,
       rendezvousKey,
       generation: GENERATION,
       bundle: who[other].identity.bundle,
@@ -281,12 +281,14 @@ export async function assertTogether(a: Meeting, b: Meeting): Promise<void> {
 
 /** A preface as a peer with this introduction sends it. */
 export function prefaceOf(
-  { identity, introduction }: Pick<ConnectorOptions, "identity" | "introduction">,
+  options: ConnectorOptions,
   changes: { readonly id?: Bytes; readonly generation?: number } = {},
 ): Bytes {
+  const { identity, introduction } = options;
+  const { generation = introduction.generation } = changes;
+  const meant = { ...options, introduction: { ...introduction, generation } };
   return encode(peerPreface, {
-    rendezvousId: changes.id ?? introduction.rendezvousId,
-    generation: changes.generation ?? introduction.generation,
+    rendezvousId: changes.id ?? rendezvousIdOf(meant),
     token: peerPrefaceToken(introduction.rendezvousKey, identity.fingerprint),
   });
 }
@@ -294,23 +296,33 @@ export function prefaceOf(
 /** How the guest climbs towards the other as the initiator. */
 export function initiatorOf({ who, options }: Guest): InitiatorConfig {
   const { introduction, peer, identity } = options;
-  const { rendezvousId, generation, rendezvousKey } = introduction;
+  const { generation, rendezvousKey } = introduction;
   return {
     ...anyResponder(who, options.ourName),
     mode: 2,
     psk: rendezvousKey,
-    context: peerContext(rendezvousId, generation, identity.fingerprint, peer.fingerprint),
+    context: peerContext(
+      rendezvousIdOf(options),
+      generation,
+      identity.fingerprint,
+      peer.fingerprint,
+    ),
   };
 }
 
 /** How the guest climbs towards the other as the responder. */
 export function responderOf({ who: { suite }, options }: Guest): ResponderConfig {
   const { introduction, peer, identity, ephemeralKey } = options;
-  const { rendezvousId, generation, rendezvousKey } = introduction;
+  const { generation, rendezvousKey } = introduction;
   return {
     mode: 2,
     psk: rendezvousKey,
-    context: peerContext(rendezvousId, generation, peer.fingerprint, identity.fingerprint),
+    context: peerContext(
+      rendezvousIdOf(options),
+      generation,
+      peer.fingerprint,
+      identity.fingerprint,
+    ),
     random: systemRandom,
     ours: (id) => id === suite.id ? { suite, identity, ephemeralKey } : undefined,
     displayName: lineOf(""),

@@ -36,7 +36,6 @@ export const REGISTERED = {
 export function introductionOf(generation: number, bob: PublicIdentity, relay = 1): Introduction {
   return {
     peerName: "bob",
-    rendezvousId: systemRandom(16),
     rendezvousKey: systemRandom(32),
     generation,
     bundle: bob.bundle,

@@ -13,6 +13,7 @@ import {
   peerContext,
   peerPreface,
   peerPrefaceToken,
+  rendezvousIdOf,
 } from "../../lib/wire/handshake_messages.ts";
 import { decode, encode, type Layout } from "../../lib/wire/layout.ts";
 import { assertRefuses } from "./refusal.ts";
@@ -81,16 +82,15 @@ Deno.test("peerPrefaceToken() is HMAC-SHA-512 over label and fingerprint, cut to
   assertNotEquals(token, peerPrefaceToken(key, new Uint8Array(32).fill(6)));
 });
 
-Deno.test("decodePeerPreface() takes 36 bytes and no other length", () => {
+Deno.test("decodePeerPreface() takes 32 bytes and no other length", () => {
   const value = {
     rendezvousId: new Uint8Array(16).fill(1),
-    generation: 0xffffffff,
     token: new Uint8Array(16).fill(2),
   };
   const wire = encode(peerPreface, value);
-  assertEquals(encodeHex(wire), "01".repeat(16) + "ffffffff" + "02".repeat(16));
+  assertEquals(encodeHex(wire), "01".repeat(16) + "02".repeat(16));
   assertEquals(decodePeerPreface(wire), value);
-  for (const length of [0, 32, 35, 37, 64]) {
+  for (const length of [0, 31, 33, 36, 64]) {
     assertRefuses(() => decodePeerPreface(new Uint8Array(length)), "bad_frame", `${length}`);
   }
 });
@@ -106,4 +106,19 @@ Deno.test("encodeInvitePreface() proves the secret for one m1 and one hour, and 
   assertEquals(encodeHex(encode(clientPreface, decode(clientPreface, wire))), encodeHex(wire));
   assertRefuses(() => decodeClientPreface(wire.slice(1)), "bad_frame");
   assertRefuses(() => decodeClientPreface(wire.slice(0, -1)), "bad_frame");
+});
+
+Deno.test("rendezvousIdOf() is a hash over all that is special to an introduction, and so nobody's choice", () => {
+  const key = new Uint8Array(32).fill(4);
+  const ends = { initiator: new Uint8Array(32).fill(5), responder: new Uint8Array(32).fill(6) };
+  const expected = createHash("sha512").update("cifra/1 introduction\0").update(key)
+    .update(Uint8Array.of(0, 0, 0, 7)).update(ends.initiator).update(ends.responder).digest("hex");
+  assertEquals(encodeHex(rendezvousIdOf(key, 7, ends)), expected.slice(0, 32));
+  const swapped = { initiator: ends.responder, responder: ends.initiator };
+  const others = [
+    rendezvousIdOf(new Uint8Array(32), 7, ends),
+    rendezvousIdOf(key, 8, ends),
+    rendezvousIdOf(key, 7, swapped),
+  ];
+  for (const other of others) assertNotEquals(encodeHex(other), expected.slice(0, 32));
 });

@@ -142,7 +142,7 @@ Deno.test("encodeServerResponse() writes an introduction as the document has it"
     bundle: decodeHex("aabb"),
     addresses: ["203.0.113.9"],
   });
-  const expected = "03" + "0003" + encodeHex(encodeUtf8("bob")) + "01".repeat(16) +
+  const expected = "03" + "0003" + encodeHex(encodeUtf8("bob")) +
     "02".repeat(32) + "ffffffff" + "0002aabb" + "8000000000000000" +
     "001fffffffffffff" + "0b".repeat(64) + "9cb1" + "9cb2" + "01" + "04cb007109" +
     "01" + "04cb007109" + "9cb2" + "01";

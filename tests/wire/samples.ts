@@ -62,7 +62,6 @@ export const registration: Registration = {
 
 export const introduction: Introduction = {
   peerName: "bob",
-  rendezvousId: new Uint8Array(16).fill(1),
   rendezvousKey: new Uint8Array(32).fill(2),
   generation: 0xffffffff,
   bundle: new Uint8Array(129).fill(3),
@@ -239,7 +238,6 @@ export async function allSamples(): Promise<Sample[]> {
     ], 5),
     ofLayout("peer preface", peerPreface, [{
       rendezvousId: new Uint8Array(16).fill(1),
-      generation: 7,
       token: new Uint8Array(16).fill(2),
     }]),
     ofLayout("client preface", clientPreface, [
