@@ -1,5 +1,5 @@
 /** The keys of a server: an identity for each suite, what supplies ephemeral keys, and the invite secret. */
-import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
+import { decodeBase64Url } from "@std/encoding/base64url";
 import type { Bytes } from "../bytes.ts";
 import { systemRandom } from "../crypto/platform.ts";
 import { loadSuite, STRONGEST_FIRST, SUITE_IDS } from "../crypto/suite.ts";
@@ -7,8 +7,11 @@ import { CifraError } from "../errors.ts";
 import type { OurSide } from "../handshake/state.ts";
 import { EphemeralKeyStock } from "../services/ephemeral_keys.ts";
 import { loadIdentity } from "../store/identity_file.ts";
+import { formatPem, parsePem } from "../store/pem.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 import { INVITE_SECRET_LENGTH } from "../wire/handshake_messages.ts";
+
+const INVITE_LABEL = "CIFRA INVITE SECRET";
 
 /** The keys of a server. */
 export interface ServerKeys {
@@ -53,18 +56,22 @@ export async function loadServerKeys(
 
 async function loadInviteSecret(folder: PrivateFolder): Promise<Bytes> {
   const text = await folder.read("invite.secret");
-  if (text !== undefined) return parseInviteSecret(folder, text);
-  const secret = systemRandom(INVITE_SECRET_LENGTH);
-  await folder.write("invite.secret", encodeBase64Url(secret) + "\n");
+  const secret = text === undefined
+    ? systemRandom(INVITE_SECRET_LENGTH)
+    : parseInviteSecret(folder, text);
+  const pem = formatPem([{ label: INVITE_LABEL, bytes: secret }]);
+  if (text !== pem) await folder.write("invite.secret", pem);
   return secret;
 }
 
 function parseInviteSecret(folder: PrivateFolder, text: string): Bytes {
   try {
-    const secret = decodeBase64Url(text.trim());
+    // Earlier it was base64url alone.
+    const isPem = text.startsWith("-----");
+    const secret = isPem ? parsePem(text)[0]!.bytes : decodeBase64Url(text.trim());
     if (secret.length === INVITE_SECRET_LENGTH) return secret;
   } catch {
-    // Not even base64url: damaged all the same.
+    // Not even text of bytes: damaged all the same.
   }
   throw new CifraError("local", `Cannot read the invite secret in ${folder.path}: it is damaged`, {
     hint: "remove the file invite.secret; earlier invite lines then stop working",

@@ -1,6 +1,7 @@
-/** Identity keys on disk: one private file for each suite, made on first use, sealed if one wants that. */
+/** Identity keys on disk: one private file of PEM for each suite, made on first use, sealed if one wants that. */
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
-import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
+import { concat } from "@std/bytes/concat";
+import { type Bytes, decodeUtf8, encodeU32, encodeUtf8 } from "../bytes.ts";
 import {
   generateIdentity,
   type Identity,
@@ -14,11 +15,17 @@ import type { PasswordCost } from "../crypto/scram.ts";
 import type { Suite, SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { KEY_FILE_MEMORY, KEY_FILE_PASSES, SALT_LENGTH } from "../limits.ts";
+import { formatPem, parsePem } from "./pem.ts";
 import type { PrivateFolder } from "./private_files.ts";
 
-const OPEN_VERSION = 1;
-const SEALED_VERSION = 2;
 const IV_LENGTH = 12;
+/** The public half comes first, then the private keys in PKCS #8, or all of them sealed. */
+const BUNDLE = "CIFRA IDENTITY";
+const PRIVATE_KEY = "PRIVATE KEY";
+const SEALED_KEYS = "CIFRA SEALED KEYS";
+/** The two versions of files in JSON, as they were before PEM. */
+const OPEN_JSON = 1;
+const SEALED_JSON = 2;
 
 /** Derives the key of the passphrase for this cost; throws `usage` where nobody can be asked. */
 export type Unlock = (cost: PasswordCost) => Promise<SaltedPassword>;
@@ -33,6 +40,15 @@ export interface Lock {
 export interface IdentityEntry {
   readonly bundle: Bytes;
   readonly isSealed: boolean;
+}
+
+/** What stands in a file: the keys, or what they are sealed in. */
+type Content = StoredIdentity | { readonly bundle: Bytes; readonly sealed: SealedKeys };
+
+/** Keys under a passphrase, and what opening them costs. */
+export interface SealedKeys {
+  readonly cost: PasswordCost;
+  readonly content: Bytes;
 }
 
 /**
@@ -65,13 +81,10 @@ export async function findIdentity(
   suite: SuiteName,
   unlock?: Unlock,
 ): Promise<StoredIdentity | undefined> {
-  const text = await folder.read(fileOf(suite));
-  if (text === undefined) return undefined;
+  const content = await readContent(folder, suite);
+  if (content === undefined || !("sealed" in content)) return content;
   try {
-    const { version, ...fields } = JSON.parse(text);
-    if (version === OPEN_VERSION) return parseStored(fields);
-    if (version === SEALED_VERSION) return await unseal(fields, unlock);
-    throw new TypeError(`version must be ${OPEN_VERSION} or ${SEALED_VERSION}, got ${version}`);
+    return await unseal(content.bundle, content.sealed, unlock);
   } catch (cause) {
     if (cause instanceof CifraError && cause.code !== "auth_failed") throw cause;
     throw damaged(folder, suite, cause);
@@ -83,15 +96,8 @@ export async function findEntry(
   folder: PrivateFolder,
   suite: SuiteName,
 ): Promise<IdentityEntry | undefined> {
-  const text = await folder.read(fileOf(suite));
-  if (text === undefined) return undefined;
-  try {
-    const { version, bundle } = JSON.parse(text);
-    if (version !== OPEN_VERSION && version !== SEALED_VERSION) throw new TypeError("version");
-    return { bundle: parseBytes(bundle), isSealed: version === SEALED_VERSION };
-  } catch (cause) {
-    throw damaged(folder, suite, cause);
-  }
+  const content = await readContent(folder, suite);
+  return content && { bundle: content.bundle, isSealed: "sealed" in content };
 }
 
 /** Puts keys on disk in the place of those that are there; sealed, if there is a lock. */
@@ -101,10 +107,75 @@ export async function writeIdentity(
   stored: StoredIdentity,
   lock?: Lock,
 ): Promise<void> {
-  const fields = lock
-    ? { version: SEALED_VERSION, ...await seal(stored, lock) }
-    : { version: OPEN_VERSION, ...formatStored(stored) };
-  await folder.write(fileOf(suite), JSON.stringify(fields) + "\n");
+  const { bundle } = stored;
+  const content = lock ? { bundle, sealed: await seal(stored, lock) } : stored;
+  await folder.write(fileOf(suite), formatContent(content));
+}
+
+/** What the file for a suite holds; undefined when there is none. A file in JSON becomes one in PEM. */
+async function readContent(folder: PrivateFolder, suite: SuiteName): Promise<Content | undefined> {
+  const text = await folder.read(fileOf(suite));
+  const older = await folder.read(jsonFileOf(suite));
+  try {
+    if (older === undefined) return text === undefined ? undefined : parseContent(text);
+    const content = text === undefined ? parseJson(older) : parseContent(text);
+    if (text === undefined) await folder.write(fileOf(suite), formatContent(content));
+    await folder.remove(jsonFileOf(suite));
+    return content;
+  } catch (cause) {
+    if (cause instanceof CifraError) throw cause;
+    throw damaged(folder, suite, cause);
+  }
+}
+
+function formatContent(content: Content): string {
+  const { bundle } = content;
+  if ("sealed" in content) {
+    const sealed = { label: SEALED_KEYS, bytes: encodeSealed(content.sealed) };
+    return formatPem([{ label: BUNDLE, bytes: bundle }, sealed]);
+  }
+  const { signatureKey, agreementKey } = content;
+  const keys = agreementKey ? [signatureKey, agreementKey] : [signatureKey];
+  const blocks = keys.map((bytes) => ({ label: PRIVATE_KEY, bytes }));
+  return formatPem([{ label: BUNDLE, bytes: bundle }, ...blocks]);
+}
+
+/** Reads what `formatContent` wrote; throws TypeError on anything else. */
+function parseContent(text: string): Content {
+  const [first, ...rest] = parsePem(text);
+  if (first?.label !== BUNDLE) throw new TypeError(`must begin with ${BUNDLE}`);
+  const bundle = first.bytes;
+  const has = (...labels: readonly string[]) =>
+    rest.length === labels.length && labels.every((label, at) => rest[at]!.label === label);
+  if (has(SEALED_KEYS)) return { bundle, sealed: decodeSealed(rest[0]!.bytes) };
+  if (has(PRIVATE_KEY) || has(PRIVATE_KEY, PRIVATE_KEY)) {
+    return { bundle, signatureKey: rest[0]!.bytes, agreementKey: rest[1]?.bytes };
+  }
+  throw new TypeError("must hold one or two private keys, or sealed ones");
+}
+
+/** Reads a file as it was before PEM; throws TypeError or SyntaxError on anything else. */
+function parseJson(text: string): Content {
+  const { version, ...fields } = JSON.parse(text);
+  if (version === OPEN_JSON) return parseStored(fields);
+  if (version !== SEALED_JSON) throw new TypeError(`of another version: ${version}`);
+  const { bundle, sealed, salt, memory, passes } = fields;
+  const cost = { salt: parseBytes(salt), memory: Number(memory), passes: Number(passes) };
+  return { bundle: parseBytes(bundle), sealed: { cost, content: parseBytes(sealed) } };
+}
+
+/** Sealed keys as bytes: memory and passes (u32 each), 16 bytes of salt, the content. */
+export function encodeSealed({ cost: { salt, memory, passes }, content }: SealedKeys): Bytes {
+  return concat([encodeU32(memory), encodeU32(passes), salt, content]);
+}
+
+/** Reads what `encodeSealed` wrote; throws TypeError when it is too short. */
+export function decodeSealed(bytes: Bytes): SealedKeys {
+  const start = 8 + SALT_LENGTH;
+  if (bytes.length < start) throw new TypeError("must hold a cost and a salt");
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const [memory, passes] = [view.getUint32(0), view.getUint32(4)];
+  return { cost: { salt: bytes.slice(8, start), memory, passes }, content: bytes.slice(start) };
 }
 
 /** The text form of keys; every value is base64url. */
@@ -140,20 +211,17 @@ export async function makeLock(passphrase: string): Promise<Lock> {
   return { cost, key: await SaltedPassword.derive(passphrase, cost) };
 }
 
-async function seal(stored: StoredIdentity, { cost, key }: Lock) {
-  const { bundle, ...secrets } = formatStored(stored);
-  const sealed = await key.seal(encodeUtf8(JSON.stringify(secrets)), systemRandom(IV_LENGTH));
-  const { salt, memory, passes } = cost;
-  return { bundle, sealed: encodeBase64Url(sealed), salt: encodeBase64Url(salt), memory, passes };
+async function seal(stored: StoredIdentity, { cost, key }: Lock): Promise<SealedKeys> {
+  const { bundle: _, ...secrets } = formatStored(stored);
+  const text = encodeUtf8(JSON.stringify(secrets));
+  return { cost, content: await key.seal(text, systemRandom(IV_LENGTH)) };
 }
 
 async function unseal(
-  fields: Readonly<Record<string, unknown>>,
+  bundle: Bytes,
+  { cost, content }: SealedKeys,
   unlock: Unlock | undefined,
 ): Promise<StoredIdentity> {
-  const { bundle, sealed, salt, memory, passes } = fields;
-  const cost = { salt: parseBytes(salt), memory: Number(memory), passes: Number(passes) };
-  const content = parseBytes(sealed);
   if (!unlock) throw new CifraError("usage", "The keys of this profile are sealed by a passphrase");
   const key = await unlock(cost);
   let secrets: Bytes;
@@ -163,7 +231,12 @@ async function unseal(
     throw new CifraError("wrong_password", "This is not the passphrase of these keys", { cause });
   }
   try {
-    return parseStored({ bundle, ...JSON.parse(decodeUtf8(secrets)) });
+    return parseStored({ ...JSON.parse(decodeUtf8(secrets)), bundle: encodeBase64Url(bundle) });
+  } catch (cause) {
+    // What JSON.parse says may quote it.
+    throw new CifraError("auth_failed", "These keys are damaged", {
+      cause: (cause as Error).name,
+    });
   } finally {
     secrets.fill(0);
   }
@@ -176,6 +249,10 @@ export function parseBytes(text: unknown): Bytes {
 }
 
 function fileOf(suite: SuiteName): string {
+  return `identity-${suite}.pem`;
+}
+
+function jsonFileOf(suite: SuiteName): string {
   return `identity-${suite}.json`;
 }
 

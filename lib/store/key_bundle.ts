@@ -1,5 +1,4 @@
 /** All keys of a person in one piece, sealed under a password: to carry to another machine, or to leave with a server. */
-import { encodeBase64Url } from "@std/encoding/base64url";
 import { type Bytes, decodeUtf8, encodeUtf8 } from "../bytes.ts";
 import { openIdentity, type StoredIdentity } from "../crypto/identity.ts";
 import type { SaltedPassword } from "../crypto/password.ts";
@@ -7,9 +6,19 @@ import { systemRandom } from "../crypto/platform.ts";
 import { isSuiteName, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { BACKUP_LIMIT } from "../limits.ts";
-import { formatStored, makeLock, parseBytes, parseStored } from "./identity_file.ts";
+import {
+  decodeSealed,
+  encodeSealed,
+  formatStored,
+  makeLock,
+  parseStored,
+  type SealedKeys,
+} from "./identity_file.ts";
+import { formatPem, parsePem } from "./pem.ts";
 
 const VERSION = 1;
+/** What the one block of a file of keys is called. */
+const LABEL = "CIFRA KEYS";
 const IV_LENGTH = 12;
 
 /** A person's keys. */
@@ -47,14 +56,12 @@ export async function openKeys(sealed: Bytes, key: SaltedPassword): Promise<KeyB
   }
 }
 
-/** A file of keys for another machine: JSON, sealed under a passphrase. */
+/** A file of keys for another machine: PEM, sealed under a passphrase. */
 export async function formatKeyFile(bundle: KeyBundle, passphrase: string): Promise<string> {
   const { cost, key } = await makeLock(passphrase);
-  const sealed = encodeBase64Url(await sealKeys(bundle, key));
+  const content = await sealKeys(bundle, key);
   key.drop();
-  const { memory, passes } = cost;
-  const salt = encodeBase64Url(cost.salt);
-  return JSON.stringify({ cifraKeys: VERSION, salt, memory, passes, sealed }) + "\n";
+  return formatPem([{ label: LABEL, bytes: encodeSealed({ cost, content }) }]);
 }
 
 /**
@@ -62,19 +69,18 @@ export async function formatKeyFile(bundle: KeyBundle, passphrase: string): Prom
  * `local` on anything else.
  */
 export async function parseKeyFile(text: string, ask: () => Promise<string>): Promise<KeyBundle> {
-  let cost, sealed: Bytes;
+  let cost: SealedKeys["cost"], content: Bytes;
   try {
-    const { cifraKeys, salt, memory, passes, sealed: sealedText } = JSON.parse(text);
-    if (cifraKeys !== VERSION) throw new TypeError("of another version");
-    cost = { salt: parseBytes(salt), memory: Number(memory), passes: Number(passes) };
-    sealed = parseBytes(sealedText);
+    const [block, ...more] = parsePem(text);
+    if (block?.label !== LABEL || more.length > 0) throw new TypeError(`must be ${LABEL} alone`);
+    ({ cost, content } = decodeSealed(block.bytes));
   } catch (cause) {
     throw damaged(cause);
   }
   const { SaltedPassword } = await import("../crypto/password.ts");
   const key = await SaltedPassword.derive(await ask(), cost);
   try {
-    return await openKeys(sealed, key);
+    return await openKeys(content, key);
   } catch (cause) {
     if (!(cause instanceof CifraError) || cause.code !== "auth_failed") throw cause;
     throw new CifraError("wrong_password", "This is not the passphrase of these keys", { cause });

@@ -67,6 +67,19 @@ export class PrivateFolder {
     });
   }
 
+  /** Removes a file, if it is there. */
+  async remove(name: string): Promise<void> {
+    const path = `${this.path}/${name}`;
+    await explain(path, async () => {
+      try {
+        await Deno.remove(path);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      }
+      await syncFolder(this.path);
+    });
+  }
+
   /** Removes what crashes left of files that were being written. For whoever holds the lock. */
   async removeUnfinished(): Promise<void> {
     await explain(this.path, async () => {

@@ -1,17 +1,25 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import type { Bytes } from "../../lib/bytes.ts";
 import { type AskPassphrase, KeyRing } from "../../lib/client/key_ring.ts";
 import { generateIdentity } from "../../lib/crypto/identity.ts";
 import { SaltedPassword } from "../../lib/crypto/password.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
+import type { PasswordCost } from "../../lib/crypto/scram.ts";
 import { loadSuite, SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { KEY_FILE_MEMORY, KEY_FILE_PASSES, PASSWORD_MEMORY_MINIMUM } from "../../lib/limits.ts";
-import { writeIdentity } from "../../lib/store/identity_file.ts";
+import {
+  decodeSealed,
+  encodeSealed,
+  type SealedKeys,
+  writeIdentity,
+} from "../../lib/store/identity_file.ts";
 import type { KeyBundle } from "../../lib/store/key_bundle.ts";
+import { formatPem, parsePem } from "../../lib/store/pem.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { withFolder } from "../testkit/server.ts";
 
-const MODERN = "identity-modern.json";
+const MODERN = "identity-modern.pem";
 
 /** Somebody who is asked for passphrases: gives these, one after the other, and no more. */
 class Memory {
@@ -61,13 +69,26 @@ async function codeOf(job: () => Promise<unknown>): Promise<string> {
 /** The texts of all key files. */
 async function filesOf(folder: PrivateFolder): Promise<readonly string[]> {
   return await Promise.all(
-    SUITE_NAMES.map(async (suite) => (await folder.read(`identity-${suite}.json`))!),
+    SUITE_NAMES.map(async (suite) => (await folder.read(`identity-${suite}.pem`))!),
   );
+}
+
+/** What is in a file of sealed keys. */
+function sealedIn(text: string): SealedKeys & { readonly bundle: Bytes } {
+  const [bundle, sealed] = parsePem(text);
+  return { bundle: bundle!.bytes, ...decodeSealed(sealed!.bytes) };
+}
+
+function textOf(bundle: Bytes, sealed: SealedKeys): string {
+  return formatPem([
+    { label: "CIFRA IDENTITY", bytes: bundle },
+    { label: "CIFRA SEALED KEYS", bytes: encodeSealed(sealed) },
+  ]);
 }
 
 Deno.test("sealed keys are the same keys, and one passphrase opens all of them, asked for once", async () => {
   await withKeys("open sesame", async (folder, before) => {
-    for (const text of await filesOf(folder)) assert(!text.includes("signatureKey"));
+    for (const text of await filesOf(folder)) assert(!text.includes("PRIVATE KEY"));
     const memory = new Memory("open sesame");
     const ring = new KeyRing(folder, "alice", memory.ask);
     const { identity, made } = await ring.load(await loadSuite("modern"));
@@ -126,7 +147,7 @@ Deno.test("a change of passphrase cut short leaves keys that open with either, a
     // The files are written one after the other; here it ended after the first, and after the second.
     for (const count of [1, 2]) {
       for (const [at, suite] of SUITE_NAMES.entries()) {
-        await folder.write(`identity-${suite}.json`, (at < count ? changed : old)[at]!);
+        await folder.write(`identity-${suite}.pem`, (at < count ? changed : old)[at]!);
       }
       const memory = new Memory("new", "old");
       const ring = new KeyRing(folder, "alice", memory.ask);
@@ -167,17 +188,16 @@ Deno.test("a passphrase that cannot be leaves everything as it was", async () =>
 Deno.test("sealed keys that were spoiled are damaged, and never replaced (L2)", async () => {
   await withKeys("open sesame", async (folder) => {
     const whole = (await folder.read(MODERN))!;
-    const fields = JSON.parse(whole) as Readonly<Record<string, unknown>>;
+    const { bundle, cost, content } = sealedIn(whole);
+    const withCost = (change: Partial<PasswordCost>) =>
+      textOf(bundle, { cost: { ...cost, ...change }, content });
     const spoiled: Readonly<Record<string, string>> = {
       "cut in half": whole.slice(0, whole.length / 2),
-      "64 GiB of memory": JSON.stringify({ ...fields, memory: 64 * 1024 * 1024 }),
-      "8 KiB of memory": JSON.stringify({ ...fields, memory: 8 }),
-      "no memory": JSON.stringify({ ...fields, memory: undefined }),
-      "no number": JSON.stringify({ ...fields, memory: "much" }),
-      "255 passes": JSON.stringify({ ...fields, passes: 255 }),
-      "half a pass": JSON.stringify({ ...fields, passes: 1.5 }),
-      "a short salt": JSON.stringify({ ...fields, salt: "AAAA" }),
-      "nothing sealed": JSON.stringify({ ...fields, sealed: undefined }),
+      "64 GiB of memory": withCost({ memory: 64 * 1024 * 1024 }),
+      "8 KiB of memory": withCost({ memory: 8 }),
+      "255 passes": withCost({ passes: 255 }),
+      "no pass": withCost({ passes: 0 }),
+      "nothing sealed": formatPem(parsePem(whole).slice(0, 1)),
     };
     for (const [what, text] of Object.entries(spoiled)) {
       await folder.write(MODERN, text);
@@ -187,10 +207,8 @@ Deno.test("sealed keys that were spoiled are damaged, and never replaced (L2)", 
       assertEquals(await folder.read(MODERN), text, what);
     }
     // Sealed by this very passphrase, and then changed: as good as another passphrase.
-    const sealed = String(fields.sealed);
-    const other = sealed.endsWith("AAA") ? "BBB" : "AAA";
-    const flipped = { ...fields, sealed: sealed.slice(0, -3) + other };
-    await folder.write(MODERN, JSON.stringify(flipped));
+    content[content.length - 1]! ^= 1;
+    await folder.write(MODERN, textOf(bundle, { cost, content }));
     const memory = new Memory("open sesame", "open sesame", "open sesame");
     const ring = new KeyRing(folder, "alice", memory.ask);
     assertEquals(await codeOf(() => ring.find("modern")), "wrong_password");
@@ -255,10 +273,10 @@ Deno.test("keys are sealed anew each time, under a fresh salt", async () => {
     await new KeyRing(folder, "alice", new Memory("same").ask).seal("same");
     const after = await filesOf(folder);
     for (const [i, text] of after.entries()) {
-      const { salt, memory, passes } = JSON.parse(text);
-      assertNotEquals(salt, JSON.parse(before[i]!).salt);
-      assertEquals([memory, passes], [KEY_FILE_MEMORY, KEY_FILE_PASSES]);
-      assertNotEquals(JSON.parse(text).sealed, JSON.parse(before[i]!).sealed);
+      const { cost, content } = sealedIn(text), old = sealedIn(before[i]!);
+      assertNotEquals(cost.salt, old.cost.salt);
+      assertEquals([cost.memory, cost.passes], [KEY_FILE_MEMORY, KEY_FILE_PASSES]);
+      assertNotEquals(content, old.content);
     }
   });
 });

@@ -56,9 +56,9 @@ Deno.test("open() lets go of the profile when it cannot be read", async () => {
   await withFolder(async (state) => {
     const profile = await Profile.open(state, "alice", "modern");
     await profile.close();
-    await Deno.chmod(`${profile.path}/identity-modern.json`, 0o644);
+    await Deno.chmod(`${profile.path}/identity-modern.pem`, 0o644);
     await refusal(Profile.open(state, "alice", "modern"), "local");
-    await Deno.chmod(`${profile.path}/identity-modern.json`, 0o600);
+    await Deno.chmod(`${profile.path}/identity-modern.pem`, 0o600);
     await (await Profile.open(state, "alice", "modern")).close();
   });
 });

@@ -153,7 +153,7 @@ Deno.test("a machine that has another alice is not overwritten", async () => {
   const { fingerprint } = await alice.event("profile");
   await interrupt(alice);
 
-  const file = `${other.stateOf("alice")}/profiles/alice/identity-modern.json`;
+  const file = `${other.stateOf("alice")}/profiles/alice/identity-modern.pem`;
   const before = await Deno.readTextFile(file);
   const args = [...SIGN_IN, "--server", `127.0.0.1:${scene.port}`, "--accept-new"];
   const signingIn = other.connect("alice", "bob", args);

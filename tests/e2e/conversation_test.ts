@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { encodeBase64Url } from "@std/encoding/base64url";
+import { parsePem } from "../../lib/store/pem.ts";
 import { couple, type JsonEvent, type Program, Scene } from "../testkit/program.ts";
 
 function messages(program: Program): unknown[] {
@@ -138,9 +140,9 @@ for (const suite of ["modern", "rsa", "classic"]) {
     // All that was ever said but the message itself, and the keys that lie on the disk.
     const secrets = [canary, await inviteSecret(scene)];
     for (const [name, state] of [["alice", "profiles/alice"], ["bob", "profiles/bob"]] as const) {
-      secrets.push(...await keysIn(`${scene.stateOf(name)}/${state}/identity-${suite}.json`));
+      secrets.push(...await keysIn(`${scene.stateOf(name)}/${state}/identity-${suite}.pem`));
     }
-    secrets.push(...await keysIn(`${scene.stateOf("server")}/server/identity-${suite}.json`));
+    secrets.push(...await keysIn(`${scene.stateOf("server")}/server/identity-${suite}.pem`));
     const withoutMessages = (program: Program) =>
       program.events.filter(({ event }) => event !== "message" && event !== "listening");
     for (const program of [server, alice, bob]) {
@@ -154,14 +156,13 @@ for (const suite of ["modern", "rsa", "classic"]) {
 
 async function inviteSecret(scene: Scene): Promise<string> {
   const text = await Deno.readTextFile(`${scene.stateOf("server")}/server/invite.secret`);
-  return text.trim();
+  return encodeBase64Url(parsePem(text)[0]!.bytes);
 }
 
 /** The secret keys of an identity file, and a part of the middle of each. */
 async function keysIn(file: string): Promise<string[]> {
-  const { signatureKey, agreementKey } = JSON.parse(await Deno.readTextFile(file));
-  const keys = [signatureKey, agreementKey].filter((key) => key !== undefined) as string[];
-  return keys.flatMap((key) => [key, key.slice(-20)]);
+  const [, ...keys] = parsePem(await Deno.readTextFile(file));
+  return keys.map(({ bytes }) => encodeBase64Url(bytes)).flatMap((key) => [key, key.slice(-20)]);
 }
 
 Deno.test("--trace without --json prints lines for people, on stderr", async () => {

@@ -268,7 +268,7 @@ Deno.test("keys go to another machine in a file, sealed and written over nothing
   });
   await theirs.exits(1);
   const before = await Deno.readTextFile(
-    `${profileOf(scene, "other", "alice")}/identity-modern.json`,
+    `${profileOf(scene, "other", "alice")}/identity-modern.pem`,
   );
   await Deno.copyFile(file, `${scene.stateOf("other")}/copy`);
   assertStringIncludes(
@@ -282,7 +282,7 @@ Deno.test("keys go to another machine in a file, sealed and written over nothing
     "has another modern key: nothing was changed\nhint: ",
   );
   const after = await Deno.readTextFile(
-    `${profileOf(scene, "other", "alice")}/identity-modern.json`,
+    `${profileOf(scene, "other", "alice")}/identity-modern.pem`,
   );
   assertEquals(after, before);
 });

@@ -8,6 +8,7 @@ import { encodeUtf8 } from "../../lib/bytes.ts";
 import { hmacSha512, sha512 } from "../../lib/crypto/platform.ts";
 import type { PasswordCost } from "../../lib/crypto/scram.ts";
 import { LOG_FILE_LIMIT } from "../../lib/limits.ts";
+import { parsePem } from "../../lib/store/pem.ts";
 import { type CastOptions, type Program, Scene, sourceCommand } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
 
@@ -481,12 +482,11 @@ function isIn(haystack: Uint8Array, secret: Uint8Array): boolean {
 function privateKeys(folder: string, owner: string): Record<string, Uint8Array> {
   const found: Record<string, Uint8Array> = {};
   for (const { name } of Deno.readDirSync(folder)) {
-    if (!/^identity-.*\.json$/.test(name)) continue;
-    const { signatureKey, agreementKey } = JSON.parse(Deno.readTextFileSync(`${folder}/${name}`));
+    if (!/^identity-.*\.pem$/.test(name)) continue;
+    const [, signatureKey, agreementKey] = parsePem(Deno.readTextFileSync(`${folder}/${name}`));
     // The end of a PKCS#8 key is all its own; the beginning is the same in all of a kind.
-    const secret = (text: string) => decodeBase64Url(text).slice(-32);
-    found[`${owner} ${name} signature`] = secret(signatureKey);
-    if (agreementKey) found[`${owner} ${name} agreement`] = secret(agreementKey);
+    found[`${owner} ${name} signature`] = signatureKey!.bytes.slice(-32);
+    if (agreementKey) found[`${owner} ${name} agreement`] = agreementKey.bytes.slice(-32);
   }
   return found;
 }

@@ -220,7 +220,7 @@ Deno.test("a state folder that others can read is refused, and so is a key file"
   await fine.says("waiting for bob");
   fine.kill("SIGINT");
   await fine.exits(130);
-  const file = `${scene.stateOf("alice")}/profiles/alice/identity-modern.json`;
+  const file = `${scene.stateOf("alice")}/profiles/alice/identity-modern.pem`;
   assertEquals((await Deno.stat(file)).mode! & 0o777, 0o600);
   await Deno.chmod(file, 0o644);
   const leaky = scene.connect("alice", "bob");

@@ -552,7 +552,11 @@ test("a server keeps its identities and its invite over a restart, and refuses a
       [...first.fingerprints.keys()],
       ["modern", "rsa", "classic"] satisfies SuiteName[],
     );
-    for (const damaged of ["", "short\n", "*".repeat(43)]) {
+    // As it was before PEM.
+    await folder.write("invite.secret", first.inviteSecret.toBase64({ alphabet: "base64url" }));
+    assertEquals((await start()).inviteSecret, first.inviteSecret);
+    assert((await folder.read("invite.secret"))!.startsWith("-----BEGIN CIFRA INVITE SECRET-----"));
+    for (const damaged of ["", "short\n", "*".repeat(43), "-----BEGIN CIFRA-----\n"]) {
       await folder.write("invite.secret", damaged);
       const error = await start().then(() => undefined, (reason) => reason);
       assert(error instanceof CifraError, `${damaged}: ${error}`);

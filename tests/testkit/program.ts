@@ -360,7 +360,7 @@ export class Scene {
   /** Whoever plays on this machine runs the server on it too, and so holds its keys. */
   lendServerKeys(folder: string): void {
     const server = `${this.stateOf("server")}/server`;
-    for (const file of ["identity-modern.json", "identity-rsa.json", "identity-classic.json"]) {
+    for (const file of ["identity-modern.pem", "identity-rsa.pem", "identity-classic.pem"]) {
       const key = readKey(`${server}/${file}`);
       if (key === undefined || key === readKey(`${folder}/server/${file}`)) continue;
       Deno.mkdirSync(`${folder}/server`, { recursive: true, mode: 0o700 });
