@@ -4,6 +4,7 @@ import { CifraError } from "../errors.ts";
 import { delay } from "../flow/delay.ts";
 import { DIAL_DEADLINE } from "../limits.ts";
 import { type Endpoint, formatEndpoint } from "../wire/address.ts";
+import { isNeverDialled } from "./never_dialled.ts";
 import { isPortBusy, reasonOf } from "./platform_errors.ts";
 import { systemTime } from "./system_time.ts";
 import { ConnTransport, SocketTransport, type TcpTransport } from "./transports.ts";
@@ -14,12 +15,20 @@ export async function dial(
   port: number,
   deadline: number = DIAL_DEADLINE,
 ): Promise<TcpTransport> {
+  requireDialled({ host, port });
   const connecting = Deno.connect({ hostname: host, port, transport: "tcp" });
   const answered = new AbortController();
   try {
     const late = delay(systemTime, deadline, answered.signal);
     const conn = await Promise.race([connecting, late]);
-    if (conn) return new ConnTransport(conn);
+    if (conn) {
+      // A name may stand for anything.
+      if (isNeverDialled(conn.remoteAddr.hostname)) {
+        conn.close();
+        throw neverDialled();
+      }
+      return new ConnTransport(conn);
+    }
     connecting.then((conn) => conn.close(), () => {});
     throw new Error("no answer");
   } catch (error) {
@@ -50,6 +59,7 @@ export async function dialFrom(
   signal?.addEventListener("abort", stop);
   if (signal?.aborted) stop();
   try {
+    requireDialled(remote);
     requireLocalPort(localPort, remote);
     try {
       return await dialOnceFrom(localPort, remote, giveUp.signal);
@@ -69,6 +79,15 @@ export async function dialFrom(
 
 /** Between the two tries from a port that is in use. */
 const PORT_BUSY_PAUSE = 50;
+
+/** Throws `unreachable` for an address that is never dialled. */
+function requireDialled(remote: Endpoint): void {
+  if (isNeverDialled(remote.host)) throw unreachable(remote, neverDialled());
+}
+
+function neverDialled(): Error {
+  return new Error("addresses of the link alone, and those of clouds, are never dialled");
+}
 
 /**
  * Throws when the platform does not let us use the port. Its socket asks as well, but throws where
