@@ -1,6 +1,7 @@
 /** cifra: an encrypted messenger for machines that share a network. One program with a table of commands. */
 import type { CommandName } from "./lib/cli/commands.ts";
 import { findCommand, helpOf, overview } from "./lib/cli/help.ts";
+import { confine } from "./lib/cli/permissions.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { VERSION } from "./lib/version.ts";
 
@@ -35,6 +36,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
       terminal.print(helpOf(command));
       return 0;
     }
+    confine(command, args);
     const run = await RUNS[command.name]();
     return await run(args, terminal);
   } catch (error) {

@@ -4,6 +4,7 @@ import { parse } from "../lib/cli/args.ts";
 import type { Command } from "../lib/cli/command.ts";
 import { helpOf } from "../lib/cli/help.ts";
 import { CifraError } from "../lib/errors.ts";
+import { NEVER_DIALLED } from "../lib/net/never_dialled.ts";
 
 /** What Deno can build for. */
 export const TARGETS = [
@@ -59,17 +60,25 @@ function readTarget(text: string): typeof TARGETS[number] {
 }
 
 /**
- * Fixed at build time, so wide enough for any `--state`. It starts no program and loads no library;
- * `serve` gives up nearly all of this once it listens.
+ * Fixed at build time, so wide enough for any `--state`. It starts no program, loads no library and imports
+ * nothing; each command gives up what it does not need (`lib/cli/permissions.ts`). On Windows there is no folder
+ * that holds all others, so the disk cannot be given up in part.
  */
-export const PERMISSIONS: readonly string[] = [
-  "--no-prompt",
-  "--allow-net",
-  "--allow-read",
-  "--allow-write",
-  "--allow-sys=uid,networkInterfaces",
-  "--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,NO_COLOR,TERM",
-];
+export function permissionsFor(target: string | undefined, os: typeof Deno.build.os): string[] {
+  const isWindows = target === undefined ? os === "windows" : target.includes("windows");
+  const disk = isWindows ? "" : "=/";
+  return [
+    "--no-prompt",
+    "--cached-only",
+    "--deny-import",
+    "--allow-net",
+    `--deny-net=${NEVER_DIALLED.join(",")}`,
+    `--allow-read${disk}`,
+    `--allow-write${disk}`,
+    "--allow-sys=uid,networkInterfaces",
+    "--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,NO_COLOR,TERM",
+  ];
+}
 
 /** As the task for `serve` has it: a server holds much and computes little. */
 const MEMORY_BEFORE_SPEED = "--v8-flags=--optimize-for-size";
@@ -106,7 +115,7 @@ export function compileArguments({ target, path }: Build): string[] {
     "compile",
     "--frozen",
     MEMORY_BEFORE_SPEED,
-    ...PERMISSIONS,
+    ...permissionsFor(target, Deno.build.os),
     ...forTarget,
     "--output",
     path,

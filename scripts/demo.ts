@@ -65,6 +65,8 @@ class Actor {
       args: [
         "run",
         "--no-prompt",
+        "--cached-only",
+        "--frozen",
         `--allow-net=127.0.0.1,[::1],${
           // A server has a console; choosing the port that one dials from counts as a use of 0.0.0.0.
           name === "server" ? `unix:${state}/server/console.sock` : "0.0.0.0"}`,

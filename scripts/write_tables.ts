@@ -25,15 +25,17 @@ export interface Task {
 /** The task that runs a command with what it needs and no more. */
 export function taskOf(command: Command, permissions: Permissions): Task {
   const { name, does, examples } = command;
-  const { net, sys, env, files, flags = [] } = permissions;
-  const folders = files === "state" ? `="${STATE_FOLDERS}"` : "";
+  const { net, denyNet = [], sys, env, files, flags = [] } = permissions;
+  const folders = files === "state" ? `"${STATE_FOLDERS}"` : "/";
   const words = [
-    "deno run --no-prompt",
+    // Nothing is fetched while it runs: `import` is no way out.
+    "deno run --no-prompt --cached-only --frozen",
     ...flags,
     ...(net ? ["--allow-net"] : []),
+    ...(denyNet.length > 0 ? [`--deny-net="${denyNet.join(",")}"`] : []),
     ...(sys.length > 0 ? [`--allow-sys=${sys.join(",")}`] : []),
     ...(env.length > 0 ? [`--allow-env=${env.join(",")}`] : []),
-    ...(files === "none" ? [] : [`--allow-read${folders}`, `--allow-write${folders}`]),
+    ...(files === "none" ? [] : [`--allow-read=${folders}`, `--allow-write=${folders}`]),
     `main.ts ${name}`,
   ];
   const example = examples[0]!.replace("cifra ", "deno task ");

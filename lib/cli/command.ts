@@ -24,6 +24,8 @@ export interface Action {
 /** What Deno allows a command: the flags of its task. */
 export interface Permissions {
   readonly net: boolean;
+  /** But never these hosts. */
+  readonly denyNet?: readonly string[];
   readonly sys: readonly string[];
   readonly env: readonly string[];
   /** Which files: none, those in the state folder, or all. */

@@ -24,6 +24,7 @@ import {
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
 } from "../limits.ts";
+import { NEVER_DIALLED } from "../net/never_dialled.ts";
 import { lineOf } from "../wire/line.ts";
 import type { Command, Permissions } from "./command.ts";
 import {
@@ -39,6 +40,8 @@ import { ACCOUNT, KEYS_IN_USE, OUTPUT, PROFILE, SERVER, STATE, WRITES_FILE } fro
 const MIB = 1024 * 1024;
 const NO_PERMISSIONS: Permissions = { net: false, sys: [], env: [], files: "none" };
 const ENVIRONMENT = ["HOME", "XDG_STATE_HOME", "LOCALAPPDATA", "NO_COLOR"] as const;
+/** Of somebody who dials where others say. */
+const DIALS = { net: true, denyNet: NEVER_DIALLED } as const;
 const OF_A_PERSON = { sys: ["uid"], env: [...ENVIRONMENT, "TERM"] } as const;
 
 /** Seconds without a connection after which a pipe ends. */
@@ -203,7 +206,7 @@ export const SERVE = {
         does: `log there as well, as JSON lines: up to ${LOG_FILES} files of ${
           LOG_FILE_LIMIT / MIB
         } MiB`,
-        access: { path: "file", permissions: ["read", "write"] },
+        access: { path: "file", permissions: ["read", "write"], files: LOG_FILES },
       },
       "log-ip": { kind: "flag", does: "log addresses, not tags for them" },
       "log-people": { kind: "flag", does: "log who asks for whom and who was introduced" },
@@ -328,7 +331,7 @@ export const CONNECT = {
     "tar c . | cifra connect --name alice --to bob",
     "cifra connect --name bob --to alice | tar x",
   ],
-  permissions: { net: true, ...OF_A_PERSON, files: "state" },
+  permissions: { ...DIALS, ...OF_A_PERSON, files: "state" },
 } as const satisfies Command;
 
 export const USERS = {
@@ -343,7 +346,7 @@ export const USERS = {
     "that you looked.",
   ],
   examples: ["cifra users --name alice"],
-  permissions: { net: true, ...OF_A_PERSON, files: "state" },
+  permissions: { ...DIALS, ...OF_A_PERSON, files: "state" },
 } as const satisfies Command;
 
 export const HISTORY = {

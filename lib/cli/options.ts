@@ -34,6 +34,8 @@ interface Valued extends Described {
 export interface Access {
   readonly path: "file" | "folder";
   readonly permissions: readonly ("read" | "write")[];
+  /** How many files there are, if not one: the path, then the path with `.1` and so on. */
+  readonly files?: number;
 }
 
 /** Given or not. */

@@ -19,6 +19,7 @@ import { type Line, quoted } from "../wire/line.ts";
 import { type Given, parse } from "./args.ts";
 import { SERVE } from "./commands.ts";
 import { answerOperator, openConsole, operate, serverFolder, socketPath } from "./operate.ts";
+import { giveUpAll } from "./permissions.ts";
 import { runFramed } from "./run.ts";
 import { LogFile, ServerLog } from "./server_log.ts";
 import type { Terminal } from "./terminal.ts";
@@ -175,8 +176,9 @@ async function run(
       : serveHttp(options.http, (path) => healthPage(path, { metrics, server, store }));
     if (http) endings.push(http.close);
     introduce(terminal, server, options, host, http?.port);
+    // Nothing of a client was read yet: there was no pause since the port was opened.
+    giveUpAll();
     if (terminal.interactive) endings.push(await openConsole(terminal, console));
-    await dropPermissions();
     await Promise.race([aborted(interrupted), asked.promise]);
     terminal.say("closing", { event: "closing" });
     return interrupted.aborted ? "interrupted" : 0;
@@ -202,13 +204,6 @@ function outlive(tell: (error: Error | undefined) => void): () => void {
     removeEventListener("unhandledrejection", onRejection);
     removeEventListener("error", onError);
   };
-}
-
-/** From here on the process accepts connections and talks on those it has; it can do nothing else. */
-async function dropPermissions(): Promise<void> {
-  for (const name of ["net", "read", "write", "env", "sys", "run", "ffi"] as const) {
-    await Deno.permissions.revoke({ name });
-  }
 }
 
 function introduce(

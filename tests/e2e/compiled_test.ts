@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { PERMISSIONS } from "../../scripts/compile.ts";
+import { permissionsFor } from "../../scripts/compile.ts";
 import { type CastOptions, Program, Scene } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, onTerminal, shows } from "../testkit/pty.ts";
 import { within } from "../testkit/time_limit.ts";
@@ -101,6 +101,38 @@ Deno.test({
       }
     }
 
+    await t.step(
+      "a command of it keeps the disk that it needs, and no network for nothing",
+      async () => {
+        const path = `${dist}/confined`;
+        await outputOf([
+          "env",
+          `DENORT_BIN=${denort}`,
+          ...deno.split(" "),
+          "compile",
+          "--frozen",
+          ...permissionsFor(undefined, Deno.build.os),
+          "--output",
+          path,
+          "tests/e2e/fixtures/confined.ts",
+        ]);
+        const state = scene.stateOf("confined");
+        for (const [command, ...more] of [["history"], ["connect", "--name", "alice"], ["man"]]) {
+          const args = command === "man" ? [] : [...more, "--state", state];
+          const program = scene.add(
+            new Program({ name: command!, command: [path, command!, ...args] }),
+          );
+          await program.exits(0);
+          const { results } = await program.event("attempts");
+          const may = (what: string) => (results as Record<string, string>)[what] === "done";
+          assertEquals(
+            ["dial", "write in the state folder", "read a file", "read elsewhere"].map(may),
+            [command === "connect", command !== "man", false, false],
+          );
+        }
+      },
+    );
+
     await t.step("it has kept what was said, and shows it", async () => {
       const command = [cifra, "history", "--state", scene.stateOf("bob"), "--json"];
       const program = scene.add(new Program({ name: "history", command }));
@@ -140,7 +172,7 @@ Deno.test({
           ...deno.split(" "),
           "compile",
           "--frozen",
-          ...PERMISSIONS,
+          ...permissionsFor(undefined, Deno.build.os),
           "--output",
           path,
           "tests/e2e/fixtures/dropped_server.ts",
@@ -151,7 +183,9 @@ Deno.test({
         for (const never of ["run a program", "load a library"]) {
           assertEquals(before[never], "NotCapable", never);
         }
-        const alice = scene.connect("alice", "bob", ["--json"], { state: "alice-dropped" });
+        const alice = scene.connect("alice", "bob", ["--json", "--accept-new"], {
+          state: "alice-dropped",
+        });
         await alice.event("waiting");
         const after = await server.until(
           "the second attempts",
@@ -161,6 +195,16 @@ Deno.test({
           // An old base refuses as well, and calls it a refused connection.
           const refused = what === "dial through node" && result !== "done";
           assert(refused || result === "NotCapable", `${what}: ${result}`);
+        }
+        // Its loader asks for no permission: what keeps it from a key is that the file is no module.
+        const { results } = await server.event("loaded");
+        const keys = await Deno.readTextFile(
+          `${scene.stateOf("dropped")}/server/identity-modern.pem`,
+        );
+        const lines = keys.split("\n").filter((line) => !line.startsWith("-") && line !== "");
+        for (const [what, result] of Object.entries(results as Record<string, string>)) {
+          assert(result !== "done", `${what}: ${result}`);
+          assert(!lines.some((line) => result.includes(line)), `${what}: ${result}`);
         }
       },
     );

@@ -1,12 +1,22 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { NEVER_DIALLED } from "../../lib/net/never_dialled.ts";
+import { permissionsFor } from "../../scripts/compile.ts";
 import { couple, Program, Scene, sourceCommand } from "../testkit/program.ts";
 
 const FIXTURE = "tests/e2e/fixtures/dropped_server.ts";
+const CONFINED = "tests/e2e/fixtures/confined.ts";
+
+/** Loaders may have looked at it, but what they say is theirs: nothing of the file. */
+const REFUSED =
+  /^(NotCapable|TypeError: Requires (read|import) access|TypeError: (The lockfile is out of date|"(text|bytes)" is not a valid))/;
 
 Deno.test("serve gives up all it may do once it listens, and still serves", async () => {
   await using scene = await Scene.open();
-  // Given everything, so that what it cannot do later it gave up itself.
-  const command = [Deno.execPath(), "run", "--allow-all", "--frozen", FIXTURE];
+  const lock = await Deno.readTextFile("deno.lock");
+  // Given everything, so that what it cannot do later it gave up itself; but for the flags of the task.
+  const flags = ["--cached-only", "--frozen"];
+  for (const flag of flags) assert(sourceCommand("serve", "/").includes(flag));
+  const command = [Deno.execPath(), "run", "--allow-all", ...flags, FIXTURE];
   const server = await scene.serve([], { start: () => command });
   const able = await server.event("attempts");
   for (const [what, result] of Object.entries(able.results as Record<string, string>)) {
@@ -22,12 +32,67 @@ Deno.test("serve gives up all it may do once it listens, and still serves", asyn
   for (const [what, result] of Object.entries(unable.results as Record<string, string>)) {
     assertEquals(result, "NotCapable", what);
   }
+  const { results } = await server.event("loaded");
+  for (const [what, result] of Object.entries(results as Record<string, string>)) {
+    assertMatch(result, REFUSED, what);
+  }
+  assertEquals(await Deno.readTextFile("deno.lock"), lock);
   const bob = scene.connect("bob", "alice", ["--json"]);
   await Promise.all([alice.event("connected"), bob.event("connected")]);
   await Promise.all([alice.endInput(), bob.endInput()]);
   await Promise.all([alice.exits(0), bob.exits(0)]);
   server.kill("SIGTERM");
   await server.exits(0);
+});
+
+/** What a command can still do, of what the executable is allowed. */
+async function confined(
+  scene: Scene,
+  command: string,
+  ...args: readonly string[]
+): Promise<Record<string, string>> {
+  const flags = permissionsFor(undefined, Deno.build.os).filter((flag) => flag !== "--deny-import");
+  const run = [Deno.execPath(), "run", "--frozen", ...flags, CONFINED, command, ...args];
+  const program = scene.add(new Program({ name: command, command: run }));
+  await program.exits(0);
+  return (await program.event("attempts")).results as Record<string, string>;
+}
+
+Deno.test("each command keeps what it needs of what the executable may, and no more", async () => {
+  await using scene = await Scene.open();
+  const state = scene.stateOf("state");
+  const told = async (command: string, ...args: readonly string[]) =>
+    Object.entries(await confined(scene, command, ...args))
+      .filter(([, result]) => !result.startsWith("NotCapable")).map(([what]) => what).sort();
+  const common = ["read in the state folder", "user", "variables", "write in the state folder"];
+  const person = ["--name", "alice", "--state", state];
+  assertEquals(await told("connect", ...person), ["dial", "listen", ...common]);
+  assertEquals(await told("users", ...person), ["dial", "listen", ...common]);
+  assertEquals(await told("history", ...person), common);
+  assertEquals(await told("keys", "show", ...person), ["dial", "listen", ...common]);
+  const serve = ["dial", "interfaces", "listen", ...common];
+  assertEquals(await told("serve", "--state", state), serve);
+  for (const command of ["help", "completions", "man"]) assertEquals(await told(command), []);
+
+  // What the command line names is kept as well.
+  const file = `${scene.folder}/elsewhere`;
+  const reads = ["dial", "listen", "read elsewhere", ...common].sort();
+  assertEquals(await told("connect", ...person, "--invite-file", file), reads);
+  const both = [...reads, "write elsewhere"].sort();
+  assertEquals(await told("keys", "export", file, ...person), both);
+  const logs = [...both, "interfaces", "write elsewhere.1"].sort();
+  assertEquals(await told("serve", "--state", state, "--log", file), logs);
+});
+
+Deno.test("a folder at the root is not allowed because the environment lacks what a task names", async () => {
+  await using scene = await Scene.open();
+  const state = scene.stateOf("state");
+  const flags = ["--allow-env", "--allow-sys=uid", `--allow-read=${state},/cifra`];
+  const command = [Deno.execPath(), "run", ...flags, CONFINED, "history", "--state", state];
+  const program = scene.add(new Program({ name: "history", command }));
+  await program.exits(0);
+  const { results } = await program.event("attempts");
+  assertMatch((results as Record<string, string>)["read /cifra"]!, /^NotCapable/);
 });
 
 Deno.test("the tasks give what is needed and nothing else", () => {
@@ -37,6 +102,7 @@ Deno.test("the tasks give what is needed and nothing else", () => {
     const [network, terminal] = task === "serve" ? [",networkInterfaces", ""] : ["", ",TERM"];
     assertEquals(flags.filter((flag) => /^(-A|--allow|--deny)/.test(flag)), [
       ...(task === "history" ? [] : ["--allow-net"]),
+      ...(["connect", "users"].includes(task) ? [`--deny-net=${NEVER_DIALLED.join(",")}`] : []),
       `--allow-sys=uid${network}`,
       `--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,NO_COLOR${terminal}`,
       "--allow-read=/state",

@@ -3,7 +3,7 @@ import {
   compileArguments,
   explainFailure,
   parseCompile,
-  PERMISSIONS,
+  permissionsFor,
   TARGETS,
 } from "../../scripts/compile.ts";
 import { CifraError } from "../../lib/errors.ts";
@@ -42,7 +42,7 @@ Deno.test("compileArguments() bakes in the permissions of the tasks, wider for f
     "compile",
     "--frozen",
     "--v8-flags=--optimize-for-size",
-    ...PERMISSIONS,
+    ...permissionsFor("x", Deno.build.os),
     "--target",
     "x",
     "--output",

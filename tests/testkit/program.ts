@@ -224,7 +224,7 @@ function taskFlags(task: Task): string[] {
   const config = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
   const command: string = config.tasks[task].command;
   return [...command.matchAll(/(?:^| )(--(?!allow-read|allow-write)[\w-]+(?:=\S+)?)/g)]
-    .map((match) => match[1]!);
+    .map((match) => match[1]!.replaceAll('"', ""));
 }
 
 function readKey(path: string): string | undefined {
@@ -255,7 +255,6 @@ export function sourceCommand(task: Task, folder: string): string[] {
     Deno.execPath(),
     "run",
     "--quiet",
-    "--frozen",
     ...taskFlags(task),
     ...access,
     "main.ts",

@@ -1,0 +1,90 @@
+/**
+ * What a command gives up before the first byte from outside. What is given up never comes back, whoever takes
+ * the program over. The tasks ask for little; the executable has the same permissions for every command.
+ */
+import { stateFolder } from "../store/state_folder.ts";
+import { parse } from "./args.ts";
+import { type Command, optionsOf } from "./command.ts";
+
+/** Deno covers imports from a URL by a permission that its types do not know. */
+type Kind = Deno.PermissionName | "import";
+
+const ALL: readonly Kind[] = ["import", "net", "read", "write", "env", "sys", "run", "ffi"];
+/** What the tasks allow beside the state folder, when the environment lacks what a path of theirs begins with. */
+const ACCIDENTS = ["/cifra", "/.local/state/cifra", "/Library/Application Support/cifra"];
+
+/** Gives up everything: what is open stays open. At once, so that nothing comes in between. */
+export function giveUpAll(): void {
+  for (const name of ALL) giveUp({ name });
+}
+
+/** Gives up what `command` with these arguments does not need. Throws like `parse` and `stateFolder`. */
+export function confine(command: Command, args: readonly string[]): void {
+  const { permissions } = command;
+  const needs = new Set<Kind>();
+  if (permissions?.net) needs.add("net");
+  if (permissions && permissions.sys.length > 0) needs.add("sys");
+  if (permissions && permissions.env.length > 0) needs.add("env");
+  if (permissions && permissions.files !== "none") needs.add("read").add("write");
+  // The folder is asked for while the environment may be.
+  const paths = needs.has("read") ? pathsOf(command, args) : undefined;
+  for (const name of ALL) {
+    if (!needs.has(name)) giveUp({ name });
+  }
+  if (paths) {
+    keepOnly("read", paths.read);
+    keepOnly("write", paths.write);
+  }
+  if (needs.has("sys") && !permissions!.sys.includes("networkInterfaces")) {
+    giveUp({ name: "sys", kind: "networkInterfaces" });
+  }
+}
+
+interface Paths {
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+}
+
+/** The state folder, and what the command line names. */
+function pathsOf(command: Command, args: readonly string[]): Paths {
+  const { action, words, given } = parse(command, args) as unknown as {
+    readonly action: string | undefined;
+    readonly words: readonly string[];
+    readonly given: Readonly<Record<string, unknown>>;
+  };
+  const state = stateFolder(given.state as string | undefined);
+  const read = [state], write = [state];
+  for (const [name, option] of Object.entries(optionsOf(command))) {
+    const path = given[name];
+    if (option.kind === "flag" || !option.access || typeof path !== "string") continue;
+    const { permissions, files = 1 } = option.access;
+    const all = Array.from({ length: files }, (_, i) => i === 0 ? path : `${path}.${i}`);
+    if (permissions.includes("read")) read.push(...all);
+    if (permissions.includes("write")) write.push(...all);
+  }
+  const row = command.actions?.rows.find(({ name }) => name === action);
+  for (const [i, word] of (row?.words ?? []).entries()) {
+    if (!word.isFile || words[i] === undefined) continue;
+    read.push(words[i]);
+    write.push(words[i]);
+  }
+  return { read, write };
+}
+
+/**
+ * Gives up the whole disk but for `paths`. A path that is asked for stands on its own afterwards, and to revoke
+ * another one takes away what covers that: a permission for `/`, which the executable has, and not one without
+ * a path, of which Deno gives nothing back but everything.
+ */
+function keepOnly(name: "read" | "write", paths: readonly string[]): void {
+  for (const path of paths) Deno.permissions.requestSync({ name, path });
+  for (const path of ["/", ...ACCIDENTS]) {
+    if (!paths.includes(path)) giveUp({ name, path });
+  }
+}
+
+function giveUp(
+  permission: { readonly name: Kind; readonly path?: string; readonly kind?: string },
+) {
+  Deno.permissions.revokeSync(permission as Deno.PermissionDescriptor);
+}
