@@ -175,30 +175,31 @@ test("a name that has no account looks like one with another password", async ()
 });
 
 test("an account without keys, with damaged ones, or with another's is told apart", async () => {
-  await withServer(async (server) => {
-    await withProfile(async (profile) => {
-      const keys = await profile.keys.collect();
-      const none = { name: "alice", identities: new Map() };
-      const backups: Readonly<
-        Record<string, readonly [(key: SaltedPassword) => Bytes | Promise<Bytes>, string, string]>
-      > = {
-        "nothing at all": [() => new Uint8Array(0), "local", "has no keys in it"],
-        "an empty bundle": [(key) => sealKeys(none, key), "local", "has no keys in it"],
-        "noise": [() => systemRandom(500), "local", "are damaged"],
-        "too short to be sealed": [() => systemRandom(5), "local", "are damaged"],
-        "sealed, and no keys": [(key) => key.seal(systemRandom(99), systemRandom(12)), "local", ""],
-        "bob's keys": [
-          (key) => sealKeys({ ...keys, name: "bob" }, key),
-          "auth_failed",
-          "The server gave the keys of bob, not of alice",
-        ],
-      };
-      for (const [what, [backup, code, message]] of Object.entries(backups)) {
+  await withProfile(async (profile) => {
+    const keys = await profile.keys.collect();
+    const none = { name: "alice", identities: new Map() };
+    const backups: Readonly<
+      Record<string, readonly [(key: SaltedPassword) => Bytes | Promise<Bytes>, string, string]>
+    > = {
+      "nothing at all": [() => new Uint8Array(0), "local", "has no keys in it"],
+      "an empty bundle": [(key) => sealKeys(none, key), "local", "has no keys in it"],
+      "noise": [() => systemRandom(500), "local", "are damaged"],
+      "too short to be sealed": [() => systemRandom(5), "local", "are damaged"],
+      "sealed, and no keys": [(key) => key.seal(systemRandom(99), systemRandom(12)), "local", ""],
+      "bob's keys": [
+        (key) => sealKeys({ ...keys, name: "bob" }, key),
+        "auth_failed",
+        "The server gave the keys of bob, not of alice",
+      ],
+    };
+    for (const [what, [backup, code, message]] of Object.entries(backups)) {
+      // A server for each: it takes three sign-ups of a name in an hour.
+      await withServer(async (server) => {
         await leave(server, profile, backup);
         const error = await refusal(() => fetchKeys(server));
         assertEquals(error.code, code, what);
         assert(error.message.includes(message), `${what}: ${error.message}`);
-      }
-    });
+      });
+    }
   });
 });
