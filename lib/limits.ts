@@ -106,6 +106,8 @@ export const HANDSHAKE_BURST = 10;
 export const HANDSHAKES_PER_MINUTE = 20;
 /** An invite is shared by a class: it counts as so many sources. */
 export const HANDSHAKE_SHARE_OF_INVITE = 10;
+/** A ticket of a server holds so long, while its program runs. */
+export const TICKET_LIFETIME = 30 * 24 * 3600 * SECOND;
 /** Penalties a source earns; it is in doubt while their sum is above the threshold. */
 export const PENALTY_AUTH = 5 * SECOND;
 export const PENALTY_NONE = 1 * SECOND;

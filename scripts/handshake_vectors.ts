@@ -202,6 +202,8 @@ function firstWords(claim: VectorClaim | undefined): readonly [Bytes, Bytes] {
       observed: { host: "198.51.100.7", port: 50123 },
       frameLimit: 65536,
       silenceDeadline: 60,
+      ticket: concat([fixed("ticket", 64), fixed("end of ticket", 4)]),
+      ticketKey: fixed("ticket key"),
     }),
   ];
 }

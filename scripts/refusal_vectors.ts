@@ -140,6 +140,8 @@ function responses(): Decoder {
     observed: { host: "198.51.100.7", port: 50123 },
     frameLimit: 65536,
     silenceDeadline: 60,
+    ticket: new Uint8Array(68).fill(1),
+    ticketKey: new Uint8Array(32).fill(2),
   });
   const refused = "02" + "06" + u16(0);
   const people = (count: number) =>
@@ -220,7 +222,7 @@ function prefaces({ invite, peers: { preface_of_initiator } }: ValuesFile): Deco
       ["a token that is wrong in its last bit", flipLast(ofPeer), "auth_failed"],
     ]),
     decoder("preface of an invite", ofInvite, [
-      ["another kind", put(ofInvite, 0, "00")],
+      ["another kind", put(ofInvite, 0, "03")],
       ["another hour", put(ofInvite, 4, "00"), "auth_failed"],
       ["a token that is wrong in its last bit", flipLast(ofInvite), "auth_failed"],
       ["a byte left over", ofInvite + "00"],

@@ -97,6 +97,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       L.REGISTRATION_DEADLINE,
       L.ACCOUNT_DEADLINE,
     ).join(" / "),
+    "a ticket of a server holds": days(L.TICKET_LIFETIME),
     "from a registration to its answer": handshake,
     "bytes that a client does not take, beside a window for each of its streams":
       `${L.OUTBOUND_QUEUE_HIGH_WATER}`,
@@ -351,7 +352,13 @@ Deno.test("PROTOCOL.md 3.12: the table has every label of the code, ended as it 
       for (const label of labelsIn(folder, withoutComments(code))) inCode.add(label);
     }
   }
-  const ours = ["cifra/1 salt of nobody\\0", "cifra/1 identity file probe\\0"];
+  const ours = [
+    "cifra/1 salt of nobody\\0",
+    "cifra/1 identity file probe\\0",
+    "cifra/1 ticket seal\\0",
+    "cifra/1 ticket tag\\0",
+    "cifra/1 ticket key\\0",
+  ];
   for (const label of ours) assert(inCode.delete(label), label);
   assertEquals([...labels].toSorted(), [...inCode].toSorted());
 });

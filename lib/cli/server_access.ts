@@ -1,7 +1,7 @@
 /** The way to the server, as the command line gives it: its address, its key, and who is asking. */
 import type { Profile } from "../client/profile.ts";
 import { parseInviteLine, type ServerAddress, serverSubject } from "../client/server_address.ts";
-import type { ServerLink } from "../client/server_link.ts";
+import { type ServerLink, TicketHolder } from "../client/server_link.ts";
 import { openServer } from "../client/server_trust.ts";
 import type { Tracer } from "../client/trace.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
@@ -28,6 +28,7 @@ export class ServerAccess {
   readonly #profile: Profile;
   readonly #terminal: Terminal;
   readonly #ticker: Ticker;
+  readonly #tickets = new TicketHolder();
   readonly #trace: Tracer | undefined;
 
   constructor(
@@ -104,6 +105,7 @@ export class ServerAccess {
       servers,
       ephemeralKey: this.ephemeralKey,
       ticker: this.#ticker,
+      tickets: this.#tickets,
       sendPort,
       acceptNew: this.#choice.acceptNew,
       ownServer: () => this.#profile.ownServer(),

@@ -15,7 +15,7 @@ import { Connection } from "../channel/connection.ts";
 import { runHandshake } from "../channel/run_handshake.ts";
 import { type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { FrameKind } from "../wire/frame.ts";
-import { encodeInvitePreface } from "../wire/handshake_messages.ts";
+import { encodeInvitePreface, encodeTicketPreface } from "../wire/handshake_messages.ts";
 import { decode } from "../wire/layout.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import { relayItem } from "../wire/relay_messages.ts";
@@ -47,6 +47,28 @@ export interface ServerDialOptions extends ServerPlace {
   /** Throws when the server, as it has shown itself, is not to be trusted. */
   readonly checkServer?: ((server: PublicIdentity) => void) | undefined;
   readonly trace?: Tracer | undefined;
+  /** Where the ticket of this server for this identity is kept; without it none is shown. */
+  readonly tickets?: TicketHolder | undefined;
+}
+
+/** A ticket of a server (PROTOCOL.md 3.7). */
+type Ticket = Parameters<typeof encodeTicketPreface>[0];
+
+/** Keeps the last ticket of one server for one identity. */
+export class TicketHolder {
+  #ticket: Ticket | undefined;
+
+  /** The ticket, which is not here any more. */
+  take(): Ticket | undefined {
+    const ticket = this.#ticket;
+    this.#ticket = undefined;
+    return ticket;
+  }
+
+  /** Keeps a ticket for the next time. */
+  keep(ticket: Ticket): void {
+    this.#ticket = ticket;
+  }
 }
 
 /** Answers to what was asked; everything else that a server says is news. */
@@ -64,6 +86,7 @@ export class ServerLink {
   /** The server's end of it. */
   readonly remote: Endpoint;
   readonly #trace: Tracer | undefined;
+  readonly #tickets: TicketHolder | undefined;
   readonly #untick: () => void;
   readonly #answers: Answer[] = [];
   readonly #news: ServerNews[] = [];
@@ -82,13 +105,14 @@ export class ServerLink {
   private constructor(
     channel: Channel,
     transport: TcpTransport,
-    trace: Tracer | undefined,
+    { trace, tickets }: Pick<ServerDialOptions, "trace" | "tickets">,
     untick: () => void,
   ) {
     this.channel = channel;
     this.local = transport.local;
     this.remote = transport.remote;
     this.#trace = trace;
+    this.#tickets = tickets;
     this.#untick = untick;
     this.#reading = this.#readAll();
   }
@@ -114,16 +138,20 @@ export class ServerLink {
     let tick = (now: number) => connection.enforceDeadlines(now);
     const untick = ticker.add((now) => tick(now));
     try {
+      const m1 = start.send[0]!.body;
+      // A ticket is shown once: whoever sees it twice could tell that it is one person.
+      const ticket = secret ? undefined : options.tickets?.take();
       if (secret) {
-        const [m1] = start.send;
-        const preface = encodeInvitePreface(secret, time.date(), m1!.body);
+        const preface = encodeInvitePreface(secret, time.date(), m1);
         await connection.sendFrame(FrameKind.preface, preface);
+      } else if (ticket) {
+        await connection.sendFrame(FrameKind.preface, encodeTicketPreface(ticket, m1));
       }
       const established = await runHandshake(connection, start, {
         onEvent: trace && ((event) => trace({ with: "server", ...event })),
       });
       const channel = await Channel.open(connection, established, time.now);
-      const link = new ServerLink(channel, transport, trace, untick);
+      const link = new ServerLink(channel, transport, options, untick);
       tick = (now) => link.#tick(now);
       return link;
     } catch (error) {
@@ -168,6 +196,7 @@ export class ServerLink {
     channel.send(ItemType.request, body);
     const answer = await this.#nextAnswer();
     if (answer.type !== "registered") throw unexpected();
+    this.#tickets?.keep(answer);
     this.#traceRecord("received", "ok", 0, {
       message: 8,
       detail: `seen at ${formatEndpoint(answer.observed)}`,

@@ -135,7 +135,13 @@ async function probe(options: TrustOptions): Promise<PublicIdentity> {
     throw new CifraError("shutdown", "Only asking");
   };
   try {
-    await ServerLink.open({ ...options, identity, sendPort: undefined, checkServer });
+    await ServerLink.open({
+      ...options,
+      identity,
+      sendPort: undefined,
+      tickets: undefined,
+      checkServer,
+    });
   } catch (error) {
     if (responder) return responder;
     throw error;

@@ -28,6 +28,7 @@ import {
 import { type InsiderCaps, Insiders } from "../services/insiders.ts";
 import type { DirectoryRules } from "../services/directory.ts";
 import { Invites, type Presented } from "../services/invites.ts";
+import { Tickets } from "../services/tickets.ts";
 import type { RelayLimits } from "../services/relay.ts";
 import { Channel } from "../channel/channel.ts";
 import { runHandshake } from "../channel/run_handshake.ts";
@@ -100,6 +101,7 @@ export class Server {
   readonly #requests: Requests;
   readonly #connectionLimits: ConnectionLimits<Connection>;
   readonly #insiders: Insiders<Client>;
+  readonly #tickets: Tickets;
   readonly #gate: Limiter;
   readonly #ticker: Ticker;
   /** Connections without a finished handshake, with the address each comes from, and clients, which have one. */
@@ -123,11 +125,13 @@ export class Server {
     );
     this.#connectionLimits = new ConnectionLimits(options.limits, ({ heard }) => heard);
     this.#insiders = new Insiders(options.limits);
+    this.#tickets = new Tickets(random);
     this.#requests = new Requests({
       ...options,
       invites: this.#invites,
       connectionLimits: this.#connectionLimits,
       insiders: this.#insiders,
+      tickets: this.#tickets,
       secret: keys.inviteSecret,
       tag: (host) => this.#tag(host),
     });
@@ -354,9 +358,9 @@ export class Server {
     host: string,
   ): Promise<{ readonly channel: Channel; readonly invite: Presented | undefined } | undefined> {
     const first = await connection.nextFrame();
-    let invite: Presented | undefined;
+    let invite: Presented | undefined, known: string | undefined;
     if (first.kind === FrameKind.preface) {
-      invite = await this.#inviteOf(connection, first.body);
+      ({ invite, known } = await this.#presented(connection, first.body));
     } else {
       if (this.#options.inviteOnly) {
         throw new CifraError("invite_required", "Cannot admit client: it has no invite");
@@ -367,6 +371,9 @@ export class Server {
     if (invite) {
       const what = `invite ${invite.id}`;
       this.#connectionLimits.acquainted(connection, what, time.now(), HANDSHAKE_SHARE_OF_INVITE);
+    }
+    if (known !== undefined) {
+      this.#connectionLimits.acquainted(connection, `ticket ${known}`, time.now());
     }
     const doubt = this.#connectionLimits.doubtOf(connection);
     if (doubt) {
@@ -384,7 +391,10 @@ export class Server {
         random,
         ours: (id) => this.#keys.sides.get(id),
         displayName,
-        checkInitiator: () => {},
+        checkInitiator: ({ fingerprint }) => {
+          if (known === undefined || encodeHex(fingerprint) === known) return;
+          throw new CifraError("auth_failed", "Cannot admit client: its ticket is another's");
+        },
       }),
       {
         run: (job) => this.#gate.run(job),
@@ -396,20 +406,35 @@ export class Server {
     return { channel: await Channel.open(connection, lean, time.now), invite };
   }
 
-  /** The invite of a preface, which is bound to the m1 behind it. One that does not hold is hung up on. */
-  async #inviteOf(connection: Connection, body: Bytes): Promise<Presented> {
+  /**
+   * What a preface presents, bound to the m1 behind it. An invite that does not hold is hung up on; a ticket
+   * that does not hold shows nothing.
+   */
+  async #presented(
+    connection: Connection,
+    body: Bytes,
+  ): Promise<{ readonly invite?: Presented; readonly known?: string }> {
     try {
       const preface = decodeClientPreface(body);
       const m1 = await connection.nextFrame();
       connection.unread(m1);
-      const { date } = this.#options.environment.time;
-      const invite = this.#invites.presented(preface, m1.body, date());
-      if (invite) return invite;
+      const now = this.#options.environment.time.date();
+      if (preface.type === "ticket") {
+        const known = this.#tickets.presented(preface, m1.body, now);
+        return known !== undefined && this.#isWelcome(known) ? { known } : {};
+      }
+      const invite = this.#invites.presented(preface, m1.body, now);
+      if (invite) return { invite };
     } catch (error) {
       if (!(error instanceof CifraError) || error.code !== "bad_frame") throw error;
     }
     const error = new CifraError("auth_failed", "Cannot admit client: its invite is not ours");
     throw connection.fail(error, { silently: true });
+  }
+
+  #isWelcome(fingerprint: string): boolean {
+    const { store } = this.#options;
+    return store.keyWith(fingerprint) !== undefined && !store.isBanned("key", fingerprint);
   }
 
   /** An address for the log: as it is when the operator asked for that, otherwise a daily tag. */

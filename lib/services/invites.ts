@@ -62,7 +62,11 @@ export class Invites {
    * The invite that a preface presents before an m1 with this body; undefined when there is none of that
    * kind, the hour is another one, or it was presented before. Only trying each invite shows which it is.
    */
-  presented({ hour, token }: ClientPreface, m1: Bytes, now: number): Presented | undefined {
+  presented(
+    { hour, token }: Extract<ClientPreface, { readonly type: "invite" }>,
+    m1: Bytes,
+    now: number,
+  ): Presented | undefined {
     if (Math.abs(hour - prefaceHour(now)) > 1) return undefined;
     const hash = sha512(m1);
     for (const each of this.#all()) {

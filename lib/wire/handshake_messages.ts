@@ -105,6 +105,10 @@ export function handshakeLayouts(suite: Suite): HandshakeLayouts {
 
 const TOKEN_LENGTH = 16;
 const CLIENT_TOKEN_LENGTH = 32;
+/** Lengths of a ticket, and of its key, in bytes. */
+export const TICKET_LENGTH = 68;
+export const TICKET_KEY_LENGTH = 32;
+const TICKET_PREFACE_LABEL = encodeUtf8("cifra/1 ticket\0");
 const HOUR = 3_600_000;
 const hourLayout = struct({ hour: u32 });
 const PEER_PREFACE_LABEL = encodeUtf8("preface");
@@ -140,11 +144,12 @@ export function peerPrefaceToken(key: Bytes, diallerFingerprint: Bytes): Bytes {
 }
 
 /**
- * What a client with an invite sends first. It is bound to the m1 that follows and names nothing: only the
- * server can tell that two of them are of one invite.
+ * What a client with an invite, or a ticket, sends first. It is bound to the m1 that follows and names nothing:
+ * only the server can tell that two of them are of one invite, or of one person.
  */
-export const clientPreface = tagged({ invite: 1 }, {
+export const clientPreface = tagged({ invite: 1, ticket: 2 }, {
   invite: struct({ hour: u32, token: bytes(CLIENT_TOKEN_LENGTH) }),
+  ticket: struct({ ticket: bytes(TICKET_LENGTH), token: bytes(CLIENT_TOKEN_LENGTH) }),
 });
 /** What a client preface says. */
 export type ClientPreface = Of<typeof clientPreface>;
@@ -170,6 +175,20 @@ export function encodeInvitePreface(secret: Bytes, date: number, m1: Bytes): Byt
   const hour = prefaceHour(date);
   const token = invitePrefaceToken(secret, hour, sha512(m1));
   return encode(clientPreface, { type: "invite", hour, token });
+}
+
+/** HMAC(key of the ticket, label ‖ hash of the body of m1), cut. */
+export function ticketPrefaceToken(key: Bytes, m1Hash: Bytes): Bytes {
+  return hmacSha512(key, TICKET_PREFACE_LABEL, m1Hash).slice(0, CLIENT_TOKEN_LENGTH);
+}
+
+/** The preface body for a ticket, before an m1 with this body. */
+export function encodeTicketPreface(
+  { ticket, ticketKey }: { readonly ticket: Bytes; readonly ticketKey: Bytes },
+  m1: Bytes,
+): Bytes {
+  const token = ticketPrefaceToken(ticketKey, sha512(m1));
+  return encode(clientPreface, { type: "ticket", ticket, token });
 }
 
 /** Reads a client preface; throws `bad_frame`. */

@@ -20,7 +20,7 @@ import {
   SIGN_IN_NONCE_LENGTH,
 } from "../limits.ts";
 import { address, endpoint } from "./address.ts";
-import { RENDEZVOUS_KEY_LENGTH } from "./handshake_messages.ts";
+import { RENDEZVOUS_KEY_LENGTH, TICKET_KEY_LENGTH, TICKET_LENGTH } from "./handshake_messages.ts";
 import {
   bytes,
   decode,
@@ -119,6 +119,9 @@ const registered = struct({
   frameLimit: u32,
   /** Seconds of silence after which the server gives us up. */
   silenceDeadline: u16,
+  /** Shows that we are acquainted when we come again, and the key that proves it. */
+  ticket: bytes(TICKET_LENGTH),
+  ticketKey: bytes(TICKET_KEY_LENGTH),
 });
 
 /** Why something ends: a refusal code, seconds after which it may work (0: unknown), and a sentence. */

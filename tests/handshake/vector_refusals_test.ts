@@ -141,7 +141,9 @@ function takeInvitePreface(body: Bytes): void {
   const invites = new Invites(new MemoryServerStore(), secret, () => new Uint8Array(16));
   const { hour, m1 } = values.invite;
   const preface = decodeClientPreface(body);
-  if (!invites.presented(preface, decodeHex(m1), hour * 3_600_000)) {
+  const isInvite = preface.type === "invite" &&
+    invites.presented(preface, decodeHex(m1), hour * 3_600_000);
+  if (!isInvite) {
     throw new CifraError("auth_failed", "no invite of ours");
   }
 }

@@ -553,7 +553,14 @@ test("a server that leaves out the challenge, or says something else, gets nothi
   const answers: readonly [ServerResponse, string][] = [
     [{ type: "signedIn", signature, backup: BACKUP }, "bad_state"],
     [{ type: "signedUp" }, "bad_state"],
-    [{ type: "registered", observed, frameLimit: 65536, silenceDeadline: 60 }, "bad_state"],
+    [{
+      type: "registered",
+      observed,
+      frameLimit: 65536,
+      silenceDeadline: 60,
+      ticket: new Uint8Array(68),
+      ticketKey: new Uint8Array(32),
+    }, "bad_state"],
     [{ type: "refused", code: 6, retryAfter: 0, reason: lineOf("later") }, "limit"],
   ];
   for (const [answer, code] of answers) {

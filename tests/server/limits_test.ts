@@ -1,5 +1,5 @@
 /** What a crowd can and cannot do to a server (reliability.md 5.1). */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   ACCOUNT_DEADLINE,
   NAMELESS_DEADLINE,
@@ -9,9 +9,10 @@ import {
 } from "../../lib/limits.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
+import { CifraError } from "../../lib/errors.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { fromAfar } from "../testkit/from_afar.ts";
-import { refusalOf } from "../../lib/wire/rendezvous_messages.ts";
+import { refusalOf, type ServerResponse } from "../../lib/wire/rendezvous_messages.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import { person } from "../testkit/handshake.ts";
 import {
@@ -110,6 +111,36 @@ test("nonsense from an address shuts out nobody behind it who has an invite", as
     const alice = await TestClient.connect(server, await modern("alice"), inviteSecret);
     assertEquals((await alice.register(registrationOf("alice"))).type, "registered");
     await alice.leave();
+  }, AFAR);
+});
+
+test("nor anybody whom the server knows: the ticket of the last registration brings its owner in, once", async () => {
+  await withServer(async (server) => {
+    const tickets: Extract<ServerResponse, { readonly type: "registered" }>[] = [];
+    for (let n = 0; n < 2; n++) {
+      const alice = await TestClient.connect(server, await modern("alice"));
+      const registered = await alice.register(registrationOf("alice"));
+      assert(registered.type === "registered");
+      tickets.push(registered);
+      await alice.leave();
+    }
+    for (let n = 1; n <= 2; n++) {
+      const peer = await EvilPeer.dial(server.port);
+      await peer.send(new Uint8Array(5).fill(0xff));
+      assertEquals((await peer.readToEnd()).length, 0);
+      peer.close();
+      await server.told("handshake-failed", n);
+    }
+    await assertRefused(server);
+    const connect = (name: string, ticket: typeof tickets[0]) =>
+      modern(name).then((who) => TestClient.connect(server, who, undefined, ticket));
+    const alice = await connect("alice", tickets[0]!);
+    assertEquals((await alice.register(registrationOf("alice"))).type, "registered");
+    await alice.leave();
+    // Not again, and not for others.
+    await assertRejects(() => connect("alice", tickets[0]!), CifraError);
+    await assertRejects(() => connect("mallory", tickets[1]!), CifraError);
+    assertEquals(server.all("handshake-failed").at(-1)!.code, "auth_failed");
   }, AFAR);
 });
 

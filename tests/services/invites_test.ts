@@ -13,13 +13,20 @@ function place(store = new MemoryServerStore()) {
   return { store, invites };
 }
 
+/** What the holder of a secret sends before this m1. */
+function prefaceOf(secret: Bytes, now: number, m1: Bytes) {
+  const preface = decodeClientPreface(encodeInvitePreface(secret, now, m1));
+  assert(preface.type === "invite");
+  return preface;
+}
+
 let last = 0;
 
 /** What the holder of a secret presents, each time before another m1. */
 function show(invites: Invites, secret: Bytes, now = NOW) {
   const m1 = new Uint8Array(4);
   new DataView(m1.buffer).setUint32(0, ++last);
-  return invites.presented(decodeClientPreface(encodeInvitePreface(secret, now, m1)), m1, now);
+  return invites.presented(prefaceOf(secret, now, m1), m1, now);
 }
 
 /** Somebody new comes in with it; whether they may. */
@@ -101,7 +108,7 @@ Deno.test("a preface holds before its own m1, in its hour and the next, once", (
   const { secret } = invites.make(NOW, NOW + 1000, 5);
   const m1 = new Uint8Array(100).fill(1), hour = 3_600_000;
   for (const each of [secret, SECRET]) {
-    const good = decodeClientPreface(encodeInvitePreface(each, NOW, m1));
+    const good = prefaceOf(each, NOW, m1);
     for (let i = 0; i < good.token.length; i++) {
       const token = good.token.slice();
       token[i]! ^= 1;

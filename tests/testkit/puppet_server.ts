@@ -30,6 +30,8 @@ export const REGISTERED = {
   observed: { host: "127.0.0.1", port: 5000 },
   frameLimit: 65_536,
   silenceDeadline: 60,
+  ticket: new Uint8Array(68),
+  ticketKey: new Uint8Array(32),
 } as const satisfies ServerResponse;
 
 /** An introduction of this generation, to somebody called bob. */

@@ -13,7 +13,7 @@ import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
-import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
+import { encodeInvitePreface, encodeTicketPreface } from "../../lib/wire/handshake_messages.ts";
 import { encode } from "../../lib/wire/layout.ts";
 import { peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
@@ -178,6 +178,7 @@ export class TestClient {
     { port, date = Date.now }: { readonly port: number; readonly date?: () => number },
     who: Person,
     invite?: Bytes,
+    ticket?: Parameters<typeof encodeTicketPreface>[0],
   ): Promise<TestClient> {
     const connection = new Connection(await dial("127.0.0.1", port), () => performance.now());
     try {
@@ -185,6 +186,10 @@ export class TestClient {
       const start = await startInitiator(invite ? { ...config, mode: 3, psk: invite } : config);
       if (invite) {
         const preface = encodeInvitePreface(invite, date(), start.send[0]!.body);
+        await connection.sendFrame(FrameKind.preface, preface);
+      }
+      if (ticket) {
+        const preface = encodeTicketPreface(ticket, start.send[0]!.body);
         await connection.sendFrame(FrameKind.preface, preface);
       }
       const established = await runHandshake(connection, start);

@@ -29,6 +29,8 @@ const RESPONSES: Examples<ServerResponse> = {
     observed: { host: "198.51.100.4", port: 50123 },
     frameLimit: 65536,
     silenceDeadline: 60,
+    ticket: new Uint8Array(68).fill(1),
+    ticketKey: new Uint8Array(32).fill(2),
   },
   refused: { type: "refused", ...refusal },
   introduction: { type: "introduction", ...introduction },

@@ -149,6 +149,8 @@ export async function allSamples(): Promise<Sample[]> {
           observed: { host: "198.51.100.4", port: 50123 },
           frameLimit: 65536,
           silenceDeadline: 60,
+          ticket: new Uint8Array(68).fill(1),
+          ticketKey: new Uint8Array(32).fill(2),
         }),
         encodeServerResponse({
           type: "refused",
@@ -242,6 +244,7 @@ export async function allSamples(): Promise<Sample[]> {
     }]),
     ofLayout("client preface", clientPreface, [
       { type: "invite", hour: 490_000, token: new Uint8Array(32).fill(2) },
+      { type: "ticket", ticket: new Uint8Array(68).fill(1), token: new Uint8Array(32).fill(2) },
     ]),
   ];
   for (const suiteName of SUITE_NAMES) {

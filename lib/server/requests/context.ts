@@ -8,6 +8,7 @@ import type { Invites } from "../../services/invites.ts";
 import type { Quotas } from "../../services/quotas.ts";
 import type { Rendezvous } from "../../services/rendezvous.ts";
 import type { ServerStore } from "../../store/server_store.ts";
+import type { Tickets } from "../../services/tickets.ts";
 import type { ServerRequest } from "../../wire/rendezvous_messages.ts";
 import type { Announcing } from "../announcing.ts";
 import type { Client } from "../client.ts";
@@ -26,6 +27,7 @@ export interface Context {
   readonly store: ServerStore;
   readonly invites: Invites;
   readonly connectionLimits: Pick<ConnectionLimits<unknown>, "registersAgain">;
+  readonly tickets: Pick<Tickets, "issue">;
   readonly insiders: Insiders<Client>;
   readonly directory: Directory;
   readonly accounts: Accounts;

@@ -19,6 +19,7 @@ export async function register(
     environment: { time },
     connectionLimits,
     insiders,
+    tickets,
     rendezvous,
     announcing,
     onEvent,
@@ -50,6 +51,7 @@ export async function register(
     observed,
     frameLimit: FRAME_LIMIT_OPEN,
     silenceDeadline: SILENCE_DEADLINE / 1000,
+    ...tickets.issue(fingerprint, time.date()),
   });
   const isInLobby = rendezvous.isInLobby(client);
   onEvent({

@@ -8,6 +8,7 @@ import { type Counted, Quotas } from "../../services/quotas.ts";
 import { Directory, type DirectoryRules } from "../../services/directory.ts";
 import type { Invites } from "../../services/invites.ts";
 import type { RelayLimits } from "../../services/relay.ts";
+import type { Tickets } from "../../services/tickets.ts";
 import { Rendezvous } from "../../services/rendezvous.ts";
 import { delay } from "../../flow/delay.ts";
 import type { Bytes } from "../../bytes.ts";
@@ -69,6 +70,7 @@ export interface RequestsOptions {
   readonly store: ServerStore;
   readonly invites: Invites;
   readonly connectionLimits: Pick<ConnectionLimits<unknown>, "registersAgain">;
+  readonly tickets: Pick<Tickets, "issue">;
   readonly insiders: Insiders<Client>;
   /** Known to this server alone, 32 bytes. */
   readonly secret: Bytes;
