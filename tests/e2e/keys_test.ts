@@ -1,5 +1,7 @@
 /** `cifra keys` as it is used, and what it does to conversations. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { decodeSealed, encodeSealed } from "../../lib/store/identity_file.ts";
+import { formatPem, parsePem, type PemBlock } from "../../lib/store/pem.ts";
 import {
   type CastOptions,
   couple,
@@ -225,17 +227,21 @@ Deno.test("keys go to another machine in a file, sealed and written over nothing
   await Deno.mkdir(scene.stateOf("laptop"), { mode: 0o700 });
   const copy = `${scene.stateOf("laptop")}/copy`;
   const imported = ["import", copy, ...PASSPHRASES];
-  const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
+  const [{ label, bytes }] = parsePem(text) as [PemBlock];
+  const withMemory = (memory: number) => {
+    const { cost, content } = decodeSealed(bytes);
+    return formatPem([{ label, bytes: encodeSealed({ cost: { ...cost, memory }, content }) }]);
+  };
   const spoiled: Readonly<Record<string, readonly [string, string]>> = {
     "cut short": [text.slice(0, 100), "Cannot read these keys: they are damaged"],
     "empty": ["", "Cannot read these keys: they are damaged"],
     "too large": [" ".repeat(70_000), "it is not a file of keys"],
-    "another version": [
-      JSON.stringify({ ...fields, cifraKeys: 2 }),
+    "something else": [
+      formatPem([{ label: "PRIVATE KEY", bytes }]),
       "Cannot read these keys: they are damaged",
     ],
-    "64 GiB": [JSON.stringify({ ...fields, memory: 64 * 1024 * 1024 }), "are out of bounds"],
-    "8 KiB": [JSON.stringify({ ...fields, memory: 8 }), "are out of bounds"],
+    "64 GiB": [withMemory(64 * 1024 * 1024), "are out of bounds"],
+    "8 KiB": [withMemory(8), "are out of bounds"],
   };
   for (const [what, [content, message]] of Object.entries(spoiled)) {
     await Deno.writeTextFile(copy, content);
