@@ -38,6 +38,8 @@ export interface Goodbye {
 export class Channel {
   /** How the handshake ended: who is there. */
   readonly established: Established;
+  /** Told of every item as it is queued or given out, also of those that the channel keeps for itself. */
+  onItem: ((direction: "sent" | "received", item: Item) => void) | undefined;
   readonly #connection: Connection;
   readonly #clock: MonotonicClock;
   readonly #sender: Sender;
@@ -136,7 +138,7 @@ export class Channel {
     if (body.length > ITEM_BODY_LIMIT) {
       throw new CifraError("limit", `Cannot send ${body.length} bytes: ${ITEM_BODY_LIMIT} at most`);
     }
-    this.#sender.enqueue({ type, body });
+    this.#enqueue({ type, body });
   }
 
   /** Resolves when there is room for more; a sender that can wait awaits this between sends. */
@@ -158,6 +160,7 @@ export class Channel {
     try {
       while (!this.#goodbye && !this.#over) {
         const items = await this.#receiver.next(beforeWaiting);
+        if (this.onItem) { for (const item of items) this.onItem("received", item); }
         const forOwner = items.every(isForOwner) ? items : await this.#takeOurs(items);
         if (forOwner.length > 0) return forOwner;
       }
@@ -171,7 +174,7 @@ export class Channel {
   async close(code: CloseCode, lastSent = 0n, lastStored = 0n): Promise<void> {
     if (!this.isOpen) return;
     this.#closedAt = this.#clock();
-    this.#sender.enqueue({
+    this.#enqueue({
       type: ItemType.close,
       body: encode(closeLayout, { code, lastSent, lastStored }),
     });
@@ -200,7 +203,7 @@ export class Channel {
 
   /** Asks the other side for a sign of life, ahead of the heartbeat. */
   probe(): void {
-    if (this.isOpen) this.#sender.enqueue(PING);
+    if (this.isOpen) this.#enqueue(PING);
   }
 
   /** Heartbeat, key age and deadlines; the owner calls it about once a second. */
@@ -215,8 +218,13 @@ export class Channel {
     } else if (
       now - this.#sender.lastSpoken > this.#pingInterval || this.#sender.keyIsOld(now)
     ) {
-      this.#sender.enqueue(PING);
+      this.#enqueue(PING);
     }
+  }
+
+  #enqueue(item: Item): void {
+    this.#sender.enqueue(item);
+    this.onItem?.("sent", item);
   }
 
   get #isClosing(): boolean {
@@ -261,7 +269,7 @@ export class Channel {
     const now = this.lastHeard;
     if (this.#isClosing || now - this.#lastPong < PONG_INTERVAL) return;
     this.#lastPong = now;
-    this.#sender.enqueue(PONG);
+    this.#enqueue(PONG);
   }
 }
 

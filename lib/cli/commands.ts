@@ -311,7 +311,7 @@ export const CONNECT = {
       },
       trace: {
         kind: "flag",
-        does: "show the handshakes, and what is said to the server and by it; never a secret",
+        does: "show every protocol message by its kind and size; never what is in it",
       },
       json: {
         kind: "flag",

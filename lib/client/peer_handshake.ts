@@ -31,7 +31,7 @@ import { lineOf } from "../wire/line.ts";
 import { type LogPosition, peerHello, peerWelcome } from "../wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import type { Introduction } from "../wire/rendezvous_messages.ts";
-import type { Tracer } from "./trace.ts";
+import { traceItems, type Tracer } from "./trace.ts";
 
 /** Two who have been introduced, as one of them sees it. */
 export interface IntroducedPair {
@@ -109,6 +109,7 @@ export async function initiate(pair: IntroducedPair, connection: Connection): Pr
   traceRecord(trace, channel, to, 7, "sent", hello.length);
   const welcome = await only(channel, ItemType.response, environment.time);
   traceRecord(trace, channel, to, 8, "received", welcome.body.length);
+  traceItems(trace, channel, to);
   return { channel, theirs: decode(peerWelcome, welcome.body) };
 }
 
@@ -136,6 +137,7 @@ export async function respond(pair: IntroducedPair, connection: Connection): Pro
   const welcome = encode(peerWelcome, position(theirs.log));
   channel.send(ItemType.response, welcome);
   traceRecord(trace, channel, peerName, 8, "sent", welcome.length);
+  traceItems(trace, channel, peerName);
   await channel.flush();
   return { channel, theirs };
 }

@@ -32,7 +32,7 @@ import { RelayStream } from "./relay_stream.ts";
 import { isLoopback } from "./server_address.ts";
 import { dialServer, explainRefusal, type ServerPlace } from "./server_dial.ts";
 import { ServerLane } from "./server_lane.ts";
-import type { Tracer } from "./trace.ts";
+import { traceItems, type Tracer } from "./trace.ts";
 
 const NO_CONTEXT = new Uint8Array(0);
 
@@ -114,6 +114,7 @@ export class ServerLink {
     this.#trace = trace;
     this.#tickets = tickets;
     this.#untick = untick;
+    traceItems(trace, channel, "server");
     this.#reading = this.#readAll();
   }
 
@@ -191,7 +192,8 @@ export class ServerLink {
     const body = encodeServerRequest({ type: "register", ...registration });
     this.#traceRecord("sent", "registration", body.length, {
       message: 7,
-      detail: `${name}, receive port ${receivePort}, send port ${sendPort}`,
+      detail: `${name}, receive port ${receivePort}, send port ${sendPort}; capture filter: ` +
+        `tcp port ${receivePort} or tcp port ${sendPort}`,
     });
     channel.send(ItemType.request, body);
     const answer = await this.#nextAnswer();
@@ -231,7 +233,9 @@ export class ServerLink {
 
   /** Sends a request and resolves to the server's answer. Throws what the server refuses it with. */
   async ask(request: ServerRequest): Promise<Answer> {
-    this.channel.send(ItemType.request, encodeServerRequest(request));
+    const body = encodeServerRequest(request);
+    this.#traceRecord("sent", request.type, body.length);
+    this.channel.send(ItemType.request, body);
     return await this.#nextAnswer();
   }
 
@@ -326,6 +330,9 @@ export class ServerLink {
 
   #takeResponse(body: Bytes): void {
     const response = decodeServerResponse(body);
+    if (response.type !== "registered" && response.type !== "introduction") {
+      this.#traceRecord("received", response.type, body.length);
+    }
     if (this.#answers.length + this.#news.length >= RESPONSES_LIMIT) throw unexpected();
     if (isAnswer(response)) {
       // A refusal may come unasked: it ends the registration. Every other answer would pass for the next one's.
@@ -382,7 +389,7 @@ export class ServerLink {
     direction: "sent" | "received",
     name: string,
     bodyLength: number,
-    { message, detail }: { readonly message?: 7 | 8; readonly detail: string },
+    { message, detail }: { readonly message?: 7 | 8; readonly detail?: string } = {},
   ): void {
     this.#trace?.({
       with: "server",
@@ -391,7 +398,7 @@ export class ServerLink {
       name,
       algorithm: this.channel.established.suite.aead.name,
       length: this.channel.frameLength(bodyLength),
-      detail,
+      ...(detail !== undefined && { detail }),
     });
   }
 }

@@ -134,6 +134,24 @@ for (const suite of ["modern", "rsa", "classic"]) {
     const directions = (program: Program, other: string) =>
       steps(program, other).map(({ direction }) => direction);
     assert(directions(alice, "bob").every((way, i) => way !== directions(bob, "alice")[i]));
+    // What comes after the ladder, by kind and size.
+    const later = (program: Program, other: string) =>
+      program.events.filter((event) =>
+        event.event === "trace" && event.with === other && event.message === undefined
+      );
+    for (const [program, other, sent] of [[alice, "bob", "sent"], [bob, "alice", "received"]]) {
+      const items = later(program as Program, other as string);
+      const [message] = items.filter(({ name }) => name === "message");
+      assertEquals(message!.direction, sent);
+      assert(items.some(({ name, direction }) => name === "receipt" && direction !== sent));
+      for (const direction of ["sent", "received"]) {
+        assert(items.some((item) => item.name === "close" && item.direction === direction));
+      }
+      const words = later(program as Program, "server").map(({ name }) => name);
+      for (const word of ["want", "introduction", "close"]) assert(words.includes(word), word);
+      const [m7] = steps(program as Program, "server").filter(({ message }) => message === 7);
+      assert(/capture filter: tcp port \d+ or tcp port \d+$/.test(m7!.detail as string));
+    }
     const served = server.events.filter(({ event }) => event === "trace");
     assertEquals(served.length, 12);
 
