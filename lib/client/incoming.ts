@@ -210,12 +210,10 @@ export class Incoming {
     messages: readonly Message[],
   ): Promise<boolean> {
     const kept = messages.map(requireKept);
-    if (this.#heldBack.length > 0 || this.#isStoringHeldBack || this.#room === 0) {
-      return this.#holdBack(reading, kept);
-    }
-    const fits = kept.slice(0, this.#room), rest = kept.slice(this.#room);
-    const isFresh = await this.#storeNow(store, reading, fits);
-    return rest.length > 0 && this.#holdBack(reading, rest) || isFresh;
+    if (this.#heldBack.length > 0 || this.#isStoringHeldBack) return this.#holdBack(reading, kept);
+    const fitting = this.#fitting(kept);
+    const isFresh = fitting > 0 && await this.#storeNow(store, reading, kept.slice(0, fitting));
+    return fitting < kept.length && this.#holdBack(reading, kept.slice(fitting)) || isFresh;
   }
 
   async #storeNow(
@@ -237,10 +235,17 @@ export class Incoming {
     return fresh.length > 0;
   }
 
-  /** For how many messages a person who does not look leaves room on this disk. */
-  get #room(): number {
-    const { messages, bytes } = this.#backlog;
-    return bytes < UNSHOWN_BYTES ? Math.max(0, UNSHOWN_MESSAGES - messages) : 0;
+  /** How many of these a person who does not look leaves room for on this disk. */
+  #fitting(messages: readonly KeptMessage[]): number {
+    let { messages: count, bytes } = this.#backlog;
+    let fitting = 0;
+    for (const { content } of messages) {
+      if (count >= UNSHOWN_MESSAGES || bytes >= UNSHOWN_BYTES) break;
+      count++;
+      bytes += content.length;
+      fitting++;
+    }
+    return fitting;
   }
 
   #holdBack(reading: Reading, messages: readonly KeptMessage[]): boolean {
@@ -255,29 +260,32 @@ export class Incoming {
     return fresh.length > 0;
   }
 
-  /** Whether there is room for what was held back: then `storeHeldBack` is to be called. */
+  /**
+   * Whether there is room for what was held back: then `storeHeldBack` is to be called. Not before half of what
+   * may wait was shown, so that a transaction has many.
+   */
   get canStoreHeldBack(): boolean {
-    return this.#heldBack.length > 0 && this.#room > 0 && !this.#isStoringHeldBack && !this.#closed;
+    const { messages, bytes } = this.#backlog;
+    return this.#heldBack.length > 0 && !this.#isStoringHeldBack && !this.#closed &&
+      messages <= UNSHOWN_MESSAGES / 2 && bytes <= UNSHOWN_BYTES / 2;
   }
 
   /** Stores what was held back, as far as there is room. Throws `local`: then the channel cannot go on. */
   async storeHeldBack(): Promise<void> {
     const store = this.#store, reading = this.#reading;
-    if (!store || !reading || !this.canStoreHeldBack) return;
-    this.#isStoringHeldBack = true;
-    try {
-      while (
-        this.#reading === reading && !this.#closed && this.#heldBack.length > 0 && this.#room > 0
-      ) {
-        const batch = this.#heldBack.splice(0, Math.min(PAGE, this.#room));
-        for (const message of batch) this.#bytesHeld -= messageLength(message);
+    if (!store || !reading) return;
+    while (this.#reading === reading && this.canStoreHeldBack) {
+      const batch = this.#heldBack.splice(0, this.#fitting(this.#heldBack));
+      for (const message of batch) this.#bytesHeld -= messageLength(message);
+      this.#isStoringHeldBack = true;
+      try {
         await this.#storeNow(store, reading, batch);
+      } catch (error) {
+        if (this.#reading === reading) this.#dropHeldBack(reading);
+        throw error;
+      } finally {
+        this.#isStoringHeldBack = false;
       }
-    } catch (error) {
-      if (this.#reading === reading) this.#dropHeldBack(reading);
-      throw error;
-    } finally {
-      this.#isStoringHeldBack = false;
     }
   }
 
