@@ -1,7 +1,7 @@
 /** A server and people who talk, in this process and over its sockets, in a time that the test lets run. */
 import type { Conversation, Status as ConversationStatus } from "../../lib/client/conversation.ts";
 import type { HomeStatus, RelayChoice } from "../../lib/client/home.ts";
-import { Person } from "../../lib/client/person.ts";
+import { Person, type PersonOptions } from "../../lib/client/person.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import type { Thread } from "../../lib/client/thread.ts";
 import type { PublicIdentity } from "../../lib/crypto/identity.ts";
@@ -17,7 +17,7 @@ import type { MessageStore } from "../../lib/store/message_store.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import type { CloseCode } from "../../lib/wire/records.ts";
 import { ManualTime } from "./clock.ts";
-import { ephemeralKeys, person } from "./handshake.ts";
+import { ephemeralKeys, type Person as Who, person } from "./handshake.ts";
 import { Ear } from "./links.ts";
 import { claimOf, nextSequence, ServerEvents } from "./server.ts";
 import { serverOf } from "./server_setup.ts";
@@ -96,6 +96,65 @@ interface Surroundings {
   readonly asked: () => number;
 }
 
+/** A program as it is put together on this machine, with a network of its own. */
+export interface Program {
+  readonly program: Omit<
+    PersonOptions,
+    "store" | "checkPeer" | "lobby" | "onStatus" | "onLobby"
+  >;
+  readonly network: TestNetwork;
+  /** How often the server was asked for. */
+  readonly asked: () => number;
+}
+
+/** What the program of `name` is made of, who is `who` and comes to the server at `port`. */
+export function programOf(
+  name: string,
+  { port }: { readonly port: number },
+  { time, relay = "allowed", who, others = [], beforeServer }:
+    & Pick<TalkerOptions, "time" | "relay" | "beforeServer">
+    & { readonly who: Who; readonly others?: readonly Who[] },
+): Program {
+  const { suite, identity } = who;
+  const ephemeralKey = ephemeralKeys(suite, name);
+  const network = new TestNetwork();
+  const ticker = new Ticker(time);
+  const environment: Environment = { time, network, random: systemRandom };
+  const address = { host: LOCALHOST, port, fingerprint: undefined, inviteSecret: undefined };
+  let asked = 0;
+  const program: Program["program"] = {
+    environment,
+    ticker,
+    name,
+    suite,
+    identity,
+    ephemeralKey,
+    openServer: async (sendPort) => {
+      asked++;
+      await beforeServer?.();
+      return await ServerLink.open({
+        environment,
+        address,
+        suite,
+        identity,
+        ephemeralKey,
+        ticker,
+        sendPort,
+      });
+    },
+    register: async (job) => {
+      const registrationSequence = nextSequence();
+      const claim = await claimOf(who, name, registrationSequence, others);
+      return await job({ registrationSequence, claim });
+    },
+    receivePort: 0,
+    sendPort: undefined,
+    advertised: [],
+    relay,
+  };
+  return { program, network, asked: () => asked };
+}
+
 /** Somebody's program, from its start to its end. */
 export class Talker {
   readonly name: string;
@@ -140,54 +199,24 @@ export class Talker {
     server: { readonly port: number },
     options: TalkerOptions,
   ): Promise<Talker> {
-    const { time, relay = "allowed", suite: suiteName = "modern", beforeServer } = options;
-    const { suite, identity } = await person(suiteName, name);
-    const others = options.knownBy ? [await person(options.knownBy, name)] : [];
-    const ephemeralKey = ephemeralKeys(suite, name);
-    const network = new TestNetwork();
+    const { suite = "modern", knownBy } = options;
     const statuses: Status[] = [];
-    const ticker = new Ticker(time);
-    const environment: Environment = { time, network, random: systemRandom };
-    const address = { fingerprint: undefined, inviteSecret: undefined };
+    const { program, network, asked } = programOf(name, server, {
+      ...options,
+      who: await person(suite, name),
+      others: knownBy ? [await person(knownBy, name)] : [],
+    });
     const checkPeer = options.checkPeer ?? (() => Promise.resolve(() => Promise.resolve()));
-    let asked = 0;
     const somebody = new Person({
-      environment,
-      ticker,
-      name,
-      suite,
-      identity,
-      ephemeralKey,
+      ...program,
       store: options.store ?? new MemoryMessages(),
-      openServer: async (sendPort) => {
-        asked++;
-        await beforeServer?.();
-        return await ServerLink.open({
-          environment,
-          address: { host: LOCALHOST, port: server.port, ...address },
-          suite,
-          identity,
-          ephemeralKey,
-          ticker,
-          sendPort,
-        });
-      },
-      register: async (job) => {
-        const registrationSequence = nextSequence();
-        const claim = await claimOf({ identity }, name, registrationSequence, others);
-        return await job({ registrationSequence, claim });
-      },
       checkPeer: (_name, peer) => checkPeer(peer),
-      receivePort: 0,
-      sendPort: undefined,
-      advertised: [],
-      relay,
       lobby: "absent",
       onStatus: (status) => void statuses.push(status),
       onLobby: () => {},
     });
     const thread = await somebody.openThread(peerName, options.kind ?? LogKind.kept);
-    const surroundings = { time, network, statuses, asked: () => asked };
+    const surroundings = { time: options.time, network, statuses, asked };
     return new Talker(name, peerName, surroundings, somebody, thread);
   }
 
