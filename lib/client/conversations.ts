@@ -144,9 +144,10 @@ export class Conversations {
   }
 
   async #enter(name: string): Promise<Dialogue> {
+    this.#requireStaying();
     await this.#makeRoom();
     const thread = await this.#options.openThread(name);
-    if (this.#isLeaving) throw new CifraError("cut", "The conversations have ended");
+    this.#requireStaying();
     const over = new AbortController();
     const conversation = this.#options.converse(name, thread, (status) => {
       this.#options.onStatus(dialogue, status);
@@ -160,6 +161,10 @@ export class Conversations {
     const reading = this.#options.onOpen(dialogue);
     this.#open.set(name, { dialogue, over, ended: this.#run(dialogue, over, reading) });
     return dialogue;
+  }
+
+  #requireStaying(): void {
+    if (this.#isLeaving) throw new CifraError("cut", "The conversations have ended");
   }
 
   /** Never throws. */
