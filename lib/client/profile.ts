@@ -11,6 +11,7 @@ import {
 } from "../crypto/identity.ts";
 import { loadSuite, type Suite, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
+import { Limiter } from "../flow/limiter.ts";
 import { requireName } from "../wire/names.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { findEntry } from "../store/identity_file.ts";
@@ -47,7 +48,7 @@ export class Profile {
   readonly #stateFolder: string;
   readonly #unlock: () => void;
   #others: Promise<readonly Identity[]> | undefined;
-  #registering: Promise<unknown> = Promise.resolve();
+  readonly #registering = new Limiter(1);
   #messages: Promise<MessageStore> | undefined;
 
   private constructor(
@@ -175,8 +176,8 @@ export class Profile {
    * another order. `date` gives milliseconds since 1970.
    */
   registrar(date: () => number): Registrar {
-    return (job) => {
-      const registered = this.#registering.then(async () => {
+    return (job) =>
+      this.#registering.run(async () => {
         try {
           return await job(await this.#signRegistration(date()));
         } catch (error) {
@@ -184,9 +185,6 @@ export class Profile {
           throw error;
         }
       });
-      this.#registering = registered.catch(() => {});
-      return registered;
-    };
   }
 
   /** Another machine of ours, whose clock is ahead, has used higher numbers: the next one is above them. */
