@@ -1,10 +1,10 @@
 /** The programs of a simulated world: a server, and people who talk, each as the real one is put together. */
 import type { Bytes } from "../../lib/bytes.ts";
-import type { Conversation, Status } from "../../lib/client/conversation.ts";
+import type { Status } from "../../lib/client/conversation.ts";
 import type { HomeStatus, RelayChoice } from "../../lib/client/home.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
+import { Messenger } from "../../lib/client/messenger.ts";
 import { claimName, type Registrar } from "../../lib/client/name_claim.ts";
-import { Person } from "../../lib/client/person.ts";
 import type { Delivery, Thread } from "../../lib/client/thread.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
@@ -12,6 +12,7 @@ import { timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { STRANGERS_TOTAL } from "../../lib/limits.ts";
 import type { Environment } from "../../lib/net/environment.ts";
+import { Limiter } from "../../lib/flow/limiter.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { MemoryMessages, type MessagesSnapshot } from "../testkit/memory_messages.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
@@ -122,14 +123,11 @@ export class Talker {
   connectedSince: number | undefined;
   /** Ways in which they were connected. */
   readonly paths = new Set<string>();
-  #thread: Thread | undefined;
-  #person: Person | undefined;
-  #conversation: Conversation | undefined;
+  #messenger: Messenger | undefined;
   #store: MemoryMessages | undefined;
   #disk: MessagesSnapshot | undefined;
   #registration = 0n;
   #log: Bytes | undefined;
-  #listening: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(
@@ -166,9 +164,7 @@ export class Talker {
     this.#disk = this.#store?.snapshot();
     this.#isClosed = false;
     // Those of an earlier run are not this one's.
-    this.#thread = undefined;
-    this.#conversation = undefined;
-    this.#person = undefined;
+    this.#messenger = undefined;
     world.trace(`${name} starts`);
     const process = new Process(world, name, clockSkew);
     this.process = process;
@@ -184,7 +180,8 @@ export class Talker {
       commit: (work) => commit(world, process, work),
     });
     const ticker = new Ticker(process.time);
-    const person = new Person({
+    const ending = Promise.withResolvers<void>();
+    const messenger = new Messenger({
       environment,
       ticker,
       name,
@@ -209,35 +206,50 @@ export class Talker {
           pinned: this.#serverIdentity,
         }),
       register: this.#registrar(process),
-      checkPeer: (_name, peer) => {
-        const known = timingSafeEqual(peer.fingerprint, this.peer.options.identity.fingerprint);
-        if (!known) throw new Error(`${name} was introduced to a stranger`);
-        return Promise.resolve(() => Promise.resolve());
+      contacts: {
+        judge: () => Promise.reject(new Error(`${name} is not in the lobby`)),
+        check: (_name, peer) => {
+          const known = timingSafeEqual(peer.fingerprint, this.peer.options.identity.fingerprint);
+          if (!known) throw new Error(`${name} was introduced to a stranger`);
+          return Promise.resolve(() => Promise.resolve());
+        },
+        meet: () => {},
       },
       receivePort: 0,
       sendPort: undefined,
       advertised: [],
       relay,
       lobby: "absent",
-      onStatus: (status) => process.does(() => this.#happened(status)),
-      onLobby: () => {},
+      accept: "none",
+      kind: LogKind.kept,
+      showsAll: true,
+      changesPause: 0,
+      events: {
+        onHome: (status) => process.does(() => this.#happened(status)),
+        onStatus: (_dialogue, status) => process.does(() => this.#happened(status)),
+        onOpen: ({ thread }) => {
+          this.#log = thread.position().log;
+          return this.#listen(thread, process);
+        },
+        onDelivery: ({ thread }) => process.does(() => this.#delivered(thread.delivery)),
+        onEnd: (_dialogue, error) => error ? ending.reject(error) : ending.resolve(),
+        onFailure: (_name, _what, error) => {
+          // Whoever leaves opens nothing any more.
+          if (this.#messenger === messenger) ending.reject(error);
+        },
+        onChanges: () => {},
+        onAsking: () => {},
+        onServerAnswers: () => {},
+        onUnread: () => {},
+        isInUse: () => true,
+      },
     });
-    this.#person = person;
-    const thread = await person.openThread(peerName, LogKind.kept, {
-      onDelivery: (delivery) => process.does(() => this.#delivered(delivery)),
-    });
-    this.#thread = thread;
-    this.#log = thread.position().log;
-    const conversation = person.converse(
-      peerName,
-      thread,
-      (status) => process.does(() => this.#happened(status)),
-    );
-    this.#conversation = conversation;
-    this.#listening = this.#listen(thread, process);
     try {
-      const staying = person.run();
-      await Promise.race([conversation.run(), staying.then(() => new Promise(() => {}))]);
+      const staying = messenger.run();
+      const failing = Promise.race([staying.then(() => new Promise(() => {})), messenger.failed]);
+      await Promise.race([messenger.open(peerName), failing]);
+      this.#messenger = messenger;
+      await Promise.race([ending.promise, failing]);
     } catch (error) {
       // Before the first registration a server that is not there ends the program; somebody starts it again.
       if (!(error instanceof CifraError)) throw error;
@@ -249,29 +261,25 @@ export class Talker {
   /** Registrations of one run of the program: one after the other, numbered over all runs. */
   #registrar({ time }: Process): Registrar {
     const { name, identity } = this.options;
-    let last: Promise<unknown> = Promise.resolve();
-    return (job) => {
-      const registered = last.then(async () => {
+    const registering = new Limiter(1);
+    return (job) =>
+      registering.run(async () => {
         const registrationSequence = ++this.#registration;
         const ours = { identity, others: [] };
         const claim = await claimName(name, ours, registrationSequence, time.date());
         return await job({ registrationSequence, claim });
       });
-      last = registered.catch(() => {});
-      return registered;
-    };
   }
 
   /** Types a line, if the program runs. */
   async say(text: string): Promise<void> {
     const { oracle } = this.#scenery;
-    const process = this.process, thread = this.#thread;
-    if (!process?.alive || !thread) return;
+    const process = this.process, messenger = this.#messenger;
+    if (!process?.alive || !messenger) return;
     const { name } = this.options, peer = this.peer.options.name;
     oracle.submitted(name, peer, text);
-    if (!thread.isAttached) this.#conversation?.hurry();
     try {
-      await thread.sendText(text);
+      await messenger.send(peer, text);
     } catch (error) {
       if (error instanceof CifraError) return;
       throw error;
@@ -283,14 +291,13 @@ export class Talker {
   async leave(): Promise<void> {
     const process = this.process, store = this.#store;
     // Another run may begin before this one is over.
-    const person = this.#person, conversation = this.#conversation;
-    if (!process?.alive || !person || !conversation || !store) return;
+    const messenger = this.#messenger;
+    if (!process?.alive || !messenger || !store) return;
     this.#scenery.world.trace(`${this.options.name} leaves`);
     // Nobody types any more.
-    this.#thread = undefined;
-    await conversation.leave();
-    person.leave();
-    await this.#listening;
+    this.#messenger = undefined;
+    await messenger.leave();
+    messenger.stop();
     this.#isClosed = true;
     await store.close();
     if (!process.alive) return;
