@@ -138,6 +138,7 @@ export const STANDING = {
   },
 } as const;
 
+const PLACE = { receivePort: 40112, sendPort: 40113, advertised: ["192.168.1.7"] };
 const SEQUENCE = 1n;
 const NOT_AFTER = BigInt(Date.UTC(2031, 1, 5));
 
@@ -152,7 +153,7 @@ async function claimOf(
   const signed = signedNameClaim(name, identity.bundle, {
     sequence: SEQUENCE,
     notAfter: NOT_AFTER,
-  });
+  }, PLACE);
   const kept = captured?.signature;
   const holds = kept && signatureHolds(identity.bundle, decodeHex(kept), signed);
   const vouching = voucher && await identityOf(voucher);
@@ -183,11 +184,9 @@ function firstWords(claim: VectorClaim | undefined): readonly [Bytes, Bytes] {
     encodeServerRequest({
       type: "register",
       name: claim.name,
-      receivePort: 40112,
-      sendPort: 40113,
+      ...PLACE,
       capabilities: 0,
       registrationSequence: SEQUENCE,
-      advertised: ["192.168.1.7"],
       claim: {
         notAfter: NOT_AFTER,
         signature: decodeHex(claim.signature),

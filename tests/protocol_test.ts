@@ -125,8 +125,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "reason of a refusal": `${L.REASON_LIMIT}`,
     "port of a server, unless said otherwise": `${L.DEFAULT_PORT}`,
     "port of a client": `from ${L.PORT_MINIMUM} up`,
-    "advertised addresses / addresses in an introduction":
-      `${L.ADVERTISED_ADDRESSES} / ${L.DIAL_ATTEMPTS}`,
+    "advertised addresses": `${L.ADVERTISED_ADDRESSES}`,
     "a claim of ours holds / is renewed when it holds less": `${days(L.CLAIM_LIFETIME)} / ${
       days(L.CLAIM_RENEWAL)
     }`,

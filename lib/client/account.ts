@@ -7,6 +7,7 @@ import { CifraError } from "../errors.ts";
 import { PASSWORD_MEMORY, PASSWORD_PASSES, SALT_LENGTH, SIGN_IN_NONCE_LENGTH } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import { type KeyBundle, openKeys, sealKeys } from "../store/key_bundle.ts";
+import { NOWHERE } from "../wire/name_claim.ts";
 import type { Profile } from "./profile.ts";
 import { type ServerLink, unexpected } from "./server_link.ts";
 
@@ -34,7 +35,7 @@ export async function signUp(
     // Now: a server waits for the first request no longer than for a registration.
     const link = await openServer();
     try {
-      await profile.registrar(time.date)(async (word) => {
+      await profile.registrar(time.date)(NOWHERE, async (word) => {
         const answer = await link.ask({ type: "signUp", ...account, ...word });
         if (answer.type !== "signedUp") throw unexpected();
       });

@@ -124,12 +124,15 @@ export class Connector {
   seek({ relay, after }: SeekOptions): void {
     this.rest();
     if (this.#isClosed) return;
-    const { introduction: { addresses, receivePort, punch }, door } = this.#options;
+    const { introduction: { observed, advertised, receivePort, punch }, door } = this.#options;
     const seeking = new AbortController();
     this.#seeking = seeking;
     const { signal } = seeking;
     if (door) {
-      for (const host of addresses.slice(0, DIAL_ATTEMPTS - punch.length)) {
+      // Whoever advertises a public address may mean a stranger's machine.
+      const own = advertised.filter((host) => addressScope(host) === "private");
+      const hosts = [...new Set([...observed, ...own])];
+      for (const host of hosts.slice(0, DIAL_ATTEMPTS - punch.length)) {
         this.#dial(door.sendPort, { host, port: receivePort }, after, signal);
       }
       for (const endpoint of punch) this.#punch(door.sendPort, endpoint, after, signal);

@@ -272,7 +272,9 @@ export class Home {
   }
 
   async #register(link: ServerLink): Promise<void> {
-    const { ourName, door, relay, advertised, lobby, register } = this.#options;
+    const { ourName, door, relay, lobby, register } = this.#options;
+    // Whoever is hidden says nowhere where it is.
+    const advertised = relay === "only" ? [] : this.#options.advertised;
     // Somebody on the server's own machine may still be looked for from elsewhere.
     const ports = door?.open(link.isHere && advertised.length === 0) ?? NO_PORTS;
     const fromSendPort = door !== undefined && !link.isHere && link.local.port === ports.sendPort;
@@ -281,8 +283,10 @@ export class Home {
       (fromSendPort ? Capability.punch : 0) |
       (lobby === "absent" ? 0 : Capability.lobby) |
       (lobby === "unlisted" ? Capability.unlisted : 0);
-    const observed = await register((word) =>
-      link.register({ name: ourName, ...ports, capabilities, advertised, ...word })
+    const place = { ...ports, advertised };
+    const observed = await register(
+      place,
+      (word) => link.register({ name: ourName, ...place, capabilities, ...word }),
     );
     // Nobody has waited for the answer any more.
     if (this.#link !== link) return;

@@ -3,7 +3,7 @@ import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import { verifyBy } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { CLAIM_LIFETIME } from "../limits.ts";
-import { signedNameClaim } from "../wire/name_claim.ts";
+import { type Place, signedNameClaim } from "../wire/name_claim.ts";
 import type { Introduction, VouchedClaim } from "../wire/rendezvous_messages.ts";
 
 /** What a registration says of its owner. */
@@ -13,8 +13,11 @@ export interface SignedRegistration {
   readonly claim: VouchedClaim;
 }
 
-/** Runs `job` with what a registration needs of its owner; no other registration runs beside it. */
-export type Registrar = <T>(job: (word: SignedRegistration) => Promise<T>) => Promise<T>;
+/** Runs `job`, of whoever is at `place`, with what a registration needs of its owner; no other registration runs beside it. */
+export type Registrar = <T>(
+  place: Place,
+  job: (word: SignedRegistration) => Promise<T>,
+) => Promise<T>;
 
 /** Who we are: in the suite that is used, and in the others. */
 export interface OurIdentities {
@@ -29,9 +32,10 @@ export async function claimName(
   { identity, others }: OurIdentities,
   sequence: bigint,
   now: number,
+  place: Place,
 ): Promise<VouchedClaim> {
   const notAfter = BigInt(now + CLAIM_LIFETIME);
-  const signed = signedNameClaim(name, identity.bundle, { sequence, notAfter });
+  const signed = signedNameClaim(name, identity.bundle, { sequence, notAfter }, place);
   const [signature, vouchers] = await Promise.all([
     identity.sign(signed),
     Promise.all(
@@ -42,18 +46,23 @@ export async function claimName(
 }
 
 /**
- * Throws `auth_failed` unless the introduced identity itself has said that the name is its own. Until when
+ * Throws `auth_failed` unless the introduced identity itself has said that the name is its own, and that it is where
+ * the server says: the one address that it has not said is the one at which the server saw it. Until when
  * that holds is the server's business: our clock may be wrong.
  */
 export async function requireNameClaim(
-  { peerName, claim }: Introduction,
+  introduction: Introduction,
   peer: PublicIdentity,
 ): Promise<void> {
-  const signed = signedNameClaim(peerName, peer.bundle, claim);
+  const { peerName, claim, observed, punch } = introduction;
+  if (observed[0] && punch[0] && observed[0] !== punch[0].host) {
+    throw new CifraError("auth_failed", `The server says that it saw ${peerName} at two addresses`);
+  }
+  const signed = signedNameClaim(peerName, peer.bundle, claim, introduction);
   if (await verifyBy(peer, claim.signature, signed)) return;
   throw new CifraError(
     "auth_failed",
-    `The server introduced a key as ${peerName} that has not said to be ${peerName}`,
+    `The server introduced a key as ${peerName} that has not said to be ${peerName}, and there`,
     { hint: "the server may be wrong or worse: tell its operator" },
   );
 }

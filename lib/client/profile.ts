@@ -12,6 +12,7 @@ import {
 import { loadSuite, type Suite, SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { Limiter } from "../flow/limiter.ts";
+import type { Place } from "../wire/name_claim.ts";
 import { requireName } from "../wire/names.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { findEntry } from "../store/identity_file.ts";
@@ -176,10 +177,10 @@ export class Profile {
    * another order. `date` gives milliseconds since 1970.
    */
   registrar(date: () => number): Registrar {
-    return (job) =>
+    return (place, job) =>
       this.#registering.run(async () => {
         try {
-          return await job(await this.#signRegistration(date()));
+          return await job(await this.#signRegistration(date(), place));
         } catch (error) {
           await this.#catchUp(error);
           throw error;
@@ -200,11 +201,11 @@ export class Profile {
     return /^\d{1,19}$/.test(text?.trim() ?? "") ? BigInt(text!.trim()) : 0n;
   }
 
-  async #signRegistration(now: number): Promise<SignedRegistration> {
+  async #signRegistration(now: number, place: Place): Promise<SignedRegistration> {
     this.#others ??= this.#openOthers();
     const ours = { identity: this.identity, others: await this.#others };
     const registrationSequence = await this.nextRegistrationSequence(now);
-    const claim = await claimName(this.name, ours, registrationSequence, now);
+    const claim = await claimName(this.name, ours, registrationSequence, now, place);
     return { registrationSequence, claim };
   }
 

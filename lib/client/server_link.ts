@@ -407,9 +407,11 @@ function isAnswer(response: ServerResponse): response is Answer {
   return (ANSWERS as readonly string[]).includes(response.type);
 }
 
-function describeAddresses({ addresses, receivePort, punch, relay }: Introduction): string {
+function describeAddresses(
+  { observed, advertised, receivePort, punch, relay }: Introduction,
+): string {
   const places = [
-    ...addresses.map((host) => formatEndpoint({ host, port: receivePort })),
+    ...[...observed, ...advertised].map((host) => formatEndpoint({ host, port: receivePort })),
     ...punch.map((endpoint) => `${formatEndpoint(endpoint)} by punching`),
     ...(relay ? ["the relay"] : []),
   ];

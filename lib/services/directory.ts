@@ -9,7 +9,7 @@ import { CifraError } from "../errors.ts";
 import { SlidingWindow } from "../flow/sliding_window.ts";
 import { CLAIM_RENEWAL, DAY, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
 import type { NameKey, ServerStore } from "../store/server_store.ts";
-import { type NameClaim, signedNameClaim, type Voucher } from "../wire/name_claim.ts";
+import { type NameClaim, type Place, signedNameClaim, type Voucher } from "../wire/name_claim.ts";
 import { requireName, skeletonOf } from "../wire/names.ts";
 
 /** A client with its claim that a name is its own. */
@@ -19,6 +19,7 @@ export interface Claimant {
   /** Proved by the handshake. */
   readonly identity: PublicIdentity;
   readonly claim: NameClaim;
+  readonly place: Place;
   readonly vouchers: readonly Voucher[];
   /** New names are counted for each source; undefined is not counted. */
   readonly source: string | undefined;
@@ -110,8 +111,8 @@ export class Directory {
   }
 
   /** Throws `auth_failed` unless the claim is by the identity and holds now. */
-  async #requireClaim({ name, identity, claim }: Claimant, now: number): Promise<void> {
-    const signed = signedNameClaim(name, identity.bundle, claim);
+  async #requireClaim({ name, identity, claim, place }: Claimant, now: number): Promise<void> {
+    const signed = signedNameClaim(name, identity.bundle, claim, place);
     const holds = claim.notAfter > BigInt(now) &&
       claim.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
       await verifyBy(identity, claim.signature, signed);
@@ -158,8 +159,8 @@ export class Directory {
 
 /** The fingerprints of those who vouch for a claim. Throws `auth_failed` unless all of them hold. */
 async function vouchersOf(claimant: Claimant): Promise<readonly string[]> {
-  const { name, identity, claim, vouchers } = claimant;
-  const signed = signedNameClaim(name, identity.bundle, claim);
+  const { name, identity, claim, place, vouchers } = claimant;
+  const signed = signedNameClaim(name, identity.bundle, claim, place);
   const fingerprints: string[] = [];
   for (const { bundle, signature } of vouchers) {
     const voucher = await readIdentity(bundle).catch(() => undefined);

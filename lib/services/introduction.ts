@@ -3,7 +3,7 @@
  * the ways to it. Rules over two registrations.
  */
 import type { SuiteId } from "../crypto/suite.ts";
-import { DIAL_ATTEMPTS, PORT_MINIMUM } from "../limits.ts";
+import { PORT_MINIMUM } from "../limits.ts";
 import type { NameKey } from "../store/server_store.ts";
 import { addressScope, type Endpoint } from "../wire/address.ts";
 import { Capability, type Introduction, type Registration } from "../wire/rendezvous_messages.ts";
@@ -36,16 +36,20 @@ export function introductionTo(
   peer: Registered<unknown>,
   meeting: MeetingTerms,
 ): Introduction {
-  const { name, bundle, sequence, notAfter, signature } = peer.key;
+  const { key: { name, bundle }, registration } = peer;
+  const { receivePort, sendPort, advertised, registrationSequence: sequence } = registration;
+  const { notAfter, signature } = registration.claim;
   const isHidden = can(reader, Capability.hidden) || can(peer, Capability.hidden);
   return {
     ...meeting,
     peerName: name,
     bundle,
-    claim: { sequence, notAfter: BigInt(notAfter), signature },
-    receivePort: peer.registration.receivePort,
-    sendPort: peer.registration.sendPort,
-    addresses: isHidden ? [] : addressesFor(peer, reader),
+    // What the peer says of itself is passed on whole: the reader checks the signature over it.
+    claim: { sequence, notAfter, signature },
+    receivePort,
+    sendPort,
+    advertised,
+    observed: isHidden ? [] : observedFor(peer, reader),
     punch: isHidden ? [] : punchFor(peer),
   };
 }
@@ -57,21 +61,9 @@ function punchFor(peer: Registered<unknown>): readonly Endpoint[] {
   return useful && peer.observed.port >= PORT_MINIMUM ? [peer.observed] : [];
 }
 
-/**
- * Where `reader` may dial `peer`: where the server saw it, and what it advertised, the latter only
- * inside one site, so that nobody can be sent to a stranger's machine (attack A13).
- */
-function addressesFor(peer: Registered<unknown>, reader: Registered<unknown>): readonly string[] {
-  const isLoopback = (host: string) => addressScope(host) === "loopback";
-  const readerHost = reader.observed.host;
-  const peerHost = peer.observed.host;
-  const addresses: string[] = [];
-  if (!isLoopback(peerHost) || isLoopback(readerHost)) addresses.push(peerHost);
-  const oneSite = peerHost === readerHost || isLoopback(peerHost) ||
-    addressScope(peerHost) === "private" && addressScope(readerHost) === "private";
-  if (oneSite) {
-    const { advertised } = peer.registration;
-    addresses.push(...advertised.filter((host) => addressScope(host) === "private"));
-  }
-  return [...new Set(addresses)].slice(0, DIAL_ATTEMPTS);
+/** Where the server saw the peer; its own machine is told to those who are on it as well (attack A13). */
+function observedFor(peer: Registered<unknown>, reader: Registered<unknown>): readonly string[] {
+  const isLoopback = ({ observed }: Registered<unknown>) =>
+    addressScope(observed.host) === "loopback";
+  return !isLoopback(peer) || isLoopback(reader) ? [peer.observed.host] : [];
 }

@@ -12,7 +12,6 @@ import {
 import {
   ADVERTISED_ADDRESSES,
   BACKUP_LIMIT,
-  DIAL_ATTEMPTS,
   PRESENCE_LIMIT,
   PROOF_LENGTH,
   REASON_LIMIT,
@@ -139,11 +138,13 @@ const introduction = struct({
   rendezvousKey: bytes(RENDEZVOUS_KEY_LENGTH),
   generation: u32,
   bundle: variable(bundleLength(1)),
-  /** The peer's own word that the name is theirs. */
+  /** The peer's own word that the name is theirs, and that they are at the ports and addresses below it. */
   claim: nameClaim,
   receivePort: u16,
   sendPort: u16,
-  addresses: list(address, DIAL_ATTEMPTS),
+  advertised: list(address, ADVERTISED_ADDRESSES),
+  /** Where the server saw it: all that the server itself says of where the peer is, beside `punch`. */
+  observed: list(address, 1),
   /** Where the server sees the peer's send port: dialled from our own, it opens most NATs. */
   punch: list(endpoint, 1),
   /** 1 when the server relays between the two on this channel, otherwise 0. */

@@ -27,7 +27,7 @@ import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
 
 /** Cannot dial the other one. */
-const NOWHERE = { introduction: { addresses: [] } };
+const NOWHERE = { introduction: { observed: [] } };
 const BOTH_NOWHERE = { low: NOWHERE, high: NOWHERE };
 
 async function together({ low, high }: Couple): Promise<void> {
@@ -398,10 +398,10 @@ test("the responder answers a later m1 in place of an unfinished earlier one", a
 });
 
 test("no address is dialled that nobody may be sent to (A13, D7)", async () => {
-  const addresses = ["127.0.0.1", "169.254.1.1", "224.0.0.1", "0.0.0.0", "::1", "fe80::1"];
+  const observed = ["127.0.0.1", "169.254.1.1", "224.0.0.1", "0.0.0.0", "::1", "fe80::1"];
   const endpoint = { host: "127.0.0.1", port: 4000 };
   using couple = await introduce({
-    low: { introduction: { addresses, punch: [endpoint] }, near: ["203.0.113.1"] },
+    low: { introduction: { observed, punch: [endpoint] }, near: ["203.0.113.1"] },
   });
   const { low } = couple;
   low.seek();
@@ -423,7 +423,7 @@ test("no server aims a client at a network behind it, at this machine or at a we
     "100.64.0.1",
     "fd00::1",
   ];
-  /** Where the server and we are, and what it may name beside public addresses. */
+  /** Where the server and we are, and what it may name beside public observed. */
   const cases: readonly (readonly [readonly string[], readonly string[]])[] = [
     [["203.0.113.1"], []],
     [["2001:db8::1"], []],
@@ -438,12 +438,12 @@ test("no server aims a client at a network behind it, at this machine or at a we
     [["127.0.0.1"], behind],
   ];
   for (const [near, allowed] of cases) {
-    for (const way of ["addresses", "punch"] as const) {
+    for (const way of ["observed", "punch"] as const) {
       const time = new ManualTime();
       for (const host of ["198.51.100.1", ...behind]) {
         const told = way === "punch"
-          ? { addresses: [], punch: [{ host, port: 4000 }] }
-          : { addresses: [host] };
+          ? { observed: [], punch: [{ host, port: 4000 }] }
+          : { observed: [host] };
         const network = {
           ...systemEnvironment.network,
           dialFrom: () => new Promise<never>(() => {}),
@@ -459,6 +459,11 @@ test("no server aims a client at a network behind it, at this machine or at a we
       }
     }
   }
+  const strangers = ["127.0.0.1", "::1", "169.254.1.1", "224.0.0.1", "8.8.8.8", "2001:db8::1"];
+  const told = { observed: [], advertised: strangers };
+  using advertising = await introduce({ low: { introduction: told } });
+  advertising.low.seek();
+  assertEquals(advertising.low.network.dials, [], "a stranger is advertised");
   using couple = await introduce({ low: { introduction: { receivePort: 22 } } });
   couple.low.seek();
   assertStringIncludes(
@@ -470,9 +475,9 @@ test("no server aims a client at a network behind it, at this machine or at a we
 
 test("six places are dialled at the most, the one to punch among them", async () => {
   const time = new ManualTime();
-  const addresses = Array.from({ length: 7 }, (_, n) => `127.0.0.${n + 10}`);
+  const observed = Array.from({ length: 7 }, (_, n) => `127.0.0.${n + 10}`);
   const punch = [{ host: "127.0.0.9", port: 4000 }];
-  using couple = await introduce({ time, low: { introduction: { addresses, punch } } });
+  using couple = await introduce({ time, low: { introduction: { observed, punch } } });
   const { low } = couple;
   low.seek();
   time.advance(0);
@@ -488,7 +493,7 @@ test("a peer who comes again replaces a channel, unless that is a young one", as
     using couple = await introduce({ time, ...BOTH_NOWHERE });
     const host = couple[name], peer = couple[name === "low" ? "high" : "low"];
     const first = () => {
-      (peer.options.introduction.addresses as string[]).push("127.0.0.1");
+      (peer.options.introduction.observed as string[]).push("127.0.0.1");
       peer.seek();
       time.advance(0);
     };

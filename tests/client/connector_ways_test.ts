@@ -19,7 +19,7 @@ import {
 import { until } from "../testkit/until.ts";
 import { type Pipe, pipe, turn } from "../testkit/pipe.ts";
 
-const NOWHERE = { introduction: { addresses: [] } };
+const NOWHERE = { introduction: { observed: [] } };
 /** What two are told who sit behind routers, and how the routers are seen from outside. */
 const BEHIND = {
   low: { host: "10.1.0.1", port: 4001 },
@@ -77,7 +77,7 @@ class Routers {
 
   change(name: "low" | "high") {
     const punch = [BEHIND[name === "low" ? "high" : "low"]];
-    return { network: this.network(name), introduction: { addresses: [], punch } };
+    return { network: this.network(name), introduction: { observed: [], punch } };
   }
 }
 
@@ -147,8 +147,8 @@ test("a conversation on the relay moves to a direct connection of the same intro
   for (
     const [dialler, after] of [["low", 2000], ["high", 2000], ["low", 0], ["high", 0]] as const
   ) {
-    const addresses: string[] = [];
-    const change = { introduction: { addresses } };
+    const observed: string[] = [];
+    const change = { introduction: { observed } };
     using couple = await relayed({ low: change, high: change });
     const { low, high, time } = couple;
     const guest = couple[dialler];
@@ -157,7 +157,7 @@ test("a conversation on the relay moves to a direct connection of the same intro
     time.advance(RELAY_HEAD_START);
     await together(couple);
     // Now there is a way.
-    addresses.push("127.0.0.1");
+    observed.push("127.0.0.1");
     guest.seek({ relay: false, after });
     time.advance(after);
     await assertTogether(await low.meeting(1), await high.meeting(1));
@@ -275,7 +275,7 @@ test("from a punched connection too, a wrong preface hears no m1", async () => {
     const network = { ...systemEnvironment.network, dialFrom };
     using couple = await introduce({
       time,
-      [name]: { network, introduction: { addresses: [], punch: [them] } },
+      [name]: { network, introduction: { observed: [], punch: [them] } },
     });
     const host = couple[name];
     host.seek();
@@ -296,7 +296,7 @@ test("a stale punched connection does not displace a young direct one", async ()
     time,
     low: {
       network: { ...systemEnvironment.network, dialFrom },
-      introduction: { addresses: [], punch: [BEHIND.high] },
+      introduction: { observed: [], punch: [BEHIND.high] },
     },
   });
   const { low, high } = couple;

@@ -92,11 +92,11 @@ class Guest {
           sendPort,
         });
       },
-      register: async (job) => {
+      register: async (place, job) => {
         const registrationSequence = nextSequence();
         return await job({
           registrationSequence,
-          claim: await claimOf(who, "alice", registrationSequence),
+          claim: await claimOf(who, "alice", registrationSequence, [], place),
         });
       },
       door: undefined,

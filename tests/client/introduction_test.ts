@@ -102,7 +102,13 @@ async function play(
   using couple = await introduce({ time, ...(network && { low: { network } }) });
   const { low, high } = couple;
   const sequence = nextSequence();
-  const { notAfter, signature } = await claimOf(high.who, "high", sequence);
+  const { notAfter, signature } = await claimOf(
+    high.who,
+    "high",
+    sequence,
+    [],
+    low.options.introduction,
+  );
   const introduction = {
     ...low.options.introduction,
     claim: { sequence, notAfter, signature },
@@ -192,18 +198,24 @@ test("an introduction after the end is nobody's business", () =>
     assertEquals([low.network.dials, scene.statuses], [[], []]);
   }));
 
-test("a key whose owner has not said to be who the server says is not talked to", () =>
+test("a key whose owner has not said to be who and where the server says is not talked to", () =>
   play(async (scene) => {
     const { couple: { high, low } } = scene;
     // Theirs, for another name; and theirs, changed on the way.
     const sequence = nextSequence();
-    const other = await claimOf(high.who, "other", sequence);
-    const claims = [
-      { sequence, notAfter: other.notAfter, signature: other.signature },
-      { ...scene.introduction.claim, sequence },
+    const other = await claimOf(high.who, "other", sequence, [], scene.introduction);
+    const { claim, receivePort, sendPort } = scene.introduction;
+    const lies: Partial<Introduction>[] = [
+      { claim: { sequence, notAfter: other.notAfter, signature: other.signature } },
+      { claim: { ...claim, sequence } },
+      // What they never said of where they are; and two addresses that nobody vouches for.
+      { receivePort: receivePort - 1 },
+      { sendPort: sendPort - 1 },
+      { advertised: ["127.0.0.2"] },
+      { observed: ["127.0.0.2"], punch: [{ host: "127.0.0.3", port: 4000 }] },
     ];
-    for (const [n, claim] of claims.entries()) {
-      scene.introduce({ claim });
+    for (const [n, lie] of lies.entries()) {
+      scene.introduce(lie);
       await until(() => scene.statuses.length > n, "the refusal");
       const status = scene.statuses[n]!;
       assert(status.type === "unwanted");

@@ -241,9 +241,9 @@ class Visitor {
           ephemeralKey: ephemeralKeys(suite, "alice"),
           ticker,
         }),
-      register: async (job) => {
+      register: async (place, job) => {
         const registrationSequence = nextSequence();
-        const claim = await claimOf(who, "alice", registrationSequence);
+        const claim = await claimOf(who, "alice", registrationSequence, [], place);
         return await job({ registrationSequence, claim });
       },
       door: undefined,

@@ -55,9 +55,9 @@ async function play(job: (scene: Scene) => Promise<void>): Promise<void> {
         ephemeralKey,
         ticker,
       }),
-    register: async (job) => {
+    register: async (place, job) => {
       const registrationSequence = nextSequence();
-      const claim = await claimOf(who, "alice", registrationSequence);
+      const claim = await claimOf(who, "alice", registrationSequence, [], place);
       return await job({ registrationSequence, claim });
     },
     checkPeer: () => Promise.reject(new Error("There is no peer")),

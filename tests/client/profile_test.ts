@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { Profile } from "../../lib/client/profile.ts";
+import type { SignedRegistration } from "../../lib/client/name_claim.ts";
+import { NOWHERE } from "../../lib/wire/name_claim.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
@@ -91,7 +93,9 @@ Deno.test("nextRegistrationSequence() is the clock, and grows when the clock doe
 Deno.test("a number that another machine has gone past is followed by one above that", async () => {
   await withFolder(async (state) => {
     const profile = await Profile.open(state, "alice", "modern");
-    const register = profile.registrar(() => NOW);
+    const registrar = profile.registrar(() => NOW);
+    const register: <T>(job: (word: SignedRegistration) => Promise<T>) => Promise<T> = (job) =>
+      registrar(NOWHERE, job);
     const numbers: bigint[] = [];
     const refused = (code: ErrorCode, retryAfter: number) =>
       assertRejects(() =>
@@ -251,7 +255,7 @@ Deno.test("a sealed profile asks once for its passphrase, also when its other ke
     };
     const profile = await Profile.open(state, "alice", "modern", ask);
     assertEquals(profile.identity.fingerprint, first.identity.fingerprint);
-    const { claim } = await profile.registrar(() => NOW)((word) => Promise.resolve(word));
+    const { claim } = await profile.registrar(() => NOW)(NOWHERE, (word) => Promise.resolve(word));
     assertEquals(claim.vouchers.length, 2);
     assertEquals(asked, 1);
     await profile.close();

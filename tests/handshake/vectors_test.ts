@@ -298,8 +298,10 @@ for (const suiteName of SUITE_NAMES) {
     const { name, sequence, not_after, signed, signature, vouchers } = claim;
     const { bundle } = initiator.identity;
     // "cifra/1 name claim\0" | text(32) name | var(130) bundle | u64 sequence | u64 not_after
+    // | u16 receive_port | u16 send_port | list(address, 4) advertised
+    const place = "9cb0" + "9cb1" + "01" + "04c0a80107";
     const byTheBook = encodeHex("cifra/1 name claim\0") + variable(encodeHex(name)) +
-      variable(bundle) + u64(sequence) + u64(not_after);
+      variable(bundle) + u64(sequence) + u64(not_after) + place;
     assertEquals(signed, byTheBook);
     for (const each of [{ bundle, signature }, ...vouchers]) {
       const [key, proof, data] = [each.bundle, each.signature, signed].map((hex) => decodeHex(hex));

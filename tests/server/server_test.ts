@@ -23,6 +23,7 @@ import { person } from "../testkit/handshake.ts";
 import {
   claimOf,
   nextSequence,
+  PLACE,
   registrationOf,
   signed,
   TestClient,
@@ -146,7 +147,7 @@ test("two with different suites are both told, go on waiting, and meet when one 
     const again = await TestClient.registered(server, await modern("bob"), "bob", "alice", {
       registrationSequence: sequence,
       // The key that came first speaks for this one.
-      claim: await claimOf(await modern("bob"), "bob", sequence, others),
+      claim: await claimOf(await modern("bob"), "bob", sequence, others, PLACE),
     });
     assertEquals(introductionIn(await alice.next()).peerName, "bob");
     assertEquals(introductionIn(await again.next()).peerName, "alice");

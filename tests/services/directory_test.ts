@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
+import { NOWHERE } from "../../lib/wire/name_claim.ts";
 import { claimName } from "../../lib/client/name_claim.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
@@ -60,12 +61,14 @@ class Place {
       ours,
       sequence,
       now,
+      NOWHERE,
     );
     const claimant: Claimant = {
       name,
       suite,
       identity: who.identity,
       claim: { sequence, notAfter, signature },
+      place: NOWHERE,
       vouchers: signatures,
       source: "source" in wish ? wish.source : HOME,
     };
@@ -223,7 +226,7 @@ Deno.test("claim() refuses a claim that has run out, or never does", async () =>
         const signed = Number(notAfter) - CLAIM_LIFETIME;
         const ours = { identity: alice.identity, others: [] };
         const { sequence } = claimant.claim;
-        const { signature } = await claimName("alice", ours, sequence, signed);
+        const { signature } = await claimName("alice", ours, sequence, signed, NOWHERE);
         return { ...claimant, claim: { sequence, notAfter, signature } };
       },
     });

@@ -262,11 +262,11 @@ export class Talker {
   #registrar({ time }: Process): Registrar {
     const { name, identity } = this.options;
     const registering = new Limiter(1);
-    return (job) =>
+    return (place, job) =>
       registering.run(async () => {
         const registrationSequence = ++this.#registration;
         const ours = { identity, others: [] };
-        const claim = await claimName(name, ours, registrationSequence, time.date());
+        const claim = await claimName(name, ours, registrationSequence, time.date(), place);
         return await job({ registrationSequence, claim });
       });
   }

@@ -243,7 +243,8 @@ export async function introduce(options: CoupleOptions = {}): Promise<Couple> {
       claim: NOBODYS_WORD,
       receivePort: places[other].door.port,
       sendPort: places[other].door.door.sendPort,
-      addresses: [LOCALHOST],
+      advertised: [],
+      observed: [LOCALHOST],
       punch: [],
       relay: change.relay ? 1 : 0,
     };

@@ -44,7 +44,8 @@ export function introductionOf(generation: number, bob: PublicIdentity, relay = 
     claim: NOBODYS_WORD,
     receivePort: 4000,
     sendPort: 4001,
-    addresses: ["127.0.0.1"],
+    advertised: [],
+    observed: ["127.0.0.1"],
     punch: [],
     relay,
   };

@@ -1,6 +1,7 @@
 /** A real server on this machine, inside the test's own process, and honest clients for it. */
 import { assertEquals } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
+import { NOWHERE, type Place } from "../../lib/wire/name_claim.ts";
 import { claimName } from "../../lib/client/name_claim.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
 import { startInitiator } from "../../lib/handshake/initiator.ts";
@@ -125,15 +126,16 @@ export function nextSequence(): bigint {
   return ++lastSequence;
 }
 
+/** Where those are who are nowhere in particular. */
+export const PLACE: Place = { receivePort: 40_000, sendPort: 40_001, advertised: [] };
+
 /** A registration that a server takes; each has a higher sequence number than those before. */
 export function registrationOf(name: string, changes: Partial<Wish> = {}): Wish {
   return {
     name,
-    receivePort: 40_000,
-    sendPort: 40_001,
+    ...PLACE,
     capabilities: 0,
     registrationSequence: nextSequence(),
-    advertised: [],
     ...changes,
   };
 }
@@ -144,9 +146,10 @@ export function claimOf(
   name: string,
   sequence: bigint,
   others: readonly { readonly identity: Identity }[] = [],
+  place: Place = NOWHERE,
 ): Promise<VouchedClaim> {
   const ours = { identity, others: others.map(({ identity }) => identity) };
-  return claimName(name, ours, sequence, SIGNED_AT);
+  return claimName(name, ours, sequence, SIGNED_AT, place);
 }
 
 /** For introductions that nobody checks. */
@@ -158,7 +161,7 @@ export async function signed(
   wish: Wish,
 ): Promise<Registration> {
   const { name, registrationSequence, claim } = wish;
-  return { ...wish, claim: claim ?? await claimOf(who, name, registrationSequence) };
+  return { ...wish, claim: claim ?? await claimOf(who, name, registrationSequence, [], wish) };
 }
 
 /** A client that keeps to the protocol. */

@@ -142,9 +142,9 @@ export function programOf(
         sendPort,
       });
     },
-    register: async (job) => {
+    register: async (place, job) => {
       const registrationSequence = nextSequence();
-      const claim = await claimOf(who, name, registrationSequence, others);
+      const claim = await claimOf(who, name, registrationSequence, others, place);
       return await job({ registrationSequence, claim });
     },
     receivePort: 0,

@@ -123,5 +123,5 @@ Deno.test("the walk finds the words of all messages, and addresses are none", ()
     "from",
     "to",
   ]);
-  assert(serverResponse.parts!.introduction!.parts!.addresses!.parts!.element === address);
+  assert(serverResponse.parts!.introduction!.parts!.observed!.parts!.element === address);
 });

@@ -116,23 +116,33 @@ Deno.test("decodeServerRequest() refuses a fifth advertised address", () => {
   );
 });
 
-Deno.test("decodeServerResponse() refuses a seventh address to dial", () => {
+Deno.test("decodeServerResponse() refuses a second address of the server's, and a fifth of the peer's", () => {
   const many = (count: number) => Array.from({ length: count }, (_, i) => `10.0.0.${i}`);
-  const six = { ...introduction, addresses: many(6) };
+  const full = { ...introduction, observed: many(1), advertised: many(4) };
   assertEquals(
-    decodeServerResponse(encodeServerResponse({ type: "introduction", ...six })),
-    { type: "introduction", ...six },
+    decodeServerResponse(encodeServerResponse({ type: "introduction", ...full })),
+    { type: "introduction", ...full },
   );
-  const seven = { ...introduction, addresses: many(7) };
-  assertThrows(() => encodeServerResponse({ type: "introduction", ...seven }), RangeError);
-  const none = encodeServerResponse({ type: "introduction", ...introduction, addresses: [] });
+  for (const more of [{ observed: many(2) }, { advertised: many(5) }]) {
+    assertThrows(
+      () => encodeServerResponse({ type: "introduction", ...full, ...more }),
+      RangeError,
+    );
+  }
+  const none = { ...introduction, observed: [], advertised: [] };
+  const wire = encodeServerResponse({ type: "introduction", ...none });
   // Behind the addresses stand the endpoint to punch to and the relay's byte.
   const tail = 1 + "04cb007109".length / 2 + 2 + 1;
-  const [head, end] = [none.subarray(0, -tail - 1), none.subarray(-tail)];
-  const taken = concat([head, decodeHex("06" + "040a000001".repeat(6)), end]);
-  assertEquals(decodeServerResponse(taken).type, "introduction");
-  const wire = concat([head, decodeHex("07" + "040a000001".repeat(7)), end]);
-  assertRefuses(() => decodeServerResponse(wire));
+  const head = wire.subarray(0, -tail - 2), end = wire.subarray(-tail);
+  const written = (advertised: number, observed: number) =>
+    concat([
+      head,
+      ...[advertised, observed].map((count) => decodeHex(`0${count}` + "040a000001".repeat(count))),
+      end,
+    ]);
+  assertEquals(decodeServerResponse(written(4, 1)).type, "introduction");
+  assertRefuses(() => decodeServerResponse(written(4, 2)));
+  assertRefuses(() => decodeServerResponse(written(5, 1)));
 });
 
 Deno.test("encodeServerResponse() writes an introduction as the document has it", () => {
@@ -140,11 +150,13 @@ Deno.test("encodeServerResponse() writes an introduction as the document has it"
     type: "introduction",
     ...introduction,
     bundle: decodeHex("aabb"),
-    addresses: ["203.0.113.9"],
+    advertised: ["10.0.0.9"],
+    observed: ["203.0.113.9"],
   });
   const expected = "03" + "0003" + encodeHex(encodeUtf8("bob")) +
     "02".repeat(32) + "ffffffff" + "0002aabb" + "8000000000000000" +
-    "001fffffffffffff" + "0b".repeat(64) + "9cb1" + "9cb2" + "01" + "04cb007109" +
+    "001fffffffffffff" + "0b".repeat(64) + "9cb1" + "9cb2" + "01" + "040a000009" + "01" +
+    "04cb007109" +
     "01" + "04cb007109" + "9cb2" + "01";
   assertEquals(encodeHex(wire), expected);
 });

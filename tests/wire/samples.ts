@@ -72,7 +72,8 @@ export const introduction: Introduction = {
   },
   receivePort: 40113,
   sendPort: 40114,
-  addresses: ["203.0.113.9", "10.0.0.9", "::1"],
+  advertised: ["10.0.0.9", "fd00::9"],
+  observed: ["203.0.113.9"],
   punch: [{ host: "203.0.113.9", port: 40114 }],
   relay: 1,
 };
@@ -162,7 +163,7 @@ export async function allSamples(): Promise<Sample[]> {
         encodeServerResponse({
           type: "introduction",
           ...introduction,
-          addresses: [],
+          observed: [],
           punch: [],
           relay: 0,
         }),

@@ -3,6 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { CifraError } from "../../errors.ts";
 import { sourceOf } from "../../services/connection_limits.ts";
 import type { NameKey } from "../../store/server_store.ts";
+import { NOWHERE } from "../../wire/name_claim.ts";
 import { addressScope } from "../../wire/address.ts";
 import type { Client } from "../client.ts";
 import type { Context, Request } from "./context.ts";
@@ -14,8 +15,9 @@ import type { Context, Request } from "./context.ts";
 export async function claim(
   { environment: { time }, store, invites, directory }: Context,
   { channel, observed: { host }, invite }: Client,
-  { type, name, registrationSequence: sequence, claim }: Request<"register" | "signUp">,
+  request: Request<"register" | "signUp">,
 ): Promise<NameKey> {
+  const { type, name, registrationSequence: sequence, claim } = request;
   const { theirs: identity, suite } = channel.established;
   const { notAfter, signature, vouchers } = claim;
   const isKnown = store.keyWith(encodeHex(identity.fingerprint)) !== undefined;
@@ -28,6 +30,7 @@ export async function claim(
     suite: suite.name,
     identity,
     claim: { sequence, notAfter, signature },
+    place: request.type === "register" ? request : NOWHERE,
     vouchers,
     // On the server's own machine everybody has the same address.
     source: addressScope(host) === "loopback" ? undefined : sourceOf(host),
