@@ -150,6 +150,10 @@ export const NAME_EXPIRY = 180 * DAY;
 /** Default of `--new-names-per-day`, from one address or /64: a class behind one router takes them in a lesson. */
 export const NEW_NAMES_PER_DAY = 40;
 
+/** The invite that a server prints when it starts holds so long (milliseconds), for so many people. */
+export const STANDING_INVITE_LIFETIME = 30 * 24 * 3600 * SECOND;
+export const STANDING_INVITE_USES = 40;
+
 // --- The lobby ---
 
 /** People named in one message of the server. */

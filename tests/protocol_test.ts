@@ -130,6 +130,9 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       days(L.CLAIM_RENEWAL)
     }`,
     "a name whose owner does not come is free after": days(L.NAME_EXPIRY),
+    "the invite that a server prints holds / for": `${
+      days(L.STANDING_INVITE_LIFETIME)
+    }, ${L.STANDING_INVITE_USES} people`,
     "people in one presence": `${L.PRESENCE_LIMIT}`,
     "presence is told at most every": seconds(L.PRESENCE_PAUSE)[0],
     "offers told to one who comes to the lobby, the newest": `${L.OFFERS_LIMIT}`,

@@ -215,7 +215,8 @@ function introduce(
 ): void {
   const endpoints = server.endpoints.map(formatEndpoint);
   const { port } = server.endpoints[0]!;
-  const invite = inviteLine(server, host, server.inviteSecret);
+  const { invite: { uses, expires }, secret } = server.invites.standing(Date.now());
+  const invite = inviteLine(server, host, secret);
   const fingerprints = [...server.fingerprints].map(([suite, key]) =>
     [suite, formatFingerprint(key)] as const
   );
@@ -228,6 +229,8 @@ function introduce(
   terminal.print(`${quoted(options.title)} listens on ${endpoints.join(" and ")}`);
   for (const [suite, key] of fingerprints) terminal.print(`key ${suite.padEnd(8)} ${key}`);
   terminal.print(`invite       ${invite}`);
+  const until = new Date(expires).toISOString().slice(0, 10);
+  terminal.print(`             lets ${uses} more people in until ${until}; renew gives it more`);
   if (http !== undefined) terminal.print(`http         127.0.0.1:${http}`);
   if (options.allowClassic) {
     terminal.say("the suite classic is for study: its encryption can be broken with known means");

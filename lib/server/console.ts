@@ -1,13 +1,17 @@
 /** The commands of an operator, on the server's own terminal or over its local socket: text in, text out. */
 import { decodeHex } from "@std/encoding/hex";
-import { shortFingerprint } from "../crypto/identity.ts";
+import { formatFingerprint, shortFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
-import { DAY } from "../limits.ts";
+import { DAY, STANDING_INVITE_LIFETIME, STANDING_INVITE_USES } from "../limits.ts";
+import { invitesOf, type Subject, unban as lift } from "../services/bans.ts";
+import { isRevoked, type MadeInvite } from "../services/invites.ts";
 import { isName } from "../wire/names.ts";
-import type { ServerStore } from "../store/server_store.ts";
+import type { Invite, ServerStore } from "../store/server_store.ts";
 import type { Server } from "./server.ts";
 
 const PAGE = 100;
+const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
+const NO_INVITE = "there is no such invite";
 
 /** What the commands act on. */
 export interface ConsoleOptions {
@@ -16,7 +20,7 @@ export interface ConsoleOptions {
   /** Milliseconds since 1970. */
   readonly date: () => number;
   /** The line that lets people in with this secret. */
-  readonly inviteLine: (secret: ReturnType<Server["invite"]>["secret"]) => string;
+  readonly inviteLine: (secret: MadeInvite["secret"]) => string;
   /** Ends the server. */
   readonly quit: () => void;
 }
@@ -37,13 +41,26 @@ export const CONSOLE_COMMANDS: ReadonlyMap<string, Command> = new Map(Object.ent
     does: "end their connections: a name, key:KEY or from:SOURCE",
     run: kick,
   },
-  ban: { usage: "ban NAME", does: "keep a name and its keys out", run: ban },
-  unban: { usage: "unban NAME", does: "let them in again", run: unban },
+  ban: {
+    usage: "ban WHO [--line]",
+    does: "keep a name and its keys out, or key:KEY; and shut the line they came by",
+    run: ban,
+  },
+  unban: { usage: "unban WHO", does: "let a name and its keys in again, or key:KEY", run: unban },
   bans: { usage: "bans", does: "who is kept out", run: bans },
-  forget: { usage: "forget NAME", does: "make a name free, with its account", run: forget },
+  forget: {
+    usage: "forget WHO",
+    does: "make a name free, with its account; or take key:KEY from it",
+    run: forget,
+  },
   invite: { usage: "invite [DAYS] [USES]", does: "a new invite line (7 days, once)", run: invite },
   invites: { usage: "invites", does: "the invites that there are", run: invites },
-  revoke: { usage: "revoke ID", does: "make an invite void", run: revoke },
+  renew: {
+    usage: "renew [ID] [DAYS] [USES]",
+    does: "let more people in with an invite, or the printed one (30 days, 40 people)",
+    run: renew,
+  },
+  revoke: { usage: "revoke ID", does: "let nobody new in with an invite", run: revoke },
   stats: { usage: "stats", does: "how much there is of everything", run: stats },
   quit: { usage: "quit", does: "end the server", run: quit },
 }));
@@ -64,7 +81,7 @@ export function runCommand(line: string, options: ConsoleOptions): string {
 }
 
 function help(): string {
-  return [...CONSOLE_COMMANDS.values()].map(({ usage, does }) => `${usage.padEnd(22)}${does}`).join(
+  return [...CONSOLE_COMMANDS.values()].map(({ usage, does }) => `${usage.padEnd(26)}${does}`).join(
     "\n",
   );
 }
@@ -91,15 +108,16 @@ function active({ server }: ConsoleOptions): string {
 
 function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
   const keys = store.keys(from, PAGE);
-  const lines = keys.map(({ name, suite, fingerprint, created, lastSeen }) =>
+  const lines = keys.map(({ name, suite, fingerprint, created, lastSeen, invite }) =>
     [
       name.padEnd(20),
       suite.padEnd(8),
       short(fingerprint),
       `since ${day(created)}`,
       `seen ${day(lastSeen)}`,
-      store.account(name) ? "account" : "",
-    ].join(" ").trimEnd()
+      ...store.account(name) ? ["account"] : [],
+      ...invite === undefined ? [] : [`by ${idStart(invite)}`],
+    ].join(" ")
   );
   const { names } = store.counts();
   const shown = new Set(keys.map(({ name }) => name)).size;
@@ -108,37 +126,53 @@ function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
 }
 
 /** A name has no colon: a key and a source, as `active` shows them, are told from it by what stands before. */
-function kick({ server }: ConsoleOptions, [who = ""]: readonly string[]): string {
+function kick({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
   const [, by, which] = /^(key|from):([0-9a-z.:-]{7,64})$/.exec(who) ?? [];
   const count = which === undefined
-    ? server.kick(requireNameLike(who))
+    ? server.kick(requireNameLike(store, who))
     : server.kickAll(by === "key" ? "key" : "source", which);
   return `${connections(count)} of ${who} ended`;
 }
 
-function ban({ server }: ConsoleOptions, [name = ""]: readonly string[]): string {
-  const ended = server.ban(requireNameLike(name));
-  return `${name} is kept out; ${connections(ended)} ended`;
+function ban(
+  { server, store }: ConsoleOptions,
+  [who = "", line]: readonly string[],
+): string {
+  if (line !== undefined && line !== "--line") {
+    throw new CifraError("usage", `Use it like this: ${CONSOLE_COMMANDS.get("ban")!.usage}`);
+  }
+  const subject = subjectOf(server, store, who);
+  const ended = server.ban(subject);
+  const lines = invitesOf(store, subject).map((id) => {
+    if (line !== undefined && server.invites.revoke(id)) return `the line ${id} is shut`;
+    const invite = store.invite(id);
+    const isShut = !invite || isRevoked(invite);
+    return isShut
+      ? `they came by the line ${id}, which is shut`
+      : `they came by the line ${id}, by which they may come again with another key: ` +
+        `ban ${who} --line shuts it`;
+  });
+  return [`${who} is kept out; ${connections(ended)} ended`, ...lines].join("\n");
 }
 
-function unban({ server }: ConsoleOptions, [name = ""]: readonly string[]): string {
-  return server.unban(requireNameLike(name))
-    ? `${name} may come in again`
-    : `${name} was not kept out`;
+function unban({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
+  return lift(store, subjectOf(server, store, who))
+    ? `${who} may come in again`
+    : `${who} was not kept out`;
 }
 
 function bans({ store }: ConsoleOptions): string {
-  const lines = store.bans().map(({ kind, subject, since }) =>
-    `${kind.padEnd(5)} ${kind === "key" ? short(subject) : subject} since ${day(since)}`
-  );
+  const lines = store.bans().map(({ kind, subject, since, name }) => {
+    const who = kind === "name" ? subject : `key:${short(subject)}`;
+    return `${who} since ${day(since)}${name === undefined ? "" : ` (of ${name})`}`;
+  });
   return lines.join("\n") || "nobody is kept out";
 }
 
-function forget({ server, store }: ConsoleOptions, [name = ""]: readonly string[]): string {
-  if (store.keysOf(requireNameLike(name)).length === 0) return `${name} is not known`;
-  store.forget(name);
-  server.kick(name);
-  return `${name} is free again`;
+function forget({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
+  const subject = subjectOf(server, store, who);
+  if (!server.forget(subject)) return `${who} is not known`;
+  return subject.kind === "name" ? `${who} is free again` : `${who} belongs to nobody now`;
 }
 
 function invite(
@@ -146,25 +180,45 @@ function invite(
   [days = "7", uses = "1"]: readonly string[],
 ): string {
   const lasts = whole(days, "DAYS", 3650), times = whole(uses, "USES", 1_000_000);
-  const { id, secret } = server.invite(date() + lasts * DAY, times);
+  const { invite: { id }, secret } = server.invites.make(date(), date() + lasts * DAY, times);
   const people = times === 1 ? "one person" : `${times} people`;
   return `${inviteLine(secret)}\n${id}: good for ${people}, ${lasts} days`;
 }
 
 function invites({ store, date }: ConsoleOptions): string {
-  const lines = store.invites().map(({ id, created, expires, uses }) => {
-    const state = expires <= date() ? "expired" : uses === 0 ? "used up" : `${uses} left`;
-    return `${id} ${state.padEnd(10)} made ${day(created)} until ${day(expires)}`;
+  const lines = store.invites().map((invite) => {
+    const { id, created, expires, uses, standing } = invite;
+    const ending = isRevoked(invite) ? "" : ` until ${day(expires)}`;
+    const state = isRevoked(invite)
+      ? "revoked"
+      : expires <= date()
+      ? "expired"
+      : uses === 0
+      ? "used up"
+      : `${uses} left`;
+    const printed = standing ? ", printed at the start" : "";
+    return `${id} ${state.padEnd(10)} made ${day(created)}${ending}${printed}`;
   });
-  return lines.join("\n") || "none but the one that the server prints when it starts";
+  return lines.join("\n") || "none";
 }
 
-function revoke({ store }: ConsoleOptions, [id = ""]: readonly string[]): string {
-  const found = store.invites().filter((each) => each.id.startsWith(id));
-  if (found.length > 1) throw new CifraError("usage", `${id} is the beginning of several`);
-  const [only] = found;
-  if (!only) return "there is no such invite";
-  store.removeInvite(only.id);
+function renew(
+  { server, store, date, inviteLine }: ConsoleOptions,
+  [id, days = `${STANDING_INVITE_LIFETIME / DAY}`, uses = `${STANDING_INVITE_USES}`]:
+    readonly string[],
+): string {
+  const lasts = whole(days, "DAYS", 3650), times = whole(uses, "USES", 1_000_000);
+  // Without an id: the one that is printed, or a new one in its place when that was revoked.
+  const only = id === undefined ? server.invites.standing(date()).invite : inviteLike(store, id);
+  const renewed = only && server.invites.renew(only.id, date() + lasts * DAY, times);
+  if (!renewed) return only ? `${only.id} was revoked: make another with invite` : NO_INVITE;
+  return `${inviteLine(renewed.secret)}\n${only.id}: good for ${times} more people, ${lasts} days`;
+}
+
+function revoke({ server, store }: ConsoleOptions, [id = ""]: readonly string[]): string {
+  const only = inviteLike(store, id);
+  if (!only) return NO_INVITE;
+  server.invites.revoke(only.id);
   return `${only.id} is void`;
 }
 
@@ -185,9 +239,48 @@ function quit({ quit: end }: ConsoleOptions): string {
   return "closing";
 }
 
-function requireNameLike(name: string): string {
-  if (!isName(name)) throw new CifraError("usage", "This is not a valid name");
+/** A name that somebody can have, or has from an earlier version, or by which somebody is kept out. */
+function requireNameLike(store: ServerStore, name: string): string {
+  const isThere = store.keysOf(name).length > 0 || store.isBanned("name", name);
+  if (!isThere && !isName(name)) throw new CifraError("usage", "This is not a valid name");
   return name;
+}
+
+/** A name, or `key:` and the beginning of a fingerprint as people read it, which no name can be. */
+function subjectOf(server: Server, store: ServerStore, who: string): Subject {
+  const [, given] = /^key:([a-z2-7-]{7,64})$/.exec(who) ?? [];
+  if (given === undefined) return { kind: "name", name: requireNameLike(store, who) };
+  const letters = given.replaceAll("-", "");
+  const known = store.keysBeginning(digitsOf(letters)).map(({ fingerprint }) => fingerprint);
+  const kept = store.bans().flatMap(({ kind, subject }) => kind === "key" ? [subject] : []);
+  const nameless = [...server.nameless()].map(({ fingerprint }) => fingerprint);
+  const found = [...new Set([...known, ...kept, ...nameless])].filter((fingerprint) =>
+    formatFingerprint(new Uint8Array(decodeHex(fingerprint))).replaceAll("-", "")
+      .startsWith(letters)
+  );
+  if (found.length > 1) throw new CifraError("usage", `${who} is the beginning of several`);
+  if (found.length === 0) throw new CifraError("usage", `There is no ${who} here`);
+  return { kind: "key", fingerprint: found[0]! };
+}
+
+/** The hexadecimal digits with which a fingerprint begins whose letters of base32 are these. */
+function digitsOf(letters: string): string {
+  const bits = [...letters].map((letter) => BASE32.indexOf(letter).toString(2).padStart(5, "0"))
+    .join("");
+  return (bits.match(/.{4}/g) ?? []).map((digit) => Number.parseInt(digit, 2).toString(16)).join(
+    "",
+  );
+}
+
+function inviteLike(store: ServerStore, id: string): Invite | undefined {
+  const found = store.invites().filter((each) => each.id.startsWith(id));
+  if (found.length > 1) throw new CifraError("usage", `${id} is the beginning of several`);
+  return found[0];
+}
+
+/** Enough of an invite's id to tell two of them apart. */
+function idStart(id: string): string {
+  return id.slice(0, 8);
 }
 
 function whole(text: string, what: string, most: number): number {

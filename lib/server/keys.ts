@@ -19,7 +19,7 @@ export interface ServerKeys {
   readonly sides: ReadonlyMap<number, OurSide>;
   /** What supplies ephemeral keys, to be closed with the server. */
   readonly stocks: readonly EphemeralKeyStock[];
-  /** The 32-byte secret of the invite line. */
+  /** 32 bytes that make the secrets of invites, and are none. */
   readonly inviteSecret: Bytes;
 }
 

@@ -26,6 +26,7 @@ import {
   sourceOf,
 } from "../services/connection_limits.ts";
 import { type InsiderCaps, Insiders } from "../services/insiders.ts";
+import { ban, forget, type Subject } from "../services/bans.ts";
 import type { DirectoryRules } from "../services/directory.ts";
 import { Invites, type Presented } from "../services/invites.ts";
 import { Tickets } from "../services/tickets.ts";
@@ -92,12 +93,11 @@ export interface ActiveClient {
 export class Server {
   /** The fingerprint of the server in each suite it accepts. */
   readonly fingerprints: ReadonlyMap<SuiteName, Bytes>;
-  /** The 32-byte secret of the invite line. */
-  readonly inviteSecret: Bytes;
+  /** Who may come in with what. */
+  readonly invites: Invites;
   readonly #options: ServerBehaviour;
   readonly #keys: ServerKeys;
   readonly #listener: Listening;
-  readonly #invites: Invites;
   readonly #requests: Requests;
   readonly #connectionLimits: ConnectionLimits<Connection>;
   readonly #insiders: Insiders<Client>;
@@ -118,8 +118,7 @@ export class Server {
     const { time, network, random } = options.environment;
     this.#options = options;
     this.#keys = keys;
-    this.inviteSecret = keys.inviteSecret;
-    this.#invites = new Invites(options.store, keys.inviteSecret, random);
+    this.invites = new Invites(options.store, keys.inviteSecret, random);
     this.fingerprints = new Map(
       [...keys.sides.values()].map(({ suite, identity }) => [suite.name, identity.fingerprint]),
     );
@@ -128,7 +127,7 @@ export class Server {
     this.#tickets = new Tickets(random);
     this.#requests = new Requests({
       ...options,
-      invites: this.#invites,
+      invites: this.invites,
       connectionLimits: this.#connectionLimits,
       insiders: this.#insiders,
       tickets: this.#tickets,
@@ -195,33 +194,21 @@ export class Server {
 
   /** Ends the connections of a name, which may come back; returns how many those were. */
   kick(name: string): number {
-    return this.#requests.remove(name, this.#clients, "kicked");
+    return this.#sendAway({ kind: "name", name }, "kicked");
   }
 
-  /** Keeps a name, and the keys that own it, out. Returns how many connections that ended. */
-  ban(name: string): number {
+  /** Keeps a name with the keys that own it out, or a key. Returns how many connections that ended. */
+  ban(subject: Subject): number {
     const { store, environment: { time } } = this.#options;
-    const since = time.date();
-    store.putBan({ kind: "name", subject: name, since });
-    for (const { fingerprint } of store.keysOf(name)) {
-      store.putBan({ kind: "key", subject: fingerprint, since });
-    }
-    return this.#requests.remove(name, this.#clients, "banned");
+    ban(store, subject, time.date());
+    return this.#sendAway(subject, "banned");
   }
 
-  /** Lets a name and its keys in again; false when they were not kept out. */
-  unban(name: string): boolean {
-    const { store } = this.#options;
-    const keys = store.keysOf(name).map(({ fingerprint }) => fingerprint);
-    const lifted = keys.map((fingerprint) => store.removeBan("key", fingerprint));
-    return [store.removeBan("name", name), ...lifted].includes(true);
-  }
-
-  /** A new invite, good for so many people until a moment in milliseconds since 1970; its secret. */
-  invite(expires: number, uses: number): { readonly id: string; readonly secret: Bytes } {
-    const now = this.#options.environment.time.date();
-    const { invite: { id }, secret } = this.#invites.make(now, expires, uses);
-    return { id, secret };
+  /** Makes a name free, or takes a key from it, and ends their connections; false when it is not known. */
+  forget(subject: Subject): boolean {
+    if (!forget(this.#options.store, subject)) return false;
+    this.#sendAway(subject, "kicked");
+    return true;
   }
 
   /** Says goodbye to everybody, and resolves when all have gone or two seconds have passed. */
@@ -241,6 +228,14 @@ export class Server {
     patient();
     this.#requests.stop();
     this.#ticker.stop();
+  }
+
+  #sendAway(subject: Subject, code: "kicked" | "banned"): number {
+    const isMeant = ({ name, channel: { established: { theirs } } }: Client) =>
+      subject.kind === "name"
+        ? name === subject.name
+        : encodeHex(theirs.fingerprint) === subject.fingerprint;
+    return this.#requests.dismiss([...this.#clients].filter(isMeant), code);
   }
 
   #tick(now: number): void {
@@ -361,12 +356,7 @@ export class Server {
     let invite: Presented | undefined, known: string | undefined;
     if (first.kind === FrameKind.preface) {
       ({ invite, known } = await this.#presented(connection, first.body));
-    } else {
-      if (this.#options.inviteOnly) {
-        throw new CifraError("invite_required", "Cannot admit client: it has no invite");
-      }
-      connection.unread(first);
-    }
+    } else connection.unread(first);
     const { environment: { time, random }, trace, onEvent, displayName } = this.#options;
     if (invite) {
       const what = `invite ${invite.id}`;
@@ -423,7 +413,7 @@ export class Server {
         const known = this.#tickets.presented(preface, m1.body, now);
         return known !== undefined && this.#isWelcome(known) ? { known } : {};
       }
-      const invite = this.#invites.presented(preface, m1.body, now);
+      const invite = this.invites.presented(preface, m1.body, now);
       if (invite) return { invite };
     } catch (error) {
       if (!(error instanceof CifraError) || error.code !== "bad_frame") throw error;

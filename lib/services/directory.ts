@@ -21,6 +21,8 @@ export interface Claimant {
   readonly claim: NameClaim;
   readonly place: Place;
   readonly vouchers: readonly Voucher[];
+  /** The id of the invite by which it came. */
+  readonly invite: string | undefined;
   /** New names are counted for each source; undefined is not counted. */
   readonly source: string | undefined;
 }
@@ -88,6 +90,7 @@ export class Directory {
       signature,
       created: known?.created ?? now,
       lastSeen: now,
+      invite: known ? known.invite : claimant.invite,
     };
     this.#store.putKey(key);
     return key;

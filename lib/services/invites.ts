@@ -6,7 +6,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { hmacSha512, type Random, sha512, timingSafeEqual } from "../crypto/platform.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
-import { SOURCES_REMEMBERED } from "../limits.ts";
+import { SOURCES_REMEMBERED, STANDING_INVITE_LIFETIME, STANDING_INVITE_USES } from "../limits.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
 import {
   type ClientPreface,
@@ -23,8 +23,15 @@ const SERIAL_LENGTH = 16;
 export interface Presented {
   /** The psk of the handshake, 32 bytes. */
   readonly secret: Bytes;
-  /** The invite, unless it is the server's own, which does not expire. */
-  readonly id: string | undefined;
+  /** The invite. */
+  readonly id: string;
+}
+
+/** An invite, and its secret. */
+export interface MadeInvite {
+  readonly invite: Invite;
+  /** 32 bytes. */
+  readonly secret: Bytes;
 }
 
 /** The invites of a server. */
@@ -37,25 +44,53 @@ export class Invites {
   /** By id: how many uses are reserved just now. */
   readonly #reserved = new Map<string, number>();
 
-  /** `secret` is that of the server's own invite line, which is good for ever and for everybody. */
+  /** `secret` is known to this server alone: it makes those of the invites, and is none itself. */
   constructor(store: ServerStore, secret: Bytes, random: Random) {
     this.#store = store;
     this.#secret = secret;
     this.#random = random;
   }
 
+  /**
+   * The invite that a server prints when it starts, with its secret: the one of the last start while it is
+   * good, otherwise a new one.
+   */
+  standing(now: number): MadeInvite {
+    const earlier = this.#store.invites().filter(({ standing }) => standing);
+    const good = earlier.find(({ expires, uses }) => uses > 0 && now < expires);
+    if (good) return { invite: good, secret: this.#secretOf(good.serial) };
+    for (const invite of earlier) this.#store.putInvite({ ...invite, standing: false });
+    return this.make(now, now + STANDING_INVITE_LIFETIME, STANDING_INVITE_USES, true);
+  }
+
   /** A new invite, good until `expires` for `uses` people; returns its secret, which is not kept. */
-  make(
-    now: number,
-    expires: number,
-    uses: number,
-  ): { readonly invite: Invite; readonly secret: Bytes } {
+  make(now: number, expires: number, uses: number, standing = false): MadeInvite {
     const serial = this.#random(SERIAL_LENGTH);
     const secret = this.#secretOf(serial);
     const id = encodeHex(inviteIdOf(secret));
-    const invite = { id, serial, created: now, expires, uses };
+    const invite = { id, serial, created: now, expires, uses, standing };
     this.#store.putInvite(invite);
     return { invite, secret };
+  }
+
+  /**
+   * The same invite until another moment, for so many more people; undefined when there is none, or it was
+   * revoked.
+   */
+  renew(id: string, expires: number, uses: number): MadeInvite | undefined {
+    const invite = this.#store.invite(id);
+    if (!invite || isRevoked(invite)) return undefined;
+    const renewed = { ...invite, expires, uses };
+    this.#store.putInvite(renewed);
+    return { invite: renewed, secret: this.#secretOf(invite.serial) };
+  }
+
+  /** Nobody new comes in with an invite any more; false when there is none that is not revoked. */
+  revoke(id: string): boolean {
+    const invite = this.#store.invite(id);
+    if (!invite || isRevoked(invite)) return false;
+    this.#store.putInvite({ ...invite, expires: 0, uses: 0 });
+    return true;
   }
 
   /**
@@ -80,7 +115,6 @@ export class Invites {
   }
 
   *#all(): Iterable<Presented> {
-    yield { secret: this.#secret, id: undefined };
     for (const { id, serial } of this.#store.invites()) {
       yield { id, secret: this.#secretOf(serial) };
     }
@@ -91,7 +125,6 @@ export class Invites {
    * no use left or has expired.
    */
   reserve({ id }: Presented, now: number): boolean {
-    if (id === undefined) return true;
     const invite = this.#store.invite(id);
     const reserved = this.#reserved.get(id) ?? 0;
     if (!invite || invite.uses <= reserved || now >= invite.expires) return false;
@@ -101,7 +134,6 @@ export class Invites {
 
   /** Ends a reservation: a client that is in has used the invite once, one that was refused has not. */
   release({ id }: Presented, isIn: boolean): void {
-    if (id === undefined) return;
     const reserved = this.#reserved.get(id)! - 1;
     if (reserved > 0) this.#reserved.set(id, reserved);
     else this.#reserved.delete(id);
@@ -112,4 +144,9 @@ export class Invites {
   #secretOf(serial: Bytes): Bytes {
     return hmacSha512(this.#secret, SECRET_LABEL, serial).slice(0, INVITE_SECRET_LENGTH);
   }
+}
+
+/** Whether nobody may come in with an invite ever again. */
+export function isRevoked({ expires }: Invite): boolean {
+  return expires === 0;
 }

@@ -2,7 +2,7 @@
 import { skeletonOf } from "../wire/names.ts";
 import type { Step } from "./sqlite_file.ts";
 
-/** There is no secret in it: not a key, not a password. */
+/** As secret as what it holds: verifiers of passwords, at which its thief can guess, and keys sealed under them. */
 const VERSION_1: Step = [
   `
 CREATE TABLE name_key (
@@ -65,5 +65,17 @@ const VERSION_3: Step = [
   "UPDATE name_key SET skeleton = skeleton_of(name)",
 ];
 
+/**
+ * The line that a server prints is an invite like the others, and by which invite somebody came is known. A ban
+ * of a key says for whose sake it was made, so that it can be lifted by that name when the name is forgotten.
+ */
+const VERSION_4: Step = [
+  "ALTER TABLE name_key ADD COLUMN invite TEXT",
+  "ALTER TABLE invite ADD COLUMN standing INTEGER NOT NULL DEFAULT 0", // 1 for the one that is printed
+  "ALTER TABLE ban ADD COLUMN name TEXT",
+  `UPDATE ban SET name =
+    (SELECT name FROM name_key WHERE kind = 'key' AND name_key.fingerprint = subject)`,
+];
+
 /** The steps to the present version of a server's database. */
-export const SERVER_STEPS: readonly Step[] = [VERSION_1, VERSION_2, VERSION_3];
+export const SERVER_STEPS: readonly Step[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];

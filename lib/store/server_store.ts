@@ -22,6 +22,8 @@ export interface NameKey {
   /** Milliseconds since 1970. */
   readonly created: number;
   readonly lastSeen: number;
+  /** The id of the invite by which it came; undefined when it came without. */
+  readonly invite: string | undefined;
 }
 
 /** What proves a password without telling it (PROTOCOL.md 3.10). */
@@ -48,9 +50,12 @@ export interface Invite {
   readonly serial: Bytes;
   /** Milliseconds since 1970. */
   readonly created: number;
+  /** 0 when it was revoked: it is still there for those who came by it. */
   readonly expires: number;
   /** How many more may come in with it. */
   readonly uses: number;
+  /** Whether it is the one that the server prints when it starts. */
+  readonly standing: boolean;
 }
 
 /** Somebody who may not come in. */
@@ -59,6 +64,8 @@ export interface Ban {
   /** A name, or 64 hexadecimal digits. */
   readonly subject: string;
   readonly since: number;
+  /** Of a key: the name that it had, or undefined when it had none. */
+  readonly name: string | undefined;
 }
 
 /** How much there is. */
@@ -83,8 +90,12 @@ export interface ServerStore {
   putKey(key: NameKey): void;
   /** The owner of a key was here, with this sequence. Put on disk with the next change or a second later. */
   seen(fingerprint: string, when: number, sequence: bigint): void;
+  /** The keys whose fingerprints begin with these hexadecimal digits. */
+  keysBeginning(digits: string): readonly NameKey[];
   /** Makes a name free: its keys and its account go. */
   forget(name: string): void;
+  /** Takes a key from its name; with the last one the name is free. */
+  forgetKey(fingerprint: string): void;
 
   account(name: string): Account | undefined;
   /** Adds an account, or puts it in the place of the one of the same name. */
@@ -95,14 +106,12 @@ export interface ServerStore {
   invites(): readonly Invite[];
   /** Adds an invite, or puts it in the place of the one with the same id. */
   putInvite(invite: Invite): void;
-  /** Removes an invite; false when there was none. */
-  removeInvite(id: string): boolean;
 
   isBanned(kind: Ban["kind"], subject: string): boolean;
   /** All bans, the oldest first. */
   bans(): readonly Ban[];
   putBan(ban: Ban): void;
-  /** Lifts a ban; false when there was none. */
+  /** Lifts a ban, of a name with those of all keys that had it; false when there was none. */
   removeBan(kind: Ban["kind"], subject: string): boolean;
 
   counts(): StoreCounts;

@@ -37,6 +37,7 @@ interface NameKeyRow {
   readonly created: bigint;
   readonly last_seen: bigint;
   readonly last_sequence: Bytes;
+  readonly invite: string | null;
 }
 
 /** The statements of the store, prepared once. */
@@ -45,33 +46,39 @@ function prepareAll(file: SqliteFile) {
     keysOf: file.prepare("SELECT * FROM name_key WHERE name = ? ORDER BY created, suite"),
     keyLike: file.prepare("SELECT * FROM name_key WHERE skeleton = ? AND name <> ? LIMIT 1"),
     keyWith: file.prepare("SELECT * FROM name_key WHERE fingerprint = ?"),
+    keysBeginning: file.prepare(
+      "SELECT * FROM name_key WHERE substr(fingerprint, 1, length(?1)) = ?1",
+    ),
     keys: file.prepare(
       `SELECT * FROM name_key WHERE name IN
         (SELECT DISTINCT name FROM name_key WHERE name > ? ORDER BY name LIMIT ?)
       ORDER BY name, suite`,
     ),
     putKey: file.prepare(
-      `INSERT INTO name_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO name_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (name, suite) DO UPDATE SET fingerprint = excluded.fingerprint,
         bundle = excluded.bundle, sequence = excluded.sequence, not_after = excluded.not_after,
         signature = excluded.signature, created = excluded.created, last_seen = excluded.last_seen,
-        last_sequence = excluded.last_sequence`,
+        last_sequence = excluded.last_sequence, invite = excluded.invite`,
     ),
     seen: file.prepare(
       "UPDATE name_key SET last_seen = ?, last_sequence = ? WHERE fingerprint = ?",
     ),
     forgetKeys: file.prepare("DELETE FROM name_key WHERE name = ?"),
+    forgetKey: file.prepare("DELETE FROM name_key WHERE fingerprint = ?"),
     forgetAccount: file.prepare("DELETE FROM account WHERE name = ?"),
     account: file.prepare("SELECT * FROM account WHERE name = ?"),
     putAccount: file.prepare("INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
     invite: file.prepare("SELECT * FROM invite WHERE id = ?"),
     invites: file.prepare("SELECT * FROM invite ORDER BY created, id"),
-    putInvite: file.prepare("INSERT OR REPLACE INTO invite VALUES (?, ?, ?, ?, ?)"),
-    removeInvite: file.prepare("DELETE FROM invite WHERE id = ?"),
+    putInvite: file.prepare("INSERT OR REPLACE INTO invite VALUES (?, ?, ?, ?, ?, ?)"),
     ban: file.prepare("SELECT 1 FROM ban WHERE kind = ? AND subject = ?"),
     bans: file.prepare("SELECT * FROM ban ORDER BY since, kind, subject"),
-    putBan: file.prepare("INSERT OR REPLACE INTO ban VALUES (?, ?, ?)"),
-    removeBan: file.prepare("DELETE FROM ban WHERE kind = ? AND subject = ?"),
+    putBan: file.prepare("INSERT OR REPLACE INTO ban VALUES (?, ?, ?, ?)"),
+    removeBan: file.prepare(
+      `DELETE FROM ban WHERE (kind = ?1 AND subject = ?2)
+        OR (?1 = 'name' AND kind = 'key' AND name = ?2)`,
+    ),
     counts: file.prepare(
       `SELECT (SELECT count(DISTINCT name) FROM name_key) AS names,
         (SELECT count(*) FROM account) AS accounts,
@@ -130,6 +137,10 @@ export class SqliteServerStore implements ServerStore {
     return this.#all<NameKeyRow>("keys", after, limit).map((row) => this.#toKey(row));
   }
 
+  keysBeginning(digits: string): readonly NameKey[] {
+    return this.#all<NameKeyRow>("keysBeginning", digits).map((row) => this.#toKey(row));
+  }
+
   putKey(key: NameKey): void {
     const { name, skeleton, suite, fingerprint, bundle, notAfter, signature, created, lastSeen } =
       key;
@@ -147,6 +158,7 @@ export class SqliteServerStore implements ServerStore {
         created,
         lastSeen,
         bytesOf(key.lastSequence),
+        key.invite ?? null,
       )
     );
   }
@@ -161,6 +173,13 @@ export class SqliteServerStore implements ServerStore {
       this.#statements.forgetKeys.run(name);
       this.#statements.forgetAccount.run(name);
     });
+  }
+
+  forgetKey(fingerprint: string): void {
+    const key = this.keyWith(fingerprint);
+    if (!key) return;
+    if (this.keysOf(key.name).length === 1) this.forget(key.name);
+    else this.#change(() => this.#statements.forgetKey.run(fingerprint));
   }
 
   account(name: string): Account | undefined {
@@ -206,12 +225,10 @@ export class SqliteServerStore implements ServerStore {
     return this.#all<InviteRow>("invites").map(toInvite);
   }
 
-  putInvite({ id, serial, created, expires, uses }: Invite): void {
-    this.#change(() => this.#statements.putInvite.run(id, serial, created, expires, uses));
-  }
-
-  removeInvite(id: string): boolean {
-    return this.#change(() => this.#statements.removeInvite.run(id)).changes > 0;
+  putInvite({ id, serial, created, expires, uses, standing }: Invite): void {
+    this.#change(() =>
+      this.#statements.putInvite.run(id, serial, created, expires, uses, standing ? 1 : 0)
+    );
   }
 
   isBanned(kind: Ban["kind"], subject: string): boolean {
@@ -219,12 +236,18 @@ export class SqliteServerStore implements ServerStore {
   }
 
   bans(): readonly Ban[] {
-    return this.#all<Omit<Ban, "since"> & { readonly since: bigint }>("bans")
-      .map(({ kind, subject, since }) => ({ kind, subject, since: Number(since) }));
+    return this.#all<
+      Pick<Ban, "kind" | "subject"> & { readonly since: bigint; readonly name: string | null }
+    >("bans").map(({ kind, subject, since, name }) => ({
+      kind,
+      subject,
+      since: Number(since),
+      name: name ?? undefined,
+    }));
   }
 
-  putBan({ kind, subject, since }: Ban): void {
-    this.#change(() => this.#statements.putBan.run(kind, subject, since));
+  putBan({ kind, subject, since, name }: Ban): void {
+    this.#change(() => this.#statements.putBan.run(kind, subject, since, name ?? null));
   }
 
   removeBan(kind: Ban["kind"], subject: string): boolean {
@@ -301,6 +324,7 @@ export class SqliteServerStore implements ServerStore {
       signature,
       created: Number(created),
       lastSeen: seen?.when ?? Number(row.last_seen),
+      invite: row.invite ?? undefined,
     };
   }
 }
@@ -361,7 +385,7 @@ function numberOf({ buffer, byteOffset }: Bytes): bigint {
   return new DataView(buffer, byteOffset).getBigUint64(0);
 }
 
-type Value = string | number | bigint | Bytes;
+type Value = string | number | bigint | Bytes | null;
 
 interface InviteRow {
   readonly id: string;
@@ -369,10 +393,18 @@ interface InviteRow {
   readonly created: bigint;
   readonly expires: bigint;
   readonly uses: bigint;
+  readonly standing: bigint;
 }
 
-function toInvite({ id, serial, created, expires, uses }: InviteRow): Invite {
-  return { id, serial, created: Number(created), expires: Number(expires), uses: Number(uses) };
+function toInvite({ id, serial, created, expires, uses, standing }: InviteRow): Invite {
+  return {
+    id,
+    serial,
+    created: Number(created),
+    expires: Number(expires),
+    uses: Number(uses),
+    standing: standing === 1n,
+  };
 }
 
 function systemAfter(milliseconds: number, action: () => void): () => void {

@@ -306,7 +306,7 @@ test("a server of accounts alone takes nobody else", async () => {
 test("one who is shut out does not sign in, nor up", async () => {
   await withServer(async (server) => {
     await withAccount(server, "alice");
-    server.server.ban("alice");
+    server.server.ban({ kind: "name", name: "alice" });
     const alice = await person("modern", "alice");
     for (const attempt of ["in", "up"]) {
       const client = await TestClient.connect(server, alice);
@@ -327,7 +327,7 @@ test("names, accounts and bans outlive a restart of the server", async () => {
       const server = await serverIn(folder, { store, allowClassic: false });
       try {
         await scene({ port: server.endpoints[0]!.port });
-        server.ban("mallory");
+        server.ban({ kind: "name", name: "mallory" });
       } finally {
         await server.stop();
         store.close();

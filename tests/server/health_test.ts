@@ -68,7 +68,7 @@ test("the figures of /metrics are those of the server, and every one has a type"
     store.putKey(keyOf("dave", { suite: "rsa" }));
     store.putAccount(accountOf("dave"));
     store.putInvite(inviteOf(1));
-    store.putBan({ kind: "name", subject: "mallory", since: NOW });
+    store.putBan({ kind: "name", subject: "mallory", since: NOW, name: undefined });
     const alice = await TestClient.registered(
       server,
       await person("modern", "alice"),

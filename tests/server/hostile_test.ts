@@ -9,7 +9,11 @@ import { FRAME_LIMIT_HANDSHAKE, FRAME_LIMIT_OPEN } from "../../lib/limits.ts";
 import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
-import { decodeServerResponse, encodeServerRequest } from "../../lib/wire/rendezvous_messages.ts";
+import {
+  decodeServerResponse,
+  encodeServerRequest,
+  refusalOf,
+} from "../../lib/wire/rendezvous_messages.ts";
 import { anyResponder, type EvilChannel, EvilPeer, test } from "../testkit/adversary.ts";
 import { flipBit, person } from "../testkit/handshake.ts";
 import {
@@ -331,11 +335,15 @@ test("a server ends the channel on a second m1 (H5), a bad record, and too long 
 
 test("an invite-only server asks one without an invite for it", async () => {
   await withServer(async (server) => {
-    const peer = await EvilPeer.dial(server.port);
-    const who = await person("modern", "mallory");
-    await peer.runHandshake(anyResponder(who, "mallory"), 1);
-    assertEquals(await peer.lastWords(), "invite_required");
-    peer.close();
+    for (const ask of ["register", "sign in"]) {
+      const client = await TestClient.connect(server, await person("modern", "mallory"));
+      const answer = ask === "register"
+        ? await client.register(registrationOf("mallory"))
+        : await client.ask({ type: "signIn", name: "mallory", nonce: new Uint8Array(24) });
+      assert(answer.type === "refused");
+      assertEquals(refusalOf(answer.code), "invite_required");
+      await client.leave();
+    }
   }, { inviteOnly: true });
 });
 
@@ -353,7 +361,7 @@ test("an invite-only server is silent towards a wrong invite", async () => {
       await server.told("handshake-failed");
       assertEquals(server.all("handshake-failed").map(({ code }) => code), ["auth_failed"]);
       // One for another m1, or of another day, is no better.
-      const { inviteSecret } = server.server;
+      const inviteSecret = server.server.invites.standing(Date.now()).secret;
       for (
         const forged of [
           encodeInvitePreface(inviteSecret, Date.now(), m1.slice(1)),
@@ -371,7 +379,7 @@ test("an invite lets its holder in, at an open server too, and only in mode 3", 
   const who = await person("modern", "alice");
   for (const inviteOnly of [true, false]) {
     await withServer(async (server) => {
-      const invite = server.server.inviteSecret;
+      const invite = server.server.invites.standing(Date.now()).secret;
       const client = await TestClient.connect(server, who, invite);
       assertEquals(client.channel.established.mode, 3);
       await client.leave();
@@ -389,7 +397,7 @@ test("an invite lets its holder in, at an open server too, and only in mode 3", 
 
 test("an invite's holder who does not know the secret itself gets no further than m2", async () => {
   await withServer(async (server) => {
-    const invite = server.server.inviteSecret;
+    const invite = server.server.invites.standing(Date.now()).secret;
     const who = await person("modern", "alice");
     const peer = await EvilPeer.dial(server.port);
     const config = { ...anyResponder(who, "alice"), mode: 3, psk: new Uint8Array(32) } as const;

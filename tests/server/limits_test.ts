@@ -107,7 +107,7 @@ test("nonsense from an address shuts out nobody behind it who has an invite", as
     }
     await assertRefused(server);
     assertEquals(reasons(server), ["source-penalty"]);
-    const { inviteSecret } = server.server;
+    const inviteSecret = server.server.invites.standing(Date.now()).secret;
     const alice = await TestClient.connect(server, await modern("alice"), inviteSecret);
     assertEquals((await alice.register(registrationOf("alice"))).type, "registered");
     await alice.leave();

@@ -500,15 +500,15 @@ Deno.test({
   fn: async () => {
     const host = await person("modern", "host");
     const side = { ...host, ephemeralKey: ephemeralKeys(host.suite, "host") };
-    const inviteSecret = new Uint8Array(32).fill(5);
-    const server = serverOf([side], { gateWidth: 1 }, inviteSecret);
+    const server = serverOf([side], { gateWidth: 1 });
+    const { secret } = server.invites.standing(Date.now());
     try {
       assertEquals([...server.fingerprints], [["modern", host.identity.fingerprint]]);
       const { port } = server.endpoints[0]!;
       const client = await TestClient.connect(
         { port },
         await person("modern", "alice"),
-        inviteSecret,
+        secret,
       );
       assertEquals(client.channel.established.theirs.fingerprint, host.identity.fingerprint);
       assertEquals((await client.register(registrationOf("alice"))).type, "registered");

@@ -28,6 +28,7 @@ interface Wish {
   readonly source?: string | undefined;
   readonly vouchers?: readonly Person[];
   readonly signingUp?: boolean;
+  readonly invite?: string;
   /** Who signs, what name, and for which identity. */
   readonly signer?: Identity;
   readonly signedName?: string;
@@ -70,6 +71,7 @@ class Place {
       claim: { sequence, notAfter, signature },
       place: NOWHERE,
       vouchers: signatures,
+      invite: wish.invite,
       source: "source" in wish ? wish.source : HOME,
     };
     const { change = (same: Claimant) => same, signingUp } = wish;
@@ -463,10 +465,10 @@ Deno.test("claim() keeps out whom the operator has shut out, by name and by key"
   const alice = await modern("alice");
   await place.claim("alice", alice);
   const subject = encodeHex(alice.identity.fingerprint);
-  place.store.putBan({ kind: "name", subject: "alice", since: NOW });
+  place.store.putBan({ kind: "name", subject: "alice", since: NOW, name: undefined });
   assertEquals(await place.refusal("alice", alice), "banned");
   place.store.removeBan("name", "alice");
-  place.store.putBan({ kind: "key", subject, since: NOW });
+  place.store.putBan({ kind: "key", subject, since: NOW, name: undefined });
   assertEquals(await place.refusal("alice", alice), "banned");
   assertEquals(await place.refusal("another", alice), "banned");
   place.store.removeBan("key", subject);

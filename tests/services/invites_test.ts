@@ -6,6 +6,7 @@ import type { Bytes } from "../../lib/bytes.ts";
 import { decodeClientPreface, encodeInvitePreface } from "../../lib/wire/handshake_messages.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
+const DAY = 24 * 3_600_000;
 const SECRET = new Uint8Array(32).fill(9);
 
 function place(store = new MemoryServerStore()) {
@@ -37,12 +38,41 @@ function comeIn(invites: Invites, secret: Uint8Array<ArrayBuffer>, now = NOW): b
   return true;
 }
 
-Deno.test("the server's own invite is good for ever and for everybody", () => {
+Deno.test("the server's own secret, which makes all others, lets nobody in", () => {
+  const { invites } = place();
+  invites.standing(NOW);
+  assertEquals(show(invites, SECRET), undefined);
+});
+
+Deno.test("the line that a server prints is an invite for 30 days and 40 people, the same until then", () => {
   const { invites, store } = place();
-  const presented = show(invites, SECRET);
-  assertEquals(presented, { secret: SECRET, id: undefined });
-  for (let n = 0; n < 100; n++) assert(comeIn(invites, SECRET, NOW * 2));
-  assertEquals(store.invites(), []);
+  const { invite, secret } = invites.standing(NOW);
+  assertEquals([invite.uses, invite.expires, invite.standing], [40, NOW + 30 * DAY, true]);
+  assertEquals(store.invites(), [invite]);
+  for (let n = 0; n < 39; n++) assert(comeIn(invites, secret));
+  // A restart prints it again.
+  const later = place(store).invites.standing(NOW + 30 * DAY - 1);
+  assertEquals([later.invite.uses, later.secret], [1, secret]);
+  assert(comeIn(invites, secret));
+  assert(!comeIn(invites, secret));
+  const next = invites.standing(NOW + 1);
+  assertNotEquals(next.secret, secret);
+  assertEquals(store.invites().filter(({ standing }) => standing), [next.invite]);
+  assertNotEquals(invites.standing(NOW + 30 * DAY + 1).secret, next.secret);
+});
+
+Deno.test("a line is renewed for those who have it, unless it was revoked", () => {
+  const { invites } = place();
+  const { invite, secret } = invites.make(NOW, NOW + 1000, 1);
+  assert(comeIn(invites, secret));
+  assert(!comeIn(invites, secret));
+  assertEquals(invites.renew(invite.id, NOW + 5000, 2)?.secret, secret);
+  assert(comeIn(invites, secret, NOW + 4999));
+  assert(!comeIn(invites, secret, NOW + 5000));
+  assertEquals([invites.revoke(invite.id), invites.revoke(invite.id)], [true, false]);
+  assertEquals(invites.renew(invite.id, NOW + 9000, 2), undefined);
+  assertEquals(invites.renew("0".repeat(32), NOW + 9000, 2), undefined);
+  assert(!comeIn(invites, secret));
 });
 
 Deno.test("an invite is good as often as it says, and no longer than it says", () => {
@@ -54,6 +84,7 @@ Deno.test("an invite is good as often as it says, and no longer than it says", (
     created: NOW,
     expires: NOW + 1000,
     uses: 2,
+    standing: false,
   });
   assert(comeIn(invites, secret, NOW + 999));
   assertEquals(store.invite(invite.id)?.uses, 1);
@@ -91,23 +122,24 @@ Deno.test("of several who come at once with one invite, as many come in as it sa
   assertEquals(store.invite(invite.id)?.uses, 0);
 });
 
-Deno.test("an invite that was revoked is none, even to one who is coming in with it", () => {
+Deno.test("an invite that was revoked lets nobody new in, not even one who is coming in with it", () => {
   const { invites, store } = place();
   const { invite, secret } = invites.make(NOW, NOW + 1000, 5);
   const presented = show(invites, secret)!;
   assert(invites.reserve(presented, NOW));
-  assert(store.removeInvite(invite.id));
+  assert(invites.revoke(invite.id));
   assertEquals(invites.reserve(presented, NOW), false);
   invites.release(presented, true);
-  assertEquals(store.invites(), []);
-  assertEquals(show(invites, secret), undefined);
+  assertEquals(store.invite(invite.id)?.uses, 0);
+  // Those who came by it show it still.
+  assertEquals(show(invites, secret)?.id, invite.id);
 });
 
 Deno.test("a preface holds before its own m1, in its hour and the next, once", () => {
   const { invites } = place();
   const { secret } = invites.make(NOW, NOW + 1000, 5);
   const m1 = new Uint8Array(100).fill(1), hour = 3_600_000;
-  for (const each of [secret, SECRET]) {
+  for (const each of [secret]) {
     const good = prefaceOf(each, NOW, m1);
     for (let i = 0; i < good.token.length; i++) {
       const token = good.token.slice();

@@ -114,6 +114,7 @@ function applicant(name: string, wanted?: string, wish: Wish = {}): Visitor {
         signature,
         created: 0,
         lastSeen: 0,
+        invite: undefined,
       },
       suite: SUITE_IDS[suite],
       observed: { host: from, port },

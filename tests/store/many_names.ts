@@ -13,7 +13,9 @@ export function nameOf(n: number): string {
 export async function writeManyNames(path: string, count: number): Promise<void> {
   (await SqliteServerStore.open(await PrivateFolder.open(path))).close();
   const database = new DatabaseSync(`${path}/server.db`);
-  const key = database.prepare("INSERT INTO name_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  const key = database.prepare(
+    "INSERT INTO name_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+  );
   const account = database.prepare("INSERT INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   database.exec("BEGIN");
   for (let n = 0; n < count; n++) {

@@ -3,6 +3,11 @@ import { DatabaseSync } from "node:sqlite";
 
 /** By version, what leads back to the one before it. */
 const UNDO: Readonly<Record<number, readonly string[]>> = {
+  4: [
+    "ALTER TABLE name_key DROP COLUMN invite",
+    "ALTER TABLE invite DROP COLUMN standing",
+    "ALTER TABLE ban DROP COLUMN name",
+  ],
   3: ["ALTER TABLE name_key DROP COLUMN last_sequence"],
 };
 

@@ -23,8 +23,10 @@ const CHANGES: Readonly<Record<string, (store: SqliteServerStore) => void>> = {
   "a name forgotten, with all that it has": (store) => store.forget("alice"),
   "an invite": (store) => store.putInvite(inviteOf(2)),
   "an invite used": (store) => store.putInvite({ ...inviteOf(1), uses: 0 }),
-  "an invite revoked": (store) => store.removeInvite(inviteOf(1).id),
-  "a ban": (store) => store.putBan({ kind: "key", subject: "cd".repeat(32), since: NOW }),
+  "a key taken from its name": (store) =>
+    store.forgetKey(keyOf("alice", { suite: "rsa" }).fingerprint),
+  "a ban": (store) =>
+    store.putBan({ kind: "key", subject: "cd".repeat(32), since: NOW, name: undefined }),
   "a ban lifted": (store) => store.removeBan("name", "mallory"),
   "visits, with the next change": (store) => {
     store.seen(keyOf("alice").fingerprint, NOW + 1, 9n);
@@ -38,7 +40,7 @@ function fill(store: SqliteServerStore): void {
   store.putKey(keyOf("alice", { suite: "rsa" }));
   store.putAccount(accountOf("alice"));
   store.putInvite(inviteOf(1));
-  store.putBan({ kind: "name", subject: "mallory", since: NOW });
+  store.putBan({ kind: "name", subject: "mallory", since: NOW, name: undefined });
 }
 
 /** All that a store says of itself. */

@@ -26,6 +26,7 @@ export function keyOf(name: string, changes: Partial<NameKey> = {}): NameKey {
     signature: bytes(64, 3),
     created: NOW,
     lastSeen: NOW,
+    invite: "1".padStart(32, "0"),
     ...changes,
   };
 }
@@ -46,5 +47,13 @@ export function accountOf(name: string, changes: Partial<Account> = {}): Account
 
 export function inviteOf(number: number, changes: Partial<Invite> = {}): Invite {
   const id = number.toString(16).padStart(32, "0");
-  return { id, serial: bytes(16, number), created: NOW, expires: NOW + 1, uses: 3, ...changes };
+  return {
+    id,
+    serial: bytes(16, number),
+    created: NOW,
+    expires: NOW + 1,
+    uses: 3,
+    standing: false,
+    ...changes,
+  };
 }

@@ -114,7 +114,7 @@ test("a name that is forgotten takes its keys and its account along, and nothing
     store.putKey(keyOf(name, { suite: "rsa" }));
     store.putAccount(accountOf(name));
   }
-  store.putBan({ kind: "name", subject: "alice", since: NOW });
+  store.putBan({ kind: "name", subject: "alice", since: NOW, name: undefined });
   store.forget("alice");
   store.forget("nobody");
   assertEquals(store.keysOf("alice"), []);
@@ -141,35 +141,66 @@ test("an account takes the place of the one of its name", (store) => {
   assertEquals(store.account("bob"), largest);
 });
 
-test("invites are listed the oldest first, changed and removed", (store) => {
+test("invites are listed the oldest first, and changed", (store) => {
   const old = inviteOf(3, { created: NOW - 1 });
   for (const invite of [inviteOf(2), old, inviteOf(1)]) store.putInvite(invite);
   assertEquals(store.invites(), [old, inviteOf(1), inviteOf(2)]);
   store.putInvite({ ...old, uses: 0 });
   assertEquals(store.invite(old.id), { ...old, uses: 0 });
   assertEquals(store.counts().invites, 3);
-  assertEquals([store.removeInvite(old.id), store.removeInvite(old.id)], [true, false]);
-  assertEquals(store.invites(), [inviteOf(1), inviteOf(2)]);
+  store.putInvite({ ...old, standing: true });
+  assertEquals(store.invite(old.id), { ...old, standing: true });
 });
 
 test("bans are of a name or of a key, listed the oldest first, and lifted", (store) => {
   const subject = "a".repeat(64);
   const bans = [
-    { kind: "name", subject: "mallory", since: NOW - 1 },
-    { kind: "key", subject, since: NOW },
-    { kind: "name", subject: "alice", since: NOW },
+    { kind: "name", subject: "mallory", since: NOW - 1, name: undefined },
+    { kind: "key", subject, since: NOW, name: undefined },
+    { kind: "name", subject: "alice", since: NOW, name: undefined },
   ] as const;
   for (const ban of bans.toReversed()) store.putBan(ban);
   assertEquals(store.bans(), bans);
   assertEquals(store.isBanned("name", "mallory"), true);
   assertEquals(store.isBanned("key", "mallory"), false);
   assertEquals(store.isBanned("key", subject), true);
-  store.putBan({ kind: "name", subject: "mallory", since: NOW + 7 });
+  store.putBan({ kind: "name", subject: "mallory", since: NOW + 7, name: undefined });
   assertEquals(store.counts().bans, 3);
   const lift = () => store.removeBan("name", "mallory");
   assertEquals([lift(), lift()], [true, false]);
   assertEquals(store.removeBan("key", "alice"), false);
   assertEquals(store.bans(), bans.slice(1));
+});
+
+test("the ban of a name is lifted with those of the keys that had it, and those of no other", (store) => {
+  const key = (digit: string, name: string | undefined) =>
+    ({ kind: "key", subject: digit.repeat(64), since: NOW, name }) as const;
+  const bans = [key("a", "mallory"), key("b", "bob"), key("c", undefined)];
+  for (const ban of bans) store.putBan(ban);
+  store.putBan({ kind: "name", subject: "mallory", since: NOW, name: undefined });
+  assertEquals(store.removeBan("name", "mallory"), true);
+  assertEquals(store.bans(), bans.slice(1));
+  assertEquals(store.removeBan("key", "bob"), false);
+  assertEquals([store.removeBan("name", "bob"), store.removeBan("name", "bob")], [true, false]);
+  assertEquals(store.removeBan("key", "c".repeat(64)), true);
+  assertEquals(store.bans(), []);
+});
+
+test("a key is found by the digits with which it begins, and taken from its name", (store) => {
+  const modern = keyOf("alice"), rsa = keyOf("alice", { suite: "rsa", created: NOW + 1 });
+  for (const key of [modern, rsa, keyOf("bob")]) store.putKey(key);
+  store.putAccount(accountOf("alice"));
+  assertEquals(store.keysBeginning(rsa.fingerprint.slice(0, 15)), [rsa]);
+  assertEquals(store.keysBeginning("").length, 3);
+  assertEquals(store.keysBeginning("%"), []);
+  store.forgetKey(modern.fingerprint);
+  store.forgetKey("0".repeat(64));
+  assertEquals(store.keysOf("alice"), [rsa]);
+  assertEquals(store.account("alice"), accountOf("alice"));
+  store.forgetKey(rsa.fingerprint);
+  assertEquals(store.keysOf("alice"), []);
+  assertEquals(store.account("alice"), undefined);
+  assertEquals(store.counts().names, 1);
 });
 
 test("names that objects have already, and what means something to SQL, are text (D12, D14)", (store) => {
@@ -178,7 +209,7 @@ test("names that objects have already, and what means something to SQL, are text
     assertEquals(store.isBanned("name", subject), false, subject);
     assertEquals(store.account(subject), undefined, subject);
     assertEquals(store.keysOf(subject), [], subject);
-    store.putBan({ kind: "name", subject, since: NOW });
+    store.putBan({ kind: "name", subject, since: NOW, name: undefined });
     store.putAccount(accountOf(subject));
     store.putKey(keyOf(subject));
   }

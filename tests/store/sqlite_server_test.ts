@@ -48,14 +48,14 @@ function fill(store: SqliteServerStore): void {
   store.putKey(keyOf("alice", { suite: "rsa" }));
   store.putAccount(accountOf("alice"));
   store.putInvite(inviteOf(1));
-  store.putBan({ kind: "name", subject: "mallory", since: NOW });
+  store.putBan({ kind: "name", subject: "mallory", since: NOW, name: undefined });
 }
 
 function assertFull(store: SqliteServerStore): void {
   assertEquals(store.keysOf("alice"), [keyOf("alice"), keyOf("alice", { suite: "rsa" })]);
   assertEquals(store.account("alice"), accountOf("alice"));
   assertEquals(store.invites(), [inviteOf(1)]);
-  assertEquals(store.bans(), [{ kind: "name", subject: "mallory", since: NOW }]);
+  assertEquals(store.bans(), [{ kind: "name", subject: "mallory", since: NOW, name: undefined }]);
 }
 
 Deno.test("everything is there after a restart", async () => {
@@ -106,7 +106,7 @@ Deno.test("when somebody was here is put on disk a second later, or with the nex
     time.advance(1);
     assertEquals([onDisk(), time.pending], [2, 0]);
     store.seen(fingerprint, 3, 9n);
-    store.putBan({ kind: "name", subject: "mallory", since: NOW });
+    store.putBan({ kind: "name", subject: "mallory", since: NOW, name: undefined });
     assertEquals([onDisk(), time.pending], [3, 0]);
     store.seen(fingerprint, 4, 9n);
     store.close();
@@ -227,7 +227,7 @@ Deno.test({
       time.advance(STORE_LAZY_AFTER);
       assertEquals(store.keysOf("alice")[0]?.lastSeen, NOW + 9);
       await makeRoom();
-      store.putBan({ kind: "name", subject: "late", since: NOW });
+      store.putBan({ kind: "name", subject: "late", since: NOW, name: undefined });
       store.close();
       const again = await open(path);
       assertEquals(again.keysOf("alice")[0]?.lastSeen, NOW + 9);
@@ -268,7 +268,8 @@ Deno.test("an older database keeps its names, whose owners are to sign them anew
     const later = await open(path);
     const { sequence } = keyOf("alice");
     const skeleton = skeletonOf("alice");
-    const expected = { ...keyOf("alice"), notAfter: 0, skeleton, lastSequence: sequence };
+    const changes = { notAfter: 0, skeleton, lastSequence: sequence, invite: undefined };
+    const expected = { ...keyOf("alice"), ...changes };
     assertEquals(later.keysOf("alice"), [expected]);
     later.close();
   });

@@ -51,6 +51,21 @@ export class MemoryServerStore implements ServerStore {
     if (key) this.putKey({ ...key, lastSeen: when, lastSequence });
   }
 
+  keysBeginning(digits: string): readonly NameKey[] {
+    return [...this.#byFingerprint.values()].filter(({ fingerprint }) =>
+      fingerprint.startsWith(digits)
+    );
+  }
+
+  forgetKey(fingerprint: string): void {
+    const key = this.#byFingerprint.get(fingerprint);
+    if (!key) return;
+    const others = this.keysOf(key.name).filter((each) => each !== key);
+    if (others.length === 0) return this.forget(key.name);
+    this.#keys.set(key.name, others);
+    this.#byFingerprint.delete(fingerprint);
+  }
+
   forget(name: string): void {
     for (const { fingerprint } of this.keysOf(name)) this.#byFingerprint.delete(fingerprint);
     this.#keys.delete(name);
@@ -77,10 +92,6 @@ export class MemoryServerStore implements ServerStore {
     this.#invites.set(invite.id, invite);
   }
 
-  removeInvite(id: string): boolean {
-    return this.#invites.delete(id);
-  }
-
   isBanned(kind: Ban["kind"], subject: string): boolean {
     return this.#bans.has(`${kind} ${subject}`);
   }
@@ -96,7 +107,12 @@ export class MemoryServerStore implements ServerStore {
   }
 
   removeBan(kind: Ban["kind"], subject: string): boolean {
-    return this.#bans.delete(`${kind} ${subject}`);
+    const lifted = this.bans().filter((ban) =>
+      ban.kind === kind && ban.subject === subject ||
+      kind === "name" && ban.kind === "key" && ban.name === subject
+    );
+    for (const ban of lifted) this.#bans.delete(`${ban.kind} ${ban.subject}`);
+    return lifted.length > 0;
   }
 
   counts(): StoreCounts {

@@ -1,7 +1,7 @@
 /** Accounts: signing up and signing in (PROTOCOL.md 3.10). */
 import { sourceOf } from "../../services/connection_limits.ts";
 import type { Client } from "../client.ts";
-import { claim } from "./claim.ts";
+import { claim, inviteRequired, isKnown } from "./claim.ts";
 import type { Context, Request } from "./context.ts";
 import { outOfTurn } from "./refusals.ts";
 
@@ -25,12 +25,16 @@ export async function signUp(
 
 /** Begins a sign-in. */
 export function signIn(
-  { environment: { time }, directory, accounts }: Context,
+  context: Context,
   client: Client,
   { name, nonce }: Request<"signIn">,
 ): void {
-  const { theirs, exporter } = client.channel.established;
+  const { environment: { time }, directory, accounts, inviteOnly } = context;
+  const { channel, invite } = client;
+  const { theirs, exporter } = channel.established;
   directory.requireAllowed(theirs);
+  // The owner of the account may have used the invite up: it need not be good for another one.
+  if (inviteOnly && !invite && !isKnown(context, channel)) throw inviteRequired(client);
   const challenge = accounts.challenge({
     name,
     clientNonce: nonce,

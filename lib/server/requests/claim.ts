@@ -2,6 +2,7 @@
 import { encodeHex } from "@std/encoding/hex";
 import { CifraError } from "../../errors.ts";
 import { sourceOf } from "../../services/connection_limits.ts";
+import type { Channel } from "../../channel/channel.ts";
 import type { NameKey } from "../../store/server_store.ts";
 import { NOWHERE } from "../../wire/name_claim.ts";
 import { addressScope } from "../../wire/address.ts";
@@ -9,22 +10,22 @@ import type { Client } from "../client.ts";
 import type { Context, Request } from "./context.ts";
 
 /**
- * The entry of the name: it is the client's, or becomes so now. Whoever is new needs an invite that is still
- * good, if they came with one. Throws what `Directory.claim` throws, and `invite_required`.
+ * The entry of the name: it is the client's, or becomes so now. On a server for invited clients alone whoever
+ * is new needs an invite that is still good. Throws what `Directory.claim` throws, and `invite_required`.
  */
 export async function claim(
-  { environment: { time }, store, invites, directory }: Context,
-  { channel, observed: { host }, invite }: Client,
+  context: Context,
+  client: Client,
   request: Request<"register" | "signUp">,
 ): Promise<NameKey> {
   const { type, name, registrationSequence: sequence, claim } = request;
+  const { environment: { time }, inviteOnly, invites, directory } = context;
+  const { channel, observed: { host }, invite } = client;
   const { theirs: identity, suite } = channel.established;
   const { notAfter, signature, vouchers } = claim;
-  const isKnown = store.keyWith(encodeHex(identity.fingerprint)) !== undefined;
-  const used = isKnown ? undefined : invite;
-  if (used && !invites.reserve(used, time.date())) {
-    throw new CifraError("invite_required", "This invite has expired, or was used too often");
-  }
+  const isNew = !isKnown(context, channel);
+  const used = isNew && invite && invites.reserve(invite, time.date()) ? invite : undefined;
+  if (isNew && inviteOnly && !used) throw inviteRequired(client);
   const claimant = {
     name,
     suite: suite.name,
@@ -32,6 +33,7 @@ export async function claim(
     claim: { sequence, notAfter, signature },
     place: request.type === "register" ? request : NOWHERE,
     vouchers,
+    invite: used?.id,
     // On the server's own machine everybody has the same address.
     source: addressScope(host) === "loopback" ? undefined : sourceOf(host),
   };
@@ -43,4 +45,17 @@ export async function claim(
   } finally {
     if (used) invites.release(used, isIn);
   }
+}
+
+/** Whether the server knows the identity of a client under some name. */
+export function isKnown({ store }: Context, { established: { theirs } }: Channel): boolean {
+  return store.keyWith(encodeHex(theirs.fingerprint)) !== undefined;
+}
+
+/** Why a newcomer may not come in. */
+export function inviteRequired({ invite }: Client): CifraError {
+  const message = invite
+    ? "This invite has ended, or was used too often"
+    : "This server takes newcomers by invite alone";
+  return new CifraError("invite_required", message);
 }

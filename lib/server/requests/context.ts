@@ -26,6 +26,8 @@ export interface Context {
   readonly environment: Environment;
   readonly store: ServerStore;
   readonly invites: Invites;
+  /** Whether newcomers need an invite. */
+  readonly inviteOnly: boolean;
   readonly connectionLimits: Pick<ConnectionLimits<unknown>, "registersAgain">;
   readonly tickets: Pick<Tickets, "issue">;
   readonly insiders: Insiders<Client>;

@@ -69,6 +69,8 @@ export interface RequestsOptions {
   readonly environment: Environment;
   readonly store: ServerStore;
   readonly invites: Invites;
+  /** Whether newcomers need an invite. */
+  readonly inviteOnly: boolean;
   readonly connectionLimits: Pick<ConnectionLimits<unknown>, "registersAgain">;
   readonly tickets: Pick<Tickets, "issue">;
   readonly insiders: Insiders<Client>;
@@ -145,11 +147,6 @@ export class Requests {
       this.#leave(client);
     }
     if (channel.goodbye) await channel.close(CloseCode.done, client.heard, client.heard);
-  }
-
-  /** Sends the clients with this name away; returns how many those were. */
-  remove(name: string, clients: Iterable<Client>, code: "kicked" | "banned"): number {
-    return this.dismiss([...clients].filter((client) => client.name === name), code);
   }
 
   /** Sends these clients away; returns how many were still there. */

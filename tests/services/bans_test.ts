@@ -1,0 +1,85 @@
+import { assertEquals } from "@std/assert";
+import { ban, forget, invitesOf, type Subject, unban } from "../../lib/services/bans.ts";
+import { keyOf, NOW } from "../store/server_samples.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
+
+const NAME: Subject = { kind: "name", name: "mallory" };
+const MODERN = keyOf("mallory", { invite: "a".repeat(32) });
+const RSA = keyOf("mallory", { suite: "rsa", invite: undefined });
+const KEY: Subject = { kind: "key", fingerprint: MODERN.fingerprint };
+const OTHER_KEY: Subject = { kind: "key", fingerprint: RSA.fingerprint };
+
+function place(): MemoryServerStore {
+  const store = new MemoryServerStore();
+  for (const key of [MODERN, RSA, keyOf("bob")]) store.putKey(key);
+  return store;
+}
+
+/** Every way to take `length` of these, in order. */
+function* orders<T>(from: readonly T[], length: number): Generator<readonly T[]> {
+  if (length === 0) return yield [];
+  for (const first of from) for (const rest of orders(from, length - 1)) yield [first, ...rest];
+}
+
+Deno.test("after whatever was banned and forgotten, each ban is one that can be lifted", () => {
+  const acts: readonly (readonly [typeof ban | typeof forget, Subject])[] = [
+    [ban, NAME],
+    [ban, KEY],
+    [ban, OTHER_KEY],
+    [forget, NAME],
+    [forget, KEY],
+  ];
+  for (const order of orders(acts, 4)) {
+    const words = order.map(([act, { kind }]) => `${act.name} ${kind}`).join(", ");
+    const acted = () => {
+      const store = place();
+      for (const [act, subject] of order) act(store, subject, NOW);
+      return store;
+    };
+    // By what the list of bans shows, each alone.
+    const store = acted();
+    for (const { kind, subject } of store.bans()) {
+      const meant: Subject = kind === "name"
+        ? { kind, name: subject }
+        : { kind, fingerprint: subject };
+      unban(store, meant);
+    }
+    assertEquals(store.bans(), [], words);
+    // By the name, where the name was banned first.
+    if (order[0]![1] !== NAME || order[0]![0] !== ban) continue;
+    const named = acted();
+    assertEquals(unban(named, NAME), true, words);
+    const left = named.bans().filter(({ name }) => name !== undefined);
+    assertEquals(left, [], words);
+  }
+});
+
+Deno.test("unban() of a name that was forgotten meanwhile lets its keys in again", () => {
+  const store = place();
+  ban(store, NAME, NOW);
+  assertEquals(store.counts().bans, 3);
+  forget(store, NAME);
+  assertEquals(unban(store, NAME), true);
+  assertEquals(store.bans(), []);
+  assertEquals(unban(store, NAME), false);
+});
+
+Deno.test("a key is banned and forgotten without the others of its name", () => {
+  const store = place();
+  ban(store, KEY, NOW);
+  assertEquals(store.isBanned("key", MODERN.fingerprint), true);
+  assertEquals(store.isBanned("key", RSA.fingerprint), false);
+  assertEquals(store.isBanned("name", "mallory"), false);
+  assertEquals(forget(store, KEY), true);
+  assertEquals(store.keysOf("mallory"), [RSA]);
+  assertEquals(forget(store, KEY), false);
+  assertEquals(unban(store, KEY), true);
+});
+
+Deno.test("by which invites somebody came is known, each once", () => {
+  const store = place();
+  assertEquals(invitesOf(store, NAME), ["a".repeat(32)]);
+  assertEquals(invitesOf(store, KEY), ["a".repeat(32)]);
+  assertEquals(invitesOf(store, OTHER_KEY), []);
+  assertEquals(invitesOf(store, { kind: "name", name: "nobody" }), []);
+});
