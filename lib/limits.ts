@@ -196,10 +196,17 @@ export const KEY_FILE_PASSES = 3;
 /** What somebody else may ask for: less would betray the password, more would be an attack on us. */
 export const PASSWORD_MEMORY_MINIMUM = 19 * 1024;
 export const PASSWORD_MEMORY_MAXIMUM = 256 * 1024;
+export const PASSWORD_PASSES_MINIMUM = PASSWORD_PASSES;
 export const PASSWORD_PASSES_MAXIMUM = 10;
-/** Wrong passwords in a quarter of an hour, for one name and from one source. */
+/** Wrong passwords in a quarter of an hour: for one name from one source, and from one source for all names. */
 export const PASSWORD_TRIES = 5;
+export const PASSWORD_TRIES_SOURCE = 100;
 export const PASSWORD_TRIES_PERIOD = 15 * 60 * SECOND;
+/** And in a day for one name, from everywhere but where its owner has been. */
+export const PASSWORD_TRIES_NAME = 100;
+export const PASSWORD_TRIES_NAME_PERIOD = 24 * 3600 * SECOND;
+/** What is asked of a password that lies with a server: its thief can guess as long as it likes. */
+export const PASSWORD_CHARACTERS = 10;
 /** Keys sealed under a password, in bytes. */
 export const BACKUP_LIMIT = 16 * KIB;
 

@@ -109,9 +109,12 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       `${L.MESSAGES_BURST} at once, ${L.MESSAGES_PER_MINUTE} a minute`,
     "sign-ups of one name in an hour": `${L.SIGN_UPS_PER_HOUR}`,
     "new names from one source in a day": `${L.NEW_NAMES_PER_DAY}`,
-    "wrong passwords for one name, and from one source": `${L.PASSWORD_TRIES} in ${
-      seconds(L.PASSWORD_TRIES_PERIOD)
+    "wrong passwords for one name from one source / from one source in all":
+      `${L.PASSWORD_TRIES} / ${L.PASSWORD_TRIES_SOURCE} in ${seconds(L.PASSWORD_TRIES_PERIOD)}`,
+    "wrong passwords for one name from all other sources": `${L.PASSWORD_TRIES_NAME} in ${
+      seconds(L.PASSWORD_TRIES_NAME_PERIOD)
     }`,
+    "characters of a password that lies with a server": `${L.PASSWORD_CHARACTERS}`,
     "pairs relayed at once": `${L.RELAYED_PAIRS}`,
     "of one key / with one source": `${L.RELAYED_PER_KEY} / ${L.RELAYED_PER_SOURCE}`,
     "a relayed pair of which no byte comes": seconds(L.RELAY_IDLE)[0],
@@ -141,7 +144,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "credit of a relayed stream / pieces under way": `${L.RELAY_WINDOW} / ${L.RELAY_WINDOW_PIECES}`,
     "password": `1 to ${L.PASSWORD_LIMIT}`,
     "memory in KiB / passes that a client accepts":
-      `${L.PASSWORD_MEMORY_MINIMUM} to ${L.PASSWORD_MEMORY_MAXIMUM} / 1 to ${L.PASSWORD_PASSES_MAXIMUM}`,
+      `${L.PASSWORD_MEMORY_MINIMUM} to ${L.PASSWORD_MEMORY_MAXIMUM} / ${L.PASSWORD_PASSES_MINIMUM} to ${L.PASSWORD_PASSES_MAXIMUM}`,
     "memory in KiB / passes that cifra asks for": `${L.PASSWORD_MEMORY} / ${L.PASSWORD_PASSES}`,
     "backup": `${L.BACKUP_LIMIT}`,
 

@@ -1,12 +1,13 @@
 /**
  * Proofs of a password (PROTOCOL.md 3.10): the shape of SCRAM (RFC 5802), bound to the channel. The server
- * learns nothing with which it could sign in elsewhere.
+ * learns nothing with which it could sign in elsewhere, but what it keeps is enough to try passwords on.
  */
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import {
   PASSWORD_MEMORY_MAXIMUM,
   PASSWORD_MEMORY_MINIMUM,
   PASSWORD_PASSES_MAXIMUM,
+  PASSWORD_PASSES_MINIMUM,
   PROOF_LENGTH,
   SALT_LENGTH,
 } from "../limits.ts";
@@ -31,7 +32,7 @@ export interface PasswordCost {
 export function isFairCost({ salt, memory, passes }: PasswordCost): boolean {
   return salt.length === SALT_LENGTH && Number.isInteger(memory) && Number.isInteger(passes) &&
     memory >= PASSWORD_MEMORY_MINIMUM && memory <= PASSWORD_MEMORY_MAXIMUM &&
-    passes >= 1 && passes <= PASSWORD_PASSES_MAXIMUM;
+    passes >= PASSWORD_PASSES_MINIMUM && passes <= PASSWORD_PASSES_MAXIMUM;
 }
 
 /** What a server keeps of a password: 64 bytes each. */

@@ -17,6 +17,16 @@ export class SlidingWindow {
     return (this.#times.get(key) ?? []).filter((at) => now - at < this.#period);
   }
 
+  /** What has happened to whom, perhaps longer ago than the period. */
+  get keys(): readonly string[] {
+    return [...this.#times].map(([key]) => key);
+  }
+
+  /** It has never happened. */
+  forget(key: string): void {
+    this.#times.delete(key);
+  }
+
   /** Notes that it happens now. */
   count(key: string, now: number): void {
     this.#times.set(key, [...this.times(key, now), now]);

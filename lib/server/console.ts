@@ -61,6 +61,12 @@ export const CONSOLE_COMMANDS: ReadonlyMap<string, Command> = new Map(Object.ent
     run: renew,
   },
   revoke: { usage: "revoke ID", does: "let nobody new in with an invite", run: revoke },
+  locks: { usage: "locks", does: "who may not sign in after wrong passwords", run: locks },
+  unlock: {
+    usage: "unlock WHO",
+    does: "let them try again: a name, or from:SOURCE",
+    run: unlock,
+  },
   stats: { usage: "stats", does: "how much there is of everything", run: stats },
   quit: { usage: "quit", does: "end the server", run: quit },
 }));
@@ -115,7 +121,7 @@ function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
       short(fingerprint),
       `since ${day(created)}`,
       `seen ${day(lastSeen)}`,
-      ...store.account(name) ? ["account"] : [],
+      ...store.credentials(name) ? ["account"] : [],
       ...invite === undefined ? [] : [`by ${idStart(invite)}`],
     ].join(" ")
   );
@@ -220,6 +226,22 @@ function revoke({ server, store }: ConsoleOptions, [id = ""]: readonly string[])
   if (!only) return NO_INVITE;
   server.invites.revoke(only.id);
   return `${only.id} is void`;
+}
+
+function locks({ server }: ConsoleOptions): string {
+  const lines = server.locks().map(({ name, tag, remaining }) => {
+    const who = name === undefined ? "everybody" : isName(name) ? name : "no name";
+    const from = tag === undefined ? "from anywhere new" : `from ${tag}`;
+    return `${who} ${from} for ${Math.ceil(remaining / 60_000)} more minutes`;
+  });
+  return lines.join("\n") || "nobody is locked out";
+}
+
+function unlock({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
+  const [, tag] = /^from:([0-9a-z.:]{1,64})$/.exec(who) ?? [];
+  const name = tag === undefined ? requireNameLike(store, who) : undefined;
+  const count = server.unlock({ name, tag });
+  return count === 0 ? `${who} was not locked out` : `${who} may try again`;
 }
 
 function stats({ server, store }: ConsoleOptions): string {

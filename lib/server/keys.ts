@@ -9,9 +9,19 @@ import { EphemeralKeyStock } from "../services/ephemeral_keys.ts";
 import { loadIdentity } from "../store/identity_file.ts";
 import { formatPem, parsePem } from "../store/pem.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
-import { INVITE_SECRET_LENGTH } from "../wire/handshake_messages.ts";
 
-const INVITE_LABEL = "CIFRA INVITE SECRET";
+const SECRET_LENGTH = 32;
+/** The files of secrets, and what happens without each. */
+const SECRETS = {
+  "invite.secret": {
+    label: "CIFRA INVITE SECRET",
+    without: "earlier invite lines then stop working",
+  },
+  "salt.secret": {
+    label: "CIFRA SALT SECRET",
+    without: "who asked before then sees which names have no account",
+  },
+} as const;
 
 /** The keys of a server. */
 export interface ServerKeys {
@@ -21,6 +31,8 @@ export interface ServerKeys {
   readonly stocks: readonly EphemeralKeyStock[];
   /** 32 bytes that make the secrets of invites, and are none. */
   readonly inviteSecret: Bytes;
+  /** 32 bytes that make salts of names without an account: who has an account does not change with the invites. */
+  readonly saltSecret: Bytes;
 }
 
 /** Which keys, and where they are. */
@@ -51,29 +63,32 @@ export async function loadServerKeys(
     }
     sides.set(SUITE_IDS[name], { suite, identity, ephemeralKey });
   }
-  return { sides, stocks, inviteSecret: await loadInviteSecret(folder) };
+  return {
+    sides,
+    stocks,
+    inviteSecret: await loadSecret(folder, "invite.secret"),
+    saltSecret: await loadSecret(folder, "salt.secret"),
+  };
 }
 
-async function loadInviteSecret(folder: PrivateFolder): Promise<Bytes> {
-  const text = await folder.read("invite.secret");
-  const secret = text === undefined
-    ? systemRandom(INVITE_SECRET_LENGTH)
-    : parseInviteSecret(folder, text);
-  const pem = formatPem([{ label: INVITE_LABEL, bytes: secret }]);
-  if (text !== pem) await folder.write("invite.secret", pem);
+async function loadSecret(folder: PrivateFolder, file: keyof typeof SECRETS): Promise<Bytes> {
+  const text = await folder.read(file);
+  const secret = text === undefined ? systemRandom(SECRET_LENGTH) : parseSecret(folder, file, text);
+  const pem = formatPem([{ label: SECRETS[file].label, bytes: secret }]);
+  if (text !== pem) await folder.write(file, pem);
   return secret;
 }
 
-function parseInviteSecret(folder: PrivateFolder, text: string): Bytes {
+function parseSecret(folder: PrivateFolder, file: keyof typeof SECRETS, text: string): Bytes {
   try {
     // Earlier it was base64url alone.
     const isPem = text.startsWith("-----");
     const secret = isPem ? parsePem(text)[0]!.bytes : decodeBase64Url(text.trim());
-    if (secret.length === INVITE_SECRET_LENGTH) return secret;
+    if (secret.length === SECRET_LENGTH) return secret;
   } catch {
     // Not even text of bytes: damaged all the same.
   }
-  throw new CifraError("local", `Cannot read the invite secret in ${folder.path}: it is damaged`, {
-    hint: "remove the file invite.secret; earlier invite lines then stop working",
+  throw new CifraError("local", `Cannot read ${file} in ${folder.path}: it is damaged`, {
+    hint: `remove the file ${file}; ${SECRETS[file].without}`,
   });
 }

@@ -29,6 +29,7 @@ import { type InsiderCaps, Insiders } from "../services/insiders.ts";
 import { ban, forget, type Subject } from "../services/bans.ts";
 import type { DirectoryRules } from "../services/directory.ts";
 import { Invites, type Presented } from "../services/invites.ts";
+import type { Lock } from "../services/password_lanes.ts";
 import { Tickets } from "../services/tickets.ts";
 import type { RelayLimits } from "../services/relay.ts";
 import { Channel } from "../channel/channel.ts";
@@ -131,7 +132,7 @@ export class Server {
       connectionLimits: this.#connectionLimits,
       insiders: this.#insiders,
       tickets: this.#tickets,
-      secret: keys.inviteSecret,
+      saltSecret: keys.saltSecret,
       tag: (host) => this.#tag(host),
     });
     this.#gate = new Limiter(options.gateWidth, {
@@ -190,6 +191,16 @@ export class Server {
         : formatFingerprint(channel.established.theirs.fingerprint).startsWith(which)
     );
     return this.#requests.dismiss(chosen, "kicked");
+  }
+
+  /** What is not listened to because of wrong passwords. */
+  locks(): readonly Lock[] {
+    return this.#requests.passwordLanes.locks(this.#options.environment.time.now());
+  }
+
+  /** Listens again to those who try to sign in under a name, or from a source; returns how many locks were lifted. */
+  unlock(which: Pick<Lock, "name" | "tag">): number {
+    return this.#requests.passwordLanes.lift(which, this.#options.environment.time.now());
   }
 
   /** Ends the connections of a name, which may come back; returns how many those were. */

@@ -12,18 +12,16 @@ import {
   verifyProof,
 } from "../crypto/scram.ts";
 import { CifraError } from "../errors.ts";
-import { SlidingWindow } from "../flow/sliding_window.ts";
 import {
   PASSWORD_MEMORY,
   PASSWORD_PASSES,
-  PASSWORD_TRIES,
   PASSWORD_TRIES_PERIOD,
   PROOF_LENGTH,
   SALT_LENGTH,
   SIGN_IN_NONCE_LENGTH,
-  SOURCES_REMEMBERED,
 } from "../limits.ts";
 import type { Account, ServerStore } from "../store/server_store.ts";
+import { type Attempt, PasswordLanes } from "./password_lanes.ts";
 
 const SALT_LABEL = encodeUtf8("cifra/1 salt of nobody\0");
 /** A proof of a name without an account is compared with this, in the same time. */
@@ -32,8 +30,8 @@ const NOBODY = { storedKey: new Uint8Array(PROOF_LENGTH), serverKey: new Uint8Ar
 /** A sign-in that has begun. */
 export interface Challenge {
   readonly exchange: Exchange;
-  /** The source that a wrong password counts against. */
-  readonly source: string;
+  /** What a wrong password counts against. */
+  readonly attempt: Attempt;
 }
 
 /** The passwords of a server. */
@@ -41,10 +39,13 @@ export class Accounts {
   readonly #store: ServerStore;
   readonly #secret: Bytes;
   readonly #random: Random;
-  /** When a wrong password came for each name, and from each source. */
-  readonly #failures = new SlidingWindow(PASSWORD_TRIES_PERIOD, SOURCES_REMEMBERED);
+  /** How many wrong ones are taken. */
+  readonly lanes = new PasswordLanes();
 
-  /** `secret` makes up salts for names that have no account, so that they look like those that have. */
+  /**
+   * `secret` makes up salts for names that have no account, so that they look like those that have: 32 bytes that
+   * serve for nothing else.
+   */
   constructor(store: ServerStore, secret: Bytes, random: Random) {
     this.#store = store;
     this.#secret = secret;
@@ -64,18 +65,18 @@ export class Accounts {
    * Throws `limit` after too many wrong passwords.
    */
   challenge(
-    { name, clientNonce, exporter, source, now }: {
-      readonly name: string;
+    { attempt, clientNonce, exporter, now }: {
+      readonly attempt: Attempt;
       readonly clientNonce: Bytes;
       readonly exporter: Bytes;
-      readonly source: string;
       readonly now: number;
     },
   ): Challenge {
-    this.#requireFewFailures(name, source, now);
+    this.lanes.require(attempt, now);
+    const { name } = attempt;
     // Made up for every name, so that those without an account do not take longer.
     const madeUp = hmacSha512(this.#secret, SALT_LABEL, encodeUtf8(name)).slice(0, SALT_LENGTH);
-    const cost: PasswordCost = this.#store.account(name) ?? {
+    const cost: PasswordCost = this.#store.credentials(name) ?? {
       salt: madeUp,
       memory: PASSWORD_MEMORY,
       passes: PASSWORD_PASSES,
@@ -89,7 +90,7 @@ export class Accounts {
       cost: { salt, memory, passes },
       exporter,
     };
-    return { exchange, source };
+    return { exchange, attempt };
   }
 
   /**
@@ -97,28 +98,26 @@ export class Accounts {
    * `wrong_password`, in the same way for a name that has no account; `limit` as for a challenge.
    */
   prove(
-    { exchange, source }: Challenge,
+    { exchange, attempt }: Challenge,
     proof: Bytes,
     now: number,
   ): { readonly signature: Bytes; readonly backup: Bytes } {
     const { name } = exchange;
     // Again: many may have begun before the first of them failed.
-    this.#requireFewFailures(name, source, now);
-    const account = this.#store.account(name);
+    this.lanes.require(attempt, now);
+    const account = this.#store.credentials(name);
     const holds = verifyProof(account ?? NOBODY, exchange, proof) && account !== undefined;
     const signature = serverSignature((account ?? NOBODY).serverKey, exchange);
-    if (holds) return { signature, backup: account.backup };
-    for (const key of [`name ${name}`, `source ${source}`]) this.#failures.count(key, now);
-    throw new CifraError("wrong_password", "The name or the password is wrong");
-  }
-
-  #requireFewFailures(name: string, source: string, now: number): void {
-    for (const key of [`name ${name}`, `source ${source}`]) {
-      const oldest = this.#failures.times(key, now).at(-PASSWORD_TRIES);
-      if (oldest === undefined) continue;
-      throw new CifraError("limit", "Too many wrong passwords", {
-        retryAfter: Math.ceil((oldest + PASSWORD_TRIES_PERIOD - now) / 1000),
-      });
+    if (holds) {
+      this.lanes.succeeded(attempt);
+      return { signature, backup: this.#store.account(name)!.backup };
     }
+    const left = this.lanes.failed(attempt, now);
+    throw new CifraError("wrong_password", `The name or the password is wrong; ${more(left)}`);
   }
+}
+
+function more(tries: number): string {
+  if (tries === 0) return `no more tries for ${PASSWORD_TRIES_PERIOD / 60_000} minutes`;
+  return tries === 1 ? "1 more try" : `${tries} more tries`;
 }

@@ -62,11 +62,10 @@ export class Directory {
     requireName(name);
     this.requireAllowed(identity);
     if (this.#store.isBanned("name", name)) throw banned();
-    if (this.#rules.accountsOnly && !signingUp && !this.#store.account(name)) {
-      throw new CifraError("account_required", `"${name}" has no account here`);
-    }
+    const needsAccount = this.#rules.accountsOnly && !signingUp;
     const fingerprint = encodeHex(identity.fingerprint);
     const known = this.#find(claimant, fingerprint);
+    if (needsAccount && known && !this.#store.credentials(name)) throw notYours(name);
     // A claim that holds for long is not checked and written again with every visit.
     if (known && known.notAfter - now > CLAIM_RENEWAL) {
       this.#store.seen(fingerprint, now, claimant.claim.sequence);
@@ -76,7 +75,11 @@ export class Directory {
     const vouching = known ? [] : await vouchersOf(claimant);
     // From here on nothing waits. While signatures were checked somebody else may have come, or the same
     // identity with a higher number.
-    if (!this.#find(claimant, fingerprint)) this.#requireFree(claimant, vouching, now);
+    if (!this.#find(claimant, fingerprint)) {
+      // Whether somebody else has the name, or an account, is nothing to one who has neither.
+      if (needsAccount && !this.#isVouched(name, vouching)) throw notYours(name);
+      this.#requireFree(claimant, vouching, now);
+    }
     const { claim: { sequence, notAfter, signature } } = claimant;
     const key: NameKey = {
       name,
@@ -124,6 +127,12 @@ export class Directory {
     }
   }
 
+  /** Whether one of `vouching` owns the name, and an account for it. */
+  #isVouched(name: string, vouching: readonly string[]): boolean {
+    return this.#store.keysOf(name).some(({ fingerprint }) => vouching.includes(fingerprint)) &&
+      this.#store.credentials(name) !== undefined;
+  }
+
   /**
    * Throws `name_taken` unless the name is free or one of `vouching` (fingerprints) owns it, `limit` on too
    * many new names.
@@ -134,7 +143,7 @@ export class Directory {
     const sameSuite = owners.find((key) => key.suite === suite);
     if (owners.some(({ fingerprint }) => vouching.includes(fingerprint))) return;
     const newest = Math.max(...owners.map(({ lastSeen }) => lastSeen));
-    if (now - newest > NAME_EXPIRY && !this.#store.account(name)) {
+    if (now - newest > NAME_EXPIRY && !this.#store.credentials(name)) {
       this.#requireNew(name, source, now);
       return this.#store.forget(name);
     }
@@ -173,6 +182,10 @@ async function vouchersOf(claimant: Claimant): Promise<readonly string[]> {
     fingerprints.push(encodeHex(voucher.fingerprint));
   }
   return fingerprints;
+}
+
+function notYours(name: string): CifraError {
+  return new CifraError("account_required", `You have no account of the name "${name}" here`);
 }
 
 function banned(): CifraError {

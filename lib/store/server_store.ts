@@ -98,6 +98,8 @@ export interface ServerStore {
   forgetKey(fingerprint: string): void;
 
   account(name: string): Account | undefined;
+  /** An account without what it keeps for its owner, which takes longer to read. */
+  credentials(name: string): Omit<Account, "backup"> | undefined;
   /** Adds an account, or puts it in the place of the one of the same name. */
   putAccount(account: Account): void;
 

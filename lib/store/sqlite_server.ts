@@ -68,6 +68,10 @@ function prepareAll(file: SqliteFile) {
     forgetKey: file.prepare("DELETE FROM name_key WHERE fingerprint = ?"),
     forgetAccount: file.prepare("DELETE FROM account WHERE name = ?"),
     account: file.prepare("SELECT * FROM account WHERE name = ?"),
+    credentials: file.prepare(
+      `SELECT name, salt, memory, passes, stored_key, server_key, created
+      FROM account WHERE name = ?`,
+    ),
     putAccount: file.prepare("INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
     invite: file.prepare("SELECT * FROM invite WHERE id = ?"),
     invites: file.prepare("SELECT * FROM invite ORDER BY created, id"),
@@ -183,21 +187,13 @@ export class SqliteServerStore implements ServerStore {
   }
 
   account(name: string): Account | undefined {
-    const row = this.#one<
-      & Omit<Account, "memory" | "passes" | "storedKey" | "serverKey" | "created">
-      & Readonly<Record<"stored_key" | "server_key", Bytes>>
-      & Readonly<Record<"memory" | "passes" | "created", bigint>>
-    >("account", name);
-    return row && {
-      name: row.name,
-      salt: row.salt,
-      memory: Number(row.memory),
-      passes: Number(row.passes),
-      storedKey: row.stored_key,
-      serverKey: row.server_key,
-      backup: row.backup,
-      created: Number(row.created),
-    };
+    const row = this.#one<AccountRow & Pick<Account, "backup">>("account", name);
+    return row && { ...toCredentials(row), backup: row.backup };
+  }
+
+  credentials(name: string): Omit<Account, "backup"> | undefined {
+    const row = this.#one<AccountRow>("credentials", name);
+    return row && toCredentials(row);
   }
 
   putAccount(account: Account): void {
@@ -394,6 +390,28 @@ interface InviteRow {
   readonly expires: bigint;
   readonly uses: bigint;
   readonly standing: bigint;
+}
+
+interface AccountRow {
+  readonly name: string;
+  readonly salt: Bytes;
+  readonly memory: bigint;
+  readonly passes: bigint;
+  readonly stored_key: Bytes;
+  readonly server_key: Bytes;
+  readonly created: bigint;
+}
+
+function toCredentials(row: AccountRow): Omit<Account, "backup"> {
+  return {
+    name: row.name,
+    salt: row.salt,
+    memory: Number(row.memory),
+    passes: Number(row.passes),
+    storedKey: row.stored_key,
+    serverKey: row.server_key,
+    created: Number(row.created),
+  };
 }
 
 function toInvite({ id, serial, created, expires, uses, standing }: InviteRow): Invite {

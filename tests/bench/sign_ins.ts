@@ -113,7 +113,12 @@ function measureWrongOnes(password: SaltedPassword, cost: typeof COST): void {
     for (let n = 0; n < WRONG; n++) {
       // A quarter of an hour later each time, so that none is refused unread.
       const now = n * 1_000_000;
-      const challenge = accounts.challenge({ name, clientNonce, exporter, source: `${n}`, now });
+      const challenge = accounts.challenge({
+        attempt: { name, source: `${n}`, tag: "", isOwner: false },
+        clientNonce,
+        exporter,
+        now,
+      });
       try {
         accounts.prove(challenge, wrong, now);
       } catch (error) {

@@ -88,7 +88,7 @@ async function leave(
   profile: Profile,
   backup: (key: SaltedPassword) => Bytes | Promise<Bytes>,
 ): Promise<void> {
-  const cost = { salt: systemRandom(16), memory: PASSWORD_MEMORY_MINIMUM, passes: 1 };
+  const cost = { salt: systemRandom(16), memory: PASSWORD_MEMORY_MINIMUM, passes: 2 };
   const key = await SaltedPassword.derive(PASSWORD, cost);
   const registrationSequence = nextSequence();
   await withLink(server, async (link) =>
@@ -169,7 +169,7 @@ test("a name that has no account looks like one with another password", async ()
     assertEquals(error.code, "wrong_password");
     assertEquals(
       error.message,
-      'The server refused; server says: "The name or the password is wrong"',
+      'The server refused; server says: "The name or the password is wrong; 4 more tries"',
     );
   });
 });

@@ -52,7 +52,7 @@ async function withKeys(
     const before = await ring.collect();
     if (passphrase !== undefined) {
       // As cheap as it may be: what the program takes costs a second each time.
-      const cost = { salt: systemRandom(16), memory: PASSWORD_MEMORY_MINIMUM, passes: 1 };
+      const cost = { salt: systemRandom(16), memory: PASSWORD_MEMORY_MINIMUM, passes: 2 };
       const lock = { cost, key: await SaltedPassword.derive(passphrase, cost) };
       for (const [suite, stored] of before.identities) {
         await writeIdentity(folder, suite, stored, lock);

@@ -15,7 +15,7 @@ import {
 import { testBytes, withFlippedBit } from "../testkit/handshake.ts";
 
 const SALT = testBytes("a salt", 16);
-const COST = { salt: SALT, memory: PASSWORD_MEMORY_MINIMUM, passes: 1 };
+const COST = { salt: SALT, memory: PASSWORD_MEMORY_MINIMUM, passes: 2 };
 const PASSWORD = "correct horse";
 const EXCHANGE: Exchange = {
   name: "alice",
@@ -81,7 +81,7 @@ Deno.test("a proof is by the password, for its exchange, and the server's answer
     { exporter: withFlippedBit(EXCHANGE.exporter, 100) },
     { cost: { ...COST, salt: withFlippedBit(SALT, 5) } },
     { cost: { ...COST, memory: COST.memory + 1 } },
-    { cost: { ...COST, passes: 2 } },
+    { cost: { ...COST, passes: 3 } },
     // One end moved: the parts have one place each.
     { name: "alic", clientNonce: new Uint8Array([...encodeUtf8("e"), ...EXCHANGE.clientNonce]) },
   ];

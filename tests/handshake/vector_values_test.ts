@@ -71,13 +71,13 @@ Deno.test("values: an invite's line, preface and the secret of a further one", a
   const base64url = btoa(String.fromCharCode(...decodeHex(secret)))
     .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   assertEquals(lines[2], `cifra1:[2001:db8::7]:7411:${plain}:${base64url}`);
-  // The server knows both by their prefaces.
+  // The server knows the further one by its preface.
   const invites = new Invites(new MemoryServerStore(), decodeHex(secret), (length) => {
     assertEquals(length, 16);
     return decodeHex(further.serial);
   });
   assertEquals(encodeHex(invites.make(0, 1, 1).secret), further.secret);
-  for (const each of [frame, invitePreface(further.secret, hour, m1).frame]) {
+  for (const each of [invitePreface(further.secret, hour, m1).frame]) {
     const preface = decodeClientPreface(decodeHex(each.slice(10)));
     assert(
       preface.type === "invite" && invites.presented(preface, decodeHex(m1), hour * 3_600_000),

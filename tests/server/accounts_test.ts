@@ -39,7 +39,7 @@ import {
 import { NO_RULES, serverIn } from "../testkit/server_setup.ts";
 import { lineOf } from "../../lib/wire/line.ts";
 
-const COST: PasswordCost = { salt: new Uint8Array(16).fill(5), memory: 19_456, passes: 1 };
+const COST: PasswordCost = { salt: new Uint8Array(16).fill(5), memory: 19_456, passes: 2 };
 const BACKUP = encodeUtf8("keys, sealed");
 const NONCE = new Uint8Array(24).fill(8);
 

@@ -410,6 +410,34 @@ test("of several who come at once with an invite for one, one comes in", async (
   }, { inviteOnly: true });
 });
 
+test("locks shows who may not sign in, and unlock lifts it", async () => {
+  await withDesk(async ({ server, type }) => {
+    assertEquals(type("locks"), "nobody is locked out");
+    const tryOnce = async () => {
+      const client = await TestClient.connect(server, await person("modern", "guest"));
+      const nonce = new Uint8Array(24);
+      const challenge = await client.ask({ type: "signIn", name: "alice", nonce });
+      const answer = challenge.type === "challenge"
+        ? await client.ask({ type: "proof", proof: new Uint8Array(64) })
+        : challenge;
+      await client.leave();
+      assert(answer.type === "refused");
+      return refusalOf(answer.code);
+    };
+    for (let n = 0; n < 5; n++) assertEquals(await tryOnce(), "wrong_password");
+    assertEquals(await tryOnce(), "limit");
+    const lock = /^alice from ([0-9a-f]{8}) for 15 more minutes$/;
+    assertMatch(type("locks"), lock);
+    const [, tag] = lock.exec(type("locks"))!;
+    assertEquals(type("unlock bob"), "bob was not locked out");
+    assertEquals(type("unlock alice"), "alice may try again");
+    assertEquals(type("locks"), "nobody is locked out");
+    for (let n = 0; n < 5; n++) await tryOnce();
+    assertEquals(type(`unlock from:${tag}`), `from:${tag} may try again`);
+    assertEquals(await tryOnce(), "wrong_password");
+  });
+});
+
 test("stats counts, and quit ends", async () => {
   await withDesk(async ({ server, store, type, quits }) => {
     const client = await registered(server, "alice", "");

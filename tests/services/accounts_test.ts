@@ -7,7 +7,10 @@ import {
   PASSWORD_MEMORY,
   PASSWORD_PASSES,
   PASSWORD_TRIES,
+  PASSWORD_TRIES_NAME,
+  PASSWORD_TRIES_NAME_PERIOD,
   PASSWORD_TRIES_PERIOD,
+  PASSWORD_TRIES_SOURCE,
 } from "../../lib/limits.ts";
 import { Accounts, type Challenge } from "../../lib/services/accounts.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
@@ -48,8 +51,13 @@ class Place {
     this.accounts.signUp(accountOf("alice", "right"));
   }
 
-  begin(name: string, source = HOME, now = 0): Challenge {
-    return this.accounts.challenge({ name, clientNonce: NONCE, exporter: EXPORTER, source, now });
+  begin(name: string, source = HOME, now = 0, isOwner = false): Challenge {
+    return this.accounts.challenge({
+      attempt: { name, source, tag: `tag of ${source}`, isOwner },
+      clientNonce: NONCE,
+      exporter: EXPORTER,
+      now,
+    });
   }
 
   /** The whole of a sign-in. */
@@ -107,10 +115,9 @@ Deno.test("a wrong password and an unknown name are refused alike, after challen
   assertEquals(place.begin("nobody").exchange.cost.salt, unknown.salt);
   assertNotEquals(place.begin("nobody2").exchange.cost.salt, unknown.salt);
   const elsewhere = new Accounts(place.store, new Uint8Array(32), systemRandom).challenge({
-    name: "nobody",
+    attempt: { name: "nobody", source: HOME, tag: "", isOwner: false },
     clientNonce: NONCE,
     exporter: EXPORTER,
-    source: HOME,
     now: 0,
   });
   assertNotEquals(elsewhere.exchange.cost.salt, unknown.salt);
@@ -178,7 +185,9 @@ Deno.test("a password that is changed while somebody signs in with the old one i
 Deno.test("signUp() refuses a cost that is too low to protect a password, or too high to bear", () => {
   const place = new Place();
   const costs: readonly [number, number, boolean][] = [
-    [19_456, 1, true],
+    [19_456, 2, true],
+    [19_456, 1, false],
+    [262_144, 1, false],
     [262_144, 10, true],
     [19_455, 2, false],
     [8, 2, false],
@@ -201,40 +210,113 @@ Deno.test("signUp() refuses a cost that is too low to protect a password, or too
   assertEquals([cost.memory, cost.passes], [262_144, 10]);
 });
 
-Deno.test("after five wrong passwords a name is refused to everybody for a while (M10)", () => {
+Deno.test("after five wrong passwords from one source a name is refused there, and nowhere else (M10)", () => {
   const place = new Place();
-  // One a minute, from another place each.
   for (let n = 0; n < PASSWORD_TRIES; n++) {
-    assertEquals(place.refusal("alice", "wrong", `source ${n}`, n * 60_000), "wrong_password");
+    assertEquals(place.refusal("alice", "wrong", HOME, n * 60_000), "wrong_password");
   }
   const now = PASSWORD_TRIES * 60_000;
-  assertEquals(place.refusal("alice", "right", "elsewhere", now), "limit");
-  assertEquals(place.refusal("alice", "right", "elsewhere", PASSWORD_TRIES_PERIOD - 1), "limit");
-  // Others are not affected.
+  assertEquals(place.refusal("alice", "right", HOME, now), "limit");
+  assertEquals(place.refusal("alice", "right", HOME, PASSWORD_TRIES_PERIOD - 1), "limit");
+  // The owner elsewhere is not locked out, nor others at the same address.
+  place.signIn("alice", "right", "elsewhere", now);
   place.accounts.signUp(accountOf("bob", "right"));
-  place.signIn("bob", "right", "elsewhere", now);
+  place.signIn("bob", "right", HOME, now);
   // The first failure is long ago: there is room for one more try.
-  place.signIn("alice", "right", "elsewhere", PASSWORD_TRIES_PERIOD);
-  assertEquals(place.refusal("alice", "wrong", "x", PASSWORD_TRIES_PERIOD), "wrong_password");
-  assertEquals(place.refusal("alice", "right", "x", PASSWORD_TRIES_PERIOD), "limit");
+  assertEquals(place.refusal("alice", "wrong", HOME, PASSWORD_TRIES_PERIOD), "wrong_password");
+  assertEquals(place.refusal("alice", "right", HOME, PASSWORD_TRIES_PERIOD), "limit");
   assertEquals([PASSWORD_TRIES, PASSWORD_TRIES_PERIOD], [5, 900_000]);
 });
 
-Deno.test("after five wrong passwords a source is refused whatever name it says (M10)", () => {
+Deno.test("a right password clears the wrong ones before it, for that name and source", () => {
   const place = new Place();
-  for (let n = 0; n < PASSWORD_TRIES; n++) {
+  for (let round = 0; round < 5; round++) {
+    for (let n = 1; n < PASSWORD_TRIES; n++) {
+      assertEquals(place.refusal("alice", "wrong"), "wrong_password");
+    }
+    place.signIn("alice", "right");
+  }
+});
+
+Deno.test("thirty pupils behind one address mistype three times each, and all come in", () => {
+  const place = new Place();
+  for (let n = 0; n < 30; n++) {
+    place.accounts.signUp(accountOf(`pupil${n}`, "right"));
+    for (let wrong = 0; wrong < 3; wrong++) place.refusal(`pupil${n}`, "wrong");
+    place.signIn(`pupil${n}`, "right");
+  }
+});
+
+Deno.test("one who tries names from one address is refused there after a hundred, but no owner is", () => {
+  const place = new Place();
+  place.signIn("alice", "right");
+  for (let n = 0; n < PASSWORD_TRIES_SOURCE; n++) {
     assertEquals(place.refusal(`name${n}`, "wrong"), "wrong_password");
   }
-  assertEquals(place.refusal("alice", "right"), "limit");
-  assertEquals(place.refusal("alice", "right", HOME, PASSWORD_TRIES_PERIOD - 1), "limit");
-  place.signIn("alice", "right", "198.51.100.9");
-  place.signIn("alice", "right", HOME, PASSWORD_TRIES_PERIOD);
+  assertEquals(place.refusal("name-x", "wrong"), "limit");
+  place.signIn("alice", "right");
+  assertEquals(place.refusal("name-x", "wrong", "elsewhere"), "wrong_password");
+  assertEquals(place.refusal("name-x", "wrong", HOME, PASSWORD_TRIES_PERIOD), "wrong_password");
+});
+
+Deno.test("a thief of many addresses has a hundred tries a day, and locks no owner out (M10)", () => {
+  const place = new Place();
+  place.signIn("alice", "right");
+  place.accounts.lanes.visited("alice", "office");
+  for (let n = 0; n < PASSWORD_TRIES_NAME; n++) {
+    assertEquals(place.refusal("alice", "wrong", `thief${n}`), "wrong_password");
+  }
+  assertEquals(place.refusal("alice", "right", "new"), "limit");
+  assertEquals(place.refusal("alice", "right", "new", PASSWORD_TRIES_NAME_PERIOD - 1), "limit");
+  place.signIn("alice", "right");
+  place.signIn("alice", "right", "office");
+  // Nor one who has shown a key of the name.
+  const challenge = place.begin("alice", "new", 0, true);
+  place.accounts.prove(challenge, prove("right", challenge.exchange), 0);
+  place.signIn("alice", "right", "new2", PASSWORD_TRIES_NAME_PERIOD);
+});
+
+Deno.test("a refusal says how many more are taken", () => {
+  const place = new Place();
+  const said = Array.from({ length: PASSWORD_TRIES }, () => {
+    const { message } = assertThrows(() => place.signIn("alice", "wrong"), CifraError);
+    return message.replace("The name or the password is wrong; ", "");
+  });
+  assertEquals(said, [
+    ...["4 more tries", "3 more tries", "2 more tries", "1 more try"],
+    "no more tries for 15 minutes",
+  ]);
+});
+
+Deno.test("locks are shown and lifted, by the name or by where they come from", () => {
+  const place = new Place();
+  const fail = (name: string, source: string, times: number) => {
+    for (let n = 0; n < times; n++) place.refusal(name, "wrong", source);
+  };
+  const { lanes } = place.accounts;
+  assertEquals(lanes.locks(0), []);
+  fail("alice", HOME, PASSWORD_TRIES);
+  fail("alice", "other", PASSWORD_TRIES - 1);
+  const lock = { name: "alice", tag: `tag of ${HOME}`, remaining: PASSWORD_TRIES_PERIOD };
+  assertEquals(lanes.locks(0), [lock]);
+  assertEquals(lanes.lift({ name: "bob", tag: undefined }, 0), 0);
+  assertEquals(lanes.lift({ name: "alice", tag: undefined }, 0), 1);
+  assertEquals(lanes.locks(0), []);
+  place.signIn("alice", "right");
+  for (let n = 0; n < PASSWORD_TRIES_SOURCE; n++) fail(`name${n}`, "thief", 1);
+  assertEquals(lanes.locks(0).map(({ name, tag }) => [name, tag]), [[undefined, "tag of thief"]]);
+  assertEquals(lanes.lift({ name: undefined, tag: "tag of thief" }, 0), 1);
+  assertEquals(place.refusal("name-x", "wrong", "thief"), "wrong_password");
+  for (let n = 0; n < PASSWORD_TRIES_NAME; n++) fail("carol", `from${n}`, 1);
+  assertEquals(lanes.locks(0).map(({ name, tag }) => [name, tag]), [["carol", undefined]]);
+  assertEquals(lanes.lift({ name: "carol", tag: undefined }, 0), 1);
+  assertEquals(place.refusal("carol", "wrong", "new"), "wrong_password");
 });
 
 Deno.test("a name that nobody has is refused after as many tries as one that somebody has (D17)", () => {
   const tries = (name: string) => {
     const place = new Place();
-    return Array.from({ length: 8 }, (_, n) => place.refusal(name, "wrong", `source ${n}`));
+    return Array.from({ length: 8 }, (_, n) => place.refusal(name, "wrong", `source${n % 2}`));
   };
   assertEquals(tries("nobody"), tries("alice"));
 });

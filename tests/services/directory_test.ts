@@ -483,7 +483,18 @@ Deno.test("claim() asks for an account where the operator wants that, but not to
   assertEquals(await place.refusal("alice", alice), "account_required");
   place.store.putAccount(ACCOUNT);
   await place.claim("alice", alice);
-  assertEquals(await place.refusal("alice", await modern("mallory")), "name_taken");
+  // One who asks learns nothing of names that are not theirs: taken, free, or like one that is taken.
+  const words = new Set<string>();
+  for (const name of ["alice", "a1ice", "bob"]) {
+    const error = await assertRejects(
+      async () => await place.claim(name, await modern("mallory")),
+      CifraError,
+    );
+    words.add(`${error.code} ${error.message.replace(name, "NAME")}`);
+  }
+  assertEquals([...words], ['account_required You have no account of the name "NAME" here']);
+  // A key for which an owner vouches comes in.
+  await place.claim("alice", await person("rsa", "alice"), { vouchers: [alice] });
 });
 
 const ACCOUNT = {

@@ -19,7 +19,7 @@ import { formatPem, parsePem, type PemBlock } from "../../lib/store/pem.ts";
 import { testBytes, withFlippedBit } from "../testkit/handshake.ts";
 
 const PASSPHRASE = "correct horse";
-const COST = { salt: testBytes("a salt", 16), memory: PASSWORD_MEMORY_MINIMUM, passes: 1 };
+const COST = { salt: testBytes("a salt", 16), memory: PASSWORD_MEMORY_MINIMUM, passes: 2 };
 
 const stored = (await generateIdentity(2)).stored;
 const BUNDLE: KeyBundle = { name: "alice", identities: new Map([["modern", stored]]) };

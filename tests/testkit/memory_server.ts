@@ -76,6 +76,13 @@ export class MemoryServerStore implements ServerStore {
     return this.#accounts.get(name);
   }
 
+  credentials(name: string): Omit<Account, "backup"> | undefined {
+    const account = this.#accounts.get(name);
+    if (!account) return undefined;
+    const { backup: _, ...credentials } = account;
+    return credentials;
+  }
+
   putAccount(account: Account): void {
     this.#accounts.set(account.name, account);
   }

@@ -61,5 +61,10 @@ export function serverOf(
   inviteSecret: Bytes = systemRandom(32),
 ): Server {
   const bySuite = new Map(sides.map((side) => [side.suite.id, side]));
-  return new Server({ ...usual(), ...changes }, { sides: bySuite, stocks: [], inviteSecret });
+  return new Server({ ...usual(), ...changes }, {
+    sides: bySuite,
+    stocks: [],
+    inviteSecret,
+    saltSecret: systemRandom(32),
+  });
 }

@@ -1,4 +1,5 @@
 /** Accounts: signing up and signing in (PROTOCOL.md 3.10). */
+import { encodeHex } from "@std/encoding/hex";
 import { sourceOf } from "../../services/connection_limits.ts";
 import type { Client } from "../client.ts";
 import { claim, inviteRequired, isKnown } from "./claim.ts";
@@ -29,17 +30,21 @@ export function signIn(
   client: Client,
   { name, nonce }: Request<"signIn">,
 ): void {
-  const { environment: { time }, directory, accounts, inviteOnly } = context;
+  const { environment: { time }, store, directory, accounts, inviteOnly, tag } = context;
   const { channel, invite } = client;
   const { theirs, exporter } = channel.established;
   directory.requireAllowed(theirs);
   // The owner of the account may have used the invite up: it need not be good for another one.
   if (inviteOnly && !invite && !isKnown(context, channel)) throw inviteRequired(client);
   const challenge = accounts.challenge({
-    name,
+    attempt: {
+      name,
+      source: sourceOf(client.observed.host),
+      tag: tag(client.observed.host),
+      isOwner: store.keyWith(encodeHex(theirs.fingerprint))?.name === name,
+    },
     clientNonce: nonce,
     exporter,
-    source: sourceOf(client.observed.host),
     now: time.now(),
   });
   client.challenge = challenge;

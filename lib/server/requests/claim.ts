@@ -19,7 +19,7 @@ export async function claim(
   request: Request<"register" | "signUp">,
 ): Promise<NameKey> {
   const { type, name, registrationSequence: sequence, claim } = request;
-  const { environment: { time }, inviteOnly, invites, directory } = context;
+  const { environment: { time }, inviteOnly, accounts, invites, directory } = context;
   const { channel, observed: { host }, invite } = client;
   const { theirs: identity, suite } = channel.established;
   const { notAfter, signature, vouchers } = claim;
@@ -41,6 +41,7 @@ export async function claim(
   try {
     const key = await directory.claim(claimant, time.date(), type === "signUp");
     isIn = true;
+    accounts.lanes.visited(name, sourceOf(host));
     return key;
   } finally {
     if (used) invites.release(used, isIn);

@@ -7,6 +7,7 @@ import type { Insiders } from "../../services/insiders.ts";
 import { type Counted, Quotas } from "../../services/quotas.ts";
 import { Directory, type DirectoryRules } from "../../services/directory.ts";
 import type { Invites } from "../../services/invites.ts";
+import type { PasswordLanes } from "../../services/password_lanes.ts";
 import type { RelayLimits } from "../../services/relay.ts";
 import type { Tickets } from "../../services/tickets.ts";
 import { Rendezvous } from "../../services/rendezvous.ts";
@@ -74,8 +75,8 @@ export interface RequestsOptions {
   readonly connectionLimits: Pick<ConnectionLimits<unknown>, "registersAgain">;
   readonly tickets: Pick<Tickets, "issue">;
   readonly insiders: Insiders<Client>;
-  /** Known to this server alone, 32 bytes. */
-  readonly secret: Bytes;
+  /** 32 bytes for salts of names without an account, and for nothing else. */
+  readonly saltSecret: Bytes;
   readonly rules: DirectoryRules;
   readonly limits: RelayLimits;
   /** What an address is called in the log. */
@@ -105,7 +106,7 @@ export class Requests {
     this.#context = {
       ...options,
       directory: new Directory(store, rules),
-      accounts: new Accounts(store, options.secret, random),
+      accounts: new Accounts(store, options.saltSecret, random),
       rendezvous: new Rendezvous(random),
       quotas: new Quotas(),
       announcing: new Announcing(time),
@@ -121,6 +122,11 @@ export class Requests {
       const wants = rendezvous.wantsOf(holder), isInLobby = rendezvous.isInLobby(holder);
       yield { name, wants, isInLobby, suite, fingerprint, host };
     }
+  }
+
+  /** The wrong passwords. */
+  get passwordLanes(): PasswordLanes {
+    return this.#context.accounts.lanes;
   }
 
   /** From m7 to the goodbye. Throws when the client breaks the protocol. */
