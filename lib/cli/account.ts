@@ -1,7 +1,9 @@
 /** `connect --sign-up` and `connect --sign-in`: a password that brings one's keys to another machine. */
-import { signIn, signUp } from "../client/account.ts";
+import { requireLongPassword, signIn, signUp } from "../client/account.ts";
 import { Profile } from "../client/profile.ts";
 import { type ServerAddress, serverSubject } from "../client/server_address.ts";
+import type { KeyBundle } from "../store/key_bundle.ts";
+import { CifraError } from "../errors.ts";
 import type { Tracer } from "../client/trace.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import type { Ticker } from "../flow/ticker.ts";
@@ -35,7 +37,10 @@ export async function makeAccount(
 ): Promise<void> {
   const { name } = profile;
   const what = `new password of ${name}`;
-  const password = await secrets.askNew({ what, option: "--password-fd", descriptor: passwordFd });
+  const password = await secrets.askNew(
+    { what, option: "--password-fd", descriptor: passwordFd },
+    { require: requireLongPassword },
+  );
   await signUp(() => access.open(address, undefined), profile, password, systemEnvironment);
   terminal.say(
     `signed up: with this password --sign-in makes any machine that of ${name}`,
@@ -45,7 +50,8 @@ export async function makeAccount(
 
 /**
  * Fetches the keys of a name into its profile, under an identity made for the occasion; returns where the
- * server is. Throws like `signIn`, `Profile.openAsGuest` and `KeyRing.adopt`.
+ * server is. A person who types a wrong password is asked again. The server must be known by another way than
+ * its word, since it is about to learn what it can try passwords on: `--accept-new` is not enough. Throws like `signIn`, `Profile.openAsGuest` and `KeyRing.adopt`.
  */
 export async function fetchKeys(
   options: AccountOptions,
@@ -56,13 +62,31 @@ export async function fetchKeys(
   const passphrase = secrets.passphrase(name, passphraseFd);
   const guest = await Profile.openAsGuest(state, name, suite, passphrase);
   try {
-    const access = new ServerAccess(options, guest, terminal, ticker, trace);
+    const access = new ServerAccess(
+      { ...options, acceptNew: false },
+      guest,
+      terminal,
+      ticker,
+      trace,
+    );
     const address = await access.address();
     const what = `password of ${name}`;
-    const password = await secrets.ask({ what, option: "--password-fd", descriptor: passwordFd });
-    const server = await access.open(address, undefined);
-    const bundle = await signIn(server, name, password, systemEnvironment.random)
-      .finally(() => server.leave());
+    let bundle: KeyBundle | undefined;
+    while (!bundle) {
+      const password = await secrets.ask({ what, option: "--password-fd", descriptor: passwordFd });
+      const server = await access.open(address, undefined).catch((error) => {
+        throw options.acceptNew ? notOnItsWord(error) : error;
+      });
+      try {
+        bundle = await signIn(server, name, password, systemEnvironment.random);
+      } catch (error) {
+        const isWrong = error instanceof CifraError && error.code === "wrong_password";
+        if (!isWrong || !secrets.isTyped(passwordFd)) throw error;
+        terminal.say(error.message, { event: "wrong-password", message: error.message });
+      } finally {
+        await server.leave();
+      }
+    }
     const isNew = await guest.keys.adopt(bundle);
     const keys = (await guest.keys.list()).map((entry) =>
       [entry.suite, formatFingerprint(entry.identity.fingerprint)] as const
@@ -81,4 +105,14 @@ export async function fetchKeys(
   } finally {
     await guest.close();
   }
+}
+
+/** `--accept-new` was given, and is not enough to type a password. */
+function notOnItsWord(error: unknown): unknown {
+  if (!(error instanceof CifraError) || error.code !== "identity_unknown") return error;
+  return new CifraError(error.code, error.message, {
+    cause: error,
+    hint: "a password is for a server whose key you have from somebody else: pass --server-key " +
+      "FINGERPRINT, or --invite with its line; --accept-new is not enough to sign in",
+  });
 }

@@ -48,13 +48,28 @@ export class Secrets {
     return typed;
   }
 
-  /** A new secret, which a person types twice. Empty only if `mayBeEmpty`. Throws like `ask`. */
+  /** Whether a person is asked, who may be asked again. */
+  isTyped(descriptor: number | undefined): boolean {
+    return toRead(descriptor) === undefined;
+  }
+
+  /**
+   * A new secret, which a person types twice. Empty only if `mayBeEmpty`; `require` throws `usage` on one that
+   * will not do. Throws like `ask`.
+   */
   async askNew(
     { what, option, descriptor }: SecretQuestion,
-    { mayBeEmpty = false }: { readonly mayBeEmpty?: boolean } = {},
+    { mayBeEmpty = false, require = () => {} }: {
+      readonly mayBeEmpty?: boolean;
+      readonly require?: (secret: string) => void;
+    } = {},
   ): Promise<string> {
     const from = toRead(descriptor);
-    if (from !== undefined) return await this.#readLine(from, mayBeEmpty);
+    if (from !== undefined) {
+      const read = await this.#readLine(from, mayBeEmpty);
+      require(read);
+      return read;
+    }
     requireTerminal(what, option);
     return await hidden(async () => {
       for (let tries = 1; tries <= TRIES; tries++) {
@@ -62,6 +77,10 @@ export class Secrets {
         if (typed === "" && !mayBeEmpty) {
           throw new CifraError("usage", `The ${what} was not given`);
         }
+        const problem = problemOf(() => require(typed));
+        if (problem && tries === TRIES) throw problem;
+        if (problem) show(`-- ${problem.message}; ${problem.hint}\r\n`);
+        if (problem) continue;
         if (await this.#type("once more: ") === typed) return typed;
         show("-- these were different\r\n");
       }
@@ -72,7 +91,7 @@ export class Secrets {
   /** Asks for the passphrase of sealed keys; a person may try again. */
   passphrase(name: string, descriptor: number | undefined): AskPassphrase {
     return async (why) => {
-      const isTyped = toRead(descriptor) === undefined;
+      const isTyped = this.isTyped(descriptor);
       if (why === "again" && !isTyped) {
         throw new CifraError("wrong_password", "This is not the passphrase of these keys");
       }
@@ -121,6 +140,17 @@ export class Secrets {
   /** Throws when the program is to end: whoever stops it then knows why. */
   #requireWanted(): void {
     if (this.#signals.interrupted.aborted) throw new CifraError("interrupted", "Interrupted");
+  }
+}
+
+/** What speaks against a secret. */
+function problemOf(require: () => void): CifraError | undefined {
+  try {
+    require();
+    return undefined;
+  } catch (error) {
+    if (error instanceof CifraError) return error;
+    throw error;
   }
 }
 

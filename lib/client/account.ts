@@ -4,7 +4,13 @@ import type { SaltedPassword } from "../crypto/password.ts";
 import type { Random } from "../crypto/platform.ts";
 import type { PasswordCost } from "../crypto/scram.ts";
 import { CifraError } from "../errors.ts";
-import { PASSWORD_MEMORY, PASSWORD_PASSES, SALT_LENGTH, SIGN_IN_NONCE_LENGTH } from "../limits.ts";
+import {
+  PASSWORD_CHARACTERS,
+  PASSWORD_MEMORY,
+  PASSWORD_PASSES,
+  SALT_LENGTH,
+  SIGN_IN_NONCE_LENGTH,
+} from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import { type KeyBundle, openKeys, sealKeys } from "../store/key_bundle.ts";
 import { NOWHERE } from "../wire/name_claim.ts";
@@ -21,6 +27,7 @@ export async function signUp(
   password: string,
   { random, time }: Environment,
 ): Promise<void> {
+  requireLongPassword(password);
   const cost = {
     salt: random(SALT_LENGTH),
     memory: PASSWORD_MEMORY,
@@ -77,6 +84,20 @@ export async function signIn(
   } finally {
     key?.drop();
   }
+}
+
+/** Throws `usage` on a password that is too short to lie with a server (PROTOCOL.md 4). */
+export function requireLongPassword(password: string): void {
+  if ([...password.normalize("NFKC")].length >= PASSWORD_CHARACTERS) return;
+  throw new CifraError(
+    "usage",
+    `This password is too short: it must have ${PASSWORD_CHARACTERS} characters or more`,
+    {
+      hint:
+        "your keys lie with the server under it, and whoever steals them there can try as many " +
+        "passwords as a computer can; four words that you make up are good",
+    },
+  );
 }
 
 /**

@@ -142,10 +142,13 @@ test("the server is left the cost of a password, a fresh salt, and nothing that 
 test("signing up again puts another password in the place of the first", async () => {
   await withServer(async (server) => {
     await withProfile(async (profile) => {
-      await signUpAs(server, profile, "old");
-      await signUpAs(server, profile, "new");
-      assertEquals((await refusal(() => fetchKeys(server, "old"))).code, "wrong_password");
-      assertEquals((await fetchKeys(server, "new")).name, "alice");
+      await signUpAs(server, profile, "the old words");
+      await signUpAs(server, profile, "the new words");
+      assertEquals(
+        (await refusal(() => fetchKeys(server, "the old words"))).code,
+        "wrong_password",
+      );
+      assertEquals((await fetchKeys(server, "the new words")).name, "alice");
     });
   });
 });

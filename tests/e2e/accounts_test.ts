@@ -102,7 +102,7 @@ Deno.test("a wrong password is one clear sentence, and leaves no keys; the next 
   assertEquals(stdout, "");
   assert(
     stderr.endsWith(
-      '\nerror: The server refused; server says: "The name or the password is wrong"\n',
+      '\nerror: The server refused; server says: "The name or the password is wrong; 4 more tries"\n',
     ),
     stderr,
   );
@@ -143,6 +143,37 @@ Deno.test("a server for accounts refuses who has none, and says how to make one"
   await member.event("waiting");
 });
 
+Deno.test("a password of nine characters is not left with a server, and the reason is said", async () => {
+  await using scene = await Scene.withServer();
+  const alice = scene.connect("alice", "bob", SIGN_UP);
+  await alice.write("ninesigns\n");
+  await alice.exits(2);
+  const error = await alice.event("error", { code: "usage" });
+  assertStringIncludes(String(error.message), "10 characters or more");
+  assertStringIncludes(String(error.hint), "whoever steals them there");
+});
+
+terminalTest(
+  "who mistypes a password is told how many tries are left, and asked again",
+  async () => {
+    await using scene = await Scene.withServer();
+    await interrupt(await signUp(scene, "alice", "bob"));
+    const alice = scene.connect("alice", "bob", ["--sign-in"], { ...ON_TERMINAL, state: "moved" });
+    await shows(alice, "password of alice:");
+    await alice.write("wrong horse\r");
+    await shows(alice, "4 more");
+    await alice.until(
+      "the question again",
+      () => screen(alice).split("password of alice:").length === 3,
+    );
+    await alice.write(`${PASSWORD}\r`);
+    await shows(alice, "signed in: this machine has the keys of alice now");
+    await shows(alice, "\nalice>");
+    await alice.write("/quit\r");
+    assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+  },
+);
+
 Deno.test("a machine that has another alice is not overwritten", async () => {
   await using scene = await Scene.withServer();
   await interrupt(await signUp(scene, "alice", "bob"));
@@ -155,8 +186,15 @@ Deno.test("a machine that has another alice is not overwritten", async () => {
 
   const file = `${other.stateOf("alice")}/profiles/alice/identity-modern.pem`;
   const before = await Deno.readTextFile(file);
-  const args = [...SIGN_IN, "--server", `127.0.0.1:${scene.port}`, "--accept-new"];
-  const signingIn = other.connect("alice", "bob", args);
+  const args = [...SIGN_IN, "--server", `127.0.0.1:${scene.port}`];
+  // A server gets no proof of a password on its own word for who it is.
+  const onItsWord = other.connect("alice", "bob", [...args, "--accept-new"]);
+  await onItsWord.write(`${PASSWORD}\n`);
+  await onItsWord.exits(1);
+  const unknown = await onItsWord.event("error", { code: "identity_unknown" });
+  assertStringIncludes(String(unknown.hint), "--accept-new is not enough to sign in");
+  const [, key] = /fingerprint is (\S+)$/.exec(String(unknown.message))!;
+  const signingIn = other.connect("alice", "bob", [...args, "--server-key", key!]);
   await signingIn.write(`${PASSWORD}\n`);
   await signingIn.exits(1);
   const error = await signingIn.event("error", { code: "local" });
