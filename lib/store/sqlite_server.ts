@@ -69,8 +69,11 @@ function prepareAll(file: SqliteFile) {
     forgetAccount: file.prepare("DELETE FROM account WHERE name = ?"),
     account: file.prepare("SELECT * FROM account WHERE name = ?"),
     credentials: file.prepare(
+      // A row for every name: what is read and made of it takes as long where there is no account.
       `SELECT name, salt, memory, passes, stored_key, server_key, created
-      FROM account WHERE name = ?`,
+      FROM account WHERE name = ?
+      UNION ALL SELECT NULL, zeroblob(16), 1, 1, zeroblob(64), zeroblob(64), 1
+      LIMIT 1`,
     ),
     putAccount: file.prepare("INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
     invite: file.prepare("SELECT * FROM invite WHERE id = ?"),
@@ -192,8 +195,8 @@ export class SqliteServerStore implements ServerStore {
   }
 
   credentials(name: string): Omit<Account, "backup"> | undefined {
-    const row = this.#one<AccountRow>("credentials", name);
-    return row && toCredentials(row);
+    const credentials = toCredentials(this.#one<AccountRow>("credentials", name)!);
+    return credentials.name === name ? credentials : undefined;
   }
 
   putAccount(account: Account): void {
