@@ -48,6 +48,8 @@ export class Channel {
   readonly #pingInterval: number;
   #lastPong = -Infinity;
   #closedAt: number | undefined;
+  /** Resolves when our goodbye is with the transport, or cannot be; at once where none was said. */
+  #closing: Promise<void> = Promise.resolve();
   #goodbye: Goodbye | undefined;
   /** After a failure nothing more is given out: it would stand behind a gap. */
   #over = false;
@@ -170,9 +172,16 @@ export class Channel {
     return null;
   }
 
-  /** Says goodbye after everything queued and ends our output. The other side's output may go on. */
-  async close(code: CloseCode, lastSent = 0n, lastStored = 0n): Promise<void> {
-    if (!this.isOpen) return;
+  /**
+   * Says goodbye after everything queued and ends our output; resolves when the transport has all of it, also
+   * for whoever asks once more. The other side's output may go on.
+   */
+  close(code: CloseCode, lastSent = 0n, lastStored = 0n): Promise<void> {
+    if (this.isOpen) this.#closing = this.#sayGoodbye(code, lastSent, lastStored);
+    return this.#closing;
+  }
+
+  async #sayGoodbye(code: CloseCode, lastSent: bigint, lastStored: bigint): Promise<void> {
     this.#closedAt = this.#clock();
     this.#enqueue({
       type: ItemType.close,

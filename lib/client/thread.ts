@@ -97,7 +97,7 @@ export interface Carrier {
   receive(beforeWaiting: () => void): Promise<readonly Item[] | null>;
   /** Asks the other side for a sign of life. */
   probe(): void;
-  /** Says goodbye after everything queued. */
+  /** Says goodbye after everything queued; resolves when all is on its way, also for a second time. */
   close(code: CloseCode, lastSent: bigint, lastStored: bigint): Promise<void>;
   /** Ends it with an error that the other side is told by its code. */
   fail(error: unknown): void;
@@ -517,7 +517,10 @@ export class Thread {
     this.#tellDelivery();
   }
 
-  /** A goodbye is answered with ours, which says how far we have come (PROTOCOL.md 3.6). */
+  /**
+   * A goodbye is answered with ours, which says how far we have come (PROTOCOL.md 3.6). When both say it at the
+   * same time, ours, and what stands before it, has to be on its way before the connection goes.
+   */
   async #answerGoodbye({ carrier, next }: Attachment): Promise<void> {
     if (carrier.goodbye) await carrier.close(CloseCode.done, next - 1n, this.#incoming.stored);
   }

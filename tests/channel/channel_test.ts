@@ -266,6 +266,22 @@ test("close() called twice says goodbye once", async () => {
   assertEquals(bob.goodbye?.code, CloseCode.done);
 });
 
+test("close() called again resolves when the goodbye of before is with the transport", async () => {
+  const { alice, bob, pipe } = await openChannels();
+  pipe.toRight.stall();
+  const first = alice.close(CloseCode.done);
+  await bob.close(CloseCode.done);
+  assertEquals(await alice.receive(), null);
+  let isAgain = false;
+  const again = alice.close(CloseCode.done).then(() => isAgain = true);
+  for (let turns = 0; turns < 20; turns++) await turn();
+  assertEquals([isAgain, pipe.left.closed], [false, 0]);
+  pipe.toRight.resume();
+  await Promise.all([first, again]);
+  assertEquals(await bob.receive(), null);
+  assertEquals(bob.goodbye?.code, CloseCode.done);
+});
+
 test("close() lets go of the connection at once when the other side was first", async () => {
   const { alice, bob, pipe } = await openChannels();
   await alice.close(CloseCode.done);

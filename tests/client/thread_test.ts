@@ -82,6 +82,22 @@ test("a conversation numbers messages from 1 in each direction, and hears how fa
   assertEquals(await endings, [{ type: "left" }, { type: "left" }]);
 });
 
+test("when both leave at once, each lets go when its last words are on their way", async () => {
+  const { alice, bob, endings, pipe } = await chat();
+  await bob.sendText("last");
+  pipe.toRight.stall();
+  const atAlice = new Ear(alice);
+  await atAlice.count(1);
+  let isGone = false;
+  const leaving = [alice.leave().then(() => isGone = true), bob.leave()];
+  for (let turns = 0; turns < 50; turns++) await turn();
+  assertEquals(isGone, false);
+  pipe.toRight.resume();
+  await Promise.all(leaving);
+  assertEquals(await endings, [{ type: "left" }, { type: "left" }]);
+  assertEquals(bob.delivery.read, 1n);
+});
+
 test("delivery is told as it changes, and never goes back while one channel lasts", async () => {
   const told: Delivery[] = [];
   const alice = await openLink("bob", { onDelivery: (delivery) => told.push(delivery) });
