@@ -6,12 +6,14 @@ import { SaltedPassword } from "../../lib/crypto/password.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { loadSuite, SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { CifraError } from "../../lib/errors.ts";
-import { PASSWORD_MEMORY_MINIMUM } from "../../lib/limits.ts";
+import { PASSWORD_MEMORY_MINIMUM, PASSWORD_PASSES } from "../../lib/limits.ts";
 import {
   findEntry,
+  findIdentity,
   formatStored,
   loadIdentity,
   type Unlock,
+  writeIdentity,
 } from "../../lib/store/identity_file.ts";
 import { formatPem, parsePem, type PemBlock } from "../../lib/store/pem.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
@@ -47,17 +49,17 @@ Deno.test("loadIdentity() refuses an X25519 key that belongs to another identity
   await withFolder(async (path) => {
     const folder = await PrivateFolder.open(path);
     await loadIdentity(folder, await loadSuite("modern"));
-    const ours = JSON.parse((await folder.read(FILE))!);
+    const ours = (await findIdentity(folder, "modern"))!;
     await withFolder(async (elsewhere) => {
       const other = await PrivateFolder.open(elsewhere);
       await loadIdentity(other, await loadSuite("modern"));
-      const { agreementKey, signatureKey } = JSON.parse((await other.read(FILE))!);
-      for (const wrong of [agreementKey, signatureKey, "AAAA", undefined]) {
-        await folder.write(FILE, JSON.stringify({ ...ours, agreementKey: wrong }));
+      const { agreementKey, signatureKey } = (await findIdentity(other, "modern"))!;
+      for (const wrong of [agreementKey, signatureKey, new Uint8Array(3), undefined]) {
+        await writeIdentity(folder, "modern", { ...ours, agreementKey: wrong });
         await assertDamaged(folder, String(wrong));
       }
     });
-    await folder.write(FILE, JSON.stringify(ours));
+    await writeIdentity(folder, "modern", ours);
     assertEquals((await loadIdentity(folder, await loadSuite("modern"))).made, false);
   });
 });
@@ -135,7 +137,11 @@ async function withJson(
     const folder = await PrivateFolder.open(path);
     const { identity, stored } = await generateIdentity(2);
     const { bundle, ...secrets } = formatStored(stored);
-    const cost = { salt: systemRandom(16), memory: PASSWORD_MEMORY_MINIMUM, passes: 1 };
+    const cost = {
+      salt: systemRandom(16),
+      memory: PASSWORD_MEMORY_MINIMUM,
+      passes: PASSWORD_PASSES,
+    };
     const key = await SaltedPassword.derive("open sesame", cost);
     const content = await key.seal(encodeUtf8(JSON.stringify(secrets)), systemRandom(12));
     const { salt, ...work } = cost;
