@@ -8,6 +8,7 @@ import type { TcpTransport } from "../../lib/net/transports.ts";
 import { Channel } from "../../lib/channel/channel.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
+import { FrameKind } from "../../lib/wire/frame.ts";
 import { encode } from "../../lib/wire/layout.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
@@ -157,6 +158,9 @@ export class PuppetServer implements AsyncDisposable {
     const transport = await this.arrival();
     const now = () => performance.now();
     const connection = new Connection(transport, now);
+    const first = await connection.nextFrame();
+    // Whoever has been here has a ticket; the puppet lets everybody in.
+    if (first.kind !== FrameKind.preface) connection.unread(first);
     const { mode, context, psk, random } = anyResponder(this.who, "server");
     const { suite, identity } = this.who;
     const ours = { suite, identity, ephemeralKey: ephemeralKeys(suite, "server") };
