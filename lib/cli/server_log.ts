@@ -215,7 +215,10 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
     case "left":
       return `${event.name} left${event.code === "goodbye" ? "" : `: ${event.code}`}`;
     case "handshake-failed":
-      return `handshake failed: ${event.code} (from ${event.source})`;
+      // Whoever only looks which key we have leaves in this way, as a program that ends does.
+      return event.code === "shutdown"
+        ? `handshake left unfinished (from ${event.source})`
+        : `handshake failed: ${event.code} (from ${event.source})`;
     case "refused-connection":
       return `refused a connection: ${event.reason} (from ${event.source})`;
     case "accept-trouble":
