@@ -148,6 +148,10 @@ export const SERVE = {
         kind: "flag",
         does: "do not count failed handshakes against their address",
       },
+      "no-quotas": {
+        kind: "flag",
+        does: "let each client ask, write and change its password as often as it likes",
+      },
       "new-names-per-day": {
         ...COUNT_OR_ZERO,
         does: "new names from one address; 0 sets no limit",

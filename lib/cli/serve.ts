@@ -49,6 +49,7 @@ interface ServeOptions {
   readonly strangersPerSource: number;
   readonly handshakesPerMinute: number;
   readonly penalties: boolean;
+  readonly quotas: boolean;
   readonly relayedPairs: number;
   readonly relayedPerKey: number;
   readonly relayedPerSource: number;
@@ -86,6 +87,7 @@ function serveOptions(given: Given<typeof SERVE>): ServeOptions {
     strangersPerSource: given["max-strangers-per-address"],
     handshakesPerMinute: given["handshakes-per-minute"],
     penalties: !given["no-penalties"],
+    quotas: !given["no-quotas"],
     relayedPairs: given["no-relay"] ? 0 : given["max-relayed"],
     relayedPerKey: given["max-relayed-per-key"],
     relayedPerSource: given["max-relayed-per-address"],

@@ -25,6 +25,7 @@ import {
   type Refusal,
   sourceOf,
 } from "../services/connection_limits.ts";
+import type { QuotaLimits } from "../services/quotas.ts";
 import { type InsiderCaps, Insiders } from "../services/insiders.ts";
 import { ban, forget, type Subject } from "../services/bans.ts";
 import type { DirectoryRules } from "../services/directory.ts";
@@ -61,7 +62,7 @@ export interface ServerBehaviour {
   /** Only clients with an invite may come in. */
   readonly inviteOnly: boolean;
   readonly rules: DirectoryRules;
-  readonly limits: ConnectionCaps & InsiderCaps & RelayLimits;
+  readonly limits: ConnectionCaps & InsiderCaps & RelayLimits & QuotaLimits;
   /** Handshake steps run at once. */
   readonly gateWidth: number;
   /** Whether events tell addresses as they are, instead of a tag that changes daily. */

@@ -25,13 +25,24 @@ const BUCKETS = {
 /** What is counted, by its bucket. */
 export type Counted = keyof typeof BUCKETS;
 
+/** Whether quotas hold at all: `--no-quotas`. */
+export interface QuotaLimits {
+  readonly quotas: boolean;
+}
+
 /** What all identities have asked for lately. */
 export class Quotas {
+  readonly #areOn: boolean;
   readonly #buckets = new BoundedMap<string, TokenBucket>(2 * SOURCES_REMEMBERED);
   readonly #signUps = new SlidingWindow(HOUR, SOURCES_REMEMBERED);
 
+  constructor({ quotas }: QuotaLimits) {
+    this.#areOn = quotas;
+  }
+
   /** An identity asks for something: how long its turn is away, in milliseconds. */
   turn(what: Counted, fingerprint: string, now: number): number {
+    if (!this.#areOn) return 0;
     const key = `${what} ${fingerprint}`;
     let bucket = this.#buckets.get(key);
     if (!bucket) {
@@ -44,7 +55,7 @@ export class Quotas {
   /** Throws `limit` when the owner of a name has signed up too often lately. */
   requireSignUp(name: string, now: number): void {
     const oldest = this.#signUps.times(name, now).at(-SIGN_UPS_PER_HOUR);
-    if (oldest === undefined) return;
+    if (oldest === undefined || !this.#areOn) return;
     const retryAfter = Math.ceil((oldest + HOUR - now) / 1000);
     throw new CifraError("limit", "The password of this name was changed too often", {
       retryAfter,

@@ -73,6 +73,9 @@ const MANY = "100000";
 /** Lifts the limits of a server that a benchmark exceeds on purpose. */
 export const UNLIMITED: readonly string[] = [
   "--handshakes-per-minute=0",
+  "--no-quotas",
+  "--max-connections-per-key=0",
+  "--max-connections-per-address=0",
   `--max-connections=${MANY}`,
   `--max-strangers=${MANY}`,
   `--max-strangers-per-address=${MANY}`,

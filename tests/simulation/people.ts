@@ -85,6 +85,7 @@ export class ServerHost {
         strangersPerSource: STRANGERS_TOTAL,
         handshakesPerMinute: 0,
         penalties: true,
+        quotas: true,
         relayedPairs: 10,
         relayedPerKey: 0,
         relayedPerSource: 0,

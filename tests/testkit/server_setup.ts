@@ -18,6 +18,7 @@ export const NO_RATE = {
   strangersPerSource: 8,
   handshakesPerMinute: 0,
   penalties: true,
+  quotas: true,
   relayedPairs: 16,
   relayedPerKey: 0,
   relayedPerSource: 0,

@@ -4,7 +4,7 @@ import { CifraError } from "../../errors.ts";
 import { Accounts } from "../../services/accounts.ts";
 import type { ConnectionLimits } from "../../services/connection_limits.ts";
 import type { Insiders } from "../../services/insiders.ts";
-import { type Counted, Quotas } from "../../services/quotas.ts";
+import { type Counted, type QuotaLimits, Quotas } from "../../services/quotas.ts";
 import { Directory, type DirectoryRules } from "../../services/directory.ts";
 import type { Invites } from "../../services/invites.ts";
 import type { PasswordLanes } from "../../services/password_lanes.ts";
@@ -78,7 +78,7 @@ export interface RequestsOptions {
   /** 32 bytes for salts of names without an account, and for nothing else. */
   readonly saltSecret: Bytes;
   readonly rules: DirectoryRules;
-  readonly limits: RelayLimits;
+  readonly limits: RelayLimits & QuotaLimits;
   /** What an address is called in the log. */
   readonly tag: (host: string) => string;
   readonly onEvent: (event: ServerEvent) => void;
@@ -108,7 +108,7 @@ export class Requests {
       directory: new Directory(store, rules),
       accounts: new Accounts(store, options.saltSecret, random),
       rendezvous: new Rendezvous(random),
-      quotas: new Quotas(),
+      quotas: new Quotas(limits),
       announcing: new Announcing(time),
       relaying: new Relaying(limits, time, onEvent),
     };
