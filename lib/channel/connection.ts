@@ -30,9 +30,8 @@ export class Connection {
   #readBuffer: Bytes = new Uint8Array(READ_BUFFER_MINIMUM);
   #ready: Frame[] = [];
   #open = false;
-  /** Set with the first whole frame: before it we owe a stranger no answer, not even an alert. */
-  #understood = false;
   #heardAnything = false;
+  /** Whole ones: before the first we owe a stranger no answer, not even an alert. */
   #framesHeard = 0;
   /** Set with the first frame of the handshake itself: from then on the next one is due when we wait for it. */
   #underWay = false;
@@ -115,7 +114,6 @@ export class Connection {
     const frames = this.#decoder.push(this.#readBuffer.subarray(0, count));
     this.#resizeReadBuffer(count);
     if (frames.length > 0) {
-      this.#understood = true;
       this.#framesHeard += frames.length;
       this.#ready.push(...frames);
     }
@@ -159,7 +157,7 @@ export class Connection {
     const failure = toCifraError(cause);
     this.#failure = failure;
     const midFrame = this.#writeStartedAt !== undefined;
-    if (silently || !this.#understood || failure.code === "cut" || midFrame) {
+    if (silently || this.#framesHeard === 0 || failure.code === "cut" || midFrame) {
       this.#transport.close();
     } else {
       const alert = encodeFrame(FrameKind.alert, encodeAlert(failure.code));
