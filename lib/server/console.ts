@@ -81,9 +81,13 @@ export function runCommand(line: string, options: ConsoleOptions): string {
   const most = command.usage.split(" ").length - 1;
   const least = command.usage.split(" ").slice(1).filter((part) => !part.startsWith("[")).length;
   if (args.length < least || args.length > most) {
-    throw new CifraError("usage", `Use it like this: ${command.usage}`);
+    throw misused(command);
   }
   return command.run(options, args);
+}
+
+function misused({ usage }: Command): CifraError {
+  return new CifraError("usage", `Use it like this: ${usage}`);
 }
 
 function help(): string {
@@ -99,17 +103,23 @@ function active({ server }: ConsoleOptions): string {
       ...isInLobby ? ["in the lobby"] : [],
       ...wants.length > 0 ? [`waits for ${wants.join(", ")}`] : [],
     ].join(", ") || "here";
-    return [name.padEnd(20), what.padEnd(30), suite, short(fingerprint), `from ${source}`].join(
-      " ",
-    );
+    return connectionLine(name, what, suite, fingerprint, source);
   });
   const nameless = [...server.nameless()].map(({ suite, fingerprint, source }) =>
-    ["-".padEnd(20), "no name yet".padEnd(30), suite, short(fingerprint), `from ${source}`].join(
-      " ",
-    )
+    connectionLine("-", "no name yet", suite, fingerprint, source)
   );
   const sum = `${lines.length} here, ${server.connections} connections`;
   return [...lines, ...nameless, sum].join("\n");
+}
+
+function connectionLine(
+  name: string,
+  what: string,
+  suite: string,
+  fingerprint: string,
+  source: string,
+): string {
+  return `${name.padEnd(20)} ${what.padEnd(30)} ${suite} ${short(fingerprint)} from ${source}`;
 }
 
 function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
@@ -145,7 +155,7 @@ function ban(
   [who = "", line]: readonly string[],
 ): string {
   if (line !== undefined && line !== "--line") {
-    throw new CifraError("usage", `Use it like this: ${CONSOLE_COMMANDS.get("ban")!.usage}`);
+    throw misused(CONSOLE_COMMANDS.get("ban")!);
   }
   const subject = subjectOf(server, store, who);
   const ended = server.ban(subject);
