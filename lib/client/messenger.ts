@@ -11,7 +11,12 @@ import { LogKind } from "../wire/peer_messages.ts";
 import type { CloseCode } from "../wire/records.ts";
 import type { Contacts } from "./contacts.ts";
 import type { Status } from "./conversation.ts";
-import { Conversations, type Dialogue, type LiveConversation } from "./conversations.ts";
+import {
+  Conversations,
+  type Dialogue,
+  isDelivered,
+  type LiveConversation,
+} from "./conversations.ts";
 import type { HomeStatus } from "./home.ts";
 import { type Leftover, readLeftovers } from "./leftovers.ts";
 import { type Attendance, type Changes, Lobby, type Offer } from "./lobby.ts";
@@ -102,8 +107,7 @@ export class Messenger {
       onOpen: (dialogue) => events.onOpen(dialogue),
       onStatus: (dialogue, status) => events.onStatus(dialogue, status),
       onEnd: (dialogue, error) => {
-        const { queued, stored } = dialogue.thread.delivery;
-        if (error && stored < queued) this.#unfinished = error;
+        if (error && !isDelivered(dialogue)) this.#unfinished = error;
         events.onEnd(dialogue, error);
       },
       endsWithPeer: this.#isInLobby,
