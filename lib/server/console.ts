@@ -143,10 +143,10 @@ function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
 
 /** A name has no colon: a key and a source, as `active` shows them, are told from it by what stands before. */
 function kick({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
-  const [, by, which] = /^(key|from):([0-9a-z.:-]{7,64})$/.exec(who) ?? [];
-  const count = which === undefined
-    ? server.kick(requireNameLike(store, who))
-    : server.kickAll(by === "key" ? "key" : "source", which);
+  const [, source] = /^from:([0-9a-z.:]{7,64})$/.exec(who) ?? [];
+  const count = source === undefined
+    ? server.kick(subjectOf(server, store, who))
+    : server.kickFrom(source);
   return `${connections(count)} of ${who} ended`;
 }
 

@@ -2,7 +2,6 @@
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { hmacSha512 } from "../crypto/platform.ts";
-import { formatFingerprint } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
@@ -181,15 +180,10 @@ export class Server {
     }
   }
 
-  /**
-   * Ends the connections of a key, whose fingerprint as people read it begins like this, or from a source as
-   * the log has it, with a name or without; they may come back. Returns how many those were.
-   */
-  kickAll(by: "key" | "source", which: string): number {
-    const chosen = [...this.#clients].filter(({ channel, observed: { host } }) =>
-      by === "source"
-        ? this.#tag(host) === which
-        : formatFingerprint(channel.established.theirs.fingerprint).startsWith(which)
+  /** Ends the connections from a source as the log has it; they may come back. Returns how many those were. */
+  kickFrom(source: string): number {
+    const chosen = [...this.#clients].filter(({ observed: { host } }) =>
+      this.#tag(host) === source
     );
     return this.#requests.dismiss(chosen, "kicked");
   }
@@ -204,9 +198,9 @@ export class Server {
     return this.#requests.passwordLanes.lift(which, this.#options.environment.time.now());
   }
 
-  /** Ends the connections of a name, which may come back; returns how many those were. */
-  kick(name: string): number {
-    return this.#sendAway({ kind: "name", name }, "kicked");
+  /** Ends the connections of a name or a key, which may come back; returns how many those were. */
+  kick(subject: Subject): number {
+    return this.#sendAway(subject, "kicked");
   }
 
   /** Keeps a name with the keys that own it out, or a key. Returns how many connections that ended. */
