@@ -206,6 +206,7 @@ function peers(): Decoder[] {
       ["no tag", ""],
       ["an unknown tag", put(credit, 0, "05")],
       ["a credit with a byte left over", credit + "00"],
+      ["a credit of nothing", "020000000700000000"],
       ["a stream of three bytes", "03000007"],
     ]),
   ];

@@ -148,7 +148,7 @@ export class Relay<S> {
 
   /**
    * `length` bytes of data from a client. Throws `limit` when it had no credit for them or cuts them too
-   * small, `bad_frame` when there are none. `first` tells that these are the first of their pair, `ended`
+   * small. `first` tells that these are the first of their pair, `ended`
    * that there is no place for it.
    */
   data(
@@ -161,7 +161,6 @@ export class Relay<S> {
     readonly first?: RelayedPair;
     readonly ended?: RelayedPair;
   } {
-    if (length === 0) throw new CifraError("bad_frame", "Cannot relay: data of no length");
     const pair = this.#pairs.get(stream);
     const lane = pair?.lanes.find(({ writer }) => writer === from);
     if (!pair || !lane) return { outputs: [{ to: from, type: "close", stream }] };
@@ -190,7 +189,7 @@ export class Relay<S> {
     const lane = this.#pairs.get(stream)?.lanes.find(({ reader }) => reader === from);
     if (!lane) return [{ to: from, type: "close", stream }];
     if (count > lane.unread) throw broken("credit for more than it was sent");
-    if (count > 0) lane.pieces = Math.ceil(lane.pieces * (1 - count / lane.unread));
+    lane.pieces = Math.ceil(lane.pieces * (1 - count / lane.unread));
     lane.unread -= count;
     lane.owed += count;
     return this.#release(stream, lane, now);

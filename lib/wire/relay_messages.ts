@@ -15,6 +15,16 @@ const content: Layout<Bytes> = {
   },
 };
 
+/** At least a byte: credit of none says nothing, however often. */
+const count: Layout<number> = {
+  write: u32.write,
+  read(reader) {
+    const value = u32.read(reader);
+    if (value === 0) throw badFrame("credit is for something");
+    return value;
+  },
+};
+
 /** The body of an item of type `relay`. */
 export const relayItem = tagged(
   RELAY_NUMBERS,
@@ -22,7 +32,7 @@ export const relayItem = tagged(
     /** A piece of the byte stream; at most as many bytes as the other side has given credit for. */
     data: struct({ stream, content }),
     /** So many bytes were taken off, and as many more may come. */
-    credit: struct({ stream, count: u32 }),
+    credit: struct({ stream, count }),
     /** Nothing more either way. */
     close: struct({ stream }),
     /** From the server: it has no place for this stream, which is over. */

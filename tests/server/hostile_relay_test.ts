@@ -189,7 +189,9 @@ const BREACHES: readonly {
     records: (stream) => [[data(stream + 1, 0)]],
     code: "bad_frame",
   },
-  ...["", "00", "04", "01000000", "0200000000", "0300000000ff"].map((hex) => ({
+  ...["", "00", "04", "01000000", "0200000000", "020000000000000000", "0300000000ff"].map((
+    hex,
+  ) => ({
     what: `a malformed item (${hex || "empty"})`,
     records: () => [[{ type: ItemType.relay, body: Uint8Array.fromHex(hex) }]],
     code: "bad_frame" as const,

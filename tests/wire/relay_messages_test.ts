@@ -20,7 +20,7 @@ Deno.test("relayItem is data, credit or a close, each with its stream", () => {
   }
 });
 
-Deno.test("relayItem refuses unknown types, short fields, data of no length, and bytes behind credit and close", () => {
+Deno.test("relayItem refuses unknown types, short fields, data and credit of nothing, and bytes behind credit and close", () => {
   const bad = [
     "",
     "00",
@@ -31,6 +31,12 @@ Deno.test("relayItem refuses unknown types, short fields, data of no length, and
     "0100000007",
     "0200000007",
   ];
-  bad.push("0200000007" + "000000", "0200000007" + "00000001" + "00", "03000007", "030000000700");
+  bad.push(
+    "0200000007" + "000000",
+    "0200000007" + "00000001" + "00",
+    "0200000007" + "00000000",
+    "03000007",
+    "030000000700",
+  );
   for (const hex of bad) assertRefuses(() => decode(relayItem, decodeHex(hex)), "bad_frame", hex);
 });
