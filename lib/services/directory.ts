@@ -23,6 +23,8 @@ export interface Claimant {
   readonly vouchers: readonly Voucher[];
   /** The id of the invite by which it came. */
   readonly invite: string | undefined;
+  /** Why it may not come in unless an owner of the name vouches for it. */
+  readonly uninvited: CifraError | undefined;
   /** New names are counted for each source; undefined is not counted. */
   readonly source: string | undefined;
 }
@@ -55,7 +57,7 @@ export class Directory {
   /**
    * The entry of a name that is theirs, or becomes theirs now. `signingUp` tells that an account is being
    * made for it. Throws `bad_name`, `name_taken`, `stale_registration`, `auth_failed` when the claim or a
-   * voucher does not hold, `banned`, `account_required`, `limit`, `local`.
+   * voucher does not hold, `banned`, `account_required`, `limit`, `local`, and `uninvited`.
    */
   async claim(claimant: Claimant, now: number, signingUp = false): Promise<NameKey> {
     const { name, identity } = claimant;
@@ -72,12 +74,17 @@ export class Directory {
       return known;
     }
     await this.#requireClaim(claimant, now);
-    const vouching = known ? [] : await vouchersOf(claimant);
+    // The word of one who is shut out is worth nothing.
+    const vouching = known ? [] : (await vouchersOf(claimant))
+      .filter((voucher) => !this.#store.isBanned("key", voucher));
     // From here on nothing waits. While signatures were checked somebody else may have come, or the same
     // identity with a higher number.
     if (!this.#find(claimant, fingerprint)) {
+      const isVouched = this.#store.keysOf(name)
+        .some(({ fingerprint }) => vouching.includes(fingerprint));
       // Whether somebody else has the name, or an account, is nothing to one who has neither.
-      if (needsAccount && !this.#isVouched(name, vouching)) throw notYours(name);
+      if (!isVouched && claimant.uninvited) throw claimant.uninvited;
+      if (needsAccount && !(isVouched && this.#store.credentials(name))) throw notYours(name);
       this.#requireFree(claimant, vouching, now);
     }
     const { claim: { sequence, notAfter, signature } } = claimant;
@@ -125,12 +132,6 @@ export class Directory {
     if (!holds) {
       throw new CifraError("auth_failed", "The claim that the name is theirs does not hold");
     }
-  }
-
-  /** Whether one of `vouching` owns the name, and an account for it. */
-  #isVouched(name: string, vouching: readonly string[]): boolean {
-    return this.#store.keysOf(name).some(({ fingerprint }) => vouching.includes(fingerprint)) &&
-      this.#store.credentials(name) !== undefined;
   }
 
   /**

@@ -13,8 +13,11 @@ import { CloseCode } from "../../lib/wire/records.ts";
 import { Capability, refusalOf } from "../../lib/wire/rendezvous_messages.ts";
 import { accountOf, keyOf } from "../store/server_samples.ts";
 import { test } from "../testkit/adversary.ts";
-import { person } from "../testkit/handshake.ts";
+import { type Person, person } from "../testkit/handshake.ts";
 import {
+  claimOf,
+  nextSequence,
+  PLACE,
   registrationOf,
   TestClient,
   type TestServer,
@@ -293,6 +296,36 @@ test("whom a server knows comes in without an invite, and nobody else", async ()
     assertEquals(await comes(server, "alice"), "registered");
     assertEquals(await comes(server, "mallory"), "invite_required");
     assertEquals(await comes(server, "mallory", secrets[0]), "invite_required");
+  }, { inviteOnly: true });
+});
+
+test("a new key of somebody whom a server knows needs no invite, when an owner vouches for it", async () => {
+  await withDesk(async ({ server, type, secrets }) => {
+    type("invite");
+    assertEquals(await comes(server, "alice", secrets[0]), "registered");
+    const mallory = await person("modern", "mallory");
+    const [alice, other] = [await person("modern", "alice"), await person("rsa", "alice")];
+    const come = async (who: Person, name: string, vouching: Person) => {
+      const client = await TestClient.connect(server, who);
+      const sequence = nextSequence();
+      const claim = await claimOf(who, name, sequence, [vouching], PLACE);
+      const response = await client.register({
+        ...registrationOf(name),
+        registrationSequence: sequence,
+        claim,
+      });
+      await client.leave();
+      return response.type === "refused" ? refusalOf(response.code) : response.type;
+    };
+    // Whoever vouches for itself, or by a stranger, or for a name that nobody has, is not known.
+    assertEquals(await come(mallory, "alice", mallory), "invite_required");
+    assertEquals(await come(other, "alice", mallory), "invite_required");
+    assertEquals(await come(other, "bob", alice), "invite_required");
+    const key = `key:${shortFingerprint(alice.identity.fingerprint)}`;
+    type(`ban ${key}`);
+    assertEquals(await come(other, "alice", alice), "invite_required");
+    type(`unban ${key}`);
+    assertEquals(await come(other, "alice", alice), "registered");
   }, { inviteOnly: true });
 });
 

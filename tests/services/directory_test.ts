@@ -72,6 +72,7 @@ class Place {
       place: NOWHERE,
       vouchers: signatures,
       invite: wish.invite,
+      uninvited: undefined,
       source: "source" in wish ? wish.source : HOME,
     };
     const { change = (same: Claimant) => same, signingUp } = wish;

@@ -11,7 +11,8 @@ import type { Context, Request } from "./context.ts";
 
 /**
  * The entry of the name: it is the client's, or becomes so now. On a server for invited clients alone whoever
- * is new needs an invite that is still good. Throws what `Directory.claim` throws, and `invite_required`.
+ * is new needs an invite that is still good, or an owner of the name who vouches for this key. Throws what
+ * `Directory.claim` throws, and `invite_required`.
  */
 export async function claim(
   context: Context,
@@ -25,7 +26,8 @@ export async function claim(
   const { notAfter, signature, vouchers } = claim;
   const isNew = !isKnown(context, channel);
   const used = isNew && invite && invites.reserve(invite, time.date()) ? invite : undefined;
-  if (isNew && inviteOnly && !used) throw inviteRequired(client);
+  const uninvited = isNew && inviteOnly && !used ? inviteRequired(client) : undefined;
+  if (uninvited && vouchers.length === 0) throw uninvited;
   const claimant = {
     name,
     suite: suite.name,
@@ -34,6 +36,7 @@ export async function claim(
     place: request.type === "register" ? request : NOWHERE,
     vouchers,
     invite: used?.id,
+    uninvited,
     // On the server's own machine everybody has the same address.
     source: addressScope(host) === "loopback" ? undefined : sourceOf(host),
   };
