@@ -1,7 +1,7 @@
 /** Which profile a command is about. */
 import { CifraError } from "../errors.ts";
 import { PROFILES_FOLDER } from "../store/state_folder.ts";
-import { isName } from "../wire/names.ts";
+import { compareNames, isName } from "../wire/names.ts";
 
 /**
  * The profile called `name` in the state folder `state`, or the only one there is; `command` is for the hint.
@@ -23,7 +23,9 @@ export async function chooseProfile(
       throw new CifraError("local", `Cannot read the folder ${folder}`, { cause });
     }
   }
-  const known = names.length === 0 ? "there are none" : `there are ${names.sort().join(", ")}`;
+  const known = names.length === 0
+    ? "there are none"
+    : `there are ${names.sort(compareNames).join(", ")}`;
   if (name !== undefined) {
     if (names.includes(name)) return name;
     throw new CifraError("local", `There is no profile ${name} in ${folder}; ${known}`, {

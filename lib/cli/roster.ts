@@ -4,6 +4,7 @@ import type { Leftover } from "../client/leftovers.ts";
 import type { Messenger } from "../client/messenger.ts";
 import { type Listed, VERIFIED_MARK } from "./lobby_words.ts";
 import { undelivered } from "./message_words.ts";
+import { compareNames } from "../wire/names.ts";
 import { describePath } from "./status_words.ts";
 
 /** Where people are known from. */
@@ -96,7 +97,7 @@ export class Roster {
   list(): readonly Listed[] {
     const { contacts, messenger } = this.#options;
     const { people, offers } = messenger;
-    return [...this.names].sort().map((name): Listed => {
+    return [...this.names].sort(compareNames).map((name): Listed => {
       const dialogue = messenger.get(name);
       return {
         name,

@@ -8,6 +8,7 @@ import type { Profile } from "../client/profile.ts";
 import { isSuiteName } from "../crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../errors.ts";
 import { listenLocally } from "../net/local_socket.ts";
+import { compareNames } from "../wire/names.ts";
 import { answerLines, askAt } from "./local_lines.ts";
 
 /** Such as `~/.local/state/cifra/profiles/alice/program.sock`. */
@@ -36,7 +37,7 @@ export type People = readonly (readonly [name: string, state: Attendance])[];
 
 /** The people of a lobby, in the order of their names. */
 export function sorted(people: ReadonlyMap<string, Attendance>): People {
-  return [...people].sort(([a], [b]) => a < b ? -1 : 1);
+  return [...people].sort(([a], [b]) => compareNames(a, b));
 }
 
 /** Answers for a running program; returns what ends it. Where no socket can be made, nobody is answered. */

@@ -5,6 +5,7 @@ import { CifraError } from "../errors.ts";
 import { Throttle } from "../flow/throttle.ts";
 import type { Time } from "../flow/time.ts";
 import { LOBBY_PEOPLE, PRESENCE_LIMIT } from "../limits.ts";
+import { compareNames } from "../wire/names.ts";
 import { PersonState } from "../wire/rendezvous_messages.ts";
 import type { LobbyWord } from "./home.ts";
 
@@ -145,6 +146,6 @@ function compare(
     if (state === "here" && was === "away") back.push(name);
   }
   for (const name of before.keys()) if (!now.has(name)) left.push(name);
-  for (const names of [joined, left, away, back]) names.sort();
+  for (const names of [joined, left, away, back]) names.sort(compareNames);
   return { joined, left, away, back };
 }

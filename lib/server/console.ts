@@ -5,7 +5,7 @@ import { CifraError } from "../errors.ts";
 import { DAY, STANDING_INVITE_LIFETIME, STANDING_INVITE_USES } from "../limits.ts";
 import { invitesOf, type Subject, unban as lift } from "../services/bans.ts";
 import { isRevoked, type MadeInvite } from "../services/invites.ts";
-import { isName } from "../wire/names.ts";
+import { compareNames, isName } from "../wire/names.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
 import type { Server } from "./server.ts";
 
@@ -97,48 +97,51 @@ function help(): string {
 }
 
 function active({ server }: ConsoleOptions): string {
-  const people = [...server.people()].sort((a, b) => a.name < b.name ? -1 : 1);
-  const lines = people.map(({ name, wants, isInLobby, suite, fingerprint, source }) => {
+  const people = [...server.people()].sort((a, b) => compareNames(a.name, b.name));
+  const rows = people.map(({ name, wants, isInLobby, suite, fingerprint, source }) => {
     const what = [
       ...isInLobby ? ["in the lobby"] : [],
       ...wants.length > 0 ? [`waits for ${wants.join(", ")}`] : [],
     ].join(", ") || "here";
-    return connectionLine(name, what, suite, fingerprint, source);
+    return [name, what, suite, short(fingerprint), source];
   });
-  const nameless = [...server.nameless()].map(({ suite, fingerprint, source }) =>
-    connectionLine("-", "no name yet", suite, fingerprint, source)
-  );
-  const sum = `${lines.length} here, ${server.connections} connections`;
-  return [...lines, ...nameless, sum].join("\n");
-}
-
-function connectionLine(
-  name: string,
-  what: string,
-  suite: string,
-  fingerprint: string,
-  source: string,
-): string {
-  return `${name.padEnd(20)} ${what.padEnd(30)} ${suite} ${short(fingerprint)} from ${source}`;
+  const nameless = [...server.nameless()].map(({ suite, fingerprint, source }) => [
+    "-",
+    "no name yet",
+    suite,
+    short(fingerprint),
+    source,
+  ]);
+  const sum = `${rows.length} here, ${connections(server.connections)}`;
+  return table(["NAME", "DOES", "SUITE", "KEY", "FROM"], [...rows, ...nameless], sum);
 }
 
 function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
   const keys = store.keys(from, PAGE);
-  const lines = keys.map(({ name, suite, fingerprint, created, lastSeen, invite }) =>
-    [
-      name.padEnd(20),
-      suite.padEnd(8),
-      short(fingerprint),
-      `since ${day(created)}`,
-      `seen ${day(lastSeen)}`,
-      ...store.credentials(name) ? ["account"] : [],
-      ...invite === undefined ? [] : [`by ${idStart(invite)}`],
-    ].join(" ")
-  );
+  const rows = keys.map(({ name, suite, fingerprint, created, lastSeen, invite }) => [
+    name,
+    suite,
+    short(fingerprint),
+    day(created),
+    day(lastSeen),
+    store.credentials(name) ? "yes" : "no",
+    invite === undefined ? "-" : idStart(invite),
+  ]);
   const { names } = store.counts();
   const shown = new Set(keys.map(({ name }) => name)).size;
-  const more = shown === PAGE ? `more: db ${keys.at(-1)!.name}` : `${names} names`;
-  return [...lines, more].join("\n");
+  const sum = shown === PAGE ? `more: db ${keys.at(-1)!.name}` : counted(names, "name");
+  return table(["NAME", "SUITE", "KEY", "SINCE", "SEEN", "ACCOUNT", "INVITE"], rows, sum);
+}
+
+/** Rows under headings, as wide as they need, and a last line; without rows that alone. */
+function table(headings: readonly string[], rows: readonly (readonly string[])[], sum: string) {
+  if (rows.length === 0) return sum;
+  const all = [headings, ...rows];
+  const widths = headings.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  const lines = all.map((row) =>
+    row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()
+  );
+  return [...lines, sum].join("\n");
 }
 
 /** A name has no colon: a key and a source, as `active` shows them, are told from it by what stands before. */
@@ -324,7 +327,11 @@ function whole(text: string, what: string, most: number): number {
 }
 
 function connections(count: number): string {
-  return count === 1 ? "1 connection" : `${count} connections`;
+  return counted(count, "connection");
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function short(fingerprint: string): string {

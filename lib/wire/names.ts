@@ -33,6 +33,13 @@ export function requireName(name: string): void {
   }
 }
 
+const ORDER = new Intl.Collator("en", { numeric: true });
+
+/** The order in which names are listed: pupil-3 stands before pupil-10. Negative when `a` comes first. */
+export function compareNames(a: string, b: string): number {
+  return ORDER.compare(a, b);
+}
+
 const LOOKS: Readonly<Record<string, string>> = {
   "-": "",
   "_": "",

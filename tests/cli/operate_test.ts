@@ -75,7 +75,7 @@ test("each line is answered by one, in order, however they are cut and however l
     await say(connection, "\nnonsense\nkick  nobody \nban ../x\n");
     assertStringIncludes((await next(answers)).text, "names known   150");
     const page = await next(answers);
-    assertEquals(page.text.split("\n").length, 101);
+    assertEquals(page.text.split("\n").length, 102);
     const nonsense = await next(answers);
     assertEquals([nonsense.ok, nonsense.text], [
       false,
