@@ -231,6 +231,8 @@ export const RELAY_WINDOW_PIECES = 8192;
 /** After a failure: how long until the next try, doubled each time, spread at random by a half. */
 export const BACKOFF_MINIMUM = SECOND / 2;
 export const BACKOFF_MAXIMUM = 30 * SECOND;
+/** Tries that somebody's haste brings forward come no closer: a person types faster than a server climbs ladders. */
+export const HURRY_PAUSE = 2 * SECOND;
 /** Hole punching: both must dial within moments of each other, so the first tries come thick. */
 export const PUNCH_PAUSE = 200;
 export const PUNCH_TRIES = 25;

@@ -75,7 +75,7 @@ export type Status =
 export interface ConversationOptions {
   readonly environment: Environment;
   readonly ticker: Ticker;
-  readonly home: Pick<Home, "want" | "unwant" | "forget" | "hold" | "hurry">;
+  readonly home: Pick<Home, "want" | "unwant" | "forget" | "hold" | "hurry" | "startOver">;
   /** Our ports; undefined for those who only relay. */
   readonly door: Pick<Door, "expect" | "sendPort"> | undefined;
   readonly relay: RelayChoice;
@@ -122,6 +122,8 @@ export class Conversation implements Wanter {
   #cancelAlarm: (() => void) | undefined;
   /** The server has said that asking it earlier is useless. */
   #notBefore = 0;
+  /** When a rest is over. */
+  #restsUntil = 0;
   /** What was told of the present want. */
   readonly #toldOfWant = new Set<Status["type"]>();
   #isLeaving = false;
@@ -169,11 +171,22 @@ export class Conversation implements Wanter {
     this.#on("ended");
   }
 
-  /** Somebody is there and waits: the next try is made at once. */
+  /** Somebody is there and waits: the next try is made at once, but not so soon after another that was hurried. */
   hurry(): void {
     this.#options.home.hurry();
+    if (this.#state !== "resting") return;
+    const now = this.#options.environment.time.now();
+    const end = Math.max(now + this.#backoff.hurryIn(now), this.#notBefore);
+    if (end <= now) this.#goOn("hurried");
+    else if (end < this.#restsUntil) this.#restUntil(end, "hurried");
+  }
+
+  /** The network may be another one than before: as if nothing had been tried yet. */
+  #startOver(): void {
+    this.#connector?.seek({ relay: false, after: 0 });
+    this.#options.home.startOver();
     this.#backoff.reset();
-    if (this.#options.environment.time.now() >= this.#notBefore) this.#on("hurried");
+    this.hurry();
   }
 
   /** The server has been told whom we want. */
@@ -379,8 +392,7 @@ export class Conversation implements Wanter {
     const wasAsleep = now - this.#lastBeat > SLEEP_GAP;
     this.#lastBeat = now;
     if (!wasAsleep || this.#live) return;
-    this.#connector?.seek({ relay: false, after: 0 });
-    this.hurry();
+    this.#startOver();
   }
 
   #fail(error: unknown): void {
@@ -437,8 +449,20 @@ export class Conversation implements Wanter {
   #pause(): number {
     const { time } = this.#options.environment;
     const pause = Math.max(this.#backoff.next(), this.#notBefore - time.now());
-    this.#cancelAlarm = time.after(pause, () => this.#on("rested"));
+    this.#restUntil(time.now() + pause, "rested");
     return pause;
+  }
+
+  #restUntil(end: number, why: "rested" | "hurried"): void {
+    const { time } = this.#options.environment;
+    this.#restsUntil = end;
+    this.#cancelAlarm?.();
+    this.#cancelAlarm = time.after(end - time.now(), () => this.#goOn(why));
+  }
+
+  #goOn(why: "rested" | "hurried"): void {
+    if (why === "hurried") this.#backoff.hurried(this.#options.environment.time.now());
+    this.#on(why);
   }
 }
 

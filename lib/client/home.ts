@@ -212,10 +212,15 @@ export class Home {
     }
   }
 
-  /** Somebody waits: the next try is made at once. */
+  /** Somebody waits: the next try is made at once, but not so soon after another that was hurried. */
   hurry(): void {
-    this.#backoff.reset();
     this.#hurrying?.abort();
+  }
+
+  /** The network may be another one than before: as if nothing had been tried yet. */
+  startOver(): void {
+    this.#backoff.reset();
+    this.hurry();
   }
 
   /** Away from the keyboard, or back; the others in the lobby are told. */
@@ -362,7 +367,13 @@ export class Home {
     const hurrying = this.#hurrying = new AbortController();
     this.#options.onStatus({ type: "server-lost", error, retryIn });
     for (const fail of this.#asking) fail(error);
-    await delay(this.#options.environment.time, retryIn, hurrying.signal);
+    const { time } = this.#options.environment;
+    const end = time.now() + retryIn;
+    await delay(time, retryIn, hurrying.signal);
+    if (!hurrying.signal.aborted) return;
+    const wait = Math.min(end - time.now(), this.#backoff.hurryIn(time.now()));
+    if (wait > 0) await delay(time, wait, this.#leaving.signal);
+    this.#backoff.hurried(time.now());
   }
 }
 

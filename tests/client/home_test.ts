@@ -5,7 +5,7 @@ import { ServerLink } from "../../lib/client/server_link.ts";
 import type { Random } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
-import { BACKOFF_MAXIMUM, BACKOFF_MINIMUM } from "../../lib/limits.ts";
+import { BACKOFF_MAXIMUM, BACKOFF_MINIMUM, HURRY_PAUSE } from "../../lib/limits.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import {
   Capability,
@@ -401,19 +401,39 @@ play("whoever waits does not wait for the end of a pause", async ({ guest, home,
   const first = await arrive();
   guest.network.refuses = () => true;
   first.transport.close();
-  for (let tries = 1; tries <= 3; tries++) {
-    await until(() => guest.losses.length === tries, "the loss");
-    home.hurry();
-  }
-  await until(() => guest.losses.length === 4, "the fourth");
-  // Each hurry has made the next pause a short one.
-  assertEquals(guest.pauses, Array(4).fill(BACKOFF_MINIMUM));
-  await settle();
-  assertEquals(guest.losses.length, 4);
+  await guest.loses("cut");
+  home.hurry();
+  await until(() => guest.losses.length === 2, "the try at once");
   guest.network.refuses = () => false;
+  guest.time.advance(HURRY_PAUSE);
   home.hurry();
   await arrive();
 });
+
+play(
+  "whoever hurries us again and again gets a try in two seconds, and the pauses grow",
+  async (scene) => {
+    const { guest, home, arrive } = scene;
+    home.hold();
+    const first = await arrive();
+    guest.network.refuses = () => true;
+    first.transport.close();
+    await guest.loses("cut");
+    for (let tenths = 0; tenths < 600; tenths++) {
+      home.hurry();
+      await settle();
+      guest.time.advance(100);
+    }
+    const dials = guest.network.dials.length;
+    assert(dials > 10 && dials < 35, `${dials} dials in a minute`);
+    assert(guest.pauses.at(-1)! > HURRY_PAUSE, `${guest.pauses.at(-1)}`);
+    // Another network: as if nothing had been tried.
+    guest.network.refuses = () => false;
+    home.startOver();
+    guest.time.advance(HURRY_PAUSE);
+    (await arrive()).transport.close();
+  },
+);
 
 play("whoever hurried us while we were registered does not take a later pause", async (scene) => {
   const { guest, home, arrive } = scene;

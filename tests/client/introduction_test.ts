@@ -56,6 +56,7 @@ class Scene {
         unwant: (name) => void this.said.push(`unwant ${name}`),
         forget: (name) => void this.said.push(`forget ${name}`),
         hurry: () => {},
+        startOver: () => {},
         hold: () => {
           this.held++;
           return () => void this.held--;
