@@ -139,8 +139,11 @@ export const MESSAGES_BURST = 256;
 export const MESSAGES_PER_MINUTE = 3000;
 /** Sign-ups of one name in an hour: each waits for the disk. */
 export const SIGN_UPS_PER_HOUR = 3;
-/** Introductions a client may get in an hour. */
-export const INTRODUCTIONS_PER_HOUR = 30;
+/** Default of `--introductions-per-hour`: people an identity meets there for the first time, a class and more. */
+export const INTRODUCTIONS_PER_HOUR = 120;
+/** Two who were introduced come again so often at once, and then so often in a minute. */
+export const MEETINGS_BURST = 20;
+export const MEETINGS_PER_MINUTE = 12;
 
 /** A claim that a name is somebody's holds so long (milliseconds), and is renewed when less is left. */
 export const CLAIM_LIFETIME = 400 * DAY;
@@ -166,7 +169,7 @@ export const PRESENCE_LOG = 8192;
 export const OFFERS_LIMIT = 64;
 /** People whom one may want at once, and how often one may want somebody: an offer costs others something. */
 export const WANTS_LIMIT = 16;
-export const WANTS_PER_MINUTE = 60;
+export const WANTS_PER_MINUTE = 120;
 /** People in a lobby whom a client remembers: no server makes it remember more. */
 export const LOBBY_PEOPLE = 65_536;
 /**

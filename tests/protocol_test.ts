@@ -101,7 +101,10 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "from a registration to its answer": handshake,
     "bytes that a client does not take, beside a window for each of its streams":
       `${L.OUTBOUND_QUEUE_HIGH_WATER}`,
-    "introductions of one identity in an hour": `${L.INTRODUCTIONS_PER_HOUR}`,
+    "people to whom one identity is introduced for the first time in an hour":
+      `${L.INTRODUCTIONS_PER_HOUR}`,
+    "introductions of two who were introduced before":
+      `${L.MEETINGS_BURST} at once, ${L.MEETINGS_PER_MINUTE} a minute`,
     "people whom one identity waits for at once": `${L.WANTS_LIMIT}`,
     "wants in a minute": `${L.WANTS_PER_MINUTE}`,
     "requests of one identity": `${L.REQUESTS_BURST} at once, ${L.REQUESTS_PER_MINUTE} a minute`,

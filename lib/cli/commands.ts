@@ -11,6 +11,7 @@ import {
   CONNECTIONS_TOTAL,
   DEFAULT_PORT,
   HANDSHAKES_PER_MINUTE,
+  INTRODUCTIONS_PER_HOUR,
   LOG_FILE_LIMIT,
   LOG_FILES,
   NEW_NAMES_PER_DAY,
@@ -156,6 +157,11 @@ export const SERVE = {
         ...COUNT_OR_ZERO,
         does: "new names from one address; 0 sets no limit",
         default: NEW_NAMES_PER_DAY,
+      },
+      "introductions-per-hour": {
+        ...COUNT_OR_ZERO,
+        does: "people somebody may meet for the first time; 0 sets no limit",
+        default: INTRODUCTIONS_PER_HOUR,
       },
       "no-relay": {
         kind: "flag",

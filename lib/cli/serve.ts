@@ -50,6 +50,7 @@ interface ServeOptions {
   readonly handshakesPerMinute: number;
   readonly penalties: boolean;
   readonly quotas: boolean;
+  readonly introductionsPerHour: number;
   readonly relayedPairs: number;
   readonly relayedPerKey: number;
   readonly relayedPerSource: number;
@@ -88,6 +89,7 @@ function serveOptions(given: Given<typeof SERVE>): ServeOptions {
     handshakesPerMinute: given["handshakes-per-minute"],
     penalties: !given["no-penalties"],
     quotas: !given["no-quotas"],
+    introductionsPerHour: given["introductions-per-hour"],
     relayedPairs: given["no-relay"] ? 0 : given["max-relayed"],
     relayedPerKey: given["max-relayed-per-key"],
     relayedPerSource: given["max-relayed-per-address"],

@@ -101,7 +101,7 @@ export function describeStatus(
     case "unwanted": {
       const { error: { code, message, hint }, retryIn } = status;
       return [
-        `${lowerFirst(message)}; asking again in ${seconds(retryIn)} s`,
+        `${lowerFirst(message)}; asking again in ${howLong(retryIn)}`,
         {
           event: "unwanted",
           code,
@@ -141,15 +141,17 @@ export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEv
     case "server-lost": {
       const { error: { code, message }, retryIn } = status;
       return [
-        `no connection to the server (${lowerFirst(message)}); next try in ${seconds(retryIn)} s`,
+        `no connection to the server (${lowerFirst(message)}); next try in ${howLong(retryIn)}`,
         { event: "server-lost", code, message, retryIn: Math.round(retryIn) },
       ];
     }
   }
 }
 
-function seconds(milliseconds: number): number {
-  return Math.max(1, Math.round(milliseconds / 1000));
+/** `5 s`, `48 min`. */
+function howLong(milliseconds: number): string {
+  const seconds = Math.max(1, Math.round(milliseconds / 1000));
+  return seconds <= 120 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`;
 }
 
 /** The name of a suite, whether we have it or not. */

@@ -316,7 +316,8 @@ export class Conversation implements Wanter {
         this.#dropConnector();
         this.#backoff.reset();
         this.#tell({ type: "left", failed: ending.type === "failed" });
-        this.#on("lost");
+        // Whoever was told may have left in turn: then nobody is asked for.
+        if (!this.#isLeaving) this.#on("lost");
         return;
       default:
         ending satisfies never;

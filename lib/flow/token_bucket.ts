@@ -21,6 +21,12 @@ export class TokenBucket {
     return true;
   }
 
+  /** How long until there is a token, in milliseconds; 0 when there is one. */
+  wait(now: number): number {
+    this.#fill(now);
+    return this.#tokens >= 1 ? 0 : (1 - this.#tokens) / this.#perMinute * 60_000;
+  }
+
   /** Takes a token that may still have to come; returns how long to wait for it, in milliseconds. */
   borrow(now: number): number {
     this.#fill(now);
@@ -29,7 +35,8 @@ export class TokenBucket {
   }
 
   #fill(now: number): void {
-    const earned = (now - this.#filledAt) / 60_000 * this.#perMinute;
+    // A clock that has gone back takes nothing away.
+    const earned = Math.max(0, now - this.#filledAt) / 60_000 * this.#perMinute;
     this.#tokens = Math.min(this.#burst, this.#tokens + earned);
     this.#filledAt = now;
   }

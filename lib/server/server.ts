@@ -32,6 +32,7 @@ import { Invites, type Presented } from "../services/invites.ts";
 import type { Lock } from "../services/password_lanes.ts";
 import { Tickets } from "../services/tickets.ts";
 import type { RelayLimits } from "../services/relay.ts";
+import type { RendezvousLimits } from "../services/rendezvous.ts";
 import { Channel } from "../channel/channel.ts";
 import { runHandshake } from "../channel/run_handshake.ts";
 import { Connection } from "../channel/connection.ts";
@@ -61,7 +62,7 @@ export interface ServerBehaviour {
   /** Only clients with an invite may come in. */
   readonly inviteOnly: boolean;
   readonly rules: DirectoryRules;
-  readonly limits: ConnectionCaps & InsiderCaps & RelayLimits & QuotaLimits;
+  readonly limits: ConnectionCaps & InsiderCaps & RelayLimits & QuotaLimits & RendezvousLimits;
   /** Handshake steps run at once. */
   readonly gateWidth: number;
   /** Whether events tell addresses as they are, instead of a tag that changes daily. */

@@ -5,9 +5,12 @@
  */
 import type { Random } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
+import { BoundedMap } from "../flow/bounded_map.ts";
 import { SlidingWindow } from "../flow/sliding_window.ts";
+import { TokenBucket } from "../flow/token_bucket.ts";
 import {
-  INTRODUCTIONS_PER_HOUR,
+  MEETINGS_BURST,
+  MEETINGS_PER_MINUTE,
   OFFERS_LIMIT,
   PORT_MINIMUM,
   SOURCES_REMEMBERED,
@@ -61,8 +64,17 @@ export interface Invitation<Holder> {
   readonly introduction: Introduction;
 }
 
+/** The limits an operator can set, each of which 0 or false switches off. */
+export interface RendezvousLimits {
+  /** People to whom an identity is introduced for the first time, in an hour. */
+  readonly introductionsPerHour: number;
+  /** Whether it counts how often somebody asks, and how often two meet again. */
+  readonly quotas: boolean;
+}
+
 /** The rules of the rendezvous. */
 export class Rendezvous<Holder> {
+  readonly #limits: RendezvousLimits;
   readonly #random: Random;
   readonly #registered = new Map<Holder, Registered<Holder>>();
   /** By name: an identity has one, and may have several connections. */
@@ -74,12 +86,15 @@ export class Rendezvous<Holder> {
   /** By whoever is wanted, the one who asked first in front. */
   readonly #wantsFor = new Map<string, Set<Want<Holder>>>();
   readonly #declined = new WeakSet<Want<Holder>>();
-  /** How often each identity wanted somebody, and was introduced. */
+  /** How often each identity wanted somebody, and was introduced to somebody new. */
   readonly #asked = new SlidingWindow(MINUTE, SOURCES_REMEMBERED);
   readonly #introduced = new SlidingWindow(HOUR, SOURCES_REMEMBERED);
+  /** Pairs that were introduced, and how soon they may be once more. */
+  readonly #met = new BoundedMap<string, TokenBucket>(SOURCES_REMEMBERED);
   #generation = 0;
 
-  constructor(random: Random) {
+  constructor(random: Random, limits: RendezvousLimits) {
+    this.#limits = limits;
     this.#random = random;
   }
 
@@ -149,9 +164,7 @@ export class Rendezvous<Holder> {
       throw new CifraError("limit", `Cannot wait for more than ${WANTS_LIMIT} people at once`);
     }
     // Whether the other is here or not: else waiting would be free.
-    const lately = (window: SlidingWindow) => ({ times: window.times(fingerprint, now), now });
-    requireFewer("introductions", INTRODUCTIONS_PER_HOUR, HOUR, lately(this.#introduced));
-    requireFewer("people asked for", WANTS_PER_MINUTE, MINUTE, lately(this.#asked));
+    this.#requirePatience(fingerprint, pairOf(name, peerName), now);
     this.#asked.count(fingerprint, now);
     const outcomes: RendezvousOutcome<Holder>[] = [];
     if (earlier) {
@@ -201,6 +214,33 @@ export class Rendezvous<Holder> {
     return registered;
   }
 
+  /** Throws `limit`, with the seconds to wait, when somebody asks too often, or meets too many. */
+  #requirePatience(fingerprint: string, pair: string, now: number): void {
+    const { introductionsPerHour, quotas } = this.#limits;
+    const lately = (window: SlidingWindow) => ({ times: window.times(fingerprint, now), now });
+    if (quotas) requireFewer("people asked for", WANTS_PER_MINUTE, MINUTE, lately(this.#asked));
+    const met = this.#met.get(pair);
+    if (!met) {
+      requireFewer("new people", introductionsPerHour, HOUR, lately(this.#introduced));
+      return;
+    }
+    const wait = quotas ? met.wait(now) : 0;
+    if (wait > 0) {
+      throw new CifraError("limit", "The two of you were introduced again and again", {
+        retryAfter: Math.ceil(wait / 1000),
+      });
+    }
+  }
+
+  /** The two are introduced: somebody new for both, or once more. */
+  #count(a: Registered<Holder>, b: Registered<Holder>, now: number): void {
+    const pair = pairOf(a.key.name, b.key.name);
+    const met = this.#met.get(pair);
+    if (met) return void met.take(now);
+    this.#met.set(pair, new TokenBucket(MEETINGS_BURST, MEETINGS_PER_MINUTE, now));
+    for (const { key } of [a, b]) this.#introduced.count(key.fingerprint, now);
+  }
+
   /** Throws `stale_registration` unless it is later than all others of this identity. */
   #requireNewest({ registration, key }: Registered<Holder>): void {
     for (const holder of this.#holders.get(key.name) ?? []) {
@@ -243,7 +283,7 @@ export class Rendezvous<Holder> {
     const a = this.#registered.get(one.holder)!, b = this.#registered.get(other.holder)!;
     if (a.suite !== b.suite) return { type: "suite-mismatch", pair: [a, b] };
     for (const want of [one, other]) this.#release(want);
-    for (const { key } of [a, b]) this.#introduced.count(key.fingerprint, now);
+    this.#count(a, b, now);
     // The clock as the floor: the number grows even over a restart with nothing stored.
     this.#generation = Math.max(
       this.#generation + 1,
@@ -270,14 +310,22 @@ function requirePorts(receivePort: number, sendPort: number): void {
   }
 }
 
-/** Throws `limit` when something has happened `limit` times within the period (milliseconds) that ends now. */
+/** Two names, whichever of them asks. */
+function pairOf(one: string, other: string): string {
+  return one < other ? `${one} ${other}` : `${other} ${one}`;
+}
+
+/**
+ * Throws `limit` when something has happened `limit` times within the period (milliseconds) that ends now; 0 is
+ * no limit.
+ */
 function requireFewer(
   what: string,
   limit: number,
   period: number,
   { times, now }: { readonly times: readonly number[]; readonly now: number },
 ): void {
-  const oldest = times.at(-limit);
+  const oldest = limit === 0 ? undefined : times.at(-limit);
   if (oldest === undefined) return;
   throw new CifraError("limit", `Too many ${what} in one ${period === HOUR ? "hour" : "minute"}`, {
     retryAfter: Math.ceil((oldest + period - now) / 1000),

@@ -7,6 +7,7 @@ import {
   PENDING_DEADLINE,
   SILENCE_DEADLINE,
 } from "../../lib/limits.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
@@ -472,6 +473,29 @@ test("a connection that is cut again and again before anything is said makes no 
     await alice.say("one");
     await stage.time.until(() => bob.ear.words.length > 0, "a message", PAUSE);
   }));
+
+test("two who lose each other 32 times in a minute or two go on", () =>
+  talk(
+    async (stage) => {
+      const [alice, bob] = await stage.pair({ relay: "only" });
+      for (let n = 1; n <= 32; n++) {
+        // Something is said each time: no channel was in vain.
+        await alice.say(`${n}`);
+        await bob.told("connected", n, PAUSE);
+        await stage.time.until(() => bob.ear.words.length === n, `${n} were heard`);
+        alice.network.cut();
+      }
+      await alice.told("connected", 33, PAUSE);
+      assertEquals(bob.ear.words, Array.from({ length: 32 }, (_, n) => `${n + 1}`));
+      // They may have to be patient at times, and are told for how long.
+      for (const { error, retryIn } of [...alice.all("unwanted"), ...bob.all("unwanted")]) {
+        assertEquals(error.code, "limit");
+        assert(retryIn <= 10_000, `${retryIn}`);
+      }
+    },
+    undefined,
+    (time) => ({ environment: { ...systemEnvironment, time } }),
+  ));
 
 test("a relay that the server has no room for is no way either", () =>
   talk(async (stage) => {

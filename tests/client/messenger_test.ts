@@ -13,6 +13,7 @@ import {
 import type { Asking } from "../../lib/client/offers.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { CONVERSATIONS_LIMIT } from "../../lib/limits.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
 import { lineOf } from "../../lib/wire/line.ts";
 import { SERVER_NAME } from "../../lib/wire/names.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
@@ -171,15 +172,23 @@ class Resident implements MessengerEvents {
 }
 
 /** Runs a scene with a server, Alice and whoever else it starts. */
-async function play(change: Change, scene: (alice: Resident, stage: Stage) => Promise<void>) {
-  await talk(async (stage) => {
-    const alice = await Resident.start(stage.server, stage.time, change);
-    try {
-      await scene(alice, stage);
-    } finally {
-      await alice.leave();
-    }
-  });
+async function play(
+  change: Change,
+  scene: (alice: Resident, stage: Stage) => Promise<void>,
+  server?: Parameters<typeof talk>[2],
+) {
+  await talk(
+    async (stage) => {
+      const alice = await Resident.start(stage.server, stage.time, change);
+      try {
+        await scene(alice, stage);
+      } finally {
+        await alice.leave();
+      }
+    },
+    undefined,
+    server,
+  );
 }
 
 /** Both know that they are connected: whoever leaves now says goodbye. */
@@ -438,3 +447,13 @@ for (const what of ["an offer", "a message"] as const) {
     assertEquals(time.pending, 0);
   });
 }
+
+test("a teacher loses none of 36 students, who come, say something and go", () =>
+  play({}, async (alice, stage) => {
+    for (let n = 1; n <= 36; n++) {
+      const student = await stage.start(`student-${n}`, "alice");
+      await student.say(`good morning from ${n}`);
+      await alice.hears(student.name, `good morning from ${n}`);
+      await student.leave();
+    }
+  }, (time) => ({ environment: { ...systemEnvironment, time } })));

@@ -17,3 +17,20 @@ Deno.test("borrow() says how long each has to wait for its turn", () => {
   assertEquals(bucket.borrow(2000), 1000);
   assertEquals(bucket.borrow(10_000), 0);
 });
+
+Deno.test("wait() says when the next token is there, and takes none", () => {
+  const bucket = new TokenBucket(2, 60, 0);
+  assertEquals([bucket.wait(0), bucket.take(0), bucket.take(0)], [0, true, true]);
+  assertEquals([bucket.wait(0), bucket.wait(250), bucket.wait(1000)], [1000, 750, 0]);
+  assertEquals(bucket.take(1000), true);
+});
+
+Deno.test("a clock that goes back takes no token away", () => {
+  const bucket = new TokenBucket(2, 60, 3_600_000);
+  assertEquals([bucket.take(0), bucket.take(0), bucket.take(999), bucket.take(1000)], [
+    true,
+    true,
+    false,
+    true,
+  ]);
+});

@@ -3,13 +3,18 @@ import { encodeHex } from "@std/encoding/hex";
 import { SUITE_IDS, type SuiteName } from "../../lib/crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import {
-  INTRODUCTIONS_PER_HOUR,
+  MEETINGS_BURST,
+  MEETINGS_PER_MINUTE,
   OFFERS_LIMIT,
   WANTS_LIMIT,
   WANTS_PER_MINUTE,
 } from "../../lib/limits.ts";
 import type { Registered } from "../../lib/services/introduction.ts";
-import { Rendezvous, type RendezvousOutcome } from "../../lib/services/rendezvous.ts";
+import {
+  Rendezvous,
+  type RendezvousLimits,
+  type RendezvousOutcome,
+} from "../../lib/services/rendezvous.ts";
 import {
   Capability,
   type Introduction,
@@ -32,7 +37,12 @@ interface Visitor {
 
 /** The rendezvous of a server that has room for relayed pairs, unless a test says otherwise. */
 class Service {
-  readonly rules = new Rendezvous<number>((length) => new Uint8Array(length).fill(++drawn));
+  readonly rules: Rendezvous<number>;
+
+  constructor(limits: Partial<RendezvousLimits> = {}) {
+    const random = (length: number) => new Uint8Array(length).fill(++drawn);
+    this.rules = new Rendezvous(random, { introductionsPerHour: 30, quotas: true, ...limits });
+  }
 
   /** A registration, and what is wanted with it. */
   meet({ applicant, wanted }: Visitor, now: number, mayRelay = true): Outcomes {
@@ -59,8 +69,8 @@ class Service {
 }
 
 let drawn = 0;
-function rendezvous(): Service {
-  return new Service();
+function rendezvous(limits?: Partial<RendezvousLimits>): Service {
+  return new Service(limits);
 }
 
 interface Wish extends Partial<Registration> {
@@ -331,7 +341,7 @@ Deno.test("one identity wants sixteen people at once, over all its connections, 
   assertEquals(WANTS_LIMIT, 16);
 });
 
-Deno.test("one identity may want somebody sixty times a minute, and is told when again", () => {
+Deno.test("one identity may want somebody so many times a minute, and is told when again", () => {
   const service = rendezvous();
   const alice = come(service, "alice");
   for (let n = 0; n < WANTS_PER_MINUTE; n++) service.want(alice, "bob", NOW + n);
@@ -591,10 +601,10 @@ Deno.test("register() and want() change nothing when they refuse", () => {
   assertEquals(service.people, before);
 });
 
-Deno.test("one identity has thirty introductions an hour, and is told when again", () => {
+Deno.test("an identity meets so many new people in an hour, and is told when the next", () => {
   const service = rendezvous();
   const alice = come(service, "alice");
-  for (let n = 0; n < INTRODUCTIONS_PER_HOUR; n++) {
+  for (let n = 0; n < 30; n++) {
     // Both the one who comes and the one who waits are counted.
     const peer = `peer${n}`, now = NOW + n * MINUTE;
     if (n % 2 === 0) {
@@ -613,17 +623,53 @@ Deno.test("one identity has thirty introductions an hour, and is told when again
   service.meet(applicant("carol", "dave"), NOW);
   introductions(service.meet(applicant("dave", "carol"), NOW));
   introductions(service.want(alice, "late", NOW + HOUR));
-  assertEquals(INTRODUCTIONS_PER_HOUR, 30);
 });
 
-Deno.test("the lobby costs no introductions", () => {
+Deno.test("those who were introduced come again as often as they lose each other", () => {
+  const service = rendezvous({ introductionsPerHour: 1 });
+  const alice = come(service, "alice"), bob = come(service, "bob");
+  for (let n = 0; n < 200; n++) {
+    const now = NOW + n * MINUTE / MEETINGS_PER_MINUTE;
+    service.want(alice, "bob", now);
+    introductions(service.want(bob, "alice", now));
+  }
+});
+
+Deno.test("two who meet again and again are told when again, and meet others meanwhile", () => {
   const service = rendezvous();
   const alice = come(service, "alice"), bob = come(service, "bob");
-  for (let n = 0; n < INTRODUCTIONS_PER_HOUR; n++) {
+  for (let n = 0; n <= MEETINGS_BURST; n++) {
     service.want(alice, "bob");
     introductions(service.want(bob, "alice"));
   }
-  assertEquals(refusalOf(() => service.want(alice, "bob", NOW + MINUTE)), "limit");
+  for (const [holder, name] of [[alice, "bob"], [bob, "alice"]] as const) {
+    const refused = assertThrows(() => service.want(holder, name), CifraError);
+    assertEquals([refused.code, refused.retryAfter], ["limit", 60 / MEETINGS_PER_MINUTE]);
+  }
+  service.meet(applicant("carol", "alice"), NOW);
+  introductions(service.want(alice, "carol"));
+  const again = NOW + MINUTE / MEETINGS_PER_MINUTE;
+  service.want(alice, "bob", again);
+  introductions(service.want(bob, "alice", again));
+});
+
+Deno.test("limits of meetings that are switched off are none", () => {
+  const service = rendezvous({ introductionsPerHour: 0, quotas: false });
+  const alice = come(service, "alice"), bob = come(service, "bob");
+  for (let n = 0; n < 200; n++) {
+    service.meet(applicant(`peer${n}`, "alice"), NOW);
+    introductions(service.want(alice, `peer${n}`));
+    service.want(alice, "bob");
+    introductions(service.want(bob, "alice"));
+  }
+});
+
+Deno.test("the lobby costs no introductions", () => {
+  const service = rendezvous({ introductionsPerHour: 1 });
+  const alice = come(service, "alice"), bob = come(service, "bob");
+  service.want(alice, "bob");
+  introductions(service.want(bob, "alice"));
+  assertEquals(refusalOf(() => service.want(alice, "carol")), "limit");
   service.meet(applicant("alice", undefined, LOBBY), NOW);
 });
 

@@ -86,6 +86,7 @@ export class ServerHost {
         handshakesPerMinute: 0,
         penalties: true,
         quotas: true,
+        introductionsPerHour: 0,
         relayedPairs: 10,
         relayedPerKey: 0,
         relayedPerSource: 0,

@@ -1,6 +1,7 @@
 /** A server in this process, put together as `lib/` does it. */
 import type { Bytes } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
+import { INTRODUCTIONS_PER_HOUR } from "../../lib/limits.ts";
 import type { OurSide } from "../../lib/handshake/state.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Server, type ServerBehaviour, type ServerSetup } from "../../lib/server/server.ts";
@@ -19,6 +20,7 @@ export const NO_RATE = {
   handshakesPerMinute: 0,
   penalties: true,
   quotas: true,
+  introductionsPerHour: INTRODUCTIONS_PER_HOUR,
   relayedPairs: 16,
   relayedPerKey: 0,
   relayedPerSource: 0,

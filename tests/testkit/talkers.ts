@@ -11,7 +11,7 @@ import { CifraError } from "../../lib/errors.ts";
 import type { Environment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
-import type { Server } from "../../lib/server/server.ts";
+import type { Server, ServerBehaviour } from "../../lib/server/server.ts";
 import { MemoryMessages } from "./memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
@@ -28,18 +28,23 @@ const LOCALHOST = "127.0.0.1";
 /** A server that can go and come back, always the same one at the same port. */
 export class ServerHouse {
   readonly #suites: readonly SuiteName[];
+  readonly #changes: Partial<ServerBehaviour>;
   readonly #told: ServerEvent[] = [];
   /** What it told, over all its lives. */
   readonly log = new ServerEvents(this.#told);
   #port = 0;
   #present: Server | undefined;
 
-  private constructor(suites: readonly SuiteName[]) {
+  private constructor(suites: readonly SuiteName[], changes: Partial<ServerBehaviour>) {
     this.#suites = suites;
+    this.#changes = changes;
   }
 
-  static async open(suites: readonly SuiteName[] = ["modern"]): Promise<ServerHouse> {
-    const house = new ServerHouse(suites);
+  static async open(
+    suites: readonly SuiteName[] = ["modern"],
+    changes: Partial<ServerBehaviour> = {},
+  ): Promise<ServerHouse> {
+    const house = new ServerHouse(suites, changes);
     await house.start();
     return house;
   }
@@ -59,7 +64,7 @@ export class ServerHouse {
       return { suite, identity, ephemeralKey: ephemeralKeys(suite, "server") };
     }));
     const onEvent = (event: ServerEvent) => void this.#told.push(event);
-    this.#present = serverOf(sides, { port: this.#port, onEvent });
+    this.#present = serverOf(sides, { ...this.#changes, port: this.#port, onEvent });
     this.#port = this.#present.endpoints[0]!.port;
   }
 
@@ -279,13 +284,18 @@ export class Talker {
   }
 }
 
-/** Runs a scene with a server and the people it starts, and ends all of them. */
+/**
+ * Runs a scene with a server and the people it starts, and ends all of them. `changes` are how the server differs
+ * from the usual, which may be that it lives in the time of the scene.
+ */
 export async function talk(
   scene: (stage: Stage) => Promise<void>,
   suites?: readonly SuiteName[],
+  changes?: (time: ManualTime) => Partial<ServerBehaviour>,
 ): Promise<void> {
-  const server = await ServerHouse.open(suites);
-  const stage = new Stage(server);
+  const time = new ManualTime();
+  const server = await ServerHouse.open(suites, changes?.(time));
+  const stage = new Stage(server, time);
   try {
     await scene(stage);
   } finally {
@@ -296,11 +306,12 @@ export async function talk(
 /** Where a scene is played. */
 export class Stage {
   readonly server: ServerHouse;
-  readonly time = new ManualTime();
+  readonly time: ManualTime;
   readonly #talkers: Talker[] = [];
 
-  constructor(server: ServerHouse) {
+  constructor(server: ServerHouse, time: ManualTime) {
     this.server = server;
+    this.time = time;
   }
 
   async start(

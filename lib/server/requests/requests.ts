@@ -10,7 +10,7 @@ import type { Invites } from "../../services/invites.ts";
 import type { PasswordLanes } from "../../services/password_lanes.ts";
 import type { RelayLimits } from "../../services/relay.ts";
 import type { Tickets } from "../../services/tickets.ts";
-import { Rendezvous } from "../../services/rendezvous.ts";
+import { Rendezvous, type RendezvousLimits } from "../../services/rendezvous.ts";
 import { delay } from "../../flow/delay.ts";
 import type { Bytes } from "../../bytes.ts";
 import type { Channel } from "../../channel/channel.ts";
@@ -78,7 +78,7 @@ export interface RequestsOptions {
   /** 32 bytes for salts of names without an account, and for nothing else. */
   readonly saltSecret: Bytes;
   readonly rules: DirectoryRules;
-  readonly limits: RelayLimits & QuotaLimits;
+  readonly limits: RelayLimits & QuotaLimits & RendezvousLimits;
   /** What an address is called in the log. */
   readonly tag: (host: string) => string;
   readonly onEvent: (event: ServerEvent) => void;
@@ -107,7 +107,7 @@ export class Requests {
       ...options,
       directory: new Directory(store, rules),
       accounts: new Accounts(store, options.saltSecret, random),
-      rendezvous: new Rendezvous(random),
+      rendezvous: new Rendezvous(random, limits),
       quotas: new Quotas(limits),
       announcing: new Announcing(time),
       relaying: new Relaying(limits, time, onEvent),
