@@ -5,6 +5,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { CifraError } from "../errors.ts";
 import { createPrivate, findPrivate, localError, syncFolder } from "./private_files.ts";
+import { StoreFailure, type StoreTrouble } from "./store_failure.ts";
 
 /** How long to wait for another program's lock; the whole program waits with it. */
 const BUSY_TIMEOUT = 200;
@@ -130,7 +131,7 @@ export class SqliteFile {
       return action();
     } catch (cause) {
       const error = explanation(this.path, cause);
-      if (error instanceof Failure && error.fatal) this.#failure = error;
+      if (error instanceof StoreFailure && error.fatal) this.#failure = error;
       throw error;
     }
   }
@@ -263,33 +264,19 @@ function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
-/** A failure of the file or its disk. */
-class Failure extends CifraError {
-  /** Whether nobody knows any more what is on the disk. */
-  readonly fatal: boolean;
-
-  constructor(
-    message: string,
-    options: { readonly cause: unknown; readonly hint: string; readonly fatal: boolean },
-  ) {
-    super("local", message, options);
-    this.fatal = options.fatal;
-  }
-}
-
 const MOVE_AWAY = "move it away, with the -wal beside it, to begin a new one; " +
   "what is in it alone, such as messages that were not delivered, stays in it";
 
-function damaged(path: string, cause: unknown): Failure {
-  return new Failure(`Cannot use ${path}: it is damaged; it was left as it is`, {
+function damaged(path: string, cause: unknown): StoreFailure {
+  return new StoreFailure(`Cannot use ${path}: it is damaged; it was left as it is`, {
     cause,
     hint: `bring it back from a copy, or ${MOVE_AWAY}`,
     fatal: true,
   });
 }
 
-function foreign(path: string, cause?: unknown): Failure {
-  return new Failure(
+function foreign(path: string, cause?: unknown): StoreFailure {
+  return new StoreFailure(
     `Cannot use ${path}: it is not a database of cifra's; it was left as it is`,
     {
       cause,
@@ -305,22 +292,27 @@ function explanation(path: string, cause: unknown): unknown {
     return cause;
   }
   const extended = "errcode" in cause ? Number(cause.errcode) : 0;
-  const failure = (what: string, hint: string, fatal = false) =>
-    new Failure(`Cannot use ${path}: ${what}`, { cause, hint, fatal });
+  const failure = (
+    what: string,
+    hint: string,
+    more: { readonly fatal?: boolean; readonly trouble?: StoreTrouble } = {},
+  ) => new StoreFailure(`Cannot use ${path}: ${what}`, { cause, hint, ...more });
   switch (extended === INDEX_CANNOT_GROW ? FULL : extended & 0xff) {
     case FULL:
-      return failure("the disk is full", "make room on it, and try again");
+      return failure("the disk is full", "make room on it, and try again", { trouble: "full" });
     case READONLY:
       return failure("it can only be read", "allow writing, or choose another folder with --state");
     case CANNOT_OPEN:
       return failure(
         "it, or what belongs beside it, cannot be opened",
         "allow writing in its folder, which reading takes as well",
-        true,
+        { fatal: true },
       );
     case BUSY:
     case LOCKED:
-      return failure("another program is writing to it", "try again when that one has ended");
+      return failure("another program is writing to it", "try again when that one has ended", {
+        trouble: "inUse",
+      });
     case CONSTRAINT:
       return cause;
     // A table or a column is not there: the layout is not the one that the version promises.
@@ -333,7 +325,7 @@ function explanation(path: string, cause: unknown): unknown {
       return failure(
         cause.message,
         "check the disk, and start again: what was confirmed is in the file",
-        true,
+        { fatal: true },
       );
   }
 }
