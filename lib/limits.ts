@@ -77,6 +77,11 @@ export const FRAME_BUFFER_START = 4 * KIB;
 export const OUTBOUND_QUEUE_HIGH_WATER = 512 * KIB;
 /** Records sealed or opened at once: enough to keep two cores busy. */
 export const RECORDS_IN_FLIGHT = 8;
+/** What cannot be stored, as on a full disk, is tried again after so long, twice as long each time. */
+export const STORE_PAUSE_MINIMUM = 1 * SECOND;
+export const STORE_PAUSE_MAXIMUM = 10 * SECOND;
+/** How often in a minute the other side may say that it cannot store, or can again. */
+export const STORING_PER_MINUTE = 20;
 /** Bytes of a conversation sent but not yet taken by the receiving program. */
 export const CONVERSATION_WINDOW = 4 * 1024 * KIB;
 /** Messages of one person, and their bytes, that are stored and not shown: what follows waits at its sender. */

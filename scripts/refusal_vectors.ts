@@ -202,6 +202,11 @@ function peers(): Decoder[] {
       ["15 bytes", (u64(5) + u64(4)).slice(2)],
       ["17 bytes", u64(5) + u64(4) + "00"],
     ]),
+    decoder("storing", "01", [
+      ["no state", ""],
+      ["an unknown state", "04"],
+      ["a byte left over", "0100"],
+    ]),
     decoder("relay item", credit, [
       ["no tag", ""],
       ["an unknown tag", put(credit, 0, "05")],

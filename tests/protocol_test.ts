@@ -169,6 +169,11 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       2 * L.CONVERSATION_WINDOW
     }`,
     "messages of a person not shown / their bytes": `${L.UNSHOWN_MESSAGES} / ${L.UNSHOWN_BYTES}`,
+    "one who cannot store tries again after, the first / the longest": [
+      L.STORE_PAUSE_MINIMUM,
+      L.STORE_PAUSE_MAXIMUM,
+    ].map((pause) => seconds(pause)[0]).join(" / "),
+    "words of one who cannot store, or can again, in a minute": `${L.STORING_PER_MINUTE}`,
     "with messages under way: silence before a ping": seconds(L.PENDING_PROBE)[0],
     "a preface on a direct connection": seconds(L.PREFACE_DEADLINE)[0],
     "connections at the receive port that are not let in yet / of introductions not heard of yet":

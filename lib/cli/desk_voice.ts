@@ -11,6 +11,9 @@ import { describeChanges } from "./lobby_words.ts";
 import { describeHomeStatus, describeStatus, lowerFirst } from "./status_words.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
+/** What is said of it is about nobody. */
+const OUR_DISK = "our disk";
+
 /** Says it. */
 export class DeskVoice {
   readonly #view: DeskView;
@@ -57,6 +60,9 @@ export class DeskVoice {
     const event = status.type === "connected" ? { ...facts, isVerified } : facts;
     if (this.#terminal.json) return this.say(text, event, name);
     switch (status.type) {
+      case "storing":
+        // Our disk is the same for all conversations.
+        return this.#once(status.storing.who === "us" ? OUR_DISK : `${name}'s disk`, text);
       case "moved":
         return this.#once(name, only === undefined ? `${name}: ${text}` : text);
       case "left": {

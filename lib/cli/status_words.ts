@@ -3,8 +3,11 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Path } from "../client/connector.ts";
 import type { Status } from "../client/conversation.ts";
 import type { HomeStatus } from "../client/home.ts";
+import type { Storing } from "../client/thread.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
+import { CifraError } from "../errors.ts";
+import { type StoreTrouble, troubleOf } from "../store/store_failure.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { quoted } from "../wire/line.ts";
 import type { JsonEvent } from "./terminal.ts";
@@ -98,6 +101,8 @@ export function describeStatus(
         status.failed ? `${label}'s program has failed` : `${label} left`,
         { event: "peer-left", failed: status.failed },
       ];
+    case "storing":
+      return describeStoring(status.storing, peerName, label);
     case "unwanted": {
       const { error: { code, message, hint }, retryIn } = status;
       return [
@@ -123,6 +128,39 @@ export function describeStatus(
     }
   }
 }
+
+/** Who cannot store at the moment; nobody has to do anything about what was said. */
+function describeStoring(
+  { who, trouble }: Storing,
+  peerName: string,
+  label: string,
+): readonly [string, JsonEvent] {
+  const facts = who === "peer" ? { peer: peerName } : {};
+  if (trouble === undefined) {
+    const text = who === "us" ? "messages are stored again" : `${label} stores messages again`;
+    return [text, { event: "stores-again", who, ...facts }];
+  }
+  const event = { event: "cannot-store", who, ...facts };
+  if (trouble instanceof CifraError) {
+    const { code, message } = trouble;
+    return [
+      `${lowerFirst(message)}: what you write and what comes waits in memory, ` +
+      "and is stored when that is over",
+      { ...event, why: troubleOf(trouble), code, message },
+    ];
+  }
+  return [
+    `${label} cannot store at the moment: ${WHY_THERE[trouble]}; ` +
+    "nothing is lost, and it goes on by itself",
+    { ...event, why: trouble },
+  ];
+}
+
+const WHY_THERE: Readonly<Record<StoreTrouble, string>> = {
+  full: "the disk there is full",
+  inUse: "another program there uses the file of messages",
+  failing: "the disk there fails",
+};
 
 /** What happens between us and the server, where one talks to one person. */
 export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEvent] {

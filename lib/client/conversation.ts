@@ -34,7 +34,7 @@ import type { Door } from "./door.ts";
 import type { Home, RelayChoice, Wanter } from "./home.ts";
 import { requireNameClaim } from "./name_claim.ts";
 import type { ServerLink } from "./server_link.ts";
-import type { Ending, Thread } from "./thread.ts";
+import type { Ending, Storing, Thread } from "./thread.ts";
 import type { Tracer } from "./trace.ts";
 
 /** Somebody who was told that they are not who they were has so long to have heard it. */
@@ -66,6 +66,8 @@ export type Status =
   | { readonly type: "declined" }
   /** The other person's program said goodbye; `failed` when something went wrong there. */
   | { readonly type: "left"; readonly failed: boolean }
+  /** One of the two cannot store at the moment, or can again; nothing is lost. */
+  | { readonly type: "storing"; readonly storing: Storing }
   /** The server does not look for the other one now; it is asked again `retryIn` milliseconds later. */
   | { readonly type: "unwanted"; readonly error: CifraError; readonly retryIn: number }
   /** The server has introduced the two, and no way between them works; it is tried again. */

@@ -1,7 +1,7 @@
 /**
  * The messages that the other side writes: stored before they are acknowledged, shown once, in order,
  * and never missing without a word. Those of a byte stream are not stored but held until they are taken;
- * so are those for which a person who does not look has no room left.
+ * so are those for which a person who does not look has no room left, and those that cannot be stored now.
  */
 import type { Bytes } from "../bytes.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
@@ -101,6 +101,8 @@ export class Incoming {
   /** Messages of the log that is read for which there is no room, in order; they count as not come. */
   #heldBack: KeptMessage[] = [];
   #isStoringHeldBack = false;
+  /** Why the oldest of those held back could not be stored. */
+  #trouble: CifraError | undefined;
   #closed = false;
   readonly #news = new Signal();
 
@@ -133,6 +135,16 @@ export class Incoming {
   /** The last message that has come, and for a kept log is on disk. */
   get have(): bigint {
     return this.#reading?.have ?? 0n;
+  }
+
+  /** Why what comes is not stored at the moment, for as long as that is known: `local`. */
+  get trouble(): CifraError | undefined {
+    return this.#trouble;
+  }
+
+  /** Whether something is held back because it could not be stored: `storeHeldBack` tries again. */
+  get isInTrouble(): boolean {
+    return this.#trouble !== undefined && this.#heldBack.length > 0 && !this.#closed;
   }
 
   /** The last message that has come, also when it is held back. */
@@ -191,10 +203,9 @@ export class Incoming {
 
   /**
    * Takes messages as they come, and resolves when they are safe: on disk, or in memory those of a
-   * stream; or held back, when too much waits to be shown (see `storeHeldBack`). To whether any was new: what
-   * is here already is passed over. Throws `bad_state` on a gap,
-   * `bad_frame` on what is no text, `limit` on a flood, `local` when they cannot be stored: then they must
-   * not be acknowledged.
+   * stream; or held back, when too much waits to be shown or they cannot be stored (see `trouble` and
+   * `storeHeldBack`). To whether any was new: what is here already is passed over. Throws `bad_state` on a gap,
+   * `bad_frame` on what is no text, `limit` on a flood.
    */
   async take(messages: readonly Message[]): Promise<boolean> {
     const reading = this.#reading;
@@ -212,8 +223,28 @@ export class Incoming {
     const kept = messages.map(requireKept);
     if (this.#heldBack.length > 0 || this.#isStoringHeldBack) return this.#holdBack(reading, kept);
     const fitting = this.#fitting(kept);
-    const isFresh = fitting > 0 && await this.#storeNow(store, reading, kept.slice(0, fitting));
+    const isFresh = fitting > 0 && await this.#storeOrHold(store, reading, kept.slice(0, fitting));
     return fitting < kept.length && this.#holdBack(reading, kept.slice(fitting)) || isFresh;
+  }
+
+  /** While they are on their way to the disk others come: these wait behind them. */
+  async #storeOrHold(
+    store: MessageStore,
+    reading: Reading,
+    kept: readonly KeptMessage[],
+  ): Promise<boolean> {
+    try {
+      return await this.#storeNow(store, reading, kept);
+    } catch (error) {
+      this.#requireTrouble(error);
+      return this.#holdBack(reading, kept);
+    }
+  }
+
+  /** Notes why nothing can be stored; throws what is no such reason. */
+  #requireTrouble(error: unknown): void {
+    if (!(error instanceof CifraError) || error.code !== "local") throw error;
+    this.#trouble = error;
   }
 
   async #storeNow(
@@ -222,6 +253,7 @@ export class Incoming {
     kept: readonly KeptMessage[],
   ): Promise<boolean> {
     const fresh = await store.receive(this.#key, reading.log, kept);
+    this.#trouble = undefined;
     this.#unread += fresh.filter(({ type }) => type === "text").length;
     this.#backlog.messages += fresh.length;
     for (const { content } of fresh) this.#backlog.bytes += content.length;
@@ -249,6 +281,8 @@ export class Incoming {
   }
 
   #holdBack(reading: Reading, messages: readonly KeptMessage[]): boolean {
+    // Another channel brings another log meanwhile.
+    if (this.#reading !== reading) return false;
     const fresh = following(reading.come, messages);
     if (fresh instanceof CifraError) throw fresh;
     for (const message of fresh) {
@@ -266,26 +300,45 @@ export class Incoming {
    */
   get canStoreHeldBack(): boolean {
     const { messages, bytes } = this.#backlog;
-    return this.#heldBack.length > 0 && !this.#isStoringHeldBack && !this.#closed &&
+    return !this.#trouble && this.#mayStoreHeldBack &&
       messages <= UNSHOWN_MESSAGES / 2 && bytes <= UNSHOWN_BYTES / 2;
   }
 
-  /** Stores what was held back, as far as there is room. Throws `local`: then the channel cannot go on. */
+  get #mayStoreHeldBack(): boolean {
+    return this.#heldBack.length > 0 && !this.#isStoringHeldBack && !this.#closed;
+  }
+
+  /** Stores what was held back, as far as there is room, and as it can be stored: see `trouble`. */
   async storeHeldBack(): Promise<void> {
     const store = this.#store, reading = this.#reading;
-    if (!store || !reading) return;
-    while (this.#reading === reading && this.canStoreHeldBack) {
-      const batch = this.#heldBack.splice(0, this.#fitting(this.#heldBack));
-      for (const message of batch) this.#bytesHeld -= messageLength(message);
-      this.#isStoringHeldBack = true;
-      try {
-        await this.#storeNow(store, reading, batch);
-      } catch (error) {
-        if (this.#reading === reading) this.#dropHeldBack(reading);
-        throw error;
-      } finally {
-        this.#isStoringHeldBack = false;
+    if (!store || !reading || !this.#mayStoreHeldBack) return;
+    do {
+      const held = this.#heldBack;
+      const fitting = this.#fitting(held);
+      // Now it is the person who does not look that they wait for.
+      if (fitting === 0) this.#trouble = undefined;
+      else await this.#storeSome(store, reading, held, fitting);
+    } while (this.#reading === reading && this.canStoreHeldBack);
+  }
+
+  /** Stores the first of those that are `held`, which stay where they are until they are on disk. */
+  async #storeSome(
+    store: MessageStore,
+    reading: Reading,
+    held: KeptMessage[],
+    count: number,
+  ): Promise<void> {
+    this.#isStoringHeldBack = true;
+    try {
+      await this.#storeNow(store, reading, held.slice(0, count));
+      for (const message of held.splice(0, count)) {
+        // Those of a channel that is gone count no more.
+        if (held === this.#heldBack) this.#bytesHeld -= messageLength(message);
       }
+    } catch (error) {
+      this.#requireTrouble(error);
+    } finally {
+      this.#isStoringHeldBack = false;
     }
   }
 

@@ -281,6 +281,10 @@ export class Messenger {
         if (dialogue) events.onDelivery(dialogue);
       },
       onUnread: () => events.onUnread(peer, thread.unread),
+      onStoring: (storing) => {
+        const dialogue = this.#conversations.get(peer);
+        if (dialogue) events.onStatus(dialogue, { type: "storing", storing });
+      },
     });
     return thread;
   }

@@ -7,7 +7,9 @@ import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
+import { SharedPause } from "../flow/shared_pause.ts";
 import type { Ticker } from "../flow/ticker.ts";
+import { STORE_PAUSE_MAXIMUM, STORE_PAUSE_MINIMUM } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import type { LogKind } from "../wire/peer_messages.ts";
@@ -46,13 +48,14 @@ export interface PersonOptions extends Pick<HomeOptions, "lobby" | "onStatus" | 
 }
 
 /** What the owner of a thread is told. */
-export type ThreadHooks = Pick<ThreadOptions, "onDelivery" | "onUnread">;
+export type ThreadHooks = Pick<ThreadOptions, "onDelivery" | "onUnread" | "onStoring">;
 
 /** A person's program at work. */
 export class Person {
   readonly home: Home;
   readonly #options: PersonOptions;
   readonly #door: Door | undefined;
+  readonly #storePause: SharedPause;
 
   constructor(options: PersonOptions) {
     const { environment, ticker, relay, receivePort, sendPort } = options;
@@ -60,6 +63,11 @@ export class Person {
     this.#door = relay === "only"
       ? undefined
       : new Door({ environment, ticker, receivePort, sendPort });
+    this.#storePause = new SharedPause(
+      environment.time,
+      STORE_PAUSE_MINIMUM,
+      STORE_PAUSE_MAXIMUM,
+    );
     this.home = new Home({ ...options, ourName: options.name, door: this.#door });
   }
 
@@ -86,7 +94,8 @@ export class Person {
   async openThread(peerName: string, kind: LogKind, hooks: ThreadHooks = {}): Promise<Thread> {
     const { store, suite, environment: { random, time } } = this.#options;
     const key = { peer: peerName, suite: suite.name };
-    return await Thread.open({ store, key, kind, random, time, ...hooks });
+    const storePause = this.#storePause;
+    return await Thread.open({ store, key, kind, random, time, storePause, ...hooks });
   }
 
   /** A conversation with somebody; it begins with `run`. */

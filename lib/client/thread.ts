@@ -11,14 +11,18 @@ import {
   OUTBOUND_QUEUE_HIGH_WATER,
   PENDING_DEADLINE,
   PENDING_PROBE,
+  STORING_PER_MINUTE,
   STREAM_PIECE_LIMIT,
   TEXT_LIMIT,
 } from "../limits.ts";
+import type { SharedPause } from "../flow/shared_pause.ts";
 import { Signal } from "../flow/signal.ts";
+import { TokenBucket } from "../flow/token_bucket.ts";
 import type { Time } from "../flow/time.ts";
 import type { Goodbye } from "../channel/channel.ts";
 import { larger } from "../store/message_rules.ts";
 import type { ConversationKey, MessageStore } from "../store/message_store.ts";
+import { type StoreTrouble, troubleOf } from "../store/store_failure.ts";
 import { decode, encode } from "../wire/layout.ts";
 import {
   decodeMessage,
@@ -29,10 +33,21 @@ import {
   type NewMessage,
   type NewPiece,
   peerAck,
+  peerStoring,
+  StoringState,
 } from "../wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import { Incoming, outOfTurn, type PeerEvent } from "./incoming.ts";
 import { KeptLog, LiveLog, type Outgoing } from "./outgoing.ts";
+import { PatientLog } from "./patient_log.ts";
+
+/** What the other side's words mean. */
+const TROUBLES: Readonly<Record<StoringState, StoreTrouble | undefined>> = {
+  [StoringState.again]: undefined,
+  [StoringState.full]: "full",
+  [StoringState.inUse]: "inUse",
+  [StoringState.failing]: "failing",
+};
 
 /** While more is coming, an acknowledgement waits until this much of a stream has been taken. */
 const ACK_STRIDE = CONVERSATION_WINDOW / 4;
@@ -57,6 +72,12 @@ export interface Delivery {
   readonly read: bigint;
 }
 
+/** Who cannot store at the moment, and why; without `trouble` they can again. */
+export type Storing =
+  /** What we write waits in memory, and what comes is held there. */
+  | { readonly who: "us"; readonly trouble: CifraError | undefined }
+  | { readonly who: "peer"; readonly trouble: StoreTrouble | undefined };
+
 /** Our last message, if it has arrived before this run: its state is no news. */
 export function lastArrived({ queued, stored }: Delivery): bigint | undefined {
   return stored === queued ? queued : undefined;
@@ -75,6 +96,10 @@ export interface ThreadOptions {
   readonly onDelivery?: ((delivery: Delivery) => void) | undefined;
   /** Told when `unread` has changed. */
   readonly onUnread?: (() => void) | undefined;
+  /** Told when one of the two cannot store any more, or can again. */
+  readonly onStoring?: ((storing: Storing) => void) | undefined;
+  /** Between tries to store what could not be stored; all threads of a store share one. */
+  readonly storePause: SharedPause;
 }
 
 /** What a conversation uses of the channel that carries it; a `Channel` is one. */
@@ -89,7 +114,7 @@ export interface Carrier {
   readonly goodbye: Goodbye | undefined;
   /** Why it is over, when it failed. */
   readonly failure: CifraError | undefined;
-  /** Queues an item of type `message` or `ack`. */
+  /** Queues an item of type `message`, `ack` or `storing`. */
   send(type: ItemType, body: Bytes): void;
   /** Resolves when there is room for more. */
   ready(): Promise<void>;
@@ -116,6 +141,11 @@ interface Attachment {
   /** What was last told to the other side. */
   toldStored: bigint;
   toldRead: bigint;
+  toldStoring: StoreTrouble | undefined;
+  /** The other side cannot store what we send. */
+  isPaused: boolean;
+  /** How often it may say so. */
+  readonly words: TokenBucket;
   readonly ended: PromiseWithResolvers<Ending>;
 }
 
@@ -123,6 +153,7 @@ interface Attachment {
 export class Thread {
   readonly #options: ThreadOptions;
   readonly #outgoing: Outgoing;
+  readonly #written: PatientLog;
   readonly #incoming: Incoming;
   #attachment: Attachment | undefined;
   /** Sizes of messages sent and not stored over there, oldest first, and their sum. */
@@ -139,10 +170,16 @@ export class Thread {
   readonly #sendable = new Signal();
   #broken: CifraError | undefined;
   #left = false;
+  readonly #leaving = new AbortController();
+  #isStoringAgain = false;
+  /** What was told last. */
+  #ourTrouble: StoreTrouble | undefined;
+  #peerTrouble: StoreTrouble | undefined;
 
   private constructor(options: ThreadOptions, outgoing: Outgoing) {
     this.#options = options;
     this.#outgoing = outgoing;
+    this.#written = new PatientLog(outgoing, options.storePause, () => this.#tellStoring());
     this.#incoming = new Incoming(options.store, options.key);
     this.#lastSent = outgoing.last;
   }
@@ -223,6 +260,9 @@ export class Thread {
       probed: false,
       toldStored: 0n,
       toldRead: 0n,
+      toldStoring: undefined,
+      isPaused: false,
+      words: new TokenBucket(STORING_PER_MINUTE, STORING_PER_MINUTE, this.#options.time.now()),
       ended: Promise.withResolvers(),
     };
     this.#attachment = attachment;
@@ -231,8 +271,8 @@ export class Thread {
   }
 
   /**
-   * Keeps a text and sends it when there is a channel; resolves to its number when it is on disk. Throws
-   * `limit` beyond 16 KiB of UTF-8, `local` when it cannot be kept.
+   * Keeps a text and sends it when there is a channel; resolves to its number when it is on disk, after a wait
+   * where the disk is full. Throws `limit` beyond 16 KiB of UTF-8, `local` when it is not kept by the time we leave.
    */
   async sendText(text: string): Promise<bigint> {
     const content = encodeUtf8(text);
@@ -288,23 +328,65 @@ export class Thread {
     this.#acknowledge(attachment);
   }
 
-  /** Stores what waited for room, which follows what is shown, and tells the other side. Never throws. */
+  /** Stores what waited for room, which follows what is shown, and tells the other side. */
   async #storeHeldBack(): Promise<void> {
-    try {
-      await this.#incoming.storeHeldBack();
-    } catch (error) {
-      if (!(error instanceof CifraError)) throw error;
-      // As when it cannot be stored at once: over another channel it comes again.
-      this.#attachment?.carrier.fail(error);
-      return;
-    }
+    await this.#incoming.storeHeldBack();
     this.#options.onUnread?.();
     if (this.#attachment) this.#acknowledge(this.#attachment);
+    this.#tellStoring();
+    this.#storeAgain();
+  }
+
+  /** Tries to store what could not be stored, for as long as it takes. */
+  async #storeAgain(): Promise<void> {
+    if (this.#isStoringAgain) return;
+    this.#isStoringAgain = true;
+    while (this.#incoming.isInTrouble && !this.#leaving.signal.aborted) {
+      await this.#options.storePause.wait(this.#leaving.signal);
+      await this.#storeHeldBack();
+    }
+    this.#isStoringAgain = false;
+  }
+
+  /** Tells our side and the other one whether what is written and what comes can be stored. */
+  #tellStoring(): void {
+    const ours = this.#incoming.trouble ?? this.#written.trouble;
+    const trouble = ours && troubleOf(ours);
+    if (trouble !== this.#ourTrouble) {
+      this.#ourTrouble = trouble;
+      this.#options.onStoring?.({ who: "us", trouble: ours });
+    }
+    const attachment = this.#attachment;
+    // What comes is not stored: what we write is not the other side's business.
+    const theirs = this.#incoming.isInTrouble ? trouble : undefined;
+    if (!attachment?.carrier.isOpen || theirs === attachment.toldStoring) return;
+    attachment.toldStoring = theirs;
+    const state = StoringState[theirs ?? "again"];
+    attachment.carrier.send(ItemType.storing, encode(peerStoring, { state }));
+  }
+
+  #hearStoring(attachment: Attachment, item: Item): void {
+    if (!attachment.words.take(this.#options.time.now())) {
+      throw new CifraError("limit", "The other side says again and again whether it can store");
+    }
+    const { state } = decode(peerStoring, item.body);
+    const trouble = TROUBLES[state];
+    attachment.isPaused = trouble !== undefined;
+    this.#sendable.notify();
+    this.#setPeerTrouble(trouble);
+  }
+
+  #setPeerTrouble(trouble: StoreTrouble | undefined): void {
+    if (trouble === this.#peerTrouble) return;
+    this.#peerTrouble = trouble;
+    this.#options.onStoring?.({ who: "peer", trouble });
   }
 
   /** Says goodbye, after everything sent, and ends the conversation for this program. */
   async leave(code: CloseCode = CloseCode.done): Promise<void> {
     this.#left = true;
+    this.#leaving.abort();
+    await this.#written.stop();
     const attachment = this.#attachment;
     if (attachment) {
       const { carrier } = attachment;
@@ -340,7 +422,7 @@ export class Thread {
 
   /** Puts a message in our log, and lets it be sent. */
   async #append(message: NewMessage | NewPiece): Promise<bigint> {
-    const number = await this.#outgoing.append(message);
+    const number = await this.#written.append(message);
     this.#sendable.notify();
     this.#tellDelivery();
     return number;
@@ -444,7 +526,8 @@ export class Thread {
   }
 
   #hasRoomToSend(attachment: Attachment): boolean {
-    return attachment.next <= this.#outgoing.last && this.#bytesUnderWay <= CONVERSATION_WINDOW;
+    return !attachment.isPaused && attachment.next <= this.#outgoing.last &&
+      this.#bytesUnderWay <= CONVERSATION_WINDOW;
   }
 
   async #receiveAll(attachment: Attachment): Promise<void> {
@@ -456,6 +539,7 @@ export class Thread {
       const messages: Message[] = [];
       for (const item of items) {
         if (item.type === ItemType.ack) this.#readAcknowledgement(attachment, item);
+        else if (item.type === ItemType.storing) this.#hearStoring(attachment, item);
         else if (item.type === ItemType.message) messages.push(decodeMessage(item.body));
         else throw outOfTurn();
       }
@@ -464,6 +548,9 @@ export class Thread {
       if (fresh) this.#options.onUnread?.();
       // What was stored is told at once; one who sends what is here already is told once more.
       this.#acknowledge(attachment, !fresh);
+      this.#tellStoring();
+      if (this.#incoming.canStoreHeldBack) this.#storeHeldBack();
+      else this.#storeAgain();
     }
   }
 
@@ -484,6 +571,8 @@ export class Thread {
     if (more > 0) {
       for (const size of this.#sizes.splice(0, more)) this.#bytesUnderWay -= size;
     }
+    // It may be another program by now, which had nothing to say of its disk.
+    if (more > 0 && this.#attachment?.isPaused !== true) this.#setPeerTrouble(undefined);
     if (more <= 0 && read <= log.read) return;
     log.acknowledge(stored, read);
     this.#wake();

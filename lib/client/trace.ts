@@ -32,6 +32,7 @@ const NAMES: Readonly<Partial<Record<ItemType, string>>> = {
   [ItemType.keyUpdate]: "key update",
   [ItemType.close]: "close",
   [ItemType.relay]: "relayed",
+  [ItemType.storing]: "whether it can store",
 };
 
 /** Tells what goes over a channel from now on: its kind and its size, never what is in it. */

@@ -29,6 +29,7 @@ export const ItemType = {
   request: 8,
   response: 9,
   relay: 10,
+  storing: 12,
 } as const;
 /** The number of a type of item. */
 export type ItemType = typeof ItemType[keyof typeof ItemType];
@@ -99,6 +100,11 @@ export type LogKind = typeof LogKind[keyof typeof LogKind];
 
 /** Kinds of messages (PROTOCOL.md 3.8). */
 export const MESSAGE_NUMBERS = { text: 1, bytes: 2, end: 3 } as const;
+
+/** Whether somebody can store what comes, and if not, why (PROTOCOL.md 3.8). */
+export const StoringState = { again: 0, full: 1, inUse: 2, failing: 3 } as const;
+/** The number of a state. */
+export type StoringState = typeof StoringState[keyof typeof StoringState];
 
 /** What is said of a relayed stream (PROTOCOL.md 3.9). */
 export const RELAY_NUMBERS = { data: 1, credit: 2, close: 3, full: 4 } as const;

@@ -6,6 +6,7 @@ import {
   bytes,
   decode,
   encode,
+  type Layout,
   type Of,
   rest,
   struct,
@@ -14,9 +15,9 @@ import {
   u8,
 } from "./layout.ts";
 import { personName } from "./line.ts";
-import { LogKind, MESSAGE_NUMBERS } from "./numbers.ts";
+import { LogKind, MESSAGE_NUMBERS, StoringState } from "./numbers.ts";
 
-export { LogKind };
+export { LogKind, StoringState };
 
 /** Length of a log's id and of a message's id, in bytes. */
 export const ID_LENGTH = 16;
@@ -157,6 +158,19 @@ export function messageLength({ type, content }: Message): number {
       return header + id;
   }
 }
+
+const storingState: Layout<StoringState> = {
+  write: u8.write,
+  read(reader) {
+    const state = u8.read(reader);
+    if (!STORING_STATES.has(state)) throw badFrame(`unknown state ${state} of storing`);
+    return state as StoringState;
+  },
+};
+const STORING_STATES: ReadonlySet<number> = new Set(Object.values(StoringState));
+
+/** Whether its sender can store what comes. */
+export const peerStoring = struct({ state: storingState });
 
 /** Everything up to `stored` is safe over there, and everything up to `read` was shown. */
 export const peerAck = struct({ stored: u64, read: u64 });

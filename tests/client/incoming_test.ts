@@ -116,7 +116,7 @@ Deno.test("nothing counts as here, or is given out, before its commit", async ()
   assertEquals(brief((await next)!), "1 one");
 });
 
-Deno.test("take() leaves no trace of what cannot be stored, and takes it the next time", async () => {
+Deno.test("take() holds back what cannot be stored, in order, until it can be", async () => {
   let full = true;
   const commit = (work: () => void) => {
     if (full) return Promise.reject(new CifraError("local", "The disk is full"));
@@ -124,11 +124,35 @@ Deno.test("take() leaves no trace of what cannot be stored, and takes it the nex
     return Promise.resolve();
   };
   const { incoming } = await reading(KEPT, new MemoryMessages({ commit }));
-  await refuses(incoming, "local", text(1n, "one"));
-  assertEquals([incoming.have, incoming.stored], [0n, 0n]);
-  full = false;
   assertEquals(await incoming.take([text(1n, "one")]), true);
-  assertEquals(await told(incoming), ["1 one"]);
+  assertEquals(await incoming.take([text(2n, "two")]), true);
+  await incoming.storeHeldBack();
+  assertEquals([incoming.have, incoming.stored, incoming.come], [0n, 0n, 2n]);
+  assertEquals([incoming.isInTrouble, incoming.trouble?.code], [true, "local"]);
+  full = false;
+  // Not before those that came earlier.
+  assertEquals(await incoming.take([text(3n, "three")]), true);
+  assertEquals(incoming.have, 0n);
+  await incoming.storeHeldBack();
+  assertEquals([incoming.have, incoming.isInTrouble, incoming.trouble], [3n, false, undefined]);
+  assertEquals(await told(incoming), ["1 one", "2 two", "3 three"]);
+});
+
+Deno.test("what could not be stored comes again over another channel, and counts once", async () => {
+  let full = true;
+  const commit = (work: () => void) => {
+    if (full) return Promise.reject(new CifraError("local", "The disk is full"));
+    work();
+    return Promise.resolve();
+  };
+  const { incoming } = await reading(KEPT, new MemoryMessages({ commit }));
+  await incoming.take([text(1n, "one"), text(2n, "two")]);
+  await incoming.begin(KEPT);
+  assertEquals([incoming.come, incoming.isInTrouble], [0n, false]);
+  full = false;
+  await incoming.take([text(1n, "one"), text(2n, "two"), text(3n, "three")]);
+  assertEquals(incoming.trouble, undefined);
+  assertEquals(await told(incoming), ["1 one", "2 two", "3 three"]);
 });
 
 Deno.test("take() passes over what is here, alone or in front of something new", async () => {

@@ -1,15 +1,13 @@
 import { assertEquals } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
 import type { Goodbye } from "../../lib/channel/channel.ts";
-import { type Carrier, Thread } from "../../lib/client/thread.ts";
-import { systemRandom } from "../../lib/crypto/platform.ts";
+import type { Carrier, Thread } from "../../lib/client/thread.ts";
 import type { CifraError } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW } from "../../lib/limits.ts";
 import { decode } from "../../lib/wire/layout.ts";
 import { LogKind, peerAck, peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";
-import { ManualTime } from "../testkit/clock.ts";
 import { ackItem, Ear, freshPosition, messageItem, openLink, textItem } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
 import { turn } from "../testkit/pipe.ts";
@@ -89,12 +87,7 @@ class ScriptedCarrier implements Carrier {
 
 /** A thread to a server. */
 function serverThread(): Promise<Thread> {
-  return Thread.open({
-    key: { peer: "server", suite: "modern" },
-    kind: LogKind.live,
-    random: systemRandom,
-    time: { now: new ManualTime().now, date: () => 0 },
-  });
+  return openLink("server", { kind: LogKind.live, store: undefined });
 }
 
 test("with a server, which says no hello, both go on with the next message over the next channel", async () => {

@@ -107,19 +107,6 @@ test("a cut before the acknowledgement arrives: the next channel brings it, and 
   assertEquals((await finish(alice, bob)).length, 1);
 });
 
-test("a message that cannot be stored is not acknowledged, ends the channel, and comes over the next one", async () => {
-  const { alice, bob, disk } = await couple();
-  const { endings } = await meet(alice, bob);
-  disk.full = true;
-  await alice.sendText("one");
-  const [atAlice, atBob] = await endings;
-  assert(atAlice.type === "cut" && atBob.type === "cut");
-  assertEquals(atBob.error.code, "local");
-  assertEquals(alice.delivery.stored, 0n);
-  disk.full = false;
-  assertEquals(await finish(alice, bob), ["one"]);
-});
-
 test("our own store that cannot be read ends the channel, and the next one goes on", async () => {
   const store = new MemoryMessages();
   const alice = await openLink("bob", { store }), bob = await openLink("alice");

@@ -136,24 +136,6 @@ test("sendText() carries any text of 16 KiB and refuses more, which changes noth
   assertEquals(ear.words, texts);
 });
 
-test("sendText() throws when the text cannot be kept, and nothing of it is sent", async () => {
-  const disk = new TestDisk();
-  const store = new MemoryMessages({ commit: disk.commit });
-  const alice = await openLink("bob", { store }), bob = await openLink("alice");
-  await meet(alice, bob);
-  disk.full = true;
-  const error = await assertRejects(() => alice.sendText("lost"), CifraError);
-  assertEquals(error.code, "local");
-  disk.full = false;
-  assertEquals(await alice.sendText("kept"), 1n);
-  await alice.settled();
-  await alice.leave();
-  await bob.leave();
-  const ear = new Ear(bob);
-  await ear.ended;
-  assertEquals(ear.words, ["kept"]);
-});
-
 test("sendText() sends nothing that is not on disk", async () => {
   const disk = new TestDisk();
   const alice = await openLink("bob", { store: new MemoryMessages({ commit: disk.commit }) });

@@ -6,7 +6,7 @@ import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { ManualTime } from "../testkit/clock.ts";
-import { meet, openLink, WRITTEN } from "../testkit/links.ts";
+import { meet, openLink, storePauseOf, WRITTEN } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
 
 const KEY = { peer: "alice", suite: "modern" } as const;
@@ -22,6 +22,7 @@ test("messages are unread from their storing until they are taken, over programs
       kind: LogKind.kept,
       random: systemRandom,
       time: { now: clock.now, date: () => WRITTEN },
+      storePause: storePauseOf(clock),
       onUnread: () => void told.push(link.unread),
     });
     return link;

@@ -1,4 +1,5 @@
 /** Profiles on full, damaged and read-only disks, used twice, and brought back from copies. */
+import { DatabaseSync } from "node:sqlite";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type CastOptions, cifraCommand, Program, Scene } from "../testkit/program.ts";
 import { hasPty, onTerminal, screen, shows } from "../testkit/pty.ts";
@@ -64,7 +65,7 @@ async function start(scene: Scene): Promise<readonly [Program, Program]> {
 }
 
 Deno.test({
-  name: "a full disk: what cannot be kept is NOT SENT and said so, and later all goes on",
+  name: "a full disk: what is written and what comes waits, both are told once, and it goes on",
   ignore: !hasTmpfs || !hasPty,
   fn: () =>
     withTmpfs(2 * MIB, async (folder) => {
@@ -74,29 +75,72 @@ Deno.test({
       await Promise.all([shows(alice, "-- connected to bob"), bob.event("connected")]);
       const makeRoom = await fillDisk(folder);
       // Some still fits in what the file has reserved.
-      const sent: string[] = [];
+      const written: string[] = [];
       for (let isFull = false; !isFull;) {
-        const text = `${sent.length} ${"x".repeat(12_000)}`;
+        const text = `${written.length} ${"x".repeat(12_000)}`;
+        written.push(text);
         await alice.write(`${text}\r`);
         isFull = await Promise.race([
-          shows(alice, "-- NOT SENT: "),
+          shows(alice, "-- cannot use ").then(() => true),
           bob.event("message", { text }).then(() => false),
         ]);
-        if (!isFull) sent.push(text);
-        assert(sent.length < 100, "the disk is not full");
+        assert(written.length < 100, "the disk is not full");
       }
       assertStringIncludes(screen(alice).replaceAll(/\s+/g, " "), "the disk is full");
       // What comes is not taken either, and not lost for that.
-      await bob.write("for you\n");
-      await shows(alice, "-- the connection to bob is lost");
+      await bob.write(`${"for you".repeat(2000)}\n`);
+      await bob.event("cannot-store", { who: "peer", why: "full" });
+      // Long enough for what there was of a storm.
+      await new Promise((resolve) => setTimeout(resolve, 5000));
       await makeRoom();
-      await shows(alice, "\nbob: for you\n");
+      await shows(alice, "for you".repeat(2));
+      await shows(alice, "-- messages are stored again");
       await bob.event("read", { number: 1 });
+      await bob.event("stores-again", { who: "peer" });
       await alice.write("there is room\r");
       await bob.event("message", { text: "there is room" });
-      assertEquals(messages(bob), [...sent, "there is room"]);
-      assertEquals(screen(alice).split("\nbob: for you\n").length, 2);
+      assertEquals(messages(bob), [...written, "there is room"]);
+      const names = bob.events.map(({ event }) => event);
+      for (const name of ["connected", "cannot-store", "stores-again"]) {
+        assertEquals(names.filter((event) => event === name), [name]);
+      }
+      assert(!names.includes("lost"), "the channel was given up");
+      assertEquals(screen(alice).split("-- cannot use ").length, 2);
     }),
+});
+
+Deno.test("messages that another program holds for a while, as a backup does, come when it lets go", async () => {
+  await using scene = await Scene.withServer();
+  const folder = await Deno.makeTempDir({ prefix: "cifra-test-" });
+  try {
+    const alice = scene.connect("alice", "bob", ["--json"]);
+    const bob = connectFrom(scene, "bob", folder);
+    await Promise.all([alice.event("connected"), bob.event("connected")]);
+    const backup = new DatabaseSync(`${folder}/profiles/bob/messages.db`);
+    try {
+      backup.exec("BEGIN IMMEDIATE");
+      await alice.write("hello\n");
+      await Promise.all([
+        alice.event("cannot-store", { who: "peer", peer: "bob", why: "inUse" }),
+        bob.event("cannot-store", { who: "us", why: "inUse" }),
+      ]);
+      await bob.write("good morning\n");
+      backup.exec("ROLLBACK");
+    } finally {
+      backup.close();
+    }
+    await Promise.all([
+      bob.event("message", { text: "hello" }),
+      alice.event("message", { text: "good morning" }),
+      alice.event("stores-again", { who: "peer" }),
+    ]);
+    for (const program of [alice, bob]) {
+      assert(!program.events.some(({ event }) => event === "lost"), "the channel was given up");
+      await interrupt(program);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test({

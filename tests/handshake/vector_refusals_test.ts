@@ -23,7 +23,13 @@ import {
 } from "../../lib/wire/handshake_messages.ts";
 import { decode } from "../../lib/wire/layout.ts";
 import { requireName } from "../../lib/wire/names.ts";
-import { peerAck, peerHello, peerMessage, peerWelcome } from "../../lib/wire/peer_messages.ts";
+import {
+  peerAck,
+  peerHello,
+  peerMessage,
+  peerStoring,
+  peerWelcome,
+} from "../../lib/wire/peer_messages.ts";
 import { relayItem } from "../../lib/wire/relay_messages.ts";
 import { decodeServerRequest, decodeServerResponse } from "../../lib/wire/rendezvous_messages.ts";
 import { openChannel, openEvilPair, test } from "../testkit/adversary.ts";
@@ -53,6 +59,7 @@ const TAKE: Readonly<Record<string, Take>> = {
   "m8 between peers": (bytes) => decode(peerWelcome, bytes),
   "message": (bytes) => decode(peerMessage, bytes),
   "acknowledgement": (bytes) => decode(peerAck, bytes),
+  "storing": (bytes) => decode(peerStoring, bytes),
   "relay item": (bytes) => decode(relayItem, bytes),
   "preface of a peer": takePeerPreface,
   "preface of an invite": takeInvitePreface,

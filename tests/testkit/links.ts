@@ -2,9 +2,11 @@
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
-import { type Delivery, type Ending, Thread } from "../../lib/client/thread.ts";
+import { type Delivery, type Ending, type Storing, Thread } from "../../lib/client/thread.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
+import { SharedPause } from "../../lib/flow/shared_pause.ts";
+import { STORE_PAUSE_MAXIMUM, STORE_PAUSE_MINIMUM } from "../../lib/limits.ts";
 import type { Channel } from "../../lib/channel/channel.ts";
 import { type Commit, MemoryMessages } from "./memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
@@ -34,12 +36,19 @@ export class TestDisk {
   #waiting = 0;
   /** Whether it refuses to write. */
   full = false;
+  /** How. */
+  refusal = new CifraError("local", "The disk is full");
+  /** How often it has refused. */
+  refused = 0;
 
   readonly commit: Commit = async (work) => {
     this.#waiting++;
     await this.#held?.promise;
     this.#waiting--;
-    if (this.full) throw new CifraError("local", "The disk is full");
+    if (this.full) {
+      this.refused++;
+      throw this.refusal;
+    }
     work();
   };
 
@@ -66,11 +75,17 @@ export interface PersonOptions {
   readonly kind?: LogKind;
   readonly clock?: ManualTime;
   readonly onDelivery?: (delivery: Delivery) => void;
+  readonly onStoring?: (storing: Storing) => void;
+}
+
+/** As a person's program has it. */
+export function storePauseOf(clock: ManualTime): SharedPause {
+  return new SharedPause(clock, STORE_PAUSE_MINIMUM, STORE_PAUSE_MAXIMUM);
 }
 
 /** Opens a conversation with `peer`. */
 export function openLink(peer: string, options: PersonOptions = {}): Promise<Thread> {
-  const { kind = LogKind.kept, clock = new ManualTime(), onDelivery } = options;
+  const { kind = LogKind.kept, clock = new ManualTime(), onDelivery, onStoring } = options;
   const store = "store" in options ? options.store : new MemoryMessages();
   return Thread.open({
     store,
@@ -78,6 +93,8 @@ export function openLink(peer: string, options: PersonOptions = {}): Promise<Thr
     key: { peer, suite: "modern" },
     random: systemRandom,
     time: { now: clock.now, date: () => WRITTEN },
+    storePause: storePauseOf(clock),
+    onStoring,
     onDelivery,
   });
 }

@@ -44,6 +44,7 @@ Deno.test("item numbers are those of the document", () => {
     request: 8,
     response: 9,
     relay: 10,
+    storing: 12,
   });
 });
 
