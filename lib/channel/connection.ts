@@ -12,10 +12,29 @@ import {
   WRITE_DEADLINE,
 } from "../limits.ts";
 import { decodeAlert, encodeAlert } from "../wire/alert.ts";
-import { encodeFrame, type Frame, FrameDecoder, FrameKind } from "../wire/frame.ts";
+import {
+  encodeFrame,
+  type Frame,
+  FRAME_HEADER_LENGTH,
+  FrameDecoder,
+  FrameKind,
+} from "../wire/frame.ts";
 import type { MonotonicClock, Transport } from "./transport.ts";
 
 const NOTHING = new Uint8Array(0);
+
+/** Something that is said outside of the ladder and of the channel. */
+export interface Word {
+  readonly direction: "sent" | "received";
+  readonly name: "preface" | "alert";
+  /** Bytes on the wire. */
+  readonly length: number;
+}
+
+const WORDS: Readonly<Partial<Record<FrameKind, Word["name"]>>> = {
+  [FrameKind.preface]: "preface",
+  [FrameKind.alert]: "alert",
+};
 
 /**
  * One connection before and under a channel. It owns no timer: whoever owns the connection calls
@@ -40,6 +59,8 @@ export class Connection {
   #writing: Promise<void> = Promise.resolve();
   #writeStartedAt: number | undefined;
   #failure: CifraError | undefined;
+  /** Told of each preface and alert, which belong to no ladder and no channel, with the length of its frame. */
+  onWord: ((word: Word) => void) | undefined;
 
   /** `firstByteDeadline` is longer where the other side may have a reason to keep us waiting. */
   constructor(
@@ -75,6 +96,7 @@ export class Connection {
     if (frames === null) throw this.fail(endOfInput());
     const [next, ...others] = frames;
     this.#ready.unshift(...others);
+    this.#tell("received", next!);
     if (next!.kind !== FrameKind.preface) this.#underWay = true;
     return next!;
   }
@@ -125,6 +147,7 @@ export class Connection {
   #heedAlert(): void {
     const { kind, body } = this.#ready[0]!;
     if (kind !== FrameKind.alert) return;
+    this.#tell("received", { kind, body });
     let told: unknown;
     try {
       told = decodeAlert(body);
@@ -136,6 +159,7 @@ export class Connection {
 
   /** Sends one frame; resolves when the transport has taken all of it. */
   sendFrame(kind: FrameKind, body: Bytes): Promise<void> {
+    this.#tell("sent", { kind, body });
     return this.write(encodeFrame(kind, body));
   }
 
@@ -160,13 +184,19 @@ export class Connection {
     if (silently || this.#framesHeard === 0 || failure.code === "cut" || midFrame) {
       this.#transport.close();
     } else {
-      const alert = encodeFrame(FrameKind.alert, encodeAlert(failure.code));
-      this.#writing = this.#push(alert)
+      const body = encodeAlert(failure.code);
+      this.#tell("sent", { kind: FrameKind.alert, body });
+      this.#writing = this.#push(encodeFrame(FrameKind.alert, body))
         .then(() => this.#transport.closeWrite())
         .catch(() => {})
         .finally(() => this.#transport.close());
     }
     return failure;
+  }
+
+  #tell(direction: Word["direction"], { kind, body }: Frame): void {
+    const name = WORDS[kind];
+    if (name) this.onWord?.({ direction, name, length: FRAME_HEADER_LENGTH + body.length });
   }
 
   /** Ends our output, after everything written so far; throws what the transport throws. */

@@ -21,9 +21,10 @@ import { delay } from "../flow/delay.ts";
 import { Limiter } from "../flow/limiter.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { addressScope, type Endpoint, formatEndpoint, siteOf } from "../wire/address.ts";
-import { FrameKind } from "../wire/frame.ts";
+import { FRAME_HEADER_LENGTH, FrameKind } from "../wire/frame.ts";
 import { decodePeerPreface } from "../wire/handshake_messages.ts";
 import type { Door } from "./door.ts";
+import { traceWords } from "./trace.ts";
 import {
   initiate,
   type IntroducedPair,
@@ -243,6 +244,7 @@ export class Connector {
   #connection(transport: Transport, signal: AbortSignal): Connection {
     const { time } = this.#options.environment;
     const connection = new Connection(transport, time.now, MEETING_DEADLINE);
+    traceWords(this.#options.trace, connection, this.#options.introduction.peerName);
     if (signal.aborted) connection.close();
     return connection;
   }
@@ -256,7 +258,12 @@ export class Connector {
     const path = { type: "direct", remote, dialledBy: "peer" } as const;
     const admitted = async () => {
       if (this.#isEnough) return connection.close();
-      await connection.sendFrame(FrameKind.preface, prefaceOf(this.#options));
+      traceWords(this.#options.trace, connection, this.#options.introduction.peerName);
+      const preface = prefaceOf(this.#options);
+      // The door has read theirs, which is as long as ours.
+      const length = FRAME_HEADER_LENGTH + preface.length;
+      connection.onWord?.({ direction: "received", name: "preface", length });
+      await connection.sendFrame(FrameKind.preface, preface);
       await this.#consider({ connection, path });
     };
     admitted().catch((error) => {

@@ -28,11 +28,12 @@ import {
   type ServerRequest,
   type ServerResponse,
 } from "../wire/rendezvous_messages.ts";
+import { NO_PORTS } from "./door.ts";
 import { RelayStream } from "./relay_stream.ts";
 import { isLoopback } from "./server_address.ts";
 import { dialServer, explainRefusal, type ServerPlace } from "./server_dial.ts";
 import { ServerLane } from "./server_lane.ts";
-import { traceItems, type Tracer } from "./trace.ts";
+import { traceItems, type Tracer, traceWords } from "./trace.ts";
 
 const NO_CONTEXT = new Uint8Array(0);
 
@@ -136,6 +137,7 @@ export class ServerLink {
     const transport = await dialServer(options);
     // A server that makes its first RSA key may be silent for as long as a handshake takes.
     const connection = new Connection(transport, time.now, HANDSHAKE_DEADLINE);
+    traceWords(trace, connection, "server");
     let tick = (now: number) => connection.enforceDeadlines(now);
     const untick = ticker.add((now) => tick(now));
     try {
@@ -188,12 +190,11 @@ export class ServerLink {
    */
   async register(registration: Registration): Promise<Endpoint> {
     const { channel } = this;
-    const { receivePort, sendPort, name } = registration;
+    const { receivePort, sendPort } = registration;
     const body = encodeServerRequest({ type: "register", ...registration });
     this.#traceRecord("sent", "registration", body.length, {
       message: 7,
-      detail: `${name}, receive port ${receivePort}, send port ${sendPort}; capture filter: ` +
-        `tcp port ${receivePort} or tcp port ${sendPort}`,
+      detail: `${registration.name}, ${describePorts(receivePort, sendPort, this.remote.port)}`,
     });
     channel.send(ItemType.request, body);
     const answer = await this.#nextAnswer();
@@ -421,4 +422,15 @@ function describeAddresses(
 /** Why the channel ends on which a server says what nobody has asked for: `bad_state`. */
 export function unexpected(): CifraError {
   return new CifraError("bad_state", "The server said something out of turn");
+}
+
+/** Which ports are used, and a filter for whoever captures what goes over them. */
+function describePorts(receivePort: number, sendPort: number, serverPort: number): string {
+  const hasPorts = receivePort !== NO_PORTS.receivePort;
+  const ports = [serverPort, ...hasPorts ? [receivePort, sendPort] : []];
+  const filter = ports.map((port) => `tcp port ${port}`).join(" or ");
+  const ours = hasPorts
+    ? `receive port ${receivePort}, send port ${sendPort}`
+    : "no ports of our own";
+  return `${ours}; capture filter: ${filter}`;
 }

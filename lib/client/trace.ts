@@ -1,5 +1,6 @@
 import type { Bytes } from "../bytes.ts";
 import type { Channel } from "../channel/channel.ts";
+import type { Connection } from "../channel/connection.ts";
 import type { HandshakeEvent } from "../handshake/state.ts";
 import { ItemType } from "../wire/records.ts";
 
@@ -34,6 +35,13 @@ const NAMES: Readonly<Partial<Record<ItemType, string>>> = {
   [ItemType.relay]: "relayed",
   [ItemType.storing]: "whether it can store",
 };
+
+/** Tells of the prefaces and alerts of a connection from now on, which belong to no ladder and no channel. */
+export function traceWords(trace: Tracer | undefined, connection: Connection, who: string): void {
+  if (!trace) return;
+  connection.onWord = (word) =>
+    trace({ with: who, message: undefined, algorithm: "no cipher", ...word });
+}
 
 /** Tells what goes over a channel from now on: its kind and its size, never what is in it. */
 export function traceItems(trace: Tracer | undefined, channel: Channel, who: string): void {

@@ -303,6 +303,30 @@ Deno.test("fail() tells the other side once and keeps the first error", async ()
   assertEquals(between.toLeft.bytes, alert("auth_failed"));
 });
 
+Deno.test("onWord is told of prefaces and alerts, both ways, and of nothing else", async () => {
+  const { connection, between } = connected();
+  const words: unknown[] = [];
+  connection.onWord = ({ direction, name, length }) => words.push([direction, name, length]);
+  between.toRight.deliver(encodeFrame(FrameKind.preface, filled(32, 1)));
+  between.toRight.deliver(HELLO);
+  await connection.nextFrame();
+  await connection.sendFrame(FrameKind.preface, filled(48, 2));
+  await connection.nextFrame();
+  await connection.sendFrame(FrameKind.m2, filled(1, 1));
+  connection.fail(new CifraError("auth_failed", "First"));
+  await turn();
+  const other = connected();
+  other.connection.onWord = connection.onWord;
+  other.between.toRight.deliver(alert("limit"));
+  await failure(other.connection.nextFrame());
+  assertEquals(words, [
+    ["received", "preface", 37],
+    ["sent", "preface", 53],
+    ["sent", "alert", 6],
+    ["received", "alert", 6],
+  ]);
+});
+
 Deno.test("fail() writes its whole alert even if the transport takes one byte at a time", async () => {
   const { connection, between } = connected({ writeLimit: 1 });
   between.toRight.deliver(HELLO);

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { encodeBase64Url } from "@std/encoding/base64url";
 import { parsePem } from "../../lib/store/pem.ts";
 import { couple, type JsonEvent, type Program, Scene } from "../testkit/program.ts";
@@ -150,7 +150,14 @@ for (const suite of ["modern", "rsa", "classic"]) {
       const words = later(program as Program, "server").map(({ name }) => name);
       for (const word of ["want", "introduction", "close"]) assert(words.includes(word), word);
       const [m7] = steps(program as Program, "server").filter(({ message }) => message === 7);
-      assert(/capture filter: tcp port \d+ or tcp port \d+$/.test(m7!.detail as string));
+      // The server's port is in it too: from this machine it is dialled from whatever port is free.
+      const ports = "receive port (\\d+), send port (\\d+)";
+      const filter = `capture filter: tcp port ${scene.port} or tcp port \\1 or tcp port \\2$`;
+      assertMatch(m7!.detail as string, new RegExp(`${ports}; ${filter}`));
+      // Both directions of the words before a ladder.
+      const prefaces = later(program as Program, other as string)
+        .filter(({ name }) => name === "preface").map(({ direction }) => direction);
+      for (const direction of ["sent", "received"]) assert(prefaces.includes(direction), direction);
     }
     const served = server.events.filter(({ event }) => event === "trace");
     assertEquals(served.length, 12);

@@ -38,6 +38,10 @@ Deno.test("one with --relay-only is enough: the other one learns no address eith
   for (const program of [alice, bob]) {
     assertEquals((await program.event("connected"))["path"], "relay");
     const { detail } = await program.event("trace", { name: "introduction" });
+    const { detail: m7 } = await program.event("trace", { name: "registration", message: 7 });
+    // Whoever has no ports is captured at the server's alone.
+    const isHidden = program === alice;
+    assert(/no ports of our own; capture filter: tcp port \d+$/.test(String(m7)) === isHidden);
     assert(/at the relay$/.test(String(detail)), String(detail));
   }
   await Promise.all([alice.endInput(), bob.endInput()]);
