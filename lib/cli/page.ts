@@ -31,7 +31,8 @@ const WIDE = new RegExp(
 const NARROW = /[\p{Mn}\p{Me}\p{Cf}]/u;
 /** Makes what stands before it wide. */
 const EMOJI_STYLE = "\ufe0f";
-const GRAPHEMES = new Intl.Segmenter("und", { granularity: "grapheme" });
+/** What a person sees as one letter. */
+export const GRAPHEMES = new Intl.Segmenter("und", { granularity: "grapheme" });
 
 /** How a text is laid out. */
 export interface Layout {
