@@ -20,8 +20,16 @@ const RUNS: Readonly<Record<CommandName, () => Promise<Run>>> = {
   man: async () => (await import("./lib/cli/man_page.ts")).man,
 };
 
+/** Undefined where the environment may not be read. */
+function environment(variable: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" ? Deno.env.get(variable) : undefined;
+}
+
 async function main([name, ...args]: readonly string[]): Promise<number> {
-  const terminal = new Terminal(args.includes("--json"));
+  const terminal = new Terminal(args.includes("--json"), undefined, {
+    plain: args.includes("--plain") || environment("TERM") === "dumb",
+  });
   try {
     if (name === undefined || name === "--help" || name === "-h") {
       terminal.print(overview());
@@ -41,6 +49,8 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     return await run(args, terminal);
   } catch (error) {
     return terminal.fail(error);
+  } finally {
+    terminal.close();
   }
 }
 

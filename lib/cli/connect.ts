@@ -27,13 +27,13 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
       hint: "say with --to who the pipe is for, or use --json",
     });
   }
-  return await runFramed(async (frame) => {
+  return await runFramed(terminal, async (frame) => {
     const outcome = await talk(options, terminal, frame);
     if (outcome === "interrupted") return outcome;
     if (typeof outcome === "object") return terminal.fail(outcome.error);
     if (outcome === "finished") terminal.say("done", { event: "done" });
     return 0;
-  });
+  }, { takesKeys: true });
 }
 
 /** From the profile to the last word. */

@@ -1,10 +1,11 @@
 /** A person at the desk: sees one conversation at a time, and is told of the others. */
 import type { Dialogue } from "../client/conversations.ts";
 import { Signal } from "../flow/signal.ts";
+import { TEXT_LIMIT } from "../limits.ts";
 import { commandsAboutSomebody, commandsOf } from "./desk_commands.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
-import type { LineEditor } from "./line_editor.ts";
 import { deliveryMark, showEvent } from "./message_words.ts";
+import { openPrompt, type Prompt } from "./prompt.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -24,7 +25,7 @@ export class DeskTerminal implements Front {
   /** What the tab key knows; the editor looks into it at each press. */
   readonly #completions: string[];
   readonly #focusChanged = new Signal();
-  #editor: LineEditor | undefined;
+  #editor: Prompt | undefined;
   #promptTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(view: DeskView, terminal: Terminal) {
@@ -35,23 +36,24 @@ export class DeskTerminal implements Front {
   }
 
   async run(take: (line: string) => Promise<void>): Promise<Outcome> {
-    const terminal = this.#terminal;
-    const { LineEditor } = await import("./line_editor.ts");
     const failing = Promise.withResolvers<never>();
-    const editor = new LineEditor(this.#prompt(), this.#completions, {
+    const options = {
+      prompt: this.#prompt(),
+      completions: this.#completions,
+      limit: TEXT_LIMIT,
+    };
+    const editor = await openPrompt(this.#terminal, options, {
       onMessage: (text) => void take(text).catch((error) => failing.reject(error)),
       onEnd: () => this.finish("finished"),
       onInterrupt: () => this.finish("interrupted"),
     });
     this.#editor = editor;
-    terminal.printAround = (text) => editor.printAround(text);
     this.refresh();
     try {
       return await Promise.race([this.#finished.promise, failing.promise]);
     } finally {
       clearTimeout(this.#promptTimer);
       this.#editor = undefined;
-      terminal.printAround = undefined;
       editor.close();
     }
   }

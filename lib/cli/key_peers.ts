@@ -3,6 +3,7 @@ import { type Comparison, notKnown } from "../client/comparison.ts";
 import type { Pins } from "../client/pins.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { describeComparison } from "./message_words.ts";
+import { askYesNo } from "./questions.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Prints everybody who is pinned. Throws `local`, after those that can be read, when a line is damaged. */
@@ -57,7 +58,8 @@ export async function verifyPeer(
   const known = await compare(false);
   const { words, suite } = known;
   if (!terminal.json) terminal.print(describeComparison(name, words));
-  const isSame = !known.isVerified && (yes || (terminal.interactive && askWhetherSame()));
+  const isSame = !known.isVerified &&
+    (yes || (terminal.interactive && await askWhetherSame(terminal)));
   const { isVerified } = isSame ? await compare(true) : known;
   if (terminal.json) {
     return terminal.emit({ event: "verify", peer: name, suite, words, isVerified });
@@ -66,7 +68,6 @@ export async function verifyPeer(
   terminal.say(`${name}, ${suite} key: ${mark}`);
 }
 
-function askWhetherSame(): boolean {
-  const answer = prompt("-- are they the same? yes marks them:") ?? "";
-  return /^y(?:es)?$/i.test(answer.trim());
+async function askWhetherSame(terminal: Terminal): Promise<boolean> {
+  return await askYesNo(terminal, "-- are they the same? yes marks them:");
 }

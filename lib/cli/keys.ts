@@ -36,7 +36,7 @@ export async function keys(args: readonly string[], terminal: Terminal): Promise
   const options = { ...given, action, argument, passphraseFd: given["passphrase-fd"] };
   // A socket file counts as network, and verify alone asks at one.
   if (action !== "verify") await Deno.permissions.revoke({ name: "net" });
-  return await runFramed(async ({ secrets }) => {
+  return await runFramed(terminal, async ({ secrets }) => {
     await run(options, stateFolder(options.state), terminal, secrets);
     return 0;
   });

@@ -1,136 +1,291 @@
 /**
- * The line being typed on a terminal: editing, history, completion, and other people's lines printed
- * above it without disturbing it. `node:readline` does the editing.
+ * The line being typed on a terminal, and other people's lines printed above it without disturbing it. What keys do
+ * is in `line_state.ts`, how it looks in `line_view.ts`; here the two meet the keyboard and the screen.
  */
-import process from "node:process";
-import { createInterface, type Interface, type Key } from "node:readline";
-import type { Shown } from "./page.ts";
+import { encodeUtf8, writeAllSync } from "../bytes.ts";
+import { keyboard } from "./keyboard.ts";
+import type { Key } from "./key_decoder.ts";
+import { emptyLine, type LineAction, type LineRules, type LineState, press } from "./line_state.ts";
+import {
+  changeView,
+  draw,
+  EMPTY_VIEW,
+  eraseView,
+  type Frame,
+  type LineView,
+  reflow,
+  showView,
+} from "./line_view.ts";
+import { harmless, page, type Shown } from "./page.ts";
+import { isGone, type Terminal } from "./terminal.ts";
 
-/** What a person can do at the prompt. */
-export interface LineEditorEvents {
-  /** One message: a line, several joined by a final backslash, or everything pasted at once. */
+/** The terminal tells a paste from typing while this is on. */
+const MARK_PASTES = "\x1b[?2004h";
+const DO_NOT_MARK_PASTES = "\x1b[?2004l";
+const CLEAR_SCREEN = "\x1b[H\x1b[2J";
+/** What Tab offers is listed up to so many words. */
+const OFFERED = 200;
+/** Milliseconds in which lines come of a paste, where the terminal itself edits them and marks nothing. */
+const PASTE_PAUSE = 100;
+const USUAL_FRAME: Frame = { columns: 80, rows: 24 };
+
+/** What is asked for, and how. */
+export interface PromptOptions {
+  /** Stands before what is typed; one line. */
+  readonly prompt: string;
+  /** Beginnings of lines that Tab knows; looked into at each press. */
+  readonly completions?: readonly string[];
+  /** Bytes of the longest line. */
+  readonly limit: number;
+  /** One answer is wanted: Enter never goes on in another line, and Ctrl-C never only clears. */
+  readonly isQuestion?: boolean;
+  /** It is neither shown nor remembered. */
+  readonly isSecret?: boolean;
+}
+
+/** What a person can do at a prompt. */
+export interface PromptEvents {
+  /** What was typed: a line, several joined by a final backslash, or a paste of several. */
   readonly onMessage: (text: string) => void;
-  /** End of input: Ctrl-D. */
+  /** End of input: Ctrl-D, or the terminal has gone. */
   readonly onEnd: () => void;
-  /** Ctrl-C. */
+  /** Ctrl-C where it clears nothing. */
   readonly onInterrupt: () => void;
 }
 
-/**
- * `readline` keeps the number of rows above the cursor; after printing there are none. Every key goes
- * through `_ttyWrite`, which programs may replace.
- */
-type OpenReadline = Interface & {
-  prevRows: number;
-  _ttyWrite: (text: string | undefined, key: Key) => void;
-};
-
 /** An open prompt. */
 export class LineEditor {
-  readonly #readline: OpenReadline;
+  readonly #options: PromptOptions;
+  readonly #terminal: Terminal;
+  readonly #events: PromptEvents;
+  readonly #rules: LineRules;
+  /** The terminal edits and shows lines itself: nothing is drawn. */
+  readonly #isPlain: boolean;
+  readonly #out: typeof Deno.stdout | typeof Deno.stderr;
+  readonly #releases: (() => void)[] = [];
   #prompt: string;
-  #lines: string[] = [];
-  #flushing = false;
-  #closed = false;
-  /** There is no line any more: input has come to its end, or this was closed. */
-  #over = false;
+  #state: LineState = emptyLine();
+  #view: LineView = EMPTY_VIEW;
+  #frame = USUAL_FRAME;
+  /** Somebody else has the screen. */
+  #isAway = false;
+  #isClosed = false;
+  #enterTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(prompt: string, completions: readonly string[], events: LineEditorEvents) {
-    this.#prompt = prompt;
-    this.#readline = createInterface({
-      input: process.stdin,
-      output: process.stdout,
-      prompt,
-      terminal: true,
-      historySize: 500,
-      completer: (line: string) => [completions.filter((word) => word.startsWith(line)), line],
-    }) as OpenReadline;
-    insertPastesWhole(this.#readline);
-    this.#readline.on("line", (line) => this.#takeLine(line, events));
-    this.#readline.on("SIGINT", () => events.onInterrupt());
-    this.#readline.on("close", () => {
-      this.#over = true;
-      if (!this.#closed) events.onEnd();
+  constructor(options: PromptOptions, terminal: Terminal, events: PromptEvents) {
+    this.#options = options;
+    this.#terminal = terminal;
+    this.#events = events;
+    this.#prompt = options.prompt;
+    this.#rules = { ...options, completions: options.completions ?? [] };
+    this.#isPlain = terminal.plain && !options.isSecret;
+    this.#out = Deno.stdout.isTerminal() ? Deno.stdout : Deno.stderr;
+    const holder = {
+      interrupt: () => events.onInterrupt(),
+      complain: ({ message, hint }: Error & { readonly hint?: string | undefined }) =>
+        terminal.say(hint === undefined ? message : `${message}: ${hint}`),
+    };
+    this.#releases.push(keyboard.hold(holder, { raw: !this.#isPlain }));
+    this.#begin();
+    const release = keyboard.listen({
+      onKey: (key) => this.#onKey(key),
+      onPause: () => this.#redraw(),
+      onEnd: () => this.#onEnd(),
+      onResize: () => this.#redraw(),
+      onContinued: () => this.#drawAnew(),
+      onAway: () => this.#leave(),
+      onBack: () => this.#begin(),
     });
-    this.#readline.prompt();
+    this.#releases.unshift(release);
   }
 
   /** Prints above the line being typed, and draws that again as it was. */
   printAround(text: Shown): void {
-    if (this.#over) {
-      process.stdout.write(`${text}\n`);
-      return;
-    }
-    const { rows } = this.#readline.getCursorPos();
-    if (rows > 0) process.stdout.moveCursor(0, -rows);
-    process.stdout.cursorTo(0);
-    process.stdout.clearScreenDown();
-    process.stdout.write(`${text}\n`);
-    this.#readline.prevRows = 0;
-    this.#readline.prompt(true);
+    const shown = `${text}\n`;
+    if (this.#isClosed || this.#isAway || this.#isPlain) return this.#write(shown);
+    this.#fit();
+    const next = this.#drawn();
+    this.#write(eraseView(this.#view) + shown.replaceAll("\n", "\r\n") + showView(next));
+    this.#view = next;
   }
 
   /** From now on this stands before the line; also before the one being typed. */
   setPrompt(prompt: string): void {
-    if (prompt === this.#prompt || this.#over) return;
+    if (prompt === this.#prompt) return;
     this.#prompt = prompt;
-    if (this.#lines.length > 0) return;
-    this.#readline.setPrompt(prompt);
-    this.#readline.prompt(true);
+    this.#redraw();
   }
 
   /** Gives the terminal back as it was. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    process.stdout.cursorTo(0);
-    process.stdout.clearScreenDown();
-    this.#readline.close();
-    process.stdin.pause();
+    if (this.#isClosed) return;
+    clearTimeout(this.#enterTimer);
+    if (!this.#isAway) this.#leave();
+    this.#isClosed = true;
+    for (const release of this.#releases) release();
   }
 
-  #takeLine(line: string, events: LineEditorEvents): void {
-    this.#lines.push(line);
-    if (this.#flushing) return;
-    this.#flushing = true;
-    // Lines that were pasted come in one go: they are one message.
-    setTimeout(() => {
-      this.#flushing = false;
-      if (this.#over) return;
-      if (this.#lines.at(-1)!.endsWith("\\")) {
-        this.#readline.setPrompt("... ");
-        this.#readline.prompt();
+  #onKey(key: Key): void {
+    if (this.#isClosed) return;
+    const isEnter = key.type === "press" && key.name === "enter";
+    if (this.#isPlain && !this.#options.isQuestion) {
+      if (this.#enterTimer !== undefined) {
+        // The line before ended together with this: both are of one paste.
+        clearTimeout(this.#enterTimer);
+        this.#enterTimer = undefined;
+        this.#press({ type: "break" });
+      }
+      if (isEnter) {
+        this.#enterTimer = setTimeout(() => {
+          this.#enterTimer = undefined;
+          this.#press(key);
+        }, PASTE_PAUSE);
         return;
       }
-      const text = this.#lines.map((part) => part.replace(/\\$/, "")).join("\n");
-      this.#lines = [];
-      this.#readline.setPrompt(this.#prompt);
-      this.#readline.prompt();
-      events.onMessage(text);
-    }, 0);
+    }
+    this.#press(key);
+  }
+
+  #press(key: Key): void {
+    const { state, action } = press(this.#state, key, this.#rules);
+    const before = this.#state;
+    this.#state = state;
+    if (action) this.#act(action, before);
+  }
+
+  #act(action: LineAction, before: LineState): void {
+    switch (action.type) {
+      case "enter":
+        this.#commit(before);
+        return this.#events.onMessage(action.text);
+      case "end":
+        return this.#events.onEnd();
+      case "interrupt":
+        return this.#events.onInterrupt();
+      case "suspend":
+        return void keyboard.suspend();
+      case "clear-screen":
+        if (this.#isPlain || this.#isAway) return;
+        this.#write(CLEAR_SCREEN);
+        this.#view = EMPTY_VIEW;
+        return this.#redraw();
+      case "offer":
+        return this.#offer(action.words);
+      case "too-long": {
+        const what = `${action.bytes} bytes are more than the ${this.#rules.limit} that fit`;
+        return this.#terminal.say(
+          action.isCut ? `${what}, and the end of the paste was left out` : what,
+        );
+      }
+      default:
+        action satisfies never;
+    }
+  }
+
+  #onEnd(): void {
+    if (!this.#isClosed) this.#events.onEnd();
+  }
+
+  /** What was entered stays on the screen, whole, and a new line begins. */
+  #commit({ text }: LineState): void {
+    if (this.#isPlain || this.#isAway) return;
+    this.#fit();
+    const shown = this.#shown(text);
+    const whole = draw({ ...shown, cursor: shown.text.length }, { ...this.#frame, rows: Infinity });
+    this.#write(`${changeView(this.#view, whole)}\r\n`);
+    this.#view = EMPTY_VIEW;
+  }
+
+  #offer(words: readonly string[]): void {
+    const all = words.slice(0, OFFERED).join("  ");
+    const text = words.length > OFFERED ? `${all}  ... (${words.length})` : all;
+    const { columns } = this.#frame;
+    this.printAround(this.#isPlain ? harmless(text) : page("", text, { columns, indent: "" }));
+  }
+
+  /** Takes the screen: at the start of an empty row. */
+  #begin(): void {
+    this.#isAway = false;
+    this.#view = EMPTY_VIEW;
+    if (this.#isClosed) return;
+    if (this.#isPlain) {
+      if (this.#options.isQuestion) this.#write(`${harmless(this.#prompt)}\n`);
+      return;
+    }
+    this.#frame = frameNow();
+    this.#write(MARK_PASTES);
+    this.#redraw();
+  }
+
+  /** Leaves the screen as if nothing had been typed. */
+  #leave(): void {
+    if (!this.#isPlain) {
+      this.#fit();
+      this.#write(eraseView(this.#view) + DO_NOT_MARK_PASTES);
+    }
+    this.#view = EMPTY_VIEW;
+    this.#isAway = true;
+  }
+
+  #redraw(): void {
+    if (this.#isClosed || this.#isAway || this.#isPlain) return;
+    const isSame = this.#fit();
+    const next = this.#drawn();
+    this.#write(isSame ? changeView(this.#view, next) : eraseView(this.#view) + showView(next));
+    this.#view = next;
+  }
+
+  /** Somebody may have changed the terminal, but hardly what it shows. */
+  #drawAnew(): void {
+    if (this.#isClosed || this.#isAway || this.#isPlain) return;
+    this.#fit();
+    const next = this.#drawn();
+    this.#write(MARK_PASTES + eraseView(this.#view) + showView(next));
+    this.#view = next;
+  }
+
+  /** Looks whether the window has another size; false: it has, and everything must be drawn again. */
+  #fit(): boolean {
+    const frame = frameNow();
+    const { columns, rows } = this.#frame;
+    if (frame.columns === columns && frame.rows === rows) return true;
+    this.#frame = frame;
+    if (frame.columns < columns) this.#view = reflow(this.#view, frame.columns);
+    return false;
+  }
+
+  #drawn(): LineView {
+    const { text, cursor } = this.#state;
+    const { columns, rows } = this.#frame;
+    const shown = this.#shown(text);
+    // Above it there is room for what others say.
+    return draw({ ...shown, cursor: shown.text === text ? cursor : 0 }, {
+      columns,
+      rows: rows - 1,
+    });
+  }
+
+  #shown(text: string): { readonly prompt: string; readonly text: string } {
+    return { prompt: this.#prompt, text: this.#options.isSecret ? "" : text };
+  }
+
+  #write(text: string): void {
+    if (text === "") return;
+    try {
+      writeAllSync(this.#out, encodeUtf8(text));
+    } catch (error) {
+      // Whoever typed here has gone, with the terminal.
+      if (!isGone(error)) throw error;
+    }
   }
 }
 
-/**
- * Joins letters that arrive in one go. Each insertion measures the whole line, so that letter by letter a
- * pasted line of a few thousand would keep the program from everything else for many seconds.
- */
-function insertPastesWhole(readline: OpenReadline): void {
-  const write = readline._ttyWrite.bind(readline);
-  let letters = "";
-  const insert = () => {
-    if (letters === "") return;
-    const text = letters;
-    letters = "";
-    write(text, {});
-  };
-  readline._ttyWrite = (text, key) => {
-    const isLetter = text !== undefined && text >= " " && text !== "\x7f" && !key.ctrl && !key.meta;
-    if (!isLetter) {
-      insert();
-      return write(text, key);
-    }
-    if (letters === "") queueMicrotask(insert);
-    letters += text;
-  };
+/** How large the window is. */
+function frameNow(): Frame {
+  try {
+    const { columns, rows } = Deno.consoleSize();
+    return columns > 0 && rows > 0 ? { columns, rows } : USUAL_FRAME;
+  } catch {
+    return USUAL_FRAME;
+  }
 }

@@ -5,11 +5,16 @@ import { CONSOLE_COMMANDS, type ConsoleOptions, runCommand } from "../server/con
 import { PrivateFolder } from "../store/private_files.ts";
 import { SERVER_FOLDER, stateFolder } from "../store/state_folder.ts";
 import { answerLines, askAt, readLines } from "./local_lines.ts";
+import { openPrompt } from "./prompt.ts";
 import type { Terminal } from "./terminal.ts";
 
-const PROMPT = "server> ";
 /** A command is a short line. */
 const LONGEST_COMMAND = 1024;
+const CONSOLE = {
+  prompt: "server> ",
+  completions: [...CONSOLE_COMMANDS.keys()],
+  limit: LONGEST_COMMAND,
+};
 
 /** Where the server of this state folder keeps its things. */
 export async function serverFolder(state: string | undefined): Promise<PrivateFolder> {
@@ -26,8 +31,7 @@ export async function openConsole(
   terminal: Terminal,
   options: ConsoleOptions,
 ): Promise<() => void> {
-  const { LineEditor } = await import("./line_editor.ts");
-  const editor = new LineEditor(PROMPT, [...CONSOLE_COMMANDS.keys()], {
+  const editor = await openPrompt(terminal, CONSOLE, {
     onMessage: (text) => {
       for (const line of text.split("\n")) {
         if (line.trim() !== "") terminal.print(answer(line, options).text);
@@ -36,11 +40,7 @@ export async function openConsole(
     onEnd: options.quit,
     onInterrupt: options.quit,
   });
-  terminal.printAround = (text) => editor.printAround(text);
-  return () => {
-    terminal.printAround = undefined;
-    editor.close();
-  };
+  return editor.close;
 }
 
 /** Answers an operator on the local socket: a line for each command, a JSON line for each answer. */
@@ -95,9 +95,8 @@ async function converse(
   terminal: Terminal,
   ask: Ask,
 ): Promise<number> {
-  const { LineEditor } = await import("./line_editor.ts");
   const over = Promise.withResolvers<number>();
-  const editor = new LineEditor(PROMPT, [...CONSOLE_COMMANDS.keys()], {
+  const editor = await openPrompt(terminal, CONSOLE, {
     onMessage: (text) => {
       if (text.trim() === "") return;
       ask(text.replaceAll("\n", " "))
@@ -107,11 +106,9 @@ async function converse(
     onEnd: () => over.resolve(0),
     onInterrupt: () => over.resolve(130),
   });
-  terminal.printAround = (text) => editor.printAround(text);
   try {
     return await over.promise;
   } finally {
-    terminal.printAround = undefined;
     editor.close();
   }
 }

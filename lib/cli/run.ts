@@ -4,8 +4,10 @@ import type { SuiteName } from "../crypto/suite.ts";
 import { Ticker } from "../flow/ticker.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { stateFolder } from "../store/state_folder.ts";
+import { keyboard } from "./keyboard.ts";
 import { Secrets } from "./secrets.ts";
 import { exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** Whose profile is to be opened. */
 export interface Who {
@@ -29,16 +31,27 @@ export interface CommandFrame {
 
 /**
  * Runs `job` and cleans up after it; returns its exit code, or that of the signal when it ends by
- * "interrupted", as a value or as an error. `hangUp`: a closed terminal ends it as well.
+ * "interrupted", as a value or as an error. `hangUp`: a closed terminal ends it as well. `takesKeys`: a person
+ * will type at it; keys are taken from the start, so that none is lost and Ctrl-Z works in between.
  */
 export async function runFramed(
+  terminal: Terminal,
   job: (frame: CommandFrame) => Promise<number | "interrupted">,
-  { hangUp = false }: { readonly hangUp?: boolean } = {},
+  { hangUp = false, takesKeys = false }: {
+    readonly hangUp?: boolean;
+    readonly takesKeys?: boolean;
+  } = {},
 ): Promise<number> {
   const signals = listenForSignals({ hangUp });
   const { interrupted } = signals;
   const ticker = new Ticker(systemEnvironment.time);
-  const secrets = new Secrets(signals);
+  const secrets = new Secrets(terminal, signals);
+  const release = takesKeys && terminal.interactive && !terminal.plain
+    ? keyboard.hold(
+      { interrupt: signals.interrupt, complain: ({ message }) => terminal.say(message) },
+      { raw: true },
+    )
+    : () => {};
   const profiles: Profile[] = [];
   const openProfile: CommandFrame["openProfile"] = async ({ name, suite, state, passphraseFd }) => {
     const passphrase = secrets.passphrase(name, passphraseFd);
@@ -55,6 +68,7 @@ export async function runFramed(
     return exitCodeOfInterruption(error, interrupted);
   } finally {
     ticker.stop();
+    release();
     signals.stop();
     for (const profile of profiles) await profile.close();
   }

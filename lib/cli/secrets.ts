@@ -8,8 +8,10 @@ import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
 import { PASSWORD_LIMIT } from "../limits.ts";
 import { readDescriptor } from "../net/descriptor.ts";
-import { SecretLine } from "./secret_line.ts";
+import { keyboard } from "./keyboard.ts";
+import { ask } from "./questions.ts";
 import type { Signals } from "./signals.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** How often a new secret may be typed in two different ways. */
 const TRIES = 3;
@@ -28,10 +30,12 @@ export interface SecretQuestion {
 
 /** Where a run of the program gets its secrets from. */
 export class Secrets {
+  readonly #terminal: Terminal;
   readonly #signals: Signals;
   readonly #descriptors = new Map<number, NextByte>();
 
-  constructor(signals: Signals) {
+  constructor(terminal: Terminal, signals: Signals) {
+    this.#terminal = terminal;
     this.#signals = signals;
   }
 
@@ -43,7 +47,7 @@ export class Secrets {
     const from = toRead(descriptor);
     if (from !== undefined) return await this.#readLine(from);
     requireTerminal(what, option);
-    const typed = await hidden(() => this.#type(`${what}: `));
+    const typed = await this.#type(`${what}: `);
     if (typed === "") throw new CifraError("usage", `The ${what} was not given`);
     return typed;
   }
@@ -71,7 +75,7 @@ export class Secrets {
       return read;
     }
     requireTerminal(what, option);
-    return await hidden(async () => {
+    return await this.#hidden(async () => {
       for (let tries = 1; tries <= TRIES; tries++) {
         const typed = await this.#type(`${what}: `);
         if (typed === "" && !mayBeEmpty) {
@@ -104,18 +108,26 @@ export class Secrets {
     };
   }
 
-  /** A line that is typed on a hidden terminal. */
+  /** A line that is typed and not shown. */
   async #type(question: string): Promise<string> {
-    show(question);
-    const line = new SecretLine();
-    const stopped = aborted(this.#signals.interrupted).then(() => undefined);
-    for (;;) {
-      const byte = await Promise.race([nextStdinByte(), stopped]);
-      const how = byte === undefined ? "end" : line.push(byte);
-      if (how === "interrupt") this.#signals.interrupt();
-      if (how !== "more") show("\r\n");
-      this.#requireWanted();
-      if (how !== "more") return line.take();
+    const secret = { prompt: question, limit: PASSWORD_LIMIT, isSecret: true };
+    const typed = await ask(this.#terminal, secret, this.#signals.interrupted) ?? "";
+    if (encodeUtf8(typed).length > PASSWORD_LIMIT) {
+      throw new CifraError("usage", `A password must have at most ${PASSWORD_LIMIT} bytes`);
+    }
+    // What the terminal sent was no UTF-8.
+    if (typed.includes("\ufffd")) throw notText();
+    return typed;
+  }
+
+  /** Runs `typing` while the terminal shows nothing of what is typed, also between two questions. */
+  async #hidden<T>(typing: () => Promise<T>): Promise<T> {
+    const { interrupt } = this.#signals;
+    const release = keyboard.hold({ interrupt, complain: () => {} }, { raw: true });
+    try {
+      return await typing();
+    } finally {
+      release();
     }
   }
 
@@ -159,19 +171,6 @@ function toRead(descriptor: number | undefined): number | undefined {
   return descriptor === 0 && Deno.stdin.isTerminal() ? undefined : descriptor;
 }
 
-/**
- * Runs `typing` while the terminal shows nothing of what is typed, also between two questions. Ctrl-C comes
- * as a letter meanwhile: nothing but this ends the program and leaves the terminal so.
- */
-async function hidden<T>(typing: () => Promise<T>): Promise<T> {
-  Deno.stdin.setRaw(true);
-  try {
-    return await typing();
-  } finally {
-    Deno.stdin.setRaw(false);
-  }
-}
-
 /** One at a time, so that what follows the line is left for whoever reads stdin next. */
 async function nextStdinByte(): Promise<number | undefined> {
   const buffer = new Uint8Array(1);
@@ -198,8 +197,12 @@ function decode(bytes: readonly number[]): string {
   try {
     return decodeUtf8(new Uint8Array(bytes));
   } catch {
-    throw new CifraError("usage", "A password must be text in UTF-8");
+    throw notText();
   }
+}
+
+function notText(): CifraError {
+  return new CifraError("usage", "A password must be text in UTF-8");
 }
 
 function requireTerminal(what: string, option: string): void {

@@ -114,14 +114,14 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
   }
   const unlock = await folder.lock();
   try {
-    return await runFramed(async ({ interrupted }) => {
+    return await runFramed(terminal, async ({ interrupted }) => {
       const store = await SqliteServerStore.open(folder, { budget: options.budget });
       try {
         return await run(options, terminal, folder, store, interrupted);
       } finally {
         store.close();
       }
-    }, { hangUp: terminal.interactive });
+    }, { hangUp: terminal.interactive, takesKeys: true });
   } finally {
     unlock();
   }

@@ -9,6 +9,7 @@ import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { systemEnvironment } from "../net/environment.ts";
+import { askLine, askYesNo } from "./questions.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What the command line says of a server. */
@@ -53,7 +54,7 @@ export class ServerAccess {
       const inviteSecret = await this.#profile.inviteSecret(serverSubject(server));
       return { ...server, inviteSecret };
     }
-    let line: string | null;
+    let line: string | undefined;
     if (inviteFile !== undefined) {
       this.#warnIfReadable(inviteFile);
       line = await Deno.readTextFile(inviteFile).catch((cause) => {
@@ -70,7 +71,7 @@ export class ServerAccess {
           hint: "use --invite-file FILE",
         });
       }
-      line = prompt("invite line:");
+      line = await askLine(this.#terminal, "invite line:");
     }
     const address = parseInviteLine(line ?? "");
     // The line names the key of the suite modern; the others have keys of their own.
@@ -109,7 +110,7 @@ export class ServerAccess {
       sendPort,
       acceptNew: this.#choice.acceptNew,
       ownServer: () => this.#profile.ownServer(),
-      ask: terminal.interactive ? askTrust : undefined,
+      ask: terminal.interactive ? (key) => askTrust(terminal, key) : undefined,
       onPinned: (subject, fingerprint, knownAs) =>
         terminal.say(
           knownAs === undefined
@@ -153,8 +154,7 @@ function keyAhead(generate: () => Promise<KemKeyPair>): () => Promise<KemKeyPair
   };
 }
 
-function askTrust(fingerprint: string): Promise<boolean> {
-  const question = `-- this server is not known here; its key is\n   ${fingerprint}\n` +
-    "-- is that what the server prints?";
-  return Promise.resolve(confirm(question));
+async function askTrust(terminal: Terminal, fingerprint: string): Promise<boolean> {
+  terminal.say(`this server is not known here; its key is\n   ${fingerprint}`);
+  return await askYesNo(terminal, "-- is that what the server prints?");
 }

@@ -1,9 +1,28 @@
-/** Reading standard input to its end, piece by piece, no faster than it is taken. */
+/** Reading standard input, piece by piece, no faster than it is taken. */
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 
 const BUFFER = 256 * 1024;
+
+const buffer = new Uint8Array(BUFFER);
+let next: Promise<Bytes | null> | undefined;
+
+/**
+ * The next piece of stdin, null at its end; the same one until it is taken. A reading that has begun cannot be
+ * given up, so whoever stops leaves it to whoever comes next. Rejects with what Deno throws.
+ */
+export function nextPiece(): Promise<Bytes | null> {
+  next ??= Deno.stdin.read(buffer).then((count) =>
+    count === null ? null : buffer.subarray(0, count)
+  );
+  return next;
+}
+
+/** The next piece is taken; it is valid until `nextPiece` is called again. */
+export function pieceTaken(): void {
+  next = undefined;
+}
 
 /** A reading of stdin. */
 export interface Reading {
@@ -26,16 +45,16 @@ export function readStdin(
   const failed = Promise.withResolvers<never>();
   mayFail(failed.promise);
   const done = (async () => {
-    const buffer = new Uint8Array(BUFFER);
     try {
       for (;;) {
-        const count = await Deno.stdin.read(buffer).catch((cause) => {
+        const piece = await nextPiece().catch((cause) => {
           throw new CifraError("local", "Cannot read standard input", { cause });
         });
         if (stopped) return;
-        if (count === null) break;
+        pieceTaken();
+        if (piece === null) break;
         taking = true;
-        await onPiece(buffer.subarray(0, count));
+        await onPiece(piece);
         taking = false;
       }
       await onEnd();

@@ -24,15 +24,20 @@ export class Terminal {
   readonly json: boolean;
   /** Both ends are a person's. */
   readonly interactive: boolean;
+  /** Lines are typed as the terminal itself edits them, and nothing is ever drawn again: for screen readers. */
+  readonly plain: boolean;
   /** Set while a line is being typed: prints around it. */
   printAround: ((text: Shown) => void) | undefined;
+  /** What ends each open prompt, the newest last. */
+  readonly prompts = new Set<() => void>();
   /** Of the bytes that go to a terminal. */
   readonly #stream = new StreamSanitizer();
   readonly #columnsOf: typeof columnsOf;
 
   /** `columns` tells how wide an output is, for tests. */
-  constructor(json: boolean, columns = columnsOf) {
+  constructor(json: boolean, columns = columnsOf, { plain = false } = {}) {
     this.json = json;
+    this.plain = plain;
     this.#columnsOf = columns;
     this.interactive = !json && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
   }
@@ -40,6 +45,11 @@ export class Terminal {
   /** Whether stdin is a pipe or a file: a person types at a terminal that shows what comes, or not at all. */
   get takesInput(): boolean {
     return this.interactive || !Deno.stdin.isTerminal();
+  }
+
+  /** Ends what is still being typed, and gives the terminal back as it was. */
+  close(): void {
+    for (const close of [...this.prompts].reverse()) close();
   }
 
   /** Talk for people; with --json the same as an event for programs. */
@@ -139,8 +149,13 @@ function printSync(to: Output, text: Shown): void {
   try {
     writeAllSync(to, encodeUtf8(text));
   } catch (error) {
-    // Whoever read our talk has gone, or their terminal; that is no reason to end the conversation.
-    const isHungUp = error instanceof Error && "code" in error && error.code === "EIO";
-    if (!isHungUp && !(error instanceof Deno.errors.BrokenPipe)) throw error;
+    // Whoever read our talk has gone; that is no reason to end the conversation.
+    if (!isGone(error)) throw error;
   }
+}
+
+/** Whether what was written has no reader any more, or no terminal. */
+export function isGone(error: unknown): boolean {
+  const isHungUp = error instanceof Error && "code" in error && error.code === "EIO";
+  return isHungUp || error instanceof Deno.errors.BrokenPipe;
 }

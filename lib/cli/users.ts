@@ -15,7 +15,7 @@ import type { Terminal } from "./terminal.ts";
 /** Prints who is there; returns the exit code, which is 0 also when nobody is. */
 export async function users(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = serverOptions(parse(USERS, args).given);
-  return await runFramed(async (frame) => {
+  return await runFramed(terminal, async (frame) => {
     const people = await lookIntoLobby(options, frame, terminal);
     if (people === "interrupted") return people;
     for (const [name, state] of people) {

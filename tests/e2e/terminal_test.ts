@@ -188,7 +188,12 @@ terminalTest("Ctrl-C in a conversation exits with 130, and the terminal is as it
   const [alice, bob] = await aliceAtTerminal(scene);
   await alice.write("unfinished");
   await shows(alice, "unfinished");
+  // The first one only clears the line.
   await alice.write("\x03");
+  await alice.until("an empty line", () => bottomLine(alice) === "alice>");
+  await alice.write("\x19");
+  await alice.until("what was cleared", () => bottomLine(alice) === "alice> unfinished");
+  await alice.write("\x03\x03");
   assertEquals(await leavesTerminal(alice), { code: 130, restored: true });
   await bob.event("peer-left", { failed: false });
 });

@@ -1,0 +1,184 @@
+/**
+ * The keyboard: one for the program, and one who listens. It owns stdin as far as a person types there: raw mode,
+ * reading, the pause at Ctrl-Z. Keys that nobody has listened to yet are kept for whoever comes next.
+ */
+import type { CifraError } from "../errors.ts";
+import { type Key, KeyDecoder } from "./key_decoder.ts";
+import { nextPiece, pieceTaken } from "./stdin.ts";
+import { stopJob } from "./suspend.ts";
+
+/** Milliseconds after which Escape is a key of its own, and after which a begun sequence has no end. */
+const ESCAPE_PAUSE = 100;
+const SEQUENCE_PAUSE = 1000;
+/** Keys that are kept while nobody listens: somebody leans on the keyboard. */
+const KEPT = 10_000;
+
+/** Who gets the keys. */
+export interface KeyListener {
+  readonly onKey: (key: Key) => void;
+  /** All keys that came at once were given. */
+  readonly onPause: () => void;
+  /** There are no more keys. */
+  readonly onEnd: () => void;
+  /** The window may have another size. */
+  readonly onResize: () => void;
+  /** The program was stopped from outside and goes on. */
+  readonly onContinued: () => void;
+  /** Somebody else gets the keys, and the screen, until `onBack`. */
+  readonly onAway: () => void;
+  readonly onBack: () => void;
+}
+
+/** What the keyboard does while nobody listens, and with what nobody else can do. */
+export interface KeyboardHolder {
+  /** Ctrl-C. */
+  readonly interrupt: () => void;
+  /** It could not stop at Ctrl-Z. */
+  readonly complain: (error: CifraError) => void;
+}
+
+class Keyboard {
+  readonly #decoder = new KeyDecoder();
+  readonly #listeners: KeyListener[] = [];
+  readonly #holders: KeyboardHolder[] = [];
+  #raw = 0;
+  #kept: Key[] = [];
+  #isReading = false;
+  #hasEnded = false;
+  #isAway = false;
+  /** Whether what comes now was typed while raw mode was on. */
+  #wasRaw = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isPumping = false;
+
+  /** From now on keys are taken, and with `raw` come one by one and unseen, until the returned function is called. */
+  hold(holder: KeyboardHolder, { raw }: { readonly raw: boolean }): () => void {
+    this.#holders.push(holder);
+    if (raw && this.#raw++ === 0) this.#takeTerminal();
+    void this.#read();
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#holders.splice(this.#holders.indexOf(holder), 1);
+      if (raw && --this.#raw === 0) this.#giveTerminalBack();
+    };
+  }
+
+  /** The listener gets the keys until the returned function is called; then whoever had them before. */
+  listen(listener: KeyListener): () => void {
+    this.#listeners.at(-1)?.onAway();
+    this.#listeners.push(listener);
+    queueMicrotask(() => this.#pump());
+    let isListening = true;
+    return () => {
+      if (!isListening) return;
+      isListening = false;
+      const isTop = this.#listener === listener;
+      this.#listeners.splice(this.#listeners.indexOf(listener), 1);
+      if (isTop && !this.#isAway) this.#listener?.onBack();
+    };
+  }
+
+  /** Ctrl-Z: gives the terminal back, stops, and takes it again. */
+  async suspend(): Promise<void> {
+    if (this.#isAway) return;
+    this.#isAway = true;
+    this.#listener?.onAway();
+    if (this.#raw > 0) Deno.stdin.setRaw(false);
+    let problem: CifraError | undefined;
+    try {
+      await stopJob();
+    } catch (error) {
+      problem = error as CifraError;
+    }
+    this.#isAway = false;
+    if (this.#raw > 0) Deno.stdin.setRaw(true);
+    this.#listener?.onBack();
+    if (problem) this.#holders.at(-1)?.complain(problem);
+    this.#pump();
+  }
+
+  get #listener(): KeyListener | undefined {
+    return this.#listeners.at(-1);
+  }
+
+  #takeTerminal(): void {
+    Deno.stdin.setRaw(true);
+    if (Deno.build.os === "windows") return;
+    Deno.addSignalListener("SIGWINCH", this.#onResize);
+    Deno.addSignalListener("SIGCONT", this.#onContinued);
+  }
+
+  #giveTerminalBack(): void {
+    this.#wasRaw = false;
+    Deno.stdin.setRaw(false);
+    if (Deno.build.os === "windows") return;
+    Deno.removeSignalListener("SIGWINCH", this.#onResize);
+    Deno.removeSignalListener("SIGCONT", this.#onContinued);
+  }
+
+  readonly #onResize = () => {
+    if (!this.#isAway) this.#listener?.onResize();
+  };
+
+  /** Somebody else stopped us, and the shell took its terminal. */
+  readonly #onContinued = () => {
+    if (this.#isAway) return;
+    Deno.stdin.setRaw(true);
+    this.#listener?.onContinued();
+  };
+
+  async #read(): Promise<void> {
+    if (this.#isReading || this.#hasEnded) return;
+    this.#isReading = true;
+    while (this.#holders.length > 0) {
+      // A terminal that hangs up gives an error; what was typed on it is over.
+      const piece = await nextPiece().catch(() => null);
+      if (this.#holders.length === 0) break;
+      pieceTaken();
+      clearTimeout(this.#timer);
+      if (piece === null) {
+        this.#hasEnded = true;
+        break;
+      }
+      // The first piece of raw mode may have been typed, as lines, before it.
+      this.#take(this.#decoder.push(piece, !this.#wasRaw));
+      this.#wasRaw = this.#raw > 0;
+      const { pending } = this.#decoder;
+      if (pending === undefined) continue;
+      const pause = pending === "escape" ? ESCAPE_PAUSE : SEQUENCE_PAUSE;
+      this.#timer = setTimeout(() => this.#take(this.#decoder.expire()), pause);
+    }
+    this.#isReading = false;
+    if (this.#hasEnded) this.#listener?.onEnd();
+  }
+
+  #take(keys: readonly Key[]): void {
+    for (const key of keys) {
+      const name = key.type === "press" && !this.#listener ? key.name : undefined;
+      if (name === "ctrl-c") this.#holders.at(-1)?.interrupt();
+      else if (name === "ctrl-z") void this.suspend();
+      else if (this.#listener || this.#kept.length < KEPT) this.#kept.push(key);
+    }
+    this.#pump();
+  }
+
+  /** Gives keys to whoever listens. */
+  #pump(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    while (this.#listener && !this.#isAway && this.#kept.length > 0) {
+      const listener = this.#listener;
+      while (this.#listener === listener && !this.#isAway && this.#kept.length > 0) {
+        listener.onKey(this.#kept.shift()!);
+      }
+      if (this.#listener === listener && !this.#isAway) listener.onPause();
+    }
+    this.#isPumping = false;
+    if (this.#hasEnded && this.#kept.length === 0) this.#listener?.onEnd();
+  }
+}
+
+/** The keyboard of this program. */
+export const keyboard = new Keyboard();
