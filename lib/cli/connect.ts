@@ -43,7 +43,7 @@ async function talk(
   { interrupted, ticker, secrets, openProfile }: CommandFrame,
 ): Promise<Outcome> {
   const trace: Tracer | undefined = given.trace
-    ? (event) => terminal.trace(formatTrace(event), traceJson(event))
+    ? (event) => terminal.trace((columns) => formatTrace(event, columns), traceJson(event))
     : undefined;
   let options = given;
   if (given.signIn) {

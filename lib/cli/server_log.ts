@@ -59,7 +59,7 @@ export class ServerLog {
     } else if (!this.#isRoomFor(told, now)) return;
     if (event.event === "trace") {
       const step = { with: event.source, ...event.step };
-      return this.#terminal.trace(formatTrace(step), traceJson(step));
+      return this.#terminal.trace((columns) => formatTrace(step, columns), traceJson(step));
     }
     const time = new Date().toISOString();
     const json = { time, ...event, ...(suppressed > 0 && { suppressed }) };

@@ -67,10 +67,11 @@ export class Terminal {
     this.#talk(this.#page(`${from}: `, text));
   }
 
-  /** A line of a trace. */
-  trace(text: string, event: JsonEvent): void {
-    if (this.json) this.emit(event);
-    else this.#talk(page("", text, { columns: this.#columns, indent: INDENT, isTable: true }));
+  /** Rows of a trace, laid out for so many columns. */
+  trace(layOut: (columns: number | undefined) => string, event: JsonEvent): void {
+    if (this.json) return this.emit(event);
+    const columns = this.#columns;
+    this.#talk(page("", layOut(columns), { columns, indent: INDENT, isTable: true }));
   }
 
   /** One JSON line on stdout. */

@@ -57,7 +57,7 @@ Deno.test("no foreign text in what we say begins a line, or drives the terminal 
   assertHarmless(written(() => terminal.say(EVIL)).err, "cifra: hi");
   assertHarmless(written(() => terminal.message("bob", EVIL)).err, "bob: hi");
   assertHarmless(written(() => terminal.message(EVIL, EVIL)).err, "hi");
-  assertHarmless(written(() => terminal.trace(EVIL, { event: "trace" })).err, "hi");
+  assertHarmless(written(() => terminal.trace(() => EVIL, { event: "trace" })).err, "hi");
   const failing = () => {
     assertEquals(terminal.fail(new CifraError("local", EVIL, { hint: EVIL })), 1);
   };
@@ -71,7 +71,7 @@ Deno.test("while a line is typed, the same is printed around it, and marked as o
   const { out, err } = written(() => {
     terminal.say(EVIL);
     terminal.message("bob", EVIL);
-    terminal.trace(EVIL, { event: "trace" });
+    terminal.trace(() => EVIL, { event: "trace" });
   });
   assertEquals([out, err], ["", ""]);
   for (const [n, first] of ["-- hi", "bob: hi", "hi"].entries()) {
@@ -129,7 +129,7 @@ Deno.test("a byte stream on a terminal is words of whoever sends it; elsewhere i
 Deno.test("lines of a trace are as wide as the terminal, with their columns", () => {
   const terminal = new Terminal(false, () => 200);
   const line = `trace${" ".repeat(30)}-> ${"x".repeat(120)}`;
-  assertEquals(written(() => terminal.trace(line, { event: "trace" })).err, `${line}\n`);
+  assertEquals(written(() => terminal.trace(() => line, { event: "trace" })).err, `${line}\n`);
 });
 
 Deno.test("while a line is typed, results are printed around it too", () => {
@@ -156,7 +156,7 @@ Deno.test("with --json each word is one line of JSON on stdout, and talk alone i
   const { out, err } = written(() => {
     terminal.say(EVIL, { event: "said", text: EVIL });
     terminal.say("for people alone");
-    terminal.trace(EVIL, { event: "trace" });
+    terminal.trace(() => EVIL, { event: "trace" });
     assertEquals(terminal.fail(new CifraError("identity_changed", EVIL, { hint: EVIL })), 3);
     assertEquals(terminal.fail(new CifraError("cut", "gone")), 1);
   });
