@@ -7,7 +7,7 @@ import { type PublicIdentity, readIdentity, verifyBy } from "../crypto/identity.
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { SlidingWindow } from "../flow/sliding_window.ts";
-import { CLAIM_RENEWAL, DAY, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
+import { CLAIM_LIFETIME, CLAIM_RENEWAL, DAY, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
 import type { NameKey, ServerStore } from "../store/server_store.ts";
 import { type NameClaim, type Place, signedNameClaim, type Voucher } from "../wire/name_claim.ts";
 import { requireName, skeletonOf } from "../wire/names.ts";
@@ -126,12 +126,20 @@ export class Directory {
   /** Throws `auth_failed` unless the claim is by the identity and holds now. */
   async #requireClaim({ name, identity, claim, place }: Claimant, now: number): Promise<void> {
     const signed = signedNameClaim(name, identity.bundle, claim, place);
-    const holds = claim.notAfter > BigInt(now) &&
-      claim.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
+    const isTheirs = claim.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
       await verifyBy(identity, claim.signature, signed);
-    if (!holds) {
+    if (!isTheirs) {
       throw new CifraError("auth_failed", "The claim that the name is theirs does not hold");
     }
+    if (claim.notAfter > BigInt(now)) return;
+    // Whoever signs for so long ahead has signed it just now.
+    const theirs = Number(claim.notAfter) - CLAIM_LIFETIME;
+    throw new CifraError(
+      "auth_failed",
+      `This clock says ${day(theirs)}, the server's ${
+        day(now)
+      }: your claim to the name has run out`,
+    );
   }
 
   /**
@@ -202,4 +210,8 @@ export function staleRegistration(sequence: bigint, last: bigint): CifraError {
   return new CifraError("stale_registration", "This registration is older than the present one", {
     retryAfter: Math.min(behind, 0xffff),
   });
+}
+
+function day(time: number): string {
+  return new Date(time).toISOString().slice(0, 10);
 }

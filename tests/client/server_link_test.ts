@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
+import { claimName } from "../../lib/client/name_claim.ts";
 import { type ServerDialOptions, ServerLink } from "../../lib/client/server_link.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
@@ -29,7 +30,7 @@ import {
   PuppetServer,
   REGISTERED,
 } from "../testkit/puppet_server.ts";
-import { registrationOf, signed, type Wish } from "../testkit/server.ts";
+import { registrationOf, signed, type Wish, withServer } from "../testkit/server.ts";
 import { codeOf, talk } from "../testkit/talkers.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { TestNetwork } from "../testkit/test_network.ts";
@@ -158,6 +159,28 @@ test("register() throws what the server refuses it with", () =>
     assertEquals(codes, ["bad_name", "name_taken", "bad_address", "stale_registration"]);
     await first.leave();
   }));
+
+test("clocks that are years apart are told of each other, and the same clocks are not", () => {
+  const time = { ...systemEnvironment.time, date: () => Date.UTC(2026, 10, 25) };
+  return withServer(async (server) => {
+    const { identity } = await person("modern", "alice");
+    const registering = async (date: number) => {
+      const wish = registrationOf("alice");
+      const ours = { identity, others: [] };
+      const claim = await claimName("alice", ours, wish.registrationSequence, date, wish);
+      const link = await open(server.port, "alice");
+      try {
+        return await link.register({ ...wish, claim });
+      } finally {
+        await link.leave();
+      }
+    };
+    const error = await assertRejects(() => registering(0), CifraError);
+    assertEquals([error.code, error.hint], ["auth_failed", "check the clock of this machine"]);
+    assertStringIncludes(error.message, "This clock says 1970-01-01, the server's 2026-11-25");
+    assertEquals((await registering(time.date())).host, HOST);
+  }, { environment: { ...systemEnvironment, time } });
+});
 
 test("a refusal says when to come again, if the server does", () =>
   played(async (link, server) => {

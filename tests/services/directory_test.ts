@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
 import { NOWHERE } from "../../lib/wire/name_claim.ts";
 import { claimName } from "../../lib/client/name_claim.ts";
@@ -236,6 +236,9 @@ Deno.test("claim() refuses a claim that has run out, or never does", async () =>
   const end = BigInt(NOW);
   const error = await assertRejects(() => claimAt(end, NOW), CifraError);
   assertEquals(error.code, "auth_failed");
+  // A machine without a battery begins anew in 1970.
+  const { message } = await assertRejects(() => claimAt(BigInt(CLAIM_LIFETIME), NOW), CifraError);
+  assertStringIncludes(message, "This clock says 1970-01-01, the server's 2030-01-01");
   assertEquals((await claimAt(end, NOW - 1)).notAfter, NOW);
   place.store.forget("alice");
   const tooFar = BigInt(Number.MAX_SAFE_INTEGER) + 1n;
