@@ -13,6 +13,7 @@ import {
   PONG_INTERVAL,
   SILENCE_DEADLINE,
 } from "../limits.ts";
+import type { Endpoint } from "../wire/address.ts";
 import { badFrame, decode, encode } from "../wire/layout.ts";
 import { type CloseCode, closeLayout, type Item, ItemType } from "../wire/records.ts";
 import type { Connection } from "./connection.ts";
@@ -98,6 +99,11 @@ export class Channel {
   /** Why the channel is over, when it failed. */
   get failure(): CifraError | undefined {
     return this.#connection.failure;
+  }
+
+  /** Our end of the connection; undefined where that is the relay. */
+  get local(): Endpoint | undefined {
+    return this.#connection.local;
   }
 
   /** The other side's last words, when it said them. */

@@ -11,6 +11,7 @@ import {
   READ_BUFFER_MINIMUM,
   WRITE_DEADLINE,
 } from "../limits.ts";
+import type { Endpoint } from "../wire/address.ts";
 import { decodeAlert, encodeAlert } from "../wire/alert.ts";
 import {
   encodeFrame,
@@ -77,6 +78,11 @@ export class Connection {
   /** Why the connection is over, once it is. */
   get failure(): CifraError | undefined {
     return this.#failure;
+  }
+
+  /** Our end of it; undefined for what is relayed. */
+  get local(): Endpoint | undefined {
+    return this.#transport.local;
   }
 
   /** How much was heard: 0 for nothing, 1 for part of a frame, and 2 more for each whole one. */

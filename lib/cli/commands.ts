@@ -341,7 +341,13 @@ export const CONNECT = {
     "tar c . | cifra connect --name alice --to bob",
     "cifra connect --name bob --to alice | tar x",
   ],
-  permissions: { ...DIALS, ...OF_A_PERSON, files: "state" },
+  permissions: {
+    ...DIALS,
+    ...OF_A_PERSON,
+    // A machine that has moved to another network is noticed by its addresses.
+    sys: ["uid", "networkInterfaces"],
+    files: "state",
+  },
 } as const satisfies Command;
 
 export const USERS = {

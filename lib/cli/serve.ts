@@ -6,6 +6,7 @@ import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { serveHttp } from "../net/http.ts";
 import { listenLocally, type LocalConnection } from "../net/local_socket.ts";
+import { ownAddresses } from "../net/own_addresses.ts";
 import type { ConsoleOptions } from "../server/console.ts";
 import type { ServerEvent } from "../server/events.ts";
 import { healthPage } from "../server/health.ts";
@@ -14,7 +15,7 @@ import { Server } from "../server/server.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import { backUpServerStore, SqliteServerStore } from "../store/sqlite_server.ts";
-import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
+import { addressScope, formatEndpoint } from "../wire/address.ts";
 import { type Line, quoted } from "../wire/line.ts";
 import { type Given, parse } from "./args.ts";
 import { SERVE } from "./commands.ts";
@@ -250,14 +251,8 @@ function inviteLine(server: Server, host: string, secret: Bytes): string {
 function publicHost(hosts: readonly string[]): string {
   const own = hosts.find((host) => addressScope(host) !== "unspecified");
   if (own) return own;
-  try {
-    const addresses = Deno.networkInterfaces()
-      .map(({ address }) => canonicalAddress(address.replace(/%.*$/, "")))
-      .filter((address) => address !== undefined);
-    const reachable = (address: string) => ["private", "public"].includes(addressScope(address));
-    return addresses.find((address) => !address.includes(":") && reachable(address)) ??
-      addresses.find(reachable) ?? "127.0.0.1";
-  } catch {
-    return "127.0.0.1";
-  }
+  const addresses = ownAddresses();
+  const reachable = (address: string) => ["private", "public"].includes(addressScope(address));
+  return addresses.find((address) => !address.includes(":") && reachable(address)) ??
+    addresses.find(reachable) ?? "127.0.0.1";
 }

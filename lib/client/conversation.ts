@@ -29,6 +29,7 @@ import type { Environment } from "../net/environment.ts";
 import { ID_LENGTH, LogKind, type LogPosition } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { Introduction } from "../wire/rendezvous_messages.ts";
+import { type AddressWatch, movedAway } from "./address_watch.ts";
 import { Connector, type Meeting, type Path } from "./connector.ts";
 import type { Door } from "./door.ts";
 import type { Home, RelayChoice, Wanter } from "./home.ts";
@@ -89,6 +90,7 @@ export interface ConversationOptions {
   readonly identity: Identity;
   readonly ephemeralKey: () => Promise<KemKeyPair>;
   readonly thread: Thread;
+  readonly addresses: Pick<AddressWatch, "add">;
   /**
    * Whether the introduced identity is the person we know; throws `identity_changed` or `suite_downgrade` when
    * not. Returns what pins it once it has proved its key.
@@ -129,6 +131,8 @@ export class Conversation implements Wanter {
   /** What was told of the present want. */
   readonly #toldOfWant = new Set<Status["type"]>();
   #isLeaving = false;
+  /** The channel that is there has ended with the address that it came from. */
+  #isMoved = false;
   #lastBeat: number;
 
   constructor(options: ConversationOptions) {
@@ -149,13 +153,15 @@ export class Conversation implements Wanter {
 
   /** Keeps the conversation up until `leave`. Throws what no waiting helps against. */
   async run(): Promise<void> {
-    const { ticker, home, peerName } = this.#options;
+    const { ticker, home, peerName, addresses } = this.#options;
     const untick = ticker.add((now) => this.#tick(now));
+    const unwatch = addresses.add((gone) => this.#readdress(gone));
     this.#enter("waiting");
     try {
       await this.#over.promise;
     } finally {
       untick();
+      unwatch();
       this.#connector?.close();
       home.forget(peerName);
       this.#release?.();
@@ -331,7 +337,9 @@ export class Conversation implements Wanter {
     const { thread, environment: { time } } = this.#options;
     // With trouble of our own, such as a full disk, the next channel ends as this one did.
     const isOurs = code === "local";
-    const wasWorthwhile = thread.progress !== progress || time.now() - since > STEADY_AFTER;
+    const wasWorthwhile = this.#isMoved || thread.progress !== progress ||
+      time.now() - since > STEADY_AFTER;
+    this.#isMoved = false;
     if (wasWorthwhile && !isOurs) {
       this.#backoff.reset();
       // Perhaps only the connection is gone: the other side listens where it did.
@@ -396,6 +404,15 @@ export class Conversation implements Wanter {
     this.#lastBeat = now;
     if (!wasAsleep || this.#live) return;
     this.#startOver();
+  }
+
+  /** This machine has other addresses: what comes from one that is `gone` is dead, and nobody says so. */
+  #readdress(gone: ReadonlySet<string>): void {
+    if (!this.#live) return this.#startOver();
+    const { channel } = this.#live;
+    if (!channel.local || !gone.has(channel.local.host)) return;
+    this.#isMoved = true;
+    channel.fail(movedAway());
   }
 
   #fail(error: unknown): void {

@@ -13,6 +13,7 @@ import type { Environment } from "../net/environment.ts";
 import type { Endpoint } from "../wire/address.ts";
 import type { Line } from "../wire/line.ts";
 import { Capability, type Introduction, refusalError } from "../wire/rendezvous_messages.ts";
+import { movedAway } from "./address_watch.ts";
 import { type Door, NO_PORTS, type Ports } from "./door.ts";
 import type { Registrar } from "./name_claim.ts";
 import type { ServerLink, ServerNews } from "./server_link.ts";
@@ -94,6 +95,8 @@ export class Home {
   #isRegistered = false;
   #wasRegistered = false;
   #isAway = false;
+  /** The network is another one than at the last try. */
+  #isMoved = false;
   /** Told why the server is lost: those who wait for who is there. */
   readonly #asking = new Set<(error: CifraError) => void>();
   /** How often it was told who is in the lobby. */
@@ -223,6 +226,17 @@ export class Home {
     this.hurry();
   }
 
+  /** This machine has other addresses: what comes from one that is `gone` is dead, and the next try is made at once. */
+  readdress(gone: ReadonlySet<string>): void {
+    const link = this.#link;
+    if (link && !gone.has(link.channel.local?.host ?? "")) return;
+    this.#isMoved = true;
+    this.#backoff.reset();
+    if (link) link.channel.fail(movedAway());
+    else this.#visit?.abort();
+    this.#hurrying?.abort();
+  }
+
   /** Away from the keyboard, or back; the others in the lobby are told. */
   setAway(isAway: boolean): void {
     this.#isAway = isAway;
@@ -242,6 +256,7 @@ export class Home {
   /** One connection, from the dial until nobody needs it or it is gone. */
   async #stay(): Promise<void> {
     const visit = this.#visit = new AbortController();
+    this.#isMoved = false;
     const link = await this.#open(visit.signal);
     if (!link) return;
     this.#link = link;
@@ -363,14 +378,14 @@ export class Home {
   }
 
   async #pause(error: CifraError): Promise<void> {
-    const retryIn = this.#backoff.next();
+    const retryIn = this.#isMoved ? 0 : this.#backoff.next();
     const hurrying = this.#hurrying = new AbortController();
     this.#options.onStatus({ type: "server-lost", error, retryIn });
     for (const fail of this.#asking) fail(error);
     const { time } = this.#options.environment;
     const end = time.now() + retryIn;
     await delay(time, retryIn, hurrying.signal);
-    if (!hurrying.signal.aborted) return;
+    if (!hurrying.signal.aborted || this.#isMoved) return;
     const wait = Math.min(end - time.now(), this.#backoff.hurryIn(time.now()));
     if (wait > 0) await delay(time, wait, this.#leaving.signal);
     this.#backoff.hurried(time.now());

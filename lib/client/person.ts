@@ -13,6 +13,7 @@ import { STORE_PAUSE_MAXIMUM, STORE_PAUSE_MINIMUM } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import type { LogKind } from "../wire/peer_messages.ts";
+import { AddressWatch } from "./address_watch.ts";
 import { Conversation, type Status } from "./conversation.ts";
 import type { LiveConversation } from "./conversations.ts";
 import { Door } from "./door.ts";
@@ -56,6 +57,7 @@ export class Person {
   readonly #options: PersonOptions;
   readonly #door: Door | undefined;
   readonly #storePause: SharedPause;
+  readonly #addresses: AddressWatch;
 
   constructor(options: PersonOptions) {
     const { environment, ticker, relay, receivePort, sendPort } = options;
@@ -68,6 +70,7 @@ export class Person {
       STORE_PAUSE_MINIMUM,
       STORE_PAUSE_MAXIMUM,
     );
+    this.#addresses = new AddressWatch(environment.network, ticker);
     this.home = new Home({ ...options, ourName: options.name, door: this.#door });
   }
 
@@ -78,9 +81,11 @@ export class Person {
 
   /** Stays at the server for whoever needs it, until `leave`. Throws like `Home.run`. */
   async run(): Promise<void> {
+    const unwatch = this.#addresses.add((gone) => this.home.readdress(gone));
     try {
       await this.home.run();
     } finally {
+      unwatch();
       this.#door?.close();
     }
   }
@@ -109,6 +114,7 @@ export class Person {
       ...this.#options,
       home: this.home,
       door: this.#door,
+      addresses: this.#addresses,
       ourName: name,
       peerName,
       thread,

@@ -7,6 +7,7 @@ import type { Endpoint } from "../wire/address.ts";
 import type { Time } from "../flow/time.ts";
 import { dial, dialFrom, findFreePort } from "./dial.ts";
 import { Listener } from "./listener.ts";
+import { ownAddresses } from "./own_addresses.ts";
 import { systemTime } from "./system_time.ts";
 import type { TcpTransport } from "./transports.ts";
 
@@ -19,6 +20,8 @@ export interface Network {
   dial(host: string, port: number, deadline?: number): Promise<TcpTransport>;
   dialFrom(localPort: number, remote: Endpoint, signal?: AbortSignal): Promise<TcpTransport>;
   findFreePort(host: string): number;
+  /** This machine's own addresses; none where they are not to be known. */
+  addresses(): readonly string[];
 }
 
 /** Sockets, time and chance. */
@@ -31,6 +34,12 @@ export interface Environment {
 /** The world as it is. */
 export const systemEnvironment: Environment = {
   time: systemTime,
-  network: { listen: (hosts, port) => Listener.open(hosts, port), dial, dialFrom, findFreePort },
+  network: {
+    listen: (hosts, port) => Listener.open(hosts, port),
+    dial,
+    dialFrom,
+    findFreePort,
+    addresses: ownAddresses,
+  },
   random: systemRandom,
 };

@@ -64,6 +64,7 @@ class Scene {
       },
       relay: "allowed",
       advertised: [],
+      addresses: { add: () => () => {} },
       peerName: "high",
       thread,
       checkPeer: () => {

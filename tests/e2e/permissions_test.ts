@@ -66,7 +66,7 @@ Deno.test("each command keeps what it needs of what the executable may, and no m
       .filter(([, result]) => !result.startsWith("NotCapable")).map(([what]) => what).sort();
   const common = ["read in the state folder", "user", "variables", "write in the state folder"];
   const person = ["--name", "alice", "--state", state];
-  assertEquals(await told("connect", ...person), ["dial", "listen", ...common]);
+  assertEquals(await told("connect", ...person), ["dial", "interfaces", "listen", ...common]);
   assertEquals(await told("users", ...person), ["dial", "listen", ...common]);
   assertEquals(await told("history", ...person), common);
   assertEquals(await told("keys", "show", ...person), ["dial", "listen", ...common]);
@@ -77,7 +77,8 @@ Deno.test("each command keeps what it needs of what the executable may, and no m
   // What the command line names is kept as well.
   const file = `${scene.folder}/elsewhere`;
   const reads = ["dial", "listen", "read elsewhere", ...common].sort();
-  assertEquals(await told("connect", ...person, "--invite-file", file), reads);
+  const connect = [...reads, "interfaces"].sort();
+  assertEquals(await told("connect", ...person, "--invite-file", file), connect);
   const both = [...reads, "write elsewhere"].sort();
   assertEquals(await told("keys", "export", file, ...person), both);
   const logs = [...both, "interfaces", "write elsewhere.1"].sort();
@@ -99,7 +100,8 @@ Deno.test("the tasks give what is needed and nothing else", () => {
   for (const task of ["serve", "connect", "users", "history"] as const) {
     const flags = sourceCommand(task, "/state");
     assert(flags.includes("--no-prompt"));
-    const [network, terminal] = task === "serve" ? [",networkInterfaces", ""] : ["", ",TERM"];
+    const network = ["serve", "connect"].includes(task) ? ",networkInterfaces" : "";
+    const terminal = task === "serve" ? "" : ",TERM";
     assertEquals(flags.filter((flag) => /^(-A|--allow|--deny)/.test(flag)), [
       ...(task === "history" ? [] : ["--allow-net"]),
       ...(["connect", "users"].includes(task) ? [`--deny-net=${NEVER_DIALLED.join(",")}`] : []),

@@ -83,6 +83,7 @@ export class Internet {
       dialFrom: (localPort, remote, signal) =>
         this.#dial(process, { host, port: localPort }, remote, DIAL_DEADLINE, signal),
       findFreePort: () => this.#freePort++,
+      addresses: () => [host],
     };
   }
 

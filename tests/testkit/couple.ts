@@ -76,7 +76,7 @@ class TestDoor {
       environment: {
         time,
         random: systemRandom,
-        network: { listen: () => given, dial, dialFrom, findFreePort },
+        network: { listen: () => given, dial, dialFrom, findFreePort, addresses: () => [] },
       },
       ticker,
       receivePort: 0,

@@ -17,6 +17,8 @@ export class TestNetwork implements Network {
   readonly #swallowed = new Set<TcpTransport>();
   readonly #listening = new Set<Listening>();
   readonly dials: Dial[] = [];
+  /** What its machine calls its addresses. */
+  own: readonly string[] = [];
   /** How many connections there were. */
   given = 0;
   /** Whether a dial there is refused. */
@@ -64,6 +66,18 @@ export class TestNetwork implements Network {
 
   findFreePort(host: string): number {
     return this.#network.findFreePort(host);
+  }
+
+  addresses(): readonly string[] {
+    return this.own;
+  }
+
+  /** The open connections began at this address, whatever the system says. */
+  standAt(host: string): void {
+    for (const transport of this.#open.keys()) {
+      const { port } = transport.local;
+      Object.defineProperty(transport, "local", { value: { host, port } });
+    }
   }
 
   /** Ends the open connections that fit, as a router does that forgets them. */
