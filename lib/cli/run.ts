@@ -31,18 +31,15 @@ export interface CommandFrame {
 
 /**
  * Runs `job` and cleans up after it; returns its exit code, or that of the signal when it ends by
- * "interrupted", as a value or as an error. `hangUp`: a closed terminal ends it as well. `takesKeys`: a person
- * will type at it; keys are taken from the start, so that none is lost and Ctrl-Z works in between.
+ * "interrupted", as a value or as an error. `takesKeys`: a person will type at it; keys are taken from the
+ * start, so that none is lost and Ctrl-Z works in between.
  */
 export async function runFramed(
   terminal: Terminal,
   job: (frame: CommandFrame) => Promise<number | "interrupted">,
-  { hangUp = false, takesKeys = false }: {
-    readonly hangUp?: boolean;
-    readonly takesKeys?: boolean;
-  } = {},
+  { takesKeys = false }: { readonly takesKeys?: boolean } = {},
 ): Promise<number> {
-  const signals = listenForSignals({ hangUp });
+  const signals = listenForSignals();
   const { interrupted } = signals;
   const ticker = new Ticker(systemEnvironment.time);
   const secrets = new Secrets(terminal, signals);

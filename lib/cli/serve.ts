@@ -122,7 +122,7 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
       } finally {
         store.close();
       }
-    }, { hangUp: terminal.interactive, takesKeys: true });
+    }, { takesKeys: true });
   } finally {
     unlock();
   }

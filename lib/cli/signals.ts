@@ -10,13 +10,14 @@ export interface Signals {
 }
 
 /**
- * Listens for SIGINT and SIGTERM (SIGINT alone on Windows) until `stop` is called. `hangUp`: for SIGHUP as
- * well, which comes when a terminal is closed; not for a program that nohup has made deaf to it.
+ * Listens for SIGINT and SIGTERM (SIGINT alone on Windows) until `stop` is called, and for SIGHUP, which comes
+ * when a terminal is closed: unless we have none, as when nohup has made us deaf to it.
  */
-export function listenForSignals({ hangUp = false } = {}): Signals {
+export function listenForSignals(): Signals {
   const controller = new AbortController();
   const names: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  if (hangUp && Deno.build.os !== "windows") names.push("SIGHUP");
+  const hasTerminal = [Deno.stdin, Deno.stdout, Deno.stderr].some((each) => each.isTerminal());
+  if (hasTerminal && Deno.build.os !== "windows") names.push("SIGHUP");
   const handlers = names.map((name) => [name, () => controller.abort(name)] as const);
   for (const [name, handler] of handlers) Deno.addSignalListener(name, handler);
   return {

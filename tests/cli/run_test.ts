@@ -10,7 +10,7 @@ const terminal = new Terminal(false);
 
 Deno.test("runFramed() returns the command's exit code, and that of Ctrl-C when it was interrupted", async () => {
   assertEquals(await runFramed(terminal, () => Promise.resolve(0)), 0);
-  assertEquals(await runFramed(terminal, () => Promise.resolve(1), { hangUp: true }), 1);
+  assertEquals(await runFramed(terminal, () => Promise.resolve(1)), 1);
   assertEquals(await runFramed(terminal, () => Promise.resolve("interrupted")), 130);
   const interrupted = () => Promise.reject(new CifraError("interrupted", "Interrupted"));
   assertEquals(await runFramed(terminal, interrupted), 130);

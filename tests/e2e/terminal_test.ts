@@ -206,12 +206,12 @@ terminalTest("Ctrl-C while waiting exits with 130", async () => {
   assertEquals(await leavesTerminal(alice), { code: 130, restored: true });
 });
 
-terminalTest("Ctrl-D leaves, and so does SIGTERM; the terminal is as it was", async () => {
+terminalTest("Ctrl-D leaves, and so do SIGTERM and SIGHUP; the terminal is as it was", async () => {
   await using scene = await Scene.withServer();
-  for (const leave of ["Ctrl-D", "SIGTERM"]) {
+  for (const leave of ["Ctrl-D", "SIGTERM", "SIGHUP"] as const) {
     const [alice, bob] = await aliceAtTerminal(scene);
     if (leave === "Ctrl-D") await alice.write("\x04");
-    else signalOnTerminal(alice, "SIGTERM");
+    else signalOnTerminal(alice, leave);
     assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
     await bob.event("peer-left", { failed: false });
     bob.kill("SIGINT");
