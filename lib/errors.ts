@@ -17,8 +17,8 @@ type Fault =
 interface ErrorFacts {
   readonly fault: Fault;
   /**
-   * When waiting does not help: `always`; only `at first`, before the server has taken us; or `never`.
-   * A conversation that is under way waits out all but `always`.
+   * When waiting does not help: `always`; only `at first`, before the server has taken us, where it is more likely
+   * to be wrong than in trouble; or `never`. A conversation that is under way waits out all but `always`.
    */
   readonly final: "always" | "at first" | "never";
   /** 2 for a wrong command line, 3 when somebody is not who they were, 130 for Ctrl-C, 1 for all else. */
@@ -68,26 +68,26 @@ export const ERRORS = {
 
   unreachable: {
     fault: "transport",
-    final: "at first",
+    final: "never",
     exitCode: 1,
     hint: "check the address, and whether the other side is running",
   },
   timeout: {
     fault: "transport",
-    final: "at first",
+    final: "never",
     exitCode: 1,
     hint: "check the network and try again",
     alert: { number: 7, text: "the connection took too long" },
   },
   cut: {
     fault: "transport",
-    final: "at first",
+    final: "never",
     exitCode: 1,
     hint: { none: "depends on what was cut: a conversation connects again by itself" },
   },
   busy: {
     fault: "transport",
-    final: "at first",
+    final: "never",
     exitCode: 1,
     hint: "try again in a few seconds",
     alert: { number: 6, text: "it has no room right now" },
@@ -96,7 +96,7 @@ export const ERRORS = {
   },
   slow_reader: {
     fault: "transport",
-    final: "at first",
+    final: "never",
     exitCode: 1,
     hint: "see whether something holds up the output of this program, and connect again",
     alert: { number: 9, text: "messages were not taken fast enough" },
@@ -143,7 +143,7 @@ export const ERRORS = {
   },
   limit: {
     fault: "protocol",
-    final: "at first",
+    final: "never",
     exitCode: 1,
     hint: { none: "depends on the limit" },
     alert: { number: 8, text: "a limit was exceeded" },
@@ -156,7 +156,7 @@ export const ERRORS = {
 
   refused: {
     fault: "refusal",
-    final: "at first",
+    final: "never",
     exitCode: 1,
     hint: "try again later; if that does not help, ask whoever runs the other side",
     alert: { number: 12, text: "it refused" },
@@ -237,7 +237,7 @@ export const ERRORS = {
   },
   shutdown: {
     fault: "refusal",
-    final: "at first",
+    final: "never",
     exitCode: 1,
     hint: "connect again when it is back",
     alert: { number: 11, text: "it is shutting down" },

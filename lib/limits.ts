@@ -239,6 +239,13 @@ export const RELAY_WINDOW_PIECES = 8192;
 /** After a failure: how long until the next try, doubled each time, spread at random by a half. */
 export const BACKOFF_MINIMUM = SECOND / 2;
 export const BACKOFF_MAXIMUM = 30 * SECOND;
+/** The longest pause between tries to reach a server: one that is back should not have to wait for its people. */
+export const SERVER_BACKOFF_MAXIMUM = 8 * SECOND;
+/** Defaults of `--give-up`, of a pipe and of a command that prints something once. */
+export const PIPE_PATIENCE = 300 * SECOND;
+export const USERS_PATIENCE = 60 * SECOND;
+/** Whoever is told to come again in some time comes up to that much later once more, or this. */
+export const RETRY_SPREAD = 10 * SECOND;
 /** Tries that somebody's haste brings forward come no closer: a person types faster than a server climbs ladders. */
 export const HURRY_PAUSE = 2 * SECOND;
 /** Hole punching: both must dial within moments of each other, so the first tries come thick. */

@@ -78,8 +78,18 @@ Deno.test("in the middle of a conversation all is waited out but what no waiting
   ]);
 });
 
-Deno.test("before the server has taken us, only a number that is behind is tried again", () => {
-  assertEquals(codesWhere((code) => !isFinal(code, false)), ["stale_registration"]);
+Deno.test("before the server has taken us, all is waited out that waiting may help", () => {
+  assertEquals(codesWhere((code) => !isFinal(code, false)), [
+    "busy",
+    "cut",
+    "limit",
+    "refused",
+    "shutdown",
+    "slow_reader",
+    "stale_registration",
+    "timeout",
+    "unreachable",
+  ]);
 });
 
 Deno.test("exit codes: 2 for a wrong command line, 3 for somebody changed, 130 for Ctrl-C, else 1", () => {

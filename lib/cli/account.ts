@@ -25,6 +25,8 @@ export interface AccountTools {
   readonly terminal: Terminal;
   readonly ticker: Ticker;
   readonly trace: Tracer | undefined;
+  /** Ends the wait for a server. */
+  readonly interrupted: AbortSignal;
 }
 
 /** Makes an account for the name of a profile, or gives it another password. Throws like `signUp`. */
@@ -33,7 +35,7 @@ export async function makeAccount(
   access: ServerAccess,
   address: ServerAddress,
   { passwordFd }: Pick<AccountOptions, "passwordFd">,
-  { secrets, terminal }: Pick<AccountTools, "secrets" | "terminal">,
+  { secrets, terminal, interrupted }: Pick<AccountTools, "secrets" | "terminal" | "interrupted">,
 ): Promise<void> {
   const { name } = profile;
   const what = `new password of ${name}`;
@@ -41,7 +43,7 @@ export async function makeAccount(
     { what, option: "--password-fd", descriptor: passwordFd },
     { require: requireLongPassword },
   );
-  await signUp(() => access.open(address, undefined), profile, password, systemEnvironment);
+  await signUp(() => access.insist(address, interrupted), profile, password, systemEnvironment);
   terminal.say(
     `signed up: with this password --sign-in makes any machine that of ${name}`,
     { event: "signed-up", name, server: serverSubject(address) },
@@ -56,7 +58,7 @@ export async function makeAccount(
 export async function fetchKeys(
   options: AccountOptions,
   state: string,
-  { secrets, terminal, ticker, trace }: AccountTools,
+  { secrets, terminal, ticker, trace, interrupted }: AccountTools,
 ): Promise<ServerAddress> {
   const { name, suite, passphraseFd, passwordFd } = options;
   const passphrase = secrets.passphrase(name, passphraseFd);
@@ -74,7 +76,7 @@ export async function fetchKeys(
     let bundle: KeyBundle | undefined;
     while (!bundle) {
       const password = await secrets.ask({ what, option: "--password-fd", descriptor: passwordFd });
-      const server = await access.open(address, undefined).catch((error) => {
+      const server = await access.insist(address, interrupted).catch((error) => {
         throw options.acceptNew ? notOnItsWord(error) : error;
       });
       try {

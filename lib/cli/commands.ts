@@ -15,6 +15,7 @@ import {
   LOG_FILE_LIMIT,
   LOG_FILES,
   NEW_NAMES_PER_DAY,
+  PIPE_PATIENCE,
   PORT_MINIMUM,
   RELAY_RATE,
   RELAY_RATE_PER_SOURCE,
@@ -24,6 +25,7 @@ import {
   STORE_BUDGET,
   STRANGERS_PER_SOURCE,
   STRANGERS_TOTAL,
+  USERS_PATIENCE,
 } from "../limits.ts";
 import { NEVER_DIALLED } from "../net/never_dialled.ts";
 import { lineOf } from "../wire/line.ts";
@@ -36,7 +38,16 @@ import {
   readPeerName,
   readTitle,
 } from "./option_readers.ts";
-import { ACCOUNT, KEYS_IN_USE, OUTPUT, PROFILE, SERVER, STATE, WRITES_FILE } from "./options.ts";
+import {
+  ACCOUNT,
+  GIVE_UP,
+  KEYS_IN_USE,
+  OUTPUT,
+  PROFILE,
+  SERVER,
+  STATE,
+  WRITES_FILE,
+} from "./options.ts";
 
 const MIB = 1024 * 1024;
 const NO_PERMISSIONS: Permissions = { net: false, sys: [], env: [], files: "none" };
@@ -44,9 +55,6 @@ const ENVIRONMENT = ["HOME", "XDG_STATE_HOME", "LOCALAPPDATA", "NO_COLOR"] as co
 /** Of somebody who dials where others say. */
 const DIALS = { net: true, denyNet: NEVER_DIALLED } as const;
 const OF_A_PERSON = { sys: ["uid"], env: [...ENVIRONMENT, "TERM"] } as const;
-
-/** Seconds without a connection after which a pipe ends. */
-const PIPE_PATIENCE = 300;
 
 /** Any number of something that is at least one. */
 const COUNT = { kind: "number", value: "N", from: 1, to: 1_000_000 } as const;
@@ -243,7 +251,14 @@ export const CONNECT = {
   name: "connect",
   does: "find people and talk, encrypted end to end",
   options: {
-    "You and the server": { ...SERVER, ...ACCOUNT },
+    "You and the server": {
+      ...SERVER,
+      ...ACCOUNT,
+      "give-up": {
+        ...GIVE_UP,
+        otherwise: `${PIPE_PATIENCE / 1000} for a pipe, else as long as it takes`,
+      },
+    },
     "With one person": {
       to: {
         kind: "text",
@@ -270,15 +285,6 @@ export const CONNECT = {
         does: "dial from there",
         needs: ["to"],
         otherwise: "any free port",
-      },
-      "give-up": {
-        kind: "number",
-        value: "SECONDS",
-        from: 1,
-        to: 1_000_000,
-        does: "how long a pipe waits when it has lost its connection",
-        needs: ["to"],
-        default: PIPE_PATIENCE,
       },
     },
     "In the lobby, without --to": {
@@ -354,7 +360,7 @@ export const USERS = {
   name: "users",
   does: "print who is in the lobby, for scripts",
   options: {
-    "You and the server": SERVER,
+    "You and the server": { ...SERVER, "give-up": { ...GIVE_UP, default: USERS_PATIENCE / 1000 } },
     "Keys and output": { ...KEYS_IN_USE, ...STATE, ...OUTPUT },
   },
   about: [

@@ -4,6 +4,7 @@ import type { Profile } from "../client/profile.ts";
 import type { ServerAddress } from "../client/server_address.ts";
 import type { Tracer } from "../client/trace.ts";
 import { CifraError } from "../errors.ts";
+import { PIPE_PATIENCE } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { fetchKeys, makeAccount } from "./account.ts";
@@ -47,7 +48,7 @@ async function talk(
     : undefined;
   let options = given;
   if (given.signIn) {
-    const tools = { secrets, terminal, ticker, trace };
+    const tools = { secrets, terminal, ticker, trace, interrupted };
     const server = await fetchKeys(given, stateFolder(given.state), tools);
     // The invite line was read already, and the profile remembers it.
     options = { ...given, server, askInvite: false, inviteFile: undefined };
@@ -56,17 +57,20 @@ async function talk(
   greet(profile, terminal);
   const access = new ServerAccess(options, profile, terminal, ticker, trace);
   const address = await access.address();
-  if (options.signUp) await makeAccount(profile, access, address, options, { secrets, terminal });
+  const tools = { secrets, terminal, interrupted };
+  if (options.signUp) await makeAccount(profile, access, address, options, tools);
   const contacts = contactsOf(profile, options, address, terminal);
   const store = await profile.openMessages(options.keepHistory);
   for (const lost of store.lost) terminal.say(describeLost(lost), lostJson(lost));
   const { to, hidden, giveUpAfter } = options;
+  const isPipe = !terminal.interactive && !terminal.json;
   const { name, suite, identity } = profile;
   const desk = new Desk({
     only: to,
     contacts,
     terminal,
-    giveUpAfter,
+    giveUpAfter: giveUpAfter ?? PIPE_PATIENCE,
+    asksFirst: await access.mayAsk(address),
     interrupted,
     person: {
       ...options,
@@ -78,6 +82,7 @@ async function talk(
       ephemeralKey: access.ephemeralKey,
       store,
       openServer: (sendPort) => access.open(address, sendPort),
+      giveUpAfter: giveUpAfter ?? (isPipe ? PIPE_PATIENCE : undefined),
       register: profile.registrar(systemEnvironment.time.date),
       receivePort: options.receivePort ?? 0,
       lobby: to !== undefined ? "absent" : hidden ? "unlisted" : "listed",

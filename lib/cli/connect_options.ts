@@ -19,8 +19,6 @@ export interface ConnectOptions extends ServerOptions {
   readonly advertised: readonly string[];
   readonly relay: RelayChoice;
   readonly keepHistory: boolean;
-  /** Milliseconds. */
-  readonly giveUpAfter: number;
   readonly trace: boolean;
   readonly signUp: boolean;
   readonly signIn: boolean;
@@ -48,7 +46,6 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
     advertised: given.advertise,
     relay: given["relay-only"] ? "only" : given["no-relay"] ? "never" : "allowed",
     keepHistory: !given["no-history"],
-    giveUpAfter: given["give-up"] * 1000,
     trace: given.trace,
     signUp: given["sign-up"],
     signIn: given["sign-in"],

@@ -40,6 +40,8 @@ export interface DeskOptions {
   readonly terminal: Terminal;
   /** Milliseconds without a connection after which a pipe ends. */
   readonly giveUpAfter: number;
+  /** Whether the terminal may have to ask whether a server is to be trusted. */
+  readonly asksFirst: boolean;
   /** Aborted by SIGINT and SIGTERM. */
   readonly interrupted: AbortSignal;
   /** Who talks; the desk says how that is shown. */
@@ -130,7 +132,7 @@ export class Desk implements DeskView, MessengerEvents {
 
   /** Stays until the front is done, a signal comes or staying is impossible. */
   async run(): Promise<Outcome> {
-    const { interrupted, terminal } = this.#options;
+    const { interrupted, terminal, asksFirst } = this.#options;
     const onSignal = () => this.#front.finish("interrupted");
     interrupted.addEventListener("abort", onSignal);
     const staying = this.#messenger.run();
@@ -141,8 +143,9 @@ export class Desk implements DeskView, MessengerEvents {
     let front: Promise<Outcome> | undefined;
     try {
       if (this.only !== undefined) await this.#messenger.open(this.only);
-      if (this.only === undefined || terminal.interactive) {
-        // Until then the terminal may have to ask whether a server is to be trusted.
+      // A person types while the server is waited for, unless a line may be the answer to a question. What a
+      // program writes in the lobby waits in its pipe for those who are there.
+      if (terminal.interactive ? asksFirst : this.only === undefined) {
         const first = await Promise.race([this.#registered.promise, failing, ending]);
         if (first === "interrupted") return first;
       }

@@ -8,7 +8,7 @@ import { formatEndpoint } from "../wire/address.ts";
 import { quoted } from "../wire/line.ts";
 import type { DeskView } from "./desk_front.ts";
 import { describeChanges } from "./lobby_words.ts";
-import { describeHomeStatus, describeStatus, lowerFirst } from "./status_words.ts";
+import { describeHomeStatus, describeStatus, describeTrouble } from "./status_words.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
 /** What is said of it is about nobody. */
@@ -89,8 +89,8 @@ export class DeskVoice {
     if (this.#view.only !== undefined) return this.#homeOfOne(status);
     if (status.type === "server-lost") {
       const [, event] = describeHomeStatus(status);
-      const text = `no connection to the server (${lowerFirst(status.error.message)}); ` +
-        "trying again, conversations go on";
+      const text = `${describeTrouble(status.error, status.again)}; trying again` +
+        (status.again ? ", conversations go on" : "");
       if (this.#terminal.json || !this.#isLost) this.#terminal.say(text, event);
       this.#isLost = true;
       return;

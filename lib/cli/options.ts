@@ -121,6 +121,15 @@ export const STATE = {
   },
 } as const satisfies OptionTable;
 
+/** How long a program without a connection waits for one. */
+export const GIVE_UP = {
+  kind: "number",
+  value: "SECONDS",
+  from: 0,
+  to: 1_000_000,
+  does: "how long to wait for the server, and a pipe for a lost connection; 0 does not wait",
+} as const;
+
 /** Who we are, where the server is, and whether it is trusted. */
 export const SERVER = {
   name: {

@@ -1,5 +1,6 @@
 /** The way to the server, as the command line gives it: its address, its key, and who is asking. */
 import type { Profile } from "../client/profile.ts";
+import { insist } from "../client/patience.ts";
 import { parseInviteLine, type ServerAddress, serverSubject } from "../client/server_address.ts";
 import { type ServerLink, TicketHolder } from "../client/server_link.ts";
 import { openServer } from "../client/server_trust.ts";
@@ -11,6 +12,7 @@ import type { Ticker } from "../flow/ticker.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { askLine, askYesNo } from "./questions.ts";
 import type { Terminal } from "./terminal.ts";
+import { sayWaiting } from "./waiting.ts";
 
 /** What the command line says of a server. */
 export interface ServerChoice {
@@ -19,6 +21,8 @@ export interface ServerChoice {
   /** Ask for the invite line on the terminal. */
   readonly askInvite: boolean;
   readonly acceptNew: boolean;
+  /** Milliseconds without a connection after which to give up; undefined waits. */
+  readonly giveUpAfter: number | undefined;
 }
 
 /** Connects a profile to its server. */
@@ -92,6 +96,27 @@ export class ServerAccess {
       `others can read ${inviteFile}, and an invite line lets in whoever has it: chmod 600 it`,
       { event: "invite-readable", path: inviteFile },
     );
+  }
+
+  /** Whether a person may have to be asked whether the server at `address` is the right one. */
+  async mayAsk(address: ServerAddress): Promise<boolean> {
+    if (!this.#terminal.interactive || this.#choice.acceptNew || address.fingerprint) return false;
+    const { servers, suite } = this.#profile;
+    return await servers.find(serverSubject(address), suite.name) === undefined;
+  }
+
+  /**
+   * The same as `open`, for whoever has no `Home` that comes again: waits for a server that is not there, or has
+   * no room. Throws like `openServer` and `insist`.
+   */
+  async insist(address: ServerAddress, interrupted: AbortSignal): Promise<ServerLink> {
+    const { giveUpAfter } = this.#choice;
+    const onTrouble = sayWaiting(this.#terminal);
+    return await insist(() => this.open(address, undefined), systemEnvironment, {
+      giveUpAfter,
+      interrupted,
+      onTrouble,
+    });
   }
 
   /** Connects, and pins a new server that is trusted. Throws like `openServer`. */

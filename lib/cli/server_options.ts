@@ -3,7 +3,7 @@ import { type ServerAddress, serverSubject } from "../client/server_address.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { DEFAULT_PORT } from "../limits.ts";
 import type { Given } from "./args.ts";
-import type { USERS } from "./commands.ts";
+import type { CONNECT, USERS } from "./commands.ts";
 import type { ServerChoice } from "./server_access.ts";
 
 const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -44,8 +44,8 @@ function quote(word: string): string {
 }
 
 /** What the options that all of these commands have say together. */
-export function serverOptions(given: Given<typeof USERS>): ServerOptions {
-  const { server, "server-key": fingerprint } = given;
+export function serverOptions(given: Given<typeof USERS> | Given<typeof CONNECT>): ServerOptions {
+  const { server, "server-key": fingerprint, "give-up": giveUp } = given;
   return {
     name: given.name,
     server: fingerprint === undefined ? server : { ...server, fingerprint },
@@ -55,5 +55,6 @@ export function serverOptions(given: Given<typeof USERS>): ServerOptions {
     suite: given.suite,
     state: given.state,
     passphraseFd: given["passphrase-fd"],
+    giveUpAfter: giveUp === undefined ? undefined : giveUp * 1000,
   };
 }

@@ -177,13 +177,24 @@ export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEv
       ];
     }
     case "server-lost": {
-      const { error: { code, message }, retryIn } = status;
-      return [
-        `no connection to the server (${lowerFirst(message)}); next try in ${howLong(retryIn)}`,
-        { event: "server-lost", code, message, retryIn: Math.round(retryIn) },
-      ];
+      const { error, retryIn, again } = status;
+      const next = `next try in ${howLong(retryIn)}`;
+      return [`${describeTrouble(error, again)}; ${next}`, troubleJson(error, retryIn)];
     }
   }
+}
+
+/** Why there is no connection to the server. Whoever was never there may have made a mistake. */
+export function describeTrouble({ code, message, hint }: CifraError, again: boolean): string {
+  const text = `no connection to the server${again ? "" : " yet"} (${lowerFirst(message)}`;
+  const isPerhapsOurs = !again && hint !== undefined && (code === "unreachable" || code === "cut");
+  return isPerhapsOurs ? `${text}: ${hint})` : `${text})`;
+}
+
+/** The same for programs; `retryIn` milliseconds until the next try. */
+export function troubleJson({ code, message, hint }: CifraError, retryIn: number): JsonEvent {
+  const details = { code, message, ...(hint !== undefined && { hint }) };
+  return { event: "server-lost", ...details, retryIn: Math.round(retryIn) };
 }
 
 /** `5 s`, `48 min`. */

@@ -155,11 +155,13 @@ export class Typing implements DeskActions {
   }
 
   #read(line: string): Line {
-    const { terminal, only, ourName, roster } = this.#options;
+    const { terminal, only, ourName, roster, messenger } = this.#options;
     // A program that talks to one person has nothing to say to the desk.
     if (terminal.json && only !== undefined) return { type: "say", name: undefined, text: line };
     // A program means whom it names; a person may have mistyped.
-    const isKnown = (name: string) => terminal.json || name === ourName || roster.has(name);
+    // Before anybody told who is there, a person who talks to nobody means it as well.
+    const mustBe = terminal.json || this.#focus === undefined && !messenger.isTold;
+    const isKnown = (name: string) => mustBe || name === ourName || roster.has(name);
     return readLine(line, { isLobby: only === undefined, isKnown });
   }
 

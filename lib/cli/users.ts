@@ -1,4 +1,5 @@
 /** `cifra users`: who is in the lobby, told once. */
+import type { Home } from "../client/home.ts";
 import { Lobby } from "../client/lobby.ts";
 import { Person } from "../client/person.ts";
 import { aborted } from "../flow/delay.ts";
@@ -11,6 +12,7 @@ import { askUsers, type People, sorted } from "./running.ts";
 import { ServerAccess } from "./server_access.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
 import type { Terminal } from "./terminal.ts";
+import { sayWaiting } from "./waiting.ts";
 
 /** Prints who is there; returns the exit code, which is 0 also when nobody is. */
 export async function users(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -45,6 +47,7 @@ async function askServer(
   const access = new ServerAccess(options, profile, terminal, ticker);
   const address = await access.address();
   const { name, suite, identity } = profile;
+  const onTrouble = sayWaiting(terminal);
   const lobby = new Lobby({
     time: systemEnvironment.time,
     ourName: name,
@@ -70,10 +73,13 @@ async function askServer(
     // Nobody is talked to: there is no port to open, and no address to tell.
     relay: "only",
     lobby: "absent",
-    onStatus: () => {},
+    giveUpAfter: options.giveUpAfter,
+    onStatus: (status) => {
+      if (status.type === "server-lost") onTrouble(status.error, status.retryIn);
+    },
     onLobby: (word) => lobby.take(word),
   });
-  const asking = person.home.who();
+  const asking = askWhenThere(person.home);
   const staying = person.run();
   try {
     const signal = aborted(interrupted).then(() => "interrupted" as const);
@@ -84,5 +90,15 @@ async function askServer(
     lobby.stop();
     // What one of them failed with is told by the race.
     await Promise.allSettled([asking, staying]);
+  }
+}
+
+/** Asks who is there once the server has been reached; until then trouble is waited out. */
+async function askWhenThere(home: Home): Promise<void> {
+  const release = home.hold();
+  try {
+    if (await home.registered()) await home.who();
+  } finally {
+    release();
   }
 }

@@ -8,7 +8,7 @@ import { Backoff } from "../flow/backoff.ts";
 import { aborted, delay } from "../flow/delay.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
-import { HANDSHAKE_DEADLINE, PRESENCE_LIMIT } from "../limits.ts";
+import { HANDSHAKE_DEADLINE, PRESENCE_LIMIT, SERVER_BACKOFF_MAXIMUM } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { Endpoint } from "../wire/address.ts";
 import type { Line } from "../wire/line.ts";
@@ -16,6 +16,7 @@ import { Capability, type Introduction, refusalError } from "../wire/rendezvous_
 import { movedAway } from "./address_watch.ts";
 import { type Door, NO_PORTS, type Ports } from "./door.ts";
 import type { Registrar } from "./name_claim.ts";
+import { Patience, toldPause } from "./patience.ts";
 import type { ServerLink, ServerNews } from "./server_link.ts";
 
 /** A want, and one before it that was taken back when its introduction may have been on its way. */
@@ -51,8 +52,14 @@ export type HomeStatus =
     /** Where we listen and whence we dial; undefined for those who do neither. */
     readonly ports: Ports | undefined;
   }
-  /** `retryIn` milliseconds until the next try. */
-  | { readonly type: "server-lost"; readonly error: CifraError; readonly retryIn: number };
+  /** The server is lost, or was not reached yet. `retryIn` milliseconds until the next try. */
+  | {
+    readonly type: "server-lost";
+    readonly error: CifraError;
+    readonly retryIn: number;
+    /** Whether we were registered before. */
+    readonly again: boolean;
+  };
 
 /** What a home is made of. */
 export interface HomeOptions {
@@ -68,6 +75,8 @@ export interface HomeOptions {
   readonly advertised: readonly string[];
   /** Whether we are in the lobby, and whether the others are told. */
   readonly lobby: "absent" | "listed" | "unlisted";
+  /** Milliseconds of trouble with the server after which `run` gives up, see `Patience`; undefined never. */
+  readonly giveUpAfter?: number | undefined;
   readonly onStatus: (status: HomeStatus) => void;
   /** Presence and offers, in order; the next one is taken when this one has been. */
   readonly onLobby: (word: LobbyWord) => Promise<void> | void;
@@ -77,6 +86,7 @@ export interface HomeOptions {
 export class Home {
   readonly #options: HomeOptions;
   readonly #backoff: Backoff;
+  readonly #patience: Patience;
   readonly #wanters = new Map<string, Wanter>();
   /** Who is wanted. */
   readonly #wanted = new Set<string>();
@@ -104,7 +114,9 @@ export class Home {
 
   constructor(options: HomeOptions) {
     this.#options = options;
-    this.#backoff = new Backoff(options.environment.random);
+    const { environment: { random }, giveUpAfter } = options;
+    this.#backoff = new Backoff(random, SERVER_BACKOFF_MAXIMUM);
+    this.#patience = new Patience({ backoff: this.#backoff, random, giveUpAfter });
   }
 
   /** The connection on which we are registered; undefined while there is none. */
@@ -113,14 +125,14 @@ export class Home {
   }
 
   /**
-   * Keeps us registered whenever somebody here holds the server, until `leave`. Throws what makes that
-   * impossible: before the first registration everything that goes wrong with the server but a sequence that
-   * was behind, afterwards only what no waiting helps against.
+   * Keeps us registered whenever somebody here holds the server, until `leave`. Throws what no waiting helps
+   * against, and trouble that has lasted for longer than `giveUpAfter`.
    */
   async run(): Promise<void> {
     const { signal } = this.#leaving;
     while (!signal.aborted) {
       if (this.#guests.size === 0) {
+        this.#patience.over();
         await this.#changed.wait(signal);
         continue;
       }
@@ -323,6 +335,7 @@ export class Home {
     });
     for (const name of this.#wanted) this.#say(link, name);
     this.#backoff.reset();
+    this.#patience.over();
     this.#changed.notify();
   }
 
@@ -378,11 +391,12 @@ export class Home {
   }
 
   async #pause(error: CifraError): Promise<void> {
-    const retryIn = this.#isMoved ? 0 : this.#backoff.next();
-    const hurrying = this.#hurrying = new AbortController();
-    this.#options.onStatus({ type: "server-lost", error, retryIn });
-    for (const fail of this.#asking) fail(error);
     const { time } = this.#options.environment;
+    const retryIn = this.#isMoved ? 0 : this.#patience.pause(error, time.now());
+    const hurrying = this.#hurrying = new AbortController();
+    this.#options.onStatus({ type: "server-lost", error, retryIn, again: this.#wasRegistered });
+    for (const fail of this.#asking) fail(error);
+    if (toldPause(error) > 0) return await delay(time, retryIn, this.#leaving.signal);
     const end = time.now() + retryIn;
     await delay(time, retryIn, hurrying.signal);
     if (!hurrying.signal.aborted || this.#isMoved) return;

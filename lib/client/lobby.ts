@@ -51,6 +51,7 @@ export class Lobby {
   #people = new Map<string, Attendance>();
   /** A complete presence of which more parts are to come. */
   #arriving: Map<string, Attendance> | undefined;
+  #isTold = false;
   /** Who was here when `changes` were told last. */
   #told: ReadonlyMap<string, Attendance> | undefined;
   readonly #throttle: Throttle;
@@ -63,6 +64,11 @@ export class Lobby {
   /** Who is here beside us; while the server is lost, who was. */
   get people(): ReadonlyMap<string, Attendance> {
     return this.#people;
+  }
+
+  /** Whether the server has ever told who is here. */
+  get isTold(): boolean {
+    return this.#isTold;
   }
 
   /** We have come back: whoever comes back with us to a server that was away has not left. */
@@ -95,6 +101,7 @@ export class Lobby {
       if (said.length >= PRESENCE_LIMIT) return;
       this.#people = this.#arriving;
       this.#arriving = undefined;
+      this.#isTold = true;
     }
     this.#throttle.touch();
   }

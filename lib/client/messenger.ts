@@ -133,6 +133,11 @@ export class Messenger {
     return this.#lobby.people;
   }
 
+  /** Whether it was ever told who is in the lobby. */
+  get isTold(): boolean {
+    return this.#lobby.isTold;
+  }
+
   /** Who asks for us and has not been answered. */
   get offers(): Pick<Offers, "names" | "get" | "has"> {
     return this.#offers;

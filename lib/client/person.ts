@@ -24,7 +24,8 @@ import { type Ending, Thread, type ThreadOptions } from "./thread.ts";
 import type { Tracer } from "./trace.ts";
 
 /** Who somebody is, where their server is, and how they want to be connected. */
-export interface PersonOptions extends Pick<HomeOptions, "lobby" | "onStatus" | "onLobby"> {
+export interface PersonOptions
+  extends Pick<HomeOptions, "lobby" | "giveUpAfter" | "onStatus" | "onLobby"> {
   readonly environment: Environment;
   readonly ticker: Ticker;
   readonly name: string;

@@ -629,13 +629,17 @@ test("the same identity elsewhere takes the place of one who waits, whose conver
     await bob.hears("from elsewhere");
   }));
 
-test("a server that is not there at the start ends it; later it does not", () =>
+test("a server that is not there at the start is waited for, and what is written meanwhile arrives", () =>
   talk(async (stage) => {
     await stage.server.stop();
     const alice = await stage.start("alice", "bob");
-    assertEquals(codeOf(await stage.time.during(alice.ended, "the end")), "unreachable");
-    assertEquals(alice.statuses, []);
+    const { error, again } = await alice.told("server-lost");
+    assertEquals([error.code, again], ["unreachable", false]);
+    await alice.say("are you there?");
+    await alice.told("server-lost", 3);
     await stage.server.start();
+    const bob = await stage.start("bob", "alice");
+    await bob.hears("are you there?");
   }));
 
 test("a want that no waiting helps ends the conversation, with what the server said", () =>
@@ -712,7 +716,7 @@ test("a machine that slept tries at once what it would have waited for", () =>
     await alice.told("waiting");
     await stage.server.stop();
     // Until the pause is as long as it gets.
-    await stage.time.until(() => lastPause(alice) > 10_000, "a long pause", PAUSE);
+    await stage.time.until(() => lastPause(alice) > 6000, "a long pause", PAUSE);
     await stage.server.start();
     const { asked } = alice;
     stage.time.advance(1000);

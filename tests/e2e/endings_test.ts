@@ -41,8 +41,8 @@ const WRONG: readonly (readonly [readonly string[], string])[] = [
     "error: --relay-only and --no-relay leave no way to go",
   ],
   [
-    ["connect", "--name", "alice", "--to", "bob", "--give-up", "0"],
-    "error: --give-up must be a whole number from 1 to 1000000",
+    ["connect", "--name", "alice", "--to", "bob", "--give-up", "soon"],
+    "error: --give-up must be a whole number from 0 to 1000000",
   ],
   [["serve", "--port", "70000"], "error: --port must be a whole number from 0 to 65535"],
   [["serve", "--host", "example.net"], "error: --host must be an IP address"],
@@ -85,11 +85,36 @@ Deno.test("connect fails with 1 and a hint when nobody listens at the server's a
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
-  const alice = scene.connect("alice", "bob", ["--server", `127.0.0.1:${port}`]);
+  const where = ["--server", `127.0.0.1:${port}`];
+  const alice = scene.connect("alice", "bob", [...where, "--give-up", "0"]);
   const { stdout, stderr } = await alice.exits(1);
   assertEquals(stdout, "");
   assertStringIncludes(stderr, `error: Cannot reach 127.0.0.1:${port}: nobody listens there\n`);
 });
+
+for (const front of ["--json", "pipe"] as const) {
+  Deno.test(`${front}: a server that is not up yet is waited for, and what is written meanwhile is kept`, async () => {
+    await using scene = await Scene.open();
+    const server = await scene.serve();
+    // At this address it is found again.
+    server.kill("SIGTERM");
+    await server.exits(0);
+    const options = front === "--json" ? [front] : [];
+    const alice = scene.connect("alice", "bob", options);
+    await alice.write("are you there?\n");
+    await alice.endInput();
+    if (front === "--json") {
+      const { code } = await alice.event("server-lost");
+      assertEquals(code, "unreachable");
+    } else await alice.says("cifra: no connection to the server yet (cannot reach ");
+    const args = ["--port", `${scene.port}`, "--json"];
+    await scene.start("serve", "server", args).event("listening");
+    const bob = scene.connect("bob", "alice", options);
+    await bob.endInput();
+    await Promise.all([alice.exits(0), bob.exits(0)]);
+    assertStringIncludes(bob.stdout, "are you there?");
+  });
+}
 
 Deno.test("serve fails with 1 when its port is taken", async () => {
   await using scene = await Scene.withServer();

@@ -430,6 +430,8 @@ Deno.test("users fails in words when nobody listens there", async () => {
     "zoe",
     "--server",
     `127.0.0.1:${port}`,
+    "--give-up",
+    "0",
   ]);
   const { stdout, stderr } = await nowhere.exits(1);
   assertEquals(stdout, "");

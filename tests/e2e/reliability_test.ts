@@ -119,8 +119,8 @@ Deno.test("who waits at a server that is killed waits at it again when it is bac
   const { code } = await alice.event("server-lost");
   assert(["cut", "unreachable"].includes(String(code)), String(code));
   await server.exit();
-  // Who comes only now is told at once.
-  const early = scene.connect("bob", "alice", ["--json"]);
+  // Who does not want to wait is told at once.
+  const early = scene.connect("bob", "alice", ["--json", "--give-up", "0"]);
   await early.exits(1);
   assertEquals(early.events.at(-1)!.code, "unreachable");
   await serveAgain(scene);
