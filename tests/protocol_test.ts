@@ -221,11 +221,14 @@ const OURS_ALONE = [
   "READ_BUFFER_MAXIMUM",
   "READ_BUFFER_MINIMUM",
   "RECORDS_IN_FLIGHT",
+  "RETRY_SPREAD",
   "SALT_LENGTH",
+  "SERVER_BACKOFF_MAXIMUM",
   "SIGN_IN_NONCE_LENGTH",
   "SOURCES_REMEMBERED",
   "STORE_BUDGET",
   "STORE_LAZY_AFTER",
+  "USERS_PATIENCE",
 ];
 
 Deno.test("PROTOCOL.md 4: every value in the tables is that of limits.ts", () => {

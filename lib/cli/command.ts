@@ -19,6 +19,8 @@ export interface Action {
   readonly words: readonly Word[];
   /** The options of the command that it takes. */
   readonly options: readonly string[];
+  /** What it does not need of the permissions of the command. */
+  readonly unneeded?: readonly ("net" | "networkInterfaces")[];
 }
 
 /** What Deno allows a command: the flags of its task. */

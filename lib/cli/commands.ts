@@ -74,6 +74,7 @@ export const SERVE = {
         does: "give it commands, as on its own terminal; help lists them",
         words: [],
         options: ["state", "json"],
+        unneeded: ["networkInterfaces"],
       },
       {
         name: "invite",
@@ -83,6 +84,7 @@ export const SERVE = {
           { name: "USES", isOptional: true, read: readCount },
         ],
         options: ["state", "json"],
+        unneeded: ["networkInterfaces"],
       },
     ],
   },
@@ -403,6 +405,8 @@ export const HISTORY = {
 
 const OF_KEYS = ["name", "state", "json"] as const;
 const WITH_PASSPHRASE = [...OF_KEYS, "passphrase-fd"] as const;
+/** All but verify, which asks at a socket file: that counts as network. */
+const OFFLINE = ["net"] as const;
 
 export const KEYS = {
   name: "keys",
@@ -416,12 +420,14 @@ export const KEYS = {
         does: "print your fingerprints, and where your keys are (the default)",
         words: [],
         options: WITH_PASSPHRASE,
+        unneeded: OFFLINE,
       },
       {
         name: "peers",
         does: "print whom you know, by which key, and whether you have compared words",
         words: [],
         options: WITH_PASSPHRASE,
+        unneeded: OFFLINE,
       },
       {
         name: "verify",
@@ -434,24 +440,28 @@ export const KEYS = {
         does: "forget a person's key: whoever comes next by that name is new to you",
         words: [{ name: "PERSON", read: readName }],
         options: WITH_PASSPHRASE,
+        unneeded: OFFLINE,
       },
       {
         name: "passphrase",
         does: "seal your keys on this disk by a passphrase, change it, or remove it",
         words: [],
         options: WITH_PASSPHRASE,
+        unneeded: OFFLINE,
       },
       {
         name: "export",
         does: "write all your keys to a file for another machine, sealed by a passphrase",
         words: [{ name: "FILE", isFile: true }],
         options: WITH_PASSPHRASE,
+        unneeded: OFFLINE,
       },
       {
         name: "import",
         does: "take your keys from such a file",
         words: [{ name: "FILE", isFile: true }],
         options: WITH_PASSPHRASE,
+        unneeded: OFFLINE,
       },
     ],
   },

@@ -34,8 +34,6 @@ interface KeysOptions {
 export async function keys(args: readonly string[], terminal: Terminal): Promise<number> {
   const { action, words: [argument = ""], given } = parse(KEYS, args);
   const options = { ...given, action, argument, passphraseFd: given["passphrase-fd"] };
-  // A socket file counts as network, and verify alone asks at one.
-  if (action !== "verify") await Deno.permissions.revoke({ name: "net" });
   return await runFramed(terminal, async ({ secrets }) => {
     await run(options, stateFolder(options.state), terminal, secrets);
     return 0;

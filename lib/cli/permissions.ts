@@ -4,7 +4,7 @@
  */
 import { stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
-import { type Command, optionsOf } from "./command.ts";
+import { type Action, type Command, optionsOf } from "./command.ts";
 
 /** Deno covers imports from a URL by a permission that its types do not know. */
 type Kind = Deno.PermissionName | "import";
@@ -21,13 +21,16 @@ export function giveUpAll(): void {
 /** Gives up what `command` with these arguments does not need. Throws like `parse` and `stateFolder`. */
 export function confine(command: Command, args: readonly string[]): void {
   const { permissions } = command;
+  const parsed = parse(command, args) as unknown as CommandLine;
+  const action = command.actions?.rows.find(({ name }) => name === parsed.action);
+  const unneeded = action?.unneeded ?? [];
   const needs = new Set<Kind>();
-  if (permissions?.net) needs.add("net");
+  if (permissions?.net && !unneeded.includes("net")) needs.add("net");
   if (permissions && permissions.sys.length > 0) needs.add("sys");
   if (permissions && permissions.env.length > 0) needs.add("env");
   if (permissions && permissions.files !== "none") needs.add("read").add("write");
   // The folder is asked for while the environment may be.
-  const paths = needs.has("read") ? pathsOf(command, args) : undefined;
+  const paths = needs.has("read") ? pathsOf(command, parsed, action) : undefined;
   for (const name of ALL) {
     if (!needs.has(name)) giveUp({ name });
   }
@@ -35,8 +38,9 @@ export function confine(command: Command, args: readonly string[]): void {
     keepOnly("read", paths.read);
     keepOnly("write", paths.write);
   }
-  if (needs.has("sys") && !permissions!.sys.includes("networkInterfaces")) {
-    giveUp({ name: "sys", kind: "networkInterfaces" });
+  const interfaces = "networkInterfaces";
+  if (!permissions?.sys.includes(interfaces) || unneeded.includes(interfaces)) {
+    giveUp({ name: "sys", kind: interfaces });
   }
 }
 
@@ -45,13 +49,19 @@ interface Paths {
   readonly write: readonly string[];
 }
 
+/** What `parse` makes of the arguments of any command. */
+interface CommandLine {
+  readonly action: string | undefined;
+  readonly words: readonly string[];
+  readonly given: Readonly<Record<string, unknown>>;
+}
+
 /** The state folder, and what the command line names. */
-function pathsOf(command: Command, args: readonly string[]): Paths {
-  const { action, words, given } = parse(command, args) as unknown as {
-    readonly action: string | undefined;
-    readonly words: readonly string[];
-    readonly given: Readonly<Record<string, unknown>>;
-  };
+function pathsOf(
+  command: Command,
+  { words, given }: CommandLine,
+  action: Action | undefined,
+): Paths {
   const state = stateFolder(given.state as string | undefined);
   const read = [state], write = [state];
   for (const [name, option] of Object.entries(optionsOf(command))) {
@@ -62,8 +72,7 @@ function pathsOf(command: Command, args: readonly string[]): Paths {
     if (permissions.includes("read")) read.push(...all);
     if (permissions.includes("write")) write.push(...all);
   }
-  const row = command.actions?.rows.find(({ name }) => name === action);
-  for (const [i, word] of (row?.words ?? []).entries()) {
+  for (const [i, word] of (action?.words ?? []).entries()) {
     if (!word.isFile || words[i] === undefined) continue;
     read.push(words[i]);
     write.push(words[i]);

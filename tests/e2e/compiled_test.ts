@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { permissionsFor } from "../../scripts/compile.ts";
+import { may, probed } from "../testkit/probe.ts";
 import { type CastOptions, Program, Scene } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, onTerminal, shows } from "../testkit/pty.ts";
 import { within } from "../testkit/time_limit.ts";
@@ -101,33 +102,46 @@ Deno.test({
       }
     }
 
+    const probe = `${dist}/probed`;
+    await t.step("so it does with something before it that tries what it may do", async () => {
+      await outputOf([
+        "env",
+        `DENORT_BIN=${denort}`,
+        ...deno.split(" "),
+        "compile",
+        "--frozen",
+        ...permissionsFor(undefined, Deno.build.os),
+        "--output",
+        probe,
+        "tests/e2e/fixtures/probed_main.ts",
+      ]);
+    });
+
     await t.step(
-      "a command of it keeps the disk that it needs, and no network for nothing",
+      "a command of it keeps what it needs of the disk, and no network for nothing",
       async () => {
-        const path = `${dist}/confined`;
-        await outputOf([
-          "env",
-          `DENORT_BIN=${denort}`,
-          ...deno.split(" "),
-          "compile",
-          "--frozen",
-          ...permissionsFor(undefined, Deno.build.os),
-          "--output",
-          path,
-          "tests/e2e/fixtures/confined.ts",
-        ]);
         const state = scene.stateOf("confined");
-        for (const [command, ...more] of [["history"], ["connect", "--name", "alice"], ["man"]]) {
-          const args = command === "man" ? [] : [...more, "--state", state];
-          const program = scene.add(
-            new Program({ name: command!, command: [path, command!, ...args] }),
+        for (const folder of ["", "/profiles", "/profiles/alice"]) {
+          await Deno.mkdir(`${state}${folder}`, { mode: 0o700 });
+        }
+        const person = ["--name", "alice", "--state", state];
+        for (
+          const [moment, dials, writes, ...args] of [
+            ["touch", false, true, "history", ...person],
+            ["touch", false, true, "keys", "show", ...person],
+            ["touch", true, true, "connect", "--json", "--server", "127.0.0.1:1", ...person],
+            ["end", false, false, "man"],
+          ] as const
+        ) {
+          await using program = scene.add(
+            new Program({ name: args.join(" "), command: [probe, ...args] }),
           );
-          await program.exits(0);
-          const { results } = await program.event("attempts");
-          const may = (what: string) => (results as Record<string, string>)[what] === "done";
+          const results = await probed(program, moment);
           assertEquals(
-            ["dial", "write in the state folder", "read a file", "read elsewhere"].map(may),
-            [command === "connect", command !== "man", false, false],
+            ["dial", "write in the state folder", "read a file", "read elsewhere", "interfaces"]
+              .map((what) => results[what] === "done"),
+            [dials, writes, false, false, false],
+            args.join(" "),
           );
         }
       },
@@ -165,44 +179,27 @@ Deno.test({
     await t.step(
       "its permissions are the baked ones, and its server gives those up too",
       async () => {
-        const path = `${dist}/dropped_server`;
-        await outputOf([
-          "env",
-          `DENORT_BIN=${denort}`,
-          ...deno.split(" "),
-          "compile",
-          "--frozen",
-          ...permissionsFor(undefined, Deno.build.os),
-          "--output",
-          path,
-          "tests/e2e/fixtures/dropped_server.ts",
-        ]);
-        const server = await scene.serve([], { state: "dropped", start: () => [path] });
-        const before = (await server.event("attempts")).results as Record<string, string>;
+        const state = "dropped";
+        await Deno.mkdir(scene.stateOf(state), { mode: 0o700 });
+        const server = await scene.serve([], { state, start: () => [probe, "serve"] });
+        const before = await probed(server, "start");
         assertEquals(before["read a file"], "done");
         for (const never of ["run a program", "load a library"]) {
-          assertEquals(before[never], "NotCapable", never);
+          assert(!may(before[never]!), never);
         }
-        const alice = scene.connect("alice", "bob", ["--json", "--accept-new"], {
-          state: "alice-dropped",
-        });
-        await alice.event("waiting");
-        const after = await server.until(
-          "the second attempts",
-          () => server.events.filter(({ event }) => event === "attempts")[1],
-        );
-        for (const [what, result] of Object.entries(after.results as Record<string, string>)) {
+        const after = Object.entries(await probed(server, "client"));
+        const isImport = ([what]: readonly [string, string]) => /^(import|require) /.test(what);
+        for (const [what, result] of after.filter((each) => !isImport(each))) {
           // An old base refuses as well, and calls it a refused connection.
           const refused = what === "dial through node" && result !== "done";
-          assert(refused || result === "NotCapable", `${what}: ${result}`);
+          assert(refused || !may(result), `${what}: ${result}`);
         }
         // Its loader asks for no permission: what keeps it from a key is that the file is no module.
-        const { results } = await server.event("loaded");
         const keys = await Deno.readTextFile(
-          `${scene.stateOf("dropped")}/server/identity-modern.pem`,
+          `${scene.stateOf(state)}/server/identity-modern.pem`,
         );
         const lines = keys.split("\n").filter((line) => !line.startsWith("-") && line !== "");
-        for (const [what, result] of Object.entries(results as Record<string, string>)) {
+        for (const [what, result] of after.filter(isImport)) {
           assert(result !== "done", `${what}: ${result}`);
           assert(!lines.some((line) => result.includes(line)), `${what}: ${result}`);
         }

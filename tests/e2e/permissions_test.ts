@@ -1,42 +1,35 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { COMMANDS } from "../../lib/cli/commands.ts";
 import { NEVER_DIALLED } from "../../lib/net/never_dialled.ts";
 import { permissionsFor } from "../../scripts/compile.ts";
-import { couple, Program, Scene, sourceCommand } from "../testkit/program.ts";
-
-const FIXTURE = "tests/e2e/fixtures/dropped_server.ts";
-const CONFINED = "tests/e2e/fixtures/confined.ts";
+import { may, PROBE, probed } from "../testkit/probe.ts";
+import { couple, Program, Scene, sourceCommand, type Task } from "../testkit/program.ts";
+import { within } from "../testkit/time_limit.ts";
 
 /** Loaders may have looked at it, but what they say is theirs: nothing of the file. */
 const REFUSED =
   /^(NotCapable|TypeError: Requires (read|import) access|TypeError: (The lockfile is out of date|"(text|bytes)" is not a valid))/;
 
-Deno.test("serve gives up all it may do once it listens, and still serves", async () => {
+Deno.test("serve gives up all it may do before it reads of its first client, and still serves", async () => {
   await using scene = await Scene.open();
   const lock = await Deno.readTextFile("deno.lock");
+  await Deno.mkdir(scene.stateOf("server"), { mode: 0o700 });
   // Given everything, so that what it cannot do later it gave up itself; but for the flags of the task.
-  const flags = ["--cached-only", "--frozen"];
+  const flags = ["--cached-only", "--frozen", "--no-prompt"];
   for (const flag of flags) assert(sourceCommand("serve", "/").includes(flag));
-  const command = [Deno.execPath(), "run", "--allow-all", ...flags, FIXTURE];
+  const command = [Deno.execPath(), "run", "--allow-all", ...flags, ...PROBE, "main.ts", "serve"];
   const server = await scene.serve([], { start: () => command });
-  const able = await server.event("attempts");
-  for (const [what, result] of Object.entries(able.results as Record<string, string>)) {
+  for (const [what, result] of Object.entries(await probed(server, "start"))) {
     // The port it tries speaks no HTTP, and the library may not be there: all that matters is that it may.
-    assert(result !== "NotCapable", `${what}: ${result}`);
+    assert(may(result), `${what}: ${result}`);
   }
-  const alice = scene.connect("alice", "bob", ["--json"]);
-  await alice.event("waiting");
-  const unable = await server.until(
-    "the second attempts",
-    () => server.events.filter(({ event }) => event === "attempts")[1],
-  );
-  for (const [what, result] of Object.entries(unable.results as Record<string, string>)) {
-    assertEquals(result, "NotCapable", what);
-  }
-  const { results } = await server.event("loaded");
-  for (const [what, result] of Object.entries(results as Record<string, string>)) {
-    assertMatch(result, REFUSED, what);
+  const results = Object.entries(await probed(server, "client"));
+  assert(results.length > 40);
+  for (const [what, result] of results) {
+    assertMatch(result, /^(import|require) /.test(what) ? REFUSED : /^NotCapable/, what);
   }
   assertEquals(await Deno.readTextFile("deno.lock"), lock);
+  const alice = scene.connect("alice", "bob", ["--json"]);
   const bob = scene.connect("bob", "alice", ["--json"]);
   await Promise.all([alice.event("connected"), bob.event("connected")]);
   await Promise.all([alice.endInput(), bob.endInput()]);
@@ -45,55 +38,188 @@ Deno.test("serve gives up all it may do once it listens, and still serves", asyn
   await server.exits(0);
 });
 
-/** What a command can still do, of what the executable is allowed. */
-async function confined(
+/** What the real program can do when it first touches disk or network, or at its end without that. */
+async function left(
   scene: Scene,
+  flags: readonly string[],
   command: string,
   ...args: readonly string[]
-): Promise<Record<string, string>> {
-  const flags = permissionsFor(undefined, Deno.build.os).filter((flag) => flag !== "--deny-import");
-  const run = [Deno.execPath(), "run", "--frozen", ...flags, CONFINED, command, ...args];
-  const program = scene.add(new Program({ name: command, command: run }));
-  await program.exits(0);
-  return (await program.event("attempts")).results as Record<string, string>;
+): Promise<string[]> {
+  const run = [Deno.execPath(), "run", "--quiet", ...flags, ...PROBE, "main.ts", command, ...args];
+  const isIdle = ["help", "completions", "man"].includes(command);
+  await using program = scene.add(new Program({ name: command, command: run }));
+  const results = await probed(program, isIdle ? "end" : "touch");
+  return Object.entries(results).filter(([, result]) => may(result)).map(([what]) => what).sort();
 }
 
-Deno.test("each command keeps what it needs of what the executable may, and no more", async () => {
+const NETWORK = ["dial", "dial through node", "fetch", "listen"];
+const COMMON = ["read in the state folder", "user", "variables", "write in the state folder"];
+
+/** Command lines with a state folder, and what each needs; a file `FILE` lies elsewhere. */
+const NEEDS: readonly (readonly [Task, readonly string[], readonly string[]])[] = [
+  ["connect", ["--name", "alice", "--json", "--server", "127.0.0.1:1"], [
+    "interfaces",
+    ...NETWORK,
+    ...COMMON,
+  ]],
+  ["users", ["--name", "alice", "--server", "127.0.0.1:1"], [...NETWORK, ...COMMON]],
+  ["history", ["--name", "alice"], COMMON],
+  ["keys", ["show"], COMMON],
+  ["keys", ["peers"], COMMON],
+  ["keys", ["unpin", "bob"], COMMON],
+  ["keys", ["passphrase"], COMMON],
+  ["keys", ["verify", "bob"], ["dial the cloud", ...NETWORK, ...COMMON]],
+  ["keys", ["export", "FILE"], ["read elsewhere", "write elsewhere", ...COMMON]],
+  ["keys", ["import", "FILE"], ["read elsewhere", "write elsewhere", ...COMMON]],
+  ["serve", ["--port", "0"], ["dial the cloud", "interfaces", ...NETWORK, ...COMMON]],
+  ["serve", ["console"], ["dial the cloud", ...NETWORK, ...COMMON]],
+  ["serve", ["invite"], ["dial the cloud", ...NETWORK, ...COMMON]],
+];
+
+/** What only a program that may use the whole disk can be told to use of it. */
+const NEEDS_ELSEWHERE: typeof NEEDS = [
+  ["connect", ["--name", "alice", "--json", "--invite-file", "FILE"], [
+    "interfaces",
+    "read elsewhere",
+    ...NETWORK,
+    ...COMMON,
+  ]],
+  ["serve", ["--port", "0", "--log", "FILE"], [
+    "dial the cloud",
+    "interfaces",
+    "read elsewhere",
+    "write elsewhere",
+    "write elsewhere.1",
+    ...NETWORK,
+    ...COMMON,
+  ]],
+];
+
+/** Asks each command line of a program with these flags. */
+async function eachKeeps(
+  needs: typeof NEEDS,
+  flagsOf: (task: Task, state: string) => readonly string[],
+  never: readonly string[] = [],
+): Promise<void> {
   await using scene = await Scene.open();
   const state = scene.stateOf("state");
-  const told = async (command: string, ...args: readonly string[]) =>
-    Object.entries(await confined(scene, command, ...args))
-      .filter(([, result]) => !result.startsWith("NotCapable")).map(([what]) => what).sort();
-  const common = ["read in the state folder", "user", "variables", "write in the state folder"];
-  const person = ["--name", "alice", "--state", state];
-  assertEquals(await told("connect", ...person), ["dial", "interfaces", "listen", ...common]);
-  assertEquals(await told("users", ...person), ["dial", "listen", ...common]);
-  assertEquals(await told("history", ...person), common);
-  assertEquals(await told("keys", "show", ...person), ["dial", "listen", ...common]);
-  const serve = ["dial", "interfaces", "listen", ...common];
-  assertEquals(await told("serve", "--state", state), serve);
-  for (const command of ["help", "completions", "man"]) assertEquals(await told(command), []);
+  // The profile is there, so that whoever only looks finds one.
+  for (const folder of ["", "/profiles", "/profiles/alice"]) {
+    await Deno.mkdir(`${state}${folder}`, { mode: 0o700 });
+  }
+  for (const [task, args, needed] of needs) {
+    const words = args.map((arg) => arg === "FILE" ? `${scene.folder}/elsewhere` : arg);
+    const told = await left(scene, flagsOf(task, state), task, ...words, "--state", state);
+    const expected = needed.filter((what) => !never.includes(what)).sort();
+    assertEquals(told, expected, `${task} ${args.join(" ")}`);
+  }
+}
 
-  // What the command line names is kept as well.
-  const file = `${scene.folder}/elsewhere`;
-  const reads = ["dial", "listen", "read elsewhere", ...common].sort();
-  const connect = [...reads, "interfaces"].sort();
-  assertEquals(await told("connect", ...person, "--invite-file", file), connect);
-  const both = [...reads, "write elsewhere"].sort();
-  assertEquals(await told("keys", "export", file, ...person), both);
-  const logs = [...both, "interfaces", "write elsewhere.1"].sort();
-  assertEquals(await told("serve", "--state", state, "--log", file), logs);
+Deno.test(
+  "each command of the executable's permissions keeps what it needs, and no more",
+  within(120, async () => {
+    const flags = permissionsFor(undefined, Deno.build.os)
+      .filter((flag) => flag !== "--deny-import");
+    const flagsOf = () => [...flags, "--frozen"];
+    await eachKeeps([...NEEDS, ...NEEDS_ELSEWHERE], flagsOf, ["dial the cloud"]);
+    await using scene = await Scene.open();
+    for (const [command, ...args] of [["help"], ["completions", "bash"], ["man"]] as const) {
+      assertEquals(await left(scene, flagsOf(), command, ...args), [], command);
+    }
+  }),
+);
+
+Deno.test(
+  "each command of its task's permissions keeps what it needs, and no more",
+  within(120, async () => {
+    const flagsOf = (task: Task, state: string) =>
+      task === "keys"
+        ? sourceCommand(task, "/").slice(3, -2)
+        : sourceCommand(task, state).slice(3, -2);
+    await eachKeeps(NEEDS, flagsOf);
+  }),
+);
+
+Deno.test("of permissions without a list, connect gives up those of which it needs nothing", async () => {
+  await using scene = await Scene.open();
+  const state = scene.stateOf("state");
+  await Deno.mkdir(state, { mode: 0o700 });
+  const args = ["--name", "alice", "--json", "--server", "127.0.0.1:1", "--state", state];
+  const told = await left(scene, ["--allow-all", "--no-prompt"], "connect", ...args);
+  for (const never of ["run a program", "load a library"]) assert(!told.includes(never), never);
+  // As permissions.md says: of a part it would have to give up all.
+  for (const kept of ["read a file", "write elsewhere", "interfaces"]) {
+    assert(told.includes(kept), kept);
+  }
 });
 
 Deno.test("a folder at the root is not allowed because the environment lacks what a task names", async () => {
   await using scene = await Scene.open();
   const state = scene.stateOf("state");
-  const flags = ["--allow-env", "--allow-sys=uid", `--allow-read=${state},/cifra`];
-  const command = [Deno.execPath(), "run", ...flags, CONFINED, "history", "--state", state];
-  const program = scene.add(new Program({ name: "history", command }));
-  await program.exits(0);
-  const { results } = await program.event("attempts");
-  assertMatch((results as Record<string, string>)["read /cifra"]!, /^NotCapable/);
+  await Deno.mkdir(state, { mode: 0o700 });
+  const flags = ["--allow-env", "--allow-sys=uid", `--allow-read=${state},/cifra`, "--no-prompt"];
+  const told = await left(scene, flags, "history", "--name", "alice", "--state", state);
+  assert(told.includes("read in the state folder"));
+  assert(!told.includes("read /cifra"));
+});
+
+/** The page for people. */
+const PAGE = await Deno.readTextFile(new URL("../../lib/docs/permissions.md", import.meta.url));
+
+Deno.test("permissions.md says what each task has", () => {
+  const rows = [...PAGE.matchAll(/^\| (`.*?) +\| (.*?) +\| (.*?) +\| (.*?) +\|$/gm)];
+  const said = rows.flatMap(([, tasks, network, disk, others]) =>
+    [...tasks!.matchAll(/`(\w+)`/g)].map(([, task]) => [task, network, disk, others])
+  );
+  const expected = COMMANDS.map(({ name, permissions: { net, sys, env, files, ...more } }) => {
+    const hosts = "denyNet" in more ? "all but the link's and clouds', below" : "all";
+    const network = files === "all" ? `${hosts}, see below` : net ? hosts : "none";
+    const disk = { none: "none", state: "the default state folder", all: "all, see below" }[files];
+    const others = [
+      ...sys.some((kind) => kind === "uid") ? ["user id"] : [],
+      ...env.length > 0 ? ["some environment variables"] : [],
+      ...sys.some((kind) => kind === "networkInterfaces") ? ["the list of network interfaces"] : [],
+    ];
+    assertEquals(sys.length, others.length - Math.sign(env.length), name);
+    return [name, network, disk, others.join(", ")];
+  });
+  assertEquals(said, expected);
+  const [, variables] = /The environment variables are (.*?)\.\n/s.exec(PAGE)!;
+  const named = [...variables!.matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name!);
+  for (const { name, permissions: { env } } of COMMANDS) {
+    if (env.length === 0) continue;
+    const all = named.filter((variable) => variable !== "TERM" || name !== "serve");
+    assertEquals([...env] as string[], all, name);
+  }
+});
+
+Deno.test("the line of permissions.md for another state folder works", async () => {
+  await using scene = await Scene.withServer();
+  const [, line] = /^deno (run .* main\.ts connect --state DIR) \.\.\.$/m.exec(PAGE)!;
+  const folder = scene.stateOf("alice");
+  const command = line!.replaceAll("DIR", folder).split(" ").slice(0, -2);
+  const alice = scene.connect("alice", "bob", ["--json"], {
+    start: () => [Deno.execPath(), ...command],
+  });
+  await alice.event("waiting");
+});
+
+Deno.test("the task for connect reads an invite file in its state folder, and says so of another", async () => {
+  await using scene = await Scene.open();
+  const server = await scene.serve(["--admission", "invite"]);
+  const { invite } = await server.event("listening");
+  const elsewhere = `${scene.folder}/line`;
+  await Deno.mkdir(scene.stateOf("alice"), { mode: 0o700 });
+  const inside = `${scene.stateOf("alice")}/line`;
+  for (const file of [elsewhere, inside]) {
+    await Deno.writeTextFile(file, `${invite}\n`, { mode: 0o600 });
+  }
+  const strange = scene.connect("alice", "bob", ["--invite-file", elsewhere]);
+  const { stderr } = await strange.exits(1);
+  assertStringIncludes(stderr, `Cannot read the invite file ${elsewhere}\n`);
+  assertStringIncludes(stderr, "deno task connect reads files in its state folder only");
+  const alice = scene.connect("alice", "bob", ["--json", "--invite-file", inside]);
+  await alice.event("waiting");
 });
 
 Deno.test("the tasks give what is needed and nothing else", () => {
