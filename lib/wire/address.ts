@@ -120,6 +120,13 @@ function hasPrefix(bytes: Bytes, start: Bytes, bits: number): boolean {
   });
 }
 
+/** The canonical IPv4 address inside a canonical IPv6 one, as `embeddedIpv4` finds it; undefined for others. */
+export function ipv4Within(address: string): string | undefined {
+  const bytes = parseAddress(address);
+  const inner = bytes?.length === 16 ? embeddedIpv4(bytes) : undefined;
+  return inner && formatAddress(inner);
+}
+
 /** The IPv4 address inside an IPv6 one that some router would turn back into it. */
 function embeddedIpv4(bytes: Bytes): Bytes | undefined {
   const groups = encodeHex(bytes);
