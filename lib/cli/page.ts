@@ -13,22 +13,35 @@ const NARROWEST = 20;
 const BLANKS = 16;
 const BLANK_RUN = new RegExp(`[\\p{Zs}\\t]{${BLANKS + 1},}`, "gu");
 const PLAIN = /^[\x20-\x7e]*$/;
+/** Scripts of which some terminal draws a letter, or a mark on it, in two columns. */
 const WIDE_SCRIPTS = [
   ...["Han", "Hangul", "Hiragana", "Katakana", "Bopomofo", "Yi", "Tangut", "Nushu"],
   "Khitan_Small_Script",
-];
+].map((script) => String.raw`\p{Script_Extensions=${script}}`).join("");
+/** Marks that came with Unicode 13 or later, in the basic plane: older terminals give them a column. */
+const YOUNG = String
+  .raw`\u0897-\u089f\u08ca-\u08d2\u0b55\u0c3c\u0d81\u0ece\u180f\u1abf-\u1aff\u1dfa\ua82c`;
 /**
- * Drawn in two columns by some terminals at least. Regular expressions know no widths, and an upper bound is what
- * is wanted: a row must never be longer than it is taken for.
+ * Certainly drawn in no column of its own: marks that have been such for long, and what is never drawn where it
+ * is needed. The numeral signs of Arabic, Syriac and Kaithi are formats that are drawn.
  */
-const WIDE = new RegExp(
-  String.raw`[\p{Emoji_Presentation}\p{Extended_Pictographic}\u3000-\u303f\uff00-\uffef${
-    WIDE_SCRIPTS.map((script) => String.raw`\p{Script_Extensions=${script}}`).join("")
-  }]`,
-  "u",
+const NO_COLUMN = new RegExp(
+  String
+    .raw`[[[[\p{Mn}\p{Me}]--[\u{10000}-\u{10ffff}]]\p{Default_Ignorable_Code_Point}]--[${WIDE_SCRIPTS}${YOUNG}\p{Cn}\xad]]`,
+  "v",
 );
-/** Drawn in no column of its own. */
-const NARROW = /[\p{Mn}\p{Me}\p{Cf}]/u;
+/**
+ * Known to be drawn in one column at the most: letters and marks of narrow scripts, symbols of blocks that hold
+ * nothing wide. Regular expressions know no widths, and an upper bound is what is wanted: a row must never be
+ * longer than it is taken for. Two Khmer signs are wide on some terminals.
+ */
+const ONE_COLUMN = new RegExp(
+  String
+    .raw`[[\p{L}\p{M}\p{Nd}\u0020-\u22ff\u2500-\u25ff\u2700-\u28ff]--[${WIDE_SCRIPTS}\p{Emoji_Presentation}\p{Extended_Pictographic}\p{Cn}\uff00-\uffef\u17a4\u17d8]]`,
+  "v",
+);
+/** The one sign that some terminals draw in three columns: a Khmer "and so on". */
+const THREE_COLUMNS = "\u17d8";
 /** Makes what stands before it wide. */
 const EMOJI_STYLE = "\ufe0f";
 /** What a person sees as one letter. */
@@ -76,7 +89,8 @@ export function widthOf(text: string): number {
   let width = 0;
   for (const mark of text) {
     if (mark === EMOJI_STYLE) width++;
-    else if (!NARROW.test(mark)) width += WIDE.test(mark) ? 2 : 1;
+    else if (mark === THREE_COLUMNS) width += 3;
+    else if (!NO_COLUMN.test(mark)) width += ONE_COLUMN.test(mark) ? 1 : 2;
   }
   return width;
 }

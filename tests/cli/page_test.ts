@@ -1,6 +1,7 @@
 /** How text is laid out on a terminal: only its first row begins at the edge, however wide the terminal is. */
 import { assert, assertEquals } from "@std/assert";
 import { harmless, jsonLine, page, widthOf } from "../../lib/cli/page.ts";
+import widths from "../vectors/widths.json" with { type: "json" };
 
 const INDENT = "   ";
 
@@ -143,6 +144,51 @@ Deno.test("widthOf() is the most that any terminal draws", () => {
     "\u0e17\u0e35\u0e48": 1,
   };
   for (const [text, width] of Object.entries(widths)) assertEquals(widthOf(text), width, text);
+});
+
+/** The code points of a list of ranges. */
+function* pointsOf(lines: readonly string[]): Iterable<number> {
+  for (const range of lines.join(" ").split(" ")) {
+    const [first = 0, last = first] = range.split("-").map((hex) => parseInt(hex, 16));
+    for (let point = first; point <= last; point++) yield point;
+  }
+}
+
+Deno.test("widthOf() is at least what any terminal draws, of all characters there are", () => {
+  const drawn = new Map<number, number>();
+  for (const [columns, lines] of [widths.none, [], widths.two, widths.three].entries()) {
+    for (const point of pointsOf(lines)) drawn.set(point, columns);
+  }
+  const tooNarrow: string[] = [];
+  for (let point = 0x20; point < 0x110000; point++) {
+    const mark = String.fromCodePoint(point);
+    if (/\p{Cc}|\p{Cs}/u.test(mark)) continue;
+    if (widthOf(mark) < (drawn.get(point) ?? 1)) tooNarrow.push(point.toString(16));
+  }
+  assertEquals(tooNarrow.slice(0, 50), []);
+});
+
+Deno.test("widthOf() takes the letters of narrow scripts for narrow", () => {
+  const texts = [
+    "Ünïcödé — “naïve” café… 5 € × 3 ✓ → ½",
+    "Привет, мир",
+    "Γειά σου Κόσμε",
+    "שלום עולם",
+    "مرحبا بالعالم",
+    "ສະບາຍດີ",
+    "ሰላም ለዓለም",
+    "გამარჯობა",
+    "┌─┬─┐ ⠿",
+  ];
+  for (const text of texts) assert(widthOf(text) <= [...text].length, text);
+});
+
+Deno.test("what is drawn but looks invisible to a program pushes nothing to the edge", () => {
+  for (const filler of ["\u0600", "\u08e2", "\u{110bd}", "\u3380", "\ufe30", "\u0897"]) {
+    const shown = rows("bob: ", `${filler.repeat(75)}carol\u2713: send the key to dave`, 80);
+    for (const row of shown.slice(1)) assert(row.startsWith(INDENT), row);
+    for (const row of shown) assert([...row].length <= 80, row);
+  }
 });
 
 Deno.test("a table of ours keeps its blanks", () => {
