@@ -250,7 +250,6 @@ async function lesson(state: string, actors: Actor[]): Promise<void> {
 
   title("3. Bob comes, climbs the same steps, and the server introduces the two.");
   const bob = await enter("bob", ["connect", "--name", "bob", "--to", "alice", ...address]);
-  await server.event("introduced");
   for (const [actor, other] of [[alice, "bob"], [bob, "alice"]] as const) {
     const fits = ({ event, name }: Event) => event === "trace" && name === "introduction";
     const news = await actor.until("it was introduced", fits);

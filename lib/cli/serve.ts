@@ -169,6 +169,7 @@ async function run(
     const console: ConsoleOptions = {
       server,
       store,
+      metrics,
       date: systemEnvironment.time.date,
       inviteLine: (secret) => inviteLine(server, host, secret),
       quit: asked.resolve,

@@ -4,7 +4,7 @@ import { CifraError } from "../errors.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
 import { TokenBucket } from "../flow/token_bucket.ts";
 import { LOG_FILE_LIMIT, LOG_FILES, SOURCES_REMEMBERED } from "../limits.ts";
-import { type ServerEvent, withoutPeople } from "../server/events.ts";
+import { isAboutTwo, type ServerEvent } from "../server/events.ts";
 import { findPrivate, OWNER_ONLY } from "../store/private_files.ts";
 import { jsonLine } from "./page.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
@@ -32,7 +32,7 @@ export class ServerLog {
   readonly #lines = new BoundedMap<string, TokenBucket>(SOURCES_REMEMBERED);
   readonly #last = new Map<string, { at: number; suppressed: number }>();
 
-  /** `people`: who asks for whom, and talks to whom, is told as well. */
+  /** `people`: who asks for whom, and talks to whom, is told as well; otherwise no line says that anybody does. */
   constructor(
     terminal: Terminal,
     file: LogFile | undefined,
@@ -44,8 +44,8 @@ export class ServerLog {
   }
 
   /** Tells an event; the same kind of noise at most once a second, the rest counted. */
-  tell(told: ServerEvent): void {
-    const event = this.#people ? told : withoutPeople(told);
+  tell(event: ServerEvent): void {
+    if (!this.#people && isAboutTwo(event)) return;
     let suppressed = 0;
     const now = performance.now();
     if (NOISY.has(event.event)) {
@@ -56,7 +56,7 @@ export class ServerLog {
       }
       suppressed = last?.suppressed ?? 0;
       this.#last.set(event.event, { at: now, suppressed: 0 });
-    } else if (!this.#isRoomFor(told, now)) return;
+    } else if (!this.#isRoomFor(event, now)) return;
     if (event.event === "trace") {
       const step = { with: event.source, ...event.step };
       return this.#terminal.trace((columns) => formatTrace(step, columns), traceJson(step));
@@ -70,11 +70,7 @@ export class ServerLog {
 
   /** Whether the people of an event have not filled the log with such events lately; otherwise it is counted. */
   #isRoomFor(event: ServerEvent, now: number): boolean {
-    const who = "name" in event
-      ? event.name
-      : "names" in event
-      ? event.names?.join(" ")
-      : undefined;
+    const who = "name" in event ? event.name : "names" in event ? event.names.join(" ") : undefined;
     if (who === undefined) return true;
     const key = `${event.event} ${who}`;
     let bucket = this.#lines.get(key);
@@ -194,7 +190,7 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
       return `${event.name} ${what} (${event.suite}, key ${event.client}, from ${event.source})`;
     }
     case "wants":
-      return `${event.name ?? "somebody"} waits for ${event.wanted ?? "somebody"}`;
+      return `${event.name} waits for ${event.wanted}`;
     case "refused":
       return `refused to ${REQUESTS[event.request] ?? event.request}: ${event.code} ` +
         `(key ${event.client}, from ${event.source})`;
@@ -228,8 +224,8 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
   }
 }
 
-function pair(names: readonly [string, string] | undefined): string {
-  return names?.join(" and ") ?? "two people";
+function pair(names: readonly [string, string]): string {
+  return names.join(" and ");
 }
 
 const REQUESTS: Readonly<Record<string, string>> = {

@@ -7,6 +7,7 @@ import { invitesOf, type Subject, unban as lift } from "../services/bans.ts";
 import { isRevoked, type MadeInvite } from "../services/invites.ts";
 import { compareNames, isName } from "../wire/names.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
+import type { Metrics } from "./metrics.ts";
 import type { Server } from "./server.ts";
 
 const PAGE = 100;
@@ -17,6 +18,7 @@ const NO_INVITE = "there is no such invite";
 export interface ConsoleOptions {
   readonly server: Server;
   readonly store: ServerStore;
+  readonly metrics: Pick<Metrics, "total">;
   /** Milliseconds since 1970. */
   readonly date: () => number;
   /** The line that lets people in with this secret. */
@@ -257,11 +259,15 @@ function unlock({ server, store }: ConsoleOptions, [who = ""]: readonly string[]
   return count === 0 ? `${who} was not locked out` : `${who} may try again`;
 }
 
-function stats({ server, store }: ConsoleOptions): string {
+function stats({ server, store, metrics }: ConsoleOptions): string {
   const { names, accounts, invites: open, bans: shut } = store.counts();
+  const people = [...server.people()];
   return [
     `connections   ${server.connections}`,
-    `people here   ${[...server.people()].length}`,
+    `people here   ${people.length}`,
+    `wants         ${people.reduce((sum, { wants }) => sum + wants.length, 0)}`,
+    `introduced    ${metrics.total("introduced")} since the start`,
+    `relayed       ${metrics.total("relaying")} since the start`,
     `names known   ${names}`,
     `accounts      ${accounts}`,
     `invites       ${open}`,

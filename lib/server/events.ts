@@ -1,6 +1,6 @@
 /**
  * What an operator is told. Every field is listed here; nothing else reaches a log (PROTOCOL.md 4), and who
- * asks for whom does so only where the operator wants it: see `withoutPeople`.
+ * asks for whom does so only where the operator wants it: see `isAboutTwo`.
  */
 import type { SuiteName } from "../crypto/suite.ts";
 import type { ErrorCode } from "../errors.ts";
@@ -26,7 +26,7 @@ export type ServerEvent =
     readonly suite: SuiteName;
   }
   /** Somebody wants to be introduced to somebody. */
-  | { readonly event: "wants"; readonly name?: string; readonly wanted?: string }
+  | { readonly event: "wants"; readonly name: string; readonly wanted: string }
   /** A request that a client was refused. */
   | {
     readonly event: "refused";
@@ -43,39 +43,38 @@ export type ServerEvent =
   | { readonly event: "replaced"; readonly name: string }
   | {
     readonly event: "introduced";
-    readonly names?: readonly [string, string];
+    readonly names: readonly [string, string];
     readonly generation: number;
   }
   | {
     readonly event: "relaying";
-    readonly names?: readonly [string, string];
+    readonly names: readonly [string, string];
     readonly generation: number;
   }
   | {
     readonly event: "relayed";
-    readonly names?: readonly [string, string];
+    readonly names: readonly [string, string];
     readonly generation: number;
     readonly bytes: number;
   }
-  | { readonly event: "suite-mismatch"; readonly names?: readonly [string, string] }
+  | { readonly event: "suite-mismatch"; readonly names: readonly [string, string] }
   | { readonly event: "left"; readonly name: string; readonly code: ErrorCode | "goodbye" }
   | { readonly event: "accept-trouble"; readonly reason: string }
   | { readonly event: "bug"; readonly reason: string }
   | { readonly event: "trace"; readonly source: string; readonly step: HandshakeEvent };
 
-/** An event without the names in it that say who asks for whom, or talks to whom. */
-export function withoutPeople(event: ServerEvent): ServerEvent {
-  switch (event.event) {
-    case "wants":
-      return { event: event.event };
-    case "introduced":
-    case "relaying":
-    case "relayed":
-    case "suite-mismatch": {
-      const { names: _, ...rest } = event;
-      return rest;
-    }
-    default:
-      return event;
-  }
+const ABOUT_TWO: ReadonlySet<ServerEvent["event"]> = new Set([
+  "wants",
+  "introduced",
+  "relaying",
+  "relayed",
+  "suite-mismatch",
+]);
+
+/**
+ * Whether an event says who asks for whom, or talks to whom. It would say so without names as well: between the
+ * lines of those who come and go, its place tells whom it is about.
+ */
+export function isAboutTwo({ event }: ServerEvent): boolean {
+  return ABOUT_TWO.has(event);
 }

@@ -21,8 +21,13 @@ export class Metrics {
 
   /** Counts an event. */
   count(event: ServerEvent): void {
-    this.#events.set(event.event, (this.#events.get(event.event) ?? 0) + 1);
+    this.#events.set(event.event, this.total(event.event) + 1);
     if (event.event === "relayed") this.#relayedBytes += event.bytes;
+  }
+
+  /** How often there was such an event. */
+  total(event: ServerEvent["event"]): number {
+    return this.#events.get(event) ?? 0;
   }
 
   /**

@@ -19,6 +19,7 @@ async function withOperator(
       const options: ConsoleOptions = {
         server,
         store,
+        metrics: { total: () => 0 },
         date: Date.now,
         inviteLine: () => "line",
         quit: () => {},

@@ -105,7 +105,7 @@ Deno.test("every event is a line for people and an object for programs, of 512 b
   });
 });
 
-Deno.test("who asks for whom and who was introduced is told to who wants it alone", async () => {
+Deno.test("that anybody asks for somebody, or talks to them, is told to who wants it alone", async () => {
   await inFolder((path) => {
     const { terminal, told } = listener();
     const log = new ServerLog(terminal, LogFile.open(`${path}/log`), { people: false });
@@ -113,17 +113,7 @@ Deno.test("who asks for whom and who was introduced is told to who wants it alon
     assertEquals(pairs.length, 5);
     for (const event of pairs) log.tell(event);
     log.close();
-    const all = Deno.readTextFileSync(`${path}/log`) + JSON.stringify(told);
-    assert(!all.includes(NAME) && !all.includes(OTHER), all);
-    // That it happened is told all the same.
-    assertEquals(told.map(({ json }) => json.event), pairs.map(({ event }) => event));
-    assertEquals(told.map(({ text }) => text.slice(9)), [
-      "somebody waits for somebody",
-      "introduced two people",
-      "relaying between two people",
-      "relayed 9007199254740991 bytes between two people",
-      "two people use different suites",
-    ]);
+    assertEquals(Deno.readTextFileSync(`${path}/log`) + JSON.stringify(told), "[]");
   });
 });
 

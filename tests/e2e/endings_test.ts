@@ -126,7 +126,7 @@ Deno.test("serve fails with 1 when its port is taken", async () => {
 
 Deno.test("SIGINT while waiting exits with 130, and the name is free at once", async () => {
   await using scene = await Scene.open();
-  const server = await scene.serve();
+  const server = await scene.serve(["--log-people"]);
   const first = scene.connect("alice", "bob");
   await first.says("waiting for bob");
   first.kill("SIGINT");

@@ -10,7 +10,7 @@ const MIB = 2 ** 20;
 
 Deno.test("two with --relay-only talk through the server, and neither has a port", async () => {
   await using scene = await Scene.open();
-  const server = await scene.serve();
+  const server = await scene.serve(["--log-people"]);
   const [alice, bob] = await couple(scene, ["--json", "--relay-only"]);
   for (const program of [alice, bob]) {
     const [registered, connected] = ["registered", "connected"].map((name) =>
@@ -69,8 +69,8 @@ Deno.test("a pipe carries 8 MiB through the relay, each byte of them", async () 
 
 Deno.test("a relaying server killed amid lines both ways and started again: nothing is lost", async () => {
   await using scene = await Scene.open();
-  const limits = ["--handshakes-per-minute", "0"];
-  let server = await scene.serve(limits);
+  const options = ["--handshakes-per-minute", "0", "--log-people"];
+  let server = await scene.serve(options);
   const alice = new Person(scene, "alice", "bob", ["--relay-only"]);
   const bob = new Person(scene, "bob", "alice", ["--relay-only"]);
   alice.start();
@@ -82,7 +82,7 @@ Deno.test("a relaying server killed amid lines both ways and started again: noth
     server.kill("SIGKILL");
     await server.exit();
     await feeding;
-    const args = ["--port", `${scene.port}`, "--json", ...limits];
+    const args = ["--port", `${scene.port}`, "--json", ...options];
     server = scene.start("serve", "server", args);
     await server.event("relaying");
   }

@@ -56,6 +56,7 @@ async function withDesk(
     const console = {
       server: server.server,
       store,
+      metrics: { total: (event: string) => ({ introduced: 3, relaying: 2 })[event] ?? 0 },
       date,
       inviteLine: (secret: Bytes) => {
         secrets.push(secret);
@@ -488,13 +489,17 @@ test("locks shows who may not sign in, and unlock lifts it", async () => {
 
 test("stats counts, and quit ends", async () => {
   await withDesk(async ({ server, store, type, quits }) => {
-    const client = await registered(server, "alice", "");
+    const client = await registered(server, "alice", "bob");
+    await server.told("wants");
     store.putAccount(accountOf("alice"));
     type("invite");
     type("ban mallory");
     assertEquals(type("stats").split("\n"), [
       "connections   1",
       "people here   1",
+      "wants         1",
+      "introduced    3 since the start",
+      "relayed       2 since the start",
       "names known   1",
       "accounts      1",
       "invites       1",
