@@ -52,8 +52,9 @@ export async function makeAccount(
 
 /**
  * Fetches the keys of a name into its profile, under an identity made for the occasion; returns where the
- * server is. A person who types a wrong password is asked again. The server must be known by another way than
- * its word, since it is about to learn what it can try passwords on: `--accept-new` is not enough. Throws like `signIn`, `Profile.openAsGuest` and `KeyRing.adopt`.
+ * server is. A person who types a wrong password is asked again, as long as the server takes another. The server
+ * must be known by another way than its word, since it is about to learn what it can try passwords on:
+ * `--accept-new` is not enough. Throws like `signIn`, `Profile.openAsGuest` and `KeyRing.adopt`.
  */
 export async function fetchKeys(
   options: AccountOptions,
@@ -82,8 +83,10 @@ export async function fetchKeys(
       try {
         bundle = await signIn(server, name, password, systemEnvironment.random);
       } catch (error) {
-        const isWrong = error instanceof CifraError && error.code === "wrong_password";
-        if (!isWrong || !secrets.isTyped(passwordFd)) throw error;
+        // A server that takes no more says for how long.
+        const mayGoOn = error instanceof CifraError && error.code === "wrong_password" &&
+          !error.retryAfter;
+        if (!mayGoOn || !secrets.isTyped(passwordFd)) throw error;
         terminal.say(error.message, { event: "wrong-password", message: error.message });
       } finally {
         await server.leave();

@@ -15,7 +15,6 @@ import { CifraError } from "../errors.ts";
 import {
   PASSWORD_MEMORY,
   PASSWORD_PASSES,
-  PASSWORD_TRIES_PERIOD,
   PROOF_LENGTH,
   SALT_LENGTH,
   SIGN_IN_NONCE_LENGTH,
@@ -112,12 +111,14 @@ export class Accounts {
       this.lanes.succeeded(attempt);
       return { signature, backup: this.#store.account(name)!.backup };
     }
-    const left = this.lanes.failed(attempt, now);
-    throw new CifraError("wrong_password", `The name or the password is wrong; ${more(left)}`);
+    const { left, retryAfter } = this.lanes.failed(attempt, now);
+    const more = left === 0
+      ? `no more tries for ${Math.ceil(retryAfter / 60)} minutes`
+      : left === 1
+      ? "1 more try"
+      : `${left} more tries`;
+    throw new CifraError("wrong_password", `The name or the password is wrong; ${more}`, {
+      retryAfter,
+    });
   }
-}
-
-function more(tries: number): string {
-  if (tries === 0) return `no more tries for ${PASSWORD_TRIES_PERIOD / 60_000} minutes`;
-  return tries === 1 ? "1 more try" : `${tries} more tries`;
 }

@@ -87,22 +87,17 @@ export class PasswordLanes {
 
   /** Throws `limit` while no proof of this attempt would be listened to; times in milliseconds. */
   require(attempt: Attempt, now: number): void {
-    const remaining = Math.max(
-      ...this.#lanesOf(attempt).map(([lane, key]) => lane.remaining(key, now)),
-      0,
-    );
-    if (remaining === 0) return;
-    throw new CifraError("limit", "Too many wrong passwords", {
-      retryAfter: Math.min(Math.ceil(remaining / 1000), 0xffff),
-    });
+    const retryAfter = this.#retryAfter(attempt, now);
+    if (retryAfter > 0) throw new CifraError("limit", "Too many wrong passwords", { retryAfter });
   }
 
-  /** A wrong password; returns how many more are taken. */
-  failed(attempt: Attempt, now: number): number {
+  /** A wrong password; returns how many more are taken, and when there is none, after how many seconds one is. */
+  failed(attempt: Attempt, now: number): { readonly left: number; readonly retryAfter: number } {
     this.#tags.set(attempt.source, attempt.tag);
     const lanes = this.#lanesOf(attempt);
     for (const [lane, key] of lanes) lane.count(key, now);
-    return Math.min(...lanes.map(([lane, key]) => lane.left(key, now)), PASSWORD_TRIES);
+    const left = Math.min(...lanes.map(([lane, key]) => lane.left(key, now)), PASSWORD_TRIES);
+    return { left, retryAfter: this.#retryAfter(attempt, now) };
   }
 
   /** The right password: what was wrong before from there counts no more. */
@@ -154,6 +149,12 @@ export class PasswordLanes {
       count++;
     }
     return count;
+  }
+
+  /** Seconds until a proof of this attempt is listened to, as a refusal says them; 0 when it is now. */
+  #retryAfter(attempt: Attempt, now: number): number {
+    const waits = this.#lanesOf(attempt).map(([lane, key]) => lane.remaining(key, now));
+    return Math.min(Math.ceil(Math.max(0, ...waits) / 1000), 0xffff);
   }
 
   #lanesOf({ name, source, isOwner }: Attempt): readonly (readonly [Lane, string])[] {

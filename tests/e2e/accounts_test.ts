@@ -305,6 +305,30 @@ terminalTest("a password is typed twice and never seen, on the screen or elsewhe
   assertStringIncludes(await Deno.readTextFile(log), '"signed-in"');
 });
 
+terminalTest("a wrong password is asked for again until the server takes no more", async () => {
+  await using scene = await Scene.withServer();
+  await interrupt(await signUp(scene, "alice", "bob"));
+  const thief = scene.connect("alice", "bob", ["--sign-in"], {
+    ...ON_TERMINAL,
+    state: "elsewhere",
+  });
+  for (let asked = 1; asked <= 5; asked++) {
+    await thief.until(
+      `question ${asked}`,
+      () => screen(thief).split("password of alice:").length > asked,
+    );
+    await thief.write("not the password\r");
+  }
+  assertEquals(await leavesTerminal(thief), { code: 1, restored: true });
+  const seen = screen(thief).replaceAll(/\s+/g, " ");
+  assertEquals(seen.split("password of alice:").length, 1 + 5, seen);
+  assertStringIncludes(
+    seen,
+    'is wrong; no more tries for 15 minutes" hint: try again in 15 minutes',
+  );
+  assert(!seen.includes("Too many"), seen);
+});
+
 terminalTest(
   "Ctrl-C at a question for a password gives the terminal back, and a signal too",
   async () => {

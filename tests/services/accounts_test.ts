@@ -276,15 +276,17 @@ Deno.test("a thief of many addresses has a hundred tries a day, and locks no own
   place.signIn("alice", "right", "new2", PASSWORD_TRIES_NAME_PERIOD);
 });
 
-Deno.test("a refusal says how many more are taken", () => {
+Deno.test("a refusal says how many more are taken, and when there are none how long", () => {
   const place = new Place();
-  const said = Array.from({ length: PASSWORD_TRIES }, () => {
-    const { message } = assertThrows(() => place.signIn("alice", "wrong"), CifraError);
-    return message.replace("The name or the password is wrong; ", "");
+  const said = Array.from({ length: PASSWORD_TRIES }, (_, n) => {
+    const wrong = () => place.signIn("alice", "wrong", HOME, n * 60_000);
+    const { message, retryAfter } = assertThrows(wrong, CifraError);
+    return [message.replace("The name or the password is wrong; ", ""), retryAfter];
   });
   assertEquals(said, [
-    ...["4 more tries", "3 more tries", "2 more tries", "1 more try"],
-    "no more tries for 15 minutes",
+    ...["4 more tries", "3 more tries", "2 more tries", "1 more try"].map((more) => [more, 0]),
+    // The first of them was four minutes ago.
+    ["no more tries for 11 minutes", 660],
   ]);
 });
 
