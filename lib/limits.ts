@@ -100,7 +100,7 @@ export const CONNECTIONS_TOTAL = 1024;
 /** Connections of one key, and from one source, that have finished it: `--max-connections-per-key`, `-per-address`. */
 export const CONNECTIONS_PER_KEY = 16;
 export const CONNECTIONS_PER_SOURCE = 256;
-/** The part of all connections that is left to keys which the server knew before they came. */
+/** The part of all connections that is left to keys which the server has known for long, one for each. */
 export const KNOWN_KEYS_RESERVE = 1 / 8;
 /** Connections that have not finished their handshake: `--max-strangers`. */
 export const STRANGERS_TOTAL = 64;

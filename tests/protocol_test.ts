@@ -75,7 +75,9 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
 
     "connections": `${L.CONNECTIONS_TOTAL}`,
     "of one key / from one source": `${L.CONNECTIONS_PER_KEY} / ${L.CONNECTIONS_PER_SOURCE}`,
-    "places left to keys that the server knew before they came": `1 in ${1 / L.KNOWN_KEYS_RESERVE}`,
+    "places left to keys known before the start or for a day, one for each": `1 in ${
+      1 / L.KNOWN_KEYS_RESERVE
+    }`,
     "without a name": seconds(L.NAMELESS_DEADLINE)[0],
     "penalty for a handshake that fails with `auth_failed`": seconds(L.PENALTY_AUTH)[0],
     "penalty for `bad_frame` and `bad_state`": seconds(L.PENALTY_MALFORMED)[0],

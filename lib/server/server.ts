@@ -20,12 +20,11 @@ import { Ticker } from "../flow/ticker.ts";
 import {
   type ConnectionCaps,
   ConnectionLimits,
-  isHere,
   type Refusal,
   sourceOf,
 } from "../services/connection_limits.ts";
 import type { QuotaLimits } from "../services/quotas.ts";
-import { type InsiderCaps, Insiders } from "../services/insiders.ts";
+import { type InsiderCaps, Insiders, isKnownForLong } from "../services/insiders.ts";
 import { ban, forget, type Subject } from "../services/bans.ts";
 import type { DirectoryRules } from "../services/directory.ts";
 import { Invites, type Presented } from "../services/invites.ts";
@@ -113,6 +112,8 @@ export class Server {
   #present = 0;
   #empty: PromiseWithResolvers<void> | undefined;
   #tagKey: { readonly key: Bytes; readonly since: number } | undefined;
+  /** Milliseconds since 1970. */
+  readonly #started: number;
   #stopping = false;
 
   /** Opens the port and serves with these keys. Throws `local` when the port cannot be had. */
@@ -120,6 +121,7 @@ export class Server {
     const { time, network, random } = options.environment;
     this.#options = options;
     this.#keys = keys;
+    this.#started = time.date();
     this.invites = new Invites(options.store, keys.inviteSecret, random);
     this.fingerprints = new Map(
       [...keys.sides.values()].map(({ suite, identity }) => [suite.name, identity.fingerprint]),
@@ -302,9 +304,10 @@ export class Server {
   /** Takes a connection onto the porch, for which others may have to give way; false when it is closed. */
   #admit(connection: Connection, host: string): boolean {
     const { now } = this.#options.environment.time;
-    const admit = () => this.#connectionLimits.admit(connection, sourceOf(host), now());
+    const source = sourceOf(host);
+    const admit = () => this.#connectionLimits.admit(connection, source, now());
     let admission = admit();
-    if (admission.type === "full" && this.#makeRoom()) admission = admit();
+    if (admission.type === "full" && this.#makeRoom(source)) admission = admit();
     if (admission.type === "full") {
       this.#turnAway(connection, host, "full");
       return false;
@@ -325,11 +328,11 @@ export class Server {
     const { theirs: { fingerprint } } = client.channel.established;
     const key = encodeHex(fingerprint);
     try {
-      const out = this.#insiders.enter(client, {
-        key,
-        source: isHere(source) ? undefined : source,
-        isKnown: this.#options.store.keyWith(key) !== undefined,
-      });
+      const { store, environment: { time } } = this.#options;
+      const created = store.keyWith(key)?.created;
+      const isKnown = created !== undefined &&
+        isKnownForLong(created, this.#started, time.date());
+      const out = this.#insiders.enter(client, { key, source, isKnown });
       for (const each of out) this.#sendOut(each);
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
@@ -337,9 +340,9 @@ export class Server {
     }
   }
 
-  /** There is no room at all: somebody without a name goes. False when there is nobody like that. */
-  #makeRoom(): boolean {
-    const client = this.#insiders.giveWay();
+  /** There is no room at all for one from this source: somebody else goes. False when nobody has to. */
+  #makeRoom(source: string): boolean {
+    const client = this.#insiders.giveWay(source);
     if (client) this.#sendOut(client);
     return client !== undefined;
   }
@@ -348,7 +351,7 @@ export class Server {
   #sendOut(client: Client): void {
     client.hasGivenWay = true;
     this.#connectionLimits.leftInside();
-    client.channel.fail(new CifraError("busy", "The server has no room for those without a name"));
+    client.channel.fail(new CifraError("busy", "The server is full, and others hold less of it"));
   }
 
   /**

@@ -4,7 +4,7 @@
  * often or misbehaves is in doubt: from there only those come further who prove that they are acquainted.
  * Rules over a clock.
  */
-import { parseAddress } from "../wire/address.ts";
+import { addressScope, parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { type ErrorCode, penaltyOf } from "../errors.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
@@ -59,20 +59,23 @@ interface Visit {
   isAcquainted: boolean;
 }
 
-/** The source that an address counts for: an IPv4 address, or the /64 of an IPv6 one, in hexadecimal. */
+/**
+ * The source that an address counts for: an IPv4 address, or the /64 of an IPv6 one, in hexadecimal. All
+ * addresses of the server's own machine are one, for everybody there has all of them.
+ */
 export function sourceOf(host: string): string {
   const bytes = parseAddress(host);
   if (!bytes) return host;
+  if (addressScope(host) === "loopback") return HERE;
   return encodeHex(bytes.length === 4 ? bytes : bytes.subarray(0, 8));
 }
 
 /** Whether a source is the server's own machine: everybody on it comes from there. */
 export function isHere(source: string): boolean {
-  return /^7f.{6}$/.test(source) || source === LOOPBACK_64;
+  return source === HERE;
 }
 
-/** The /64 in which ::1 lies, and nobody of another machine. */
-const LOOPBACK_64 = "0".repeat(16);
+const HERE = "here";
 
 /** The porch of a server; `Stranger` is whatever stands for a connection. */
 export class ConnectionLimits<Stranger> {

@@ -1,10 +1,12 @@
 /**
  * Who is inside: connections that have climbed the ladder. So many of one key and of one source at the most,
- * and some places are left to keys that the server knew before (PROTOCOL.md 4). Whoever has no name yet gives
- * way, the oldest first. Rules over what is in memory; no sockets, no clock.
+ * and some places are left to keys that the server has known for long, one for each (PROTOCOL.md 4). Whoever has
+ * no name yet gives way, the oldest first, and then the newest of whoever holds most. Rules over what is in
+ * memory; no sockets, no clock.
  */
 import { CifraError } from "../errors.ts";
-import { KNOWN_KEYS_RESERVE } from "../limits.ts";
+import { DAY, KNOWN_KEYS_RESERVE } from "../limits.ts";
+import { isHere } from "./connection_limits.ts";
 
 /** The limits an operator can set; 0 sets none. */
 export interface InsiderCaps {
@@ -18,10 +20,18 @@ export interface InsiderCaps {
 export interface Insider {
   /** The fingerprint of its identity. */
   readonly key: string;
-  /** Where it comes from; undefined on this machine, where everybody comes from one place. */
-  readonly source: string | undefined;
-  /** Whether the server knew the key before. */
+  /** Where it comes from. So many as like come from this machine, and give way to others like any source. */
+  readonly source: string;
+  /** Whether the server has known the key for long: `isKnownForLong`. */
   readonly isKnown: boolean;
+}
+
+/**
+ * Whether a key that the server knows since `created` was there before this run of it, or for a day: whoever
+ * wants all places cannot make such keys when it wants them. Milliseconds since 1970.
+ */
+export function isKnownForLong(created: number, started: number, now: number): boolean {
+  return created < started || now - created >= DAY;
 }
 
 interface Place<Holder> extends Insider {
@@ -36,7 +46,8 @@ export class Insiders<Holder> {
   readonly #nameless = new Set<Place<Holder>>();
   readonly #byKey = new Map<string, Set<Place<Holder>>>();
   readonly #bySource = new Map<string, Set<Place<Holder>>>();
-  #newcomers = 0;
+  /** Keys known for long that are inside: each has one place that counts for nobody. */
+  readonly #known = new Set<string>();
 
   constructor(caps: InsiderCaps) {
     this.#caps = caps;
@@ -49,7 +60,7 @@ export class Insiders<Holder> {
 
   /**
    * Takes a place; returns those who had to give way for it, who have none any more. Throws `limit` when
-   * there is nobody without a name who could; then nothing has changed.
+   * nobody has to; then nothing has changed.
    */
   enter(holder: Holder, insider: Insider): readonly Holder[] {
     const { key, source, isKnown } = insider;
@@ -58,8 +69,8 @@ export class Insiders<Holder> {
     const crowds = [
       { crowd: this.#byKey.get(key), most: connectionsPerKey, what: "of this key" },
       {
-        crowd: source === undefined ? undefined : this.#bySource.get(source),
-        most: connectionsPerSource,
+        crowd: this.#bySource.get(source),
+        most: isHere(source) ? 0 : connectionsPerSource,
         what: "from this address",
       },
     ];
@@ -72,23 +83,27 @@ export class Insiders<Holder> {
     const forNewcomers = connections === 0
       ? Infinity
       : connections - Math.floor(connections * KNOWN_KEYS_RESERVE);
-    const isRoom = this.#newcomers - [...out].filter((place) => !place.isKnown).length <
-      forNewcomers;
-    if (!isKnown && !isRoom) {
-      const oldest = this.#oldestNewcomer(out);
-      if (!oldest) throw full("The last places are for those whom this server knows");
-      out.add(oldest);
+    const leaving = [...out].filter((place) => !this.#isKept(place)).length;
+    const isRoom = this.#places.size - this.#known.size - leaving < forNewcomers;
+    if (!isRoom && !(isKnown && !this.#known.has(key))) {
+      const least = this.#oldestNewcomer(out) ?? this.#oneTooMany(key, source);
+      if (!least) throw full("The last places are for those whom this server has known for long");
+      out.add(least);
     }
     for (const place of out) this.leave(place.holder);
     this.#take({ ...insider, holder, isNamed: false });
     return [...out].map((place) => place.holder);
   }
 
-  /** Whoever is to give way when there is no room at all; it has no place any more. */
-  giveWay(): Holder | undefined {
-    const oldest = this.#oldestNewcomer(new Set()) ?? first(this.#nameless);
-    if (oldest) this.leave(oldest.holder);
-    return oldest?.holder;
+  /**
+   * Whoever is to give way when there is no room at all to somebody from `source` whose key is not known yet;
+   * it has no place any more.
+   */
+  giveWay(source: string): Holder | undefined {
+    const least = this.#oldestNewcomer(new Set()) ?? first(this.#nameless) ??
+      this.#oneTooMany(undefined, source);
+    if (least) this.leave(least.holder);
+    return least?.holder;
   }
 
   /** A connection has registered: it does not give way any more. */
@@ -105,22 +120,48 @@ export class Insiders<Holder> {
     if (!place) return false;
     this.#places.delete(holder);
     this.#nameless.delete(place);
-    if (!place.isKnown) this.#newcomers--;
     remove(this.#byKey, place.key, place);
-    if (place.source !== undefined) remove(this.#bySource, place.source, place);
+    remove(this.#bySource, place.source, place);
+    if (!this.#byKey.has(place.key)) this.#known.delete(place.key);
     return true;
   }
 
   #take(place: Place<Holder>): void {
     this.#places.set(place.holder, place);
     this.#nameless.add(place);
-    if (!place.isKnown) this.#newcomers++;
+    if (place.isKnown) this.#known.add(place.key);
     add(this.#byKey, place.key, place);
-    if (place.source !== undefined) add(this.#bySource, place.source, place);
+    add(this.#bySource, place.source, place);
+  }
+
+  /** Whether it is the only place of a key known for long. */
+  #isKept({ key }: Place<Holder>): boolean {
+    return this.#known.has(key) && this.#byKey.get(key)!.size === 1;
   }
 
   #oldestNewcomer(except: ReadonlySet<Place<Holder>>): Place<Holder> | undefined {
-    for (const place of this.#nameless) if (!place.isKnown && !except.has(place)) return place;
+    for (const place of this.#nameless) {
+      if (!this.#isKept(place) && !except.has(place)) return place;
+    }
+    return undefined;
+  }
+
+  /**
+   * The newest place of the key that holds most, or else of the source: if that is more than `key` and
+   * `source` would hold with one more. Places that are kept do not count.
+   */
+  #oneTooMany(key: string | undefined, source: string): Place<Holder> | undefined {
+    const sides = [[this.#byKey, key], [this.#bySource, source]] as const;
+    for (const [crowds, own] of sides) {
+      let most: readonly Place<Holder>[] = [];
+      let ours = 0;
+      for (const [whose, crowd] of crowds) {
+        const places = [...crowd].filter((place) => !this.#isKept(place));
+        if (places.length > most.length) most = places;
+        if (whose === own) ours = places.length;
+      }
+      if (most.length > ours + 1) return most.at(-1);
+    }
     return undefined;
   }
 }

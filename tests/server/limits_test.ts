@@ -177,6 +177,24 @@ test("a server full of connections without a name takes the next one instead of 
   }, { limits: { ...NO_RATE, connections: 3 } });
 });
 
+test("a server full of the names of one user makes room for another: the newest of many gives way", async () => {
+  await withServer(async (server) => {
+    const many: TestClient[] = [];
+    for (let n = 0; n < 7; n++) {
+      const name = `mallory${n % 2}`;
+      many.push(await TestClient.registered(server, await modern(name), name, ""));
+    }
+    const more = await TestClient.connect(server, await modern("mallory0"));
+    assertEquals((await more.next()).type, "refused");
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "");
+    assertEquals(await many[6]!.ending(), "busy");
+    many[6]!.channel.destroy();
+    for (const client of [...many.slice(0, 6), alice]) await client.assertAnswered();
+    for (const client of [...many.slice(0, 6), alice, more]) await client.leave();
+    await until(() => server.server.connections === 0);
+  }, { limits: { ...NO_RATE, connections: 8 } });
+});
+
 test("one key does not fill a server: beyond its share it is refused, and is counted right", async () => {
   await withServer(async (server) => {
     const clients: TestClient[] = [];

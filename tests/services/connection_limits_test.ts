@@ -254,6 +254,7 @@ Deno.test("sourceOf() is an IPv4 address, or the /64 of an IPv6 one; isHere() is
   assertEquals(sourceOf("not an address"), "not an address");
   for (const host of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]) {
     assert(isHere(sourceOf(host)), host);
+    assertEquals(sourceOf(host), sourceOf("127.0.0.1"));
   }
   for (const host of ["128.0.0.1", "7f00::1", "fe80::1", "2001:db8::", "not an address"]) {
     assert(!isHere(sourceOf(host)), host);
