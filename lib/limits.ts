@@ -210,9 +210,12 @@ export const PASSWORD_PASSES_MAXIMUM = 10;
 export const PASSWORD_TRIES = 5;
 export const PASSWORD_TRIES_SOURCE = 100;
 export const PASSWORD_TRIES_PERIOD = 15 * 60 * SECOND;
-/** And in a day for one name, from everywhere but where its owner has been. */
+/**
+ * And for one name, from everywhere but where its owner has been: so many at once, and then so many a minute. A
+ * thief of many addresses is slowed; nobody can shut the owner out for long.
+ */
 export const PASSWORD_TRIES_NAME = 100;
-export const PASSWORD_TRIES_NAME_PERIOD = 24 * 3600 * SECOND;
+export const PASSWORD_TRIES_NAME_PER_MINUTE = 1;
 /** What is asked of a password that lies with a server: its thief can guess as long as it likes. */
 export const PASSWORD_CHARACTERS = 10;
 /** Keys sealed under a password, in bytes. */

@@ -116,9 +116,8 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "new names from one source in a day": `${L.NEW_NAMES_PER_DAY}`,
     "wrong passwords for one name from one source / from one source in all":
       `${L.PASSWORD_TRIES} / ${L.PASSWORD_TRIES_SOURCE} in ${seconds(L.PASSWORD_TRIES_PERIOD)}`,
-    "wrong passwords for one name from all other sources": `${L.PASSWORD_TRIES_NAME} in ${
-      seconds(L.PASSWORD_TRIES_NAME_PERIOD)
-    }`,
+    "wrong passwords for one name from all other sources":
+      `${L.PASSWORD_TRIES_NAME} at once, ${L.PASSWORD_TRIES_NAME_PER_MINUTE} a minute`,
     "characters of a password that lies with a server": `${L.PASSWORD_CHARACTERS}`,
     "pairs relayed at once": `${L.RELAYED_PAIRS}`,
     "of one key / with one source": `${L.RELAYED_PER_KEY} / ${L.RELAYED_PER_SOURCE}`,

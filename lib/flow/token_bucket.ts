@@ -21,6 +21,12 @@ export class TokenBucket {
     return true;
   }
 
+  /** How many may be taken at once. */
+  left(now: number): number {
+    this.#fill(now);
+    return Math.max(0, Math.floor(this.#tokens));
+  }
+
   /** How long until there is a token, in milliseconds; 0 when there is one. */
   wait(now: number): number {
     this.#fill(now);

@@ -2,7 +2,12 @@
 import { decodeHex } from "@std/encoding/hex";
 import { formatFingerprint, shortFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
-import { DAY, STANDING_INVITE_LIFETIME, STANDING_INVITE_USES } from "../limits.ts";
+import {
+  DAY,
+  PASSWORD_TRIES_NAME_PER_MINUTE,
+  STANDING_INVITE_LIFETIME,
+  STANDING_INVITE_USES,
+} from "../limits.ts";
 import { invitesOf, type Subject, unban as lift } from "../services/bans.ts";
 import { isRevoked, type MadeInvite } from "../services/invites.ts";
 import { compareNames, isName } from "../wire/names.ts";
@@ -63,7 +68,11 @@ export const CONSOLE_COMMANDS: ReadonlyMap<string, Command> = new Map(Object.ent
     run: renew,
   },
   revoke: { usage: "revoke ID", does: "let nobody new in with an invite", run: revoke },
-  locks: { usage: "locks", does: "who may not sign in after wrong passwords", run: locks },
+  locks: {
+    usage: "locks",
+    does: "who may not sign in after wrong passwords, or is slowed down",
+    run: locks,
+  },
   unlock: {
     usage: "unlock WHO",
     does: "let them try again: a name, or from:SOURCE",
@@ -246,8 +255,9 @@ function revoke({ server, store }: ConsoleOptions, [id = ""]: readonly string[])
 function locks({ server }: ConsoleOptions): string {
   const lines = server.locks().map(({ name, tag, remaining }) => {
     const who = name === undefined ? "everybody" : isName(name) ? name : "no name";
-    const from = tag === undefined ? "from anywhere new" : `from ${tag}`;
-    return `${who} ${from} for ${Math.ceil(remaining / 60_000)} more minutes`;
+    return tag === undefined
+      ? `${who} from anywhere new: slowed down, one try in ${60 / PASSWORD_TRIES_NAME_PER_MINUTE} s`
+      : `${who} from ${tag} for ${Math.ceil(remaining / 60_000)} more minutes`;
   });
   return lines.join("\n") || "nobody is locked out";
 }

@@ -20,7 +20,7 @@ import {
   SIGN_IN_NONCE_LENGTH,
 } from "../limits.ts";
 import type { Account, ServerStore } from "../store/server_store.ts";
-import { type Attempt, PasswordLanes } from "./password_lanes.ts";
+import { type Attempt, inSeconds, PasswordLanes } from "./password_lanes.ts";
 
 const SALT_LABEL = encodeUtf8("cifra/1 salt of nobody\0");
 /** A proof of a name without an account is compared with this, in the same time. */
@@ -111,14 +111,20 @@ export class Accounts {
       this.lanes.succeeded(attempt);
       return { signature, backup: this.#store.account(name)!.backup };
     }
-    const { left, retryAfter } = this.lanes.failed(attempt, now);
-    const more = left === 0
-      ? `no more tries for ${Math.ceil(retryAfter / 60)} minutes`
-      : left === 1
-      ? "1 more try"
-      : `${left} more tries`;
-    throw new CifraError("wrong_password", `The name or the password is wrong; ${more}`, {
-      retryAfter,
+    const left = this.lanes.failed(attempt, now);
+    const remaining = this.lanes.remaining(attempt, now);
+    const tries = left > 0 ? more(left) : noneFor(remaining);
+    throw new CifraError("wrong_password", `The name or the password is wrong; ${tries}`, {
+      retryAfter: left > 0 ? 0 : inSeconds(remaining),
     });
   }
+}
+
+function more(tries: number): string {
+  return tries === 1 ? "1 more try" : `${tries} more tries`;
+}
+
+function noneFor(milliseconds: number): string {
+  const minutes = Math.ceil(milliseconds / 60_000);
+  return `no more tries for ${minutes === 1 ? "a minute" : `${minutes} minutes`}`;
 }

@@ -5,10 +5,11 @@
 import { CifraError } from "../errors.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
 import { SlidingWindow } from "../flow/sliding_window.ts";
+import { TokenBucket } from "../flow/token_bucket.ts";
 import {
   PASSWORD_TRIES,
   PASSWORD_TRIES_NAME,
-  PASSWORD_TRIES_NAME_PERIOD,
+  PASSWORD_TRIES_NAME_PER_MINUTE,
   PASSWORD_TRIES_PERIOD,
   PASSWORD_TRIES_SOURCE,
   SOURCES_REMEMBERED,
@@ -26,18 +27,30 @@ export interface Attempt {
   readonly isOwner: boolean;
 }
 
-/** What is not listened to for a while. */
+/** What is not listened to for a while, or is slowed down. */
 export interface Lock {
   /** Undefined for all names. */
   readonly name: string | undefined;
   /** As the log has it; undefined for all sources. */
   readonly tag: string | undefined;
-  /** Milliseconds until one more try is taken. */
+  /** Milliseconds until one more try is taken; of a name that is slowed down 0 when one is taken now. */
   readonly remaining: number;
 }
 
-/** One count: how many are taken in which time, by what key. */
-class Lane {
+/** One count, by what key. */
+interface Lane {
+  /** How many more are taken. */
+  left(key: string, now: number): number;
+  /** Milliseconds until one more is taken; 0 when it is taken now. */
+  remaining(key: string, now: number): number;
+  count(key: string, now: number): void;
+  clear(key: string): void;
+  /** Those that are shut or slowed down, and for how long. */
+  shut(now: number): Iterable<readonly [string, number]>;
+}
+
+/** So many in a time, and then none until that is over. */
+class ShutLane implements Lane {
   readonly #period: number;
   readonly #most: number;
   readonly #failures: SlidingWindow;
@@ -52,7 +65,6 @@ class Lane {
     return Math.max(0, this.#most - this.#failures.times(key, now).length);
   }
 
-  /** Milliseconds until one more is taken; 0 when it is taken now. */
   remaining(key: string, now: number): number {
     const oldest = this.#failures.times(key, now).at(-this.#most);
     return oldest === undefined ? 0 : oldest + this.#period - now;
@@ -66,7 +78,6 @@ class Lane {
     this.#failures.forget(key);
   }
 
-  /** Those that are shut, and for how long. */
   *shut(now: number): Iterable<readonly [string, number]> {
     for (const key of this.#failures.keys) {
       const remaining = this.remaining(key, now);
@@ -75,11 +86,49 @@ class Lane {
   }
 }
 
+/** So many at once, and then one after the other: whoever spends them for others does not shut it. */
+class SlowLane implements Lane {
+  readonly #burst: number;
+  readonly #perMinute: number;
+  readonly #buckets = new BoundedMap<string, TokenBucket>(SOURCES_REMEMBERED);
+
+  constructor(burst: number, perMinute: number) {
+    this.#burst = burst;
+    this.#perMinute = perMinute;
+  }
+
+  left(key: string, now: number): number {
+    return this.#buckets.get(key)?.left(now) ?? this.#burst;
+  }
+
+  remaining(key: string, now: number): number {
+    return Math.ceil(this.#buckets.get(key)?.wait(now) ?? 0);
+  }
+
+  count(key: string, now: number): void {
+    const bucket = this.#buckets.get(key) ??
+      new TokenBucket(this.#burst, this.#perMinute, now);
+    bucket.take(now);
+    this.#buckets.set(key, bucket);
+  }
+
+  clear(key: string): void {
+    this.#buckets.delete(key);
+  }
+
+  *shut(now: number): Iterable<readonly [string, number]> {
+    for (const [key, bucket] of this.#buckets) {
+      // Between two tries it is slowed down all the same.
+      if (bucket.left(now) <= 1) yield [key, this.remaining(key, now)];
+    }
+  }
+}
+
 /** The wrong passwords of a server. */
 export class PasswordLanes {
-  readonly #pairs = new Lane(PASSWORD_TRIES_PERIOD, PASSWORD_TRIES);
-  readonly #sources = new Lane(PASSWORD_TRIES_PERIOD, PASSWORD_TRIES_SOURCE);
-  readonly #names = new Lane(PASSWORD_TRIES_NAME_PERIOD, PASSWORD_TRIES_NAME);
+  readonly #pairs = new ShutLane(PASSWORD_TRIES_PERIOD, PASSWORD_TRIES);
+  readonly #sources = new ShutLane(PASSWORD_TRIES_PERIOD, PASSWORD_TRIES_SOURCE);
+  readonly #names = new SlowLane(PASSWORD_TRIES_NAME, PASSWORD_TRIES_NAME_PER_MINUTE);
   /** Whose owner has been where. */
   readonly #visits = new BoundedMap<string, true>(SOURCES_REMEMBERED);
   /** By source, what it was called when it failed last. */
@@ -87,17 +136,24 @@ export class PasswordLanes {
 
   /** Throws `limit` while no proof of this attempt would be listened to; times in milliseconds. */
   require(attempt: Attempt, now: number): void {
-    const retryAfter = this.#retryAfter(attempt, now);
-    if (retryAfter > 0) throw new CifraError("limit", "Too many wrong passwords", { retryAfter });
+    const remaining = this.remaining(attempt, now);
+    if (remaining === 0) return;
+    throw new CifraError("limit", "Too many wrong passwords", {
+      retryAfter: inSeconds(remaining),
+    });
   }
 
-  /** A wrong password; returns how many more are taken, and when there is none, after how many seconds one is. */
-  failed(attempt: Attempt, now: number): { readonly left: number; readonly retryAfter: number } {
+  /** Milliseconds until an attempt like this is listened to; 0 when it is now. */
+  remaining(attempt: Attempt, now: number): number {
+    return Math.max(...this.#lanesOf(attempt).map(([lane, key]) => lane.remaining(key, now)), 0);
+  }
+
+  /** A wrong password; returns how many more are taken. */
+  failed(attempt: Attempt, now: number): number {
     this.#tags.set(attempt.source, attempt.tag);
     const lanes = this.#lanesOf(attempt);
     for (const [lane, key] of lanes) lane.count(key, now);
-    const left = Math.min(...lanes.map(([lane, key]) => lane.left(key, now)), PASSWORD_TRIES);
-    return { left, retryAfter: this.#retryAfter(attempt, now) };
+    return Math.min(...lanes.map(([lane, key]) => lane.left(key, now)), PASSWORD_TRIES);
   }
 
   /** The right password: what was wrong before from there counts no more. */
@@ -111,7 +167,7 @@ export class PasswordLanes {
     this.#visits.set(`${source} ${name}`, true);
   }
 
-  /** What is shut `now`. */
+  /** What is shut `now`, or slowed down: names alone, from all sources. */
   locks(now: number): readonly Lock[] {
     const tagOf = (source: string) => this.#tags.get(source) ?? "somewhere";
     const locks: Lock[] = [];
@@ -151,12 +207,6 @@ export class PasswordLanes {
     return count;
   }
 
-  /** Seconds until a proof of this attempt is listened to, as a refusal says them; 0 when it is now. */
-  #retryAfter(attempt: Attempt, now: number): number {
-    const waits = this.#lanesOf(attempt).map(([lane, key]) => lane.remaining(key, now));
-    return Math.min(Math.ceil(Math.max(0, ...waits) / 1000), 0xffff);
-  }
-
   #lanesOf({ name, source, isOwner }: Attempt): readonly (readonly [Lane, string])[] {
     if (isOwner) return [];
     const pair = `${source} ${name}`;
@@ -164,4 +214,9 @@ export class PasswordLanes {
     if (this.#visits.get(pair)) return [own];
     return [own, [this.#sources, source], [this.#names, name]];
   }
+}
+
+/** As a refusal says it: whole seconds, in two bytes. */
+export function inSeconds(milliseconds: number): number {
+  return Math.min(Math.ceil(milliseconds / 1000), 0xffff);
 }
