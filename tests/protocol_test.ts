@@ -81,7 +81,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "without a name": seconds(L.NAMELESS_DEADLINE)[0],
     "penalty for a handshake that fails with `auth_failed`": seconds(L.PENALTY_AUTH)[0],
     "penalty for `bad_frame` and `bad_state`": seconds(L.PENALTY_MALFORMED)[0],
-    "penalty for `busy` and `shutdown`": "0 s",
+    "penalty for `busy`, `shutdown`, and an alert `auth_failed` of the client": "0 s",
     "penalty for any other end of a handshake": seconds(L.PENALTY_NONE)[0],
     "penalties of a source above which it is in doubt, and their sum at the most": seconds(
       L.PENALTY_THRESHOLD,

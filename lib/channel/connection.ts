@@ -60,6 +60,7 @@ export class Connection {
   #writing: Promise<void> = Promise.resolve();
   #writeStartedAt: number | undefined;
   #failure: CifraError | undefined;
+  #isToldWhy = false;
   /** Told of each preface and alert, which belong to no ladder and no channel, with the length of its frame. */
   onWord: ((word: Word) => void) | undefined;
 
@@ -78,6 +79,11 @@ export class Connection {
   /** Why the connection is over, once it is. */
   get failure(): CifraError | undefined {
     return this.#failure;
+  }
+
+  /** Whether `failure` is the other side's word, an alert, and not our judgement. */
+  get isToldWhy(): boolean {
+    return this.#isToldWhy;
   }
 
   /** Our end of it; undefined for what is relayed. */
@@ -160,6 +166,7 @@ export class Connection {
     } catch (error) {
       told = error;
     }
+    this.#isToldWhy = this.#failure === undefined;
     throw this.fail(told, { silently: true });
   }
 

@@ -283,7 +283,10 @@ export class Server {
       // A stranger that had to give way, or was turned away, has left before.
       const isStranger = this.#strangers.delete(connection);
       const failure = client?.channel.goodbye ? undefined : connection.failure;
-      if (isStranger) this.#connectionLimits.left(connection, now(), failure?.code);
+      // Whoever does not trust our key, and says so, has not failed to prove its own.
+      const isOurKey = connection.isToldWhy && failure?.code === "auth_failed";
+      const cost = isOurKey ? "shutdown" : failure?.code;
+      if (isStranger) this.#connectionLimits.left(connection, now(), cost);
       if (client) {
         this.#clients.delete(client);
         this.#insiders.leave(client);
@@ -291,7 +294,7 @@ export class Server {
       }
       if (failure && (isStranger || client && !client.isAnswered)) {
         const { code } = failure;
-        if (client) this.#connectionLimits.penalize(source, now(), code);
+        if (client) this.#connectionLimits.penalize(source, now(), cost);
         const event = { event: "handshake-failed", source: this.#tag(host), code } as const;
         if (!isBug) this.#options.onEvent(event);
       }

@@ -9,11 +9,15 @@ import {
 } from "../../lib/limits.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
+import { Connection } from "../../lib/channel/connection.ts";
+import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { CifraError } from "../../lib/errors.ts";
+import { startInitiator } from "../../lib/handshake/initiator.ts";
+import { dial } from "../../lib/net/dial.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { fromAfar } from "../testkit/from_afar.ts";
 import { refusalOf, type ServerResponse } from "../../lib/wire/rendezvous_messages.ts";
-import { EvilPeer, test } from "../testkit/adversary.ts";
+import { anyResponder, EvilPeer, test } from "../testkit/adversary.ts";
 import { person } from "../testkit/handshake.ts";
 import {
   registrationOf,
@@ -112,6 +116,27 @@ test("nonsense from an address shuts out nobody behind it who has an invite", as
     assertEquals((await alice.register(registrationOf("alice"))).type, "registered");
     await alice.leave();
   }, AFAR);
+});
+
+test("those who do not trust the server's key, and say so, do not shut out their address", async () => {
+  await withServer(async (server) => {
+    // Forty behind one address, who know it by the key that it had before.
+    const before = (await modern("mallory")).identity;
+    for (let n = 1; n <= 40; n++) {
+      const connection = new Connection(
+        await dial("127.0.0.1", server.port),
+        () => performance.now(),
+      );
+      const who = await modern("alice");
+      const start = await startInitiator({ ...anyResponder(who, "alice"), pinned: before });
+      const error = await assertRejects(() => runHandshake(connection, start), CifraError);
+      assertEquals(error.code, "auth_failed");
+      await server.told("handshake-failed", n);
+    }
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "");
+    await alice.leave();
+    assertEquals(server.all("refused-connection"), []);
+  }, { ...AFAR, limits: NO_RATE });
 });
 
 test("nor anybody whom the server knows: the ticket of the last registration brings its owner in, once", async () => {
