@@ -31,7 +31,11 @@ export function showEvent(
     case "gap":
       return terminal.say(describeGap(event, label));
     case "restarted":
-      return terminal.say(`${label} has restarted; the rest of what was being sent will not come`);
+      return terminal.say(
+        event.who === "peer"
+          ? `${label} has restarted; the rest of what was being sent will not come`
+          : `the beginning of what ${label} is sending went to an earlier run of this program`,
+      );
     default:
       // Whatever returns from here counts as read.
       event satisfies never;
@@ -61,7 +65,7 @@ export function eventJson(event: PeerEvent, peerName: string, decoder: TextDecod
     case "gap":
       return { event: "gap", from: Number(event.from), to: Number(event.to) };
     case "restarted":
-      return { event: "peer-restarted" };
+      return event.who === "peer" ? { event: "peer-restarted" } : { event: "restarted" };
   }
 }
 

@@ -67,7 +67,9 @@ export class Pipe implements Front {
       if (!first.failed && stored === queued && !input?.isTaking()) return "left";
       const how = first.failed ? "failed" : "left";
       const message = `${this.#view.only} ${how} before taking everything`;
-      return { error: new CifraError("cut", message) };
+      const hint = "if either program was started again in the middle, run the command again on " +
+        "both sides";
+      return { error: new CifraError("cut", message, first.failed ? { hint } : {}) };
     } finally {
       this.#stopWaiting();
       input?.stop();
@@ -129,7 +131,12 @@ export class Pipe implements Front {
       case "gap":
         return terminal.say(describeGap(event, peer));
       case "restarted":
-        throw beyondRepair(`${peer}'s program has restarted: its stream is incomplete`);
+        throw beyondRepair(
+          event.who === "peer"
+            ? `${peer}'s program has restarted: its stream is incomplete`
+            : `This program was started again in the middle of ${peer}'s stream, whose beginning went ` +
+              "to the run before",
+        );
       default:
         // Whatever returns from here counts as read.
         event satisfies never;

@@ -50,8 +50,11 @@ export type PeerEvent =
   /** Its program has nothing more to say, for now. */
   | { readonly type: "end"; readonly number: bigint }
   | Gap
-  /** Its program has begun anew; the rest of an unfinished byte stream will not come. */
-  | { readonly type: "restarted" };
+  /**
+   * A program has begun anew in the middle of a byte stream: theirs, and the rest will not come; or ours, and the
+   * beginning went to the run before.
+   */
+  | { readonly type: "restarted"; readonly who: "us" | "peer" };
 
 /** The log that is being read. */
 interface Reading {
@@ -169,7 +172,7 @@ export class Incoming {
     if (first < 1n) throw badFrame("messages are numbered from 1");
     const previous = this.#reading;
     if (!previous || previous.kind !== kind || !timingSafeEqual(previous.log, log)) {
-      if (previous?.underWay) this.#tell({ type: "restarted" });
+      if (previous?.underWay) this.#tell({ type: "restarted", who: "peer" });
       const kept = kind === LogKind.kept ? this.#store?.incoming(this.#key, log) : undefined;
       const { have, haveId = NO_ID, read } = kept ?? { have: 0n, read: 0n };
       this.#reading = { log, kind, have, haveId, read, come: have, underWay: false };
@@ -190,7 +193,8 @@ export class Incoming {
       reading.haveId = NO_ID;
       reading.come = gap.to;
     }
-    if (kind === LogKind.live) this.#tell({ type: "restarted" });
+    // What we have never read was taken all the same: by an earlier run of this program.
+    if (kind === LogKind.live) this.#tell({ type: "restarted", who: "us" });
   }
 
   /** The other side names no log, as a server does, and goes on with message `first`. */

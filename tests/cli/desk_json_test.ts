@@ -150,7 +150,8 @@ for (const only of ["bob", undefined]) {
       { type: "bytes", number: 6n, bytes: new Uint8Array([0xe2, 0x82]) },
       { type: "bytes", number: 7n, bytes: new Uint8Array([0xac]) },
       { type: "gap", from: 8n, to: 9n },
-      { type: "restarted" },
+      { type: "restarted", who: "peer" },
+      { type: "restarted", who: "us" },
       { type: "end", number: 9n },
     );
     await front.read(scene.open("bob", thread));
@@ -163,9 +164,10 @@ for (const only of ["bob", undefined]) {
       { ...message, number: 7, text: "€", ...about },
       { event: "gap", from: 8, to: 9, ...about },
       { event: "peer-restarted", ...about },
+      { event: "restarted", ...about },
       { event: "peer-ended", ...about },
     ]);
-    assertEquals(taken.length, 8);
+    assertEquals(taken.length, 9);
   });
 
   test(`${mode} a program is told how far each message has come`, async () => {

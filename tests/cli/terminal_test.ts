@@ -236,7 +236,8 @@ Deno.test("what somebody says and does is shown under their name, and harmless",
     { type: "bytes", number: 3n, bytes: new Uint8Array([0xac, 0x1b, 0x5b, 0x41, 0x0a]) },
     { type: "gap", from: 4n, to: 6n },
     { type: "gap", from: 4n, to: 4n },
-    { type: "restarted" },
+    { type: "restarted", who: "peer" },
+    { type: "restarted", who: "us" },
     { type: "end" },
   ] as PeerEvent[];
   for (const event of events) showEvent(event, "bob", shown, terminal);
@@ -249,6 +250,7 @@ Deno.test("what somebody says and does is shown under their name, and harmless",
     "-- messages 4 to 6 of bob are not on this machine any more",
     "-- message 4 of bob is not on this machine any more",
     "-- bob has restarted; the rest of what was being sent will not come",
+    "-- the beginning of what bob is sending went to an earlier run of this program",
     "-- bob has nothing more to send",
   ]);
 });

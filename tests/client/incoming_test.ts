@@ -64,7 +64,7 @@ function brief(event: PeerEvent): string {
     case "gap":
       return `gap ${event.from}-${event.to}`;
     case "restarted":
-      return "restarted";
+      return event.who === "peer" ? "restarted" : "we restarted";
   }
 }
 
@@ -469,7 +469,7 @@ Deno.test("a live log that begins anew in the middle of a stream says so, and af
 Deno.test("a live log whose beginning is gone tells both, and goes on", async () => {
   const { incoming } = await reading({ ...LIVE, first: 3n });
   await incoming.take([piece(3n)]);
-  assertEquals(await told(incoming), ["gap 1-2", "restarted", "3 1 bytes"]);
+  assertEquals(await told(incoming), ["gap 1-2", "we restarted", "3 1 bytes"]);
 });
 
 Deno.test("what is taken late of an older live log does not count for the present one", async () => {

@@ -178,9 +178,15 @@ for (const victim of ["sender", "receiver"] as const) {
     const [killed, other] = victim === "sender" ? [alice, bob] : [bob, alice];
     killed.kill("SIGKILL");
     await other.says("cifra: the connection to ");
-    scene.connect(killed.name, other.name);
+    const again = scene.connect(killed.name, other.name);
     const { stderr } = await other.exits(1);
     assertMatch(stderr, /error: .* program has restarted: .*\nhint: run the command again on both/);
+    // Whoever was started again does not blame the other one.
+    const { stderr: its } = await again.exits(1);
+    if (victim === "receiver") {
+      assertStringIncludes(its, "error: This program was started again in");
+    }
+    assertMatch(its, /\nhint: .*run the command again on both sides/);
   });
 }
 
