@@ -7,6 +7,7 @@ import { concat } from "@std/bytes/concat";
 import { decodeBase32, encodeBase32 } from "@std/encoding/base32";
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
+import { parse } from "@std/toml/parse";
 
 const PLAIN = { alphabet: "base64url", omitPadding: true } as const;
 const STRICT = { alphabet: "base64url", lastChunkHandling: "strict" } as const;
@@ -74,4 +75,37 @@ Deno.test("concat() of @std puts arrays one after the other, views too", () => {
     at += part.length;
   }
   assertEquals(concat(parts), whole);
+});
+
+Deno.test("parse() of @std reads TOML as its specification has it", () => {
+  const text = [
+    "# a comment",
+    'top = "one" # another',
+    "'quoted' = 'C:\\x'",
+    "",
+    "[table]",
+    'text = "tab\\t, quote \\" and \\u00e9"',
+    "number = 1_000",
+    "yes = true",
+    'list = ["a", "b",',
+    "]",
+    "dotted.key = -1",
+  ];
+  const expected = {
+    top: "one",
+    quoted: "C:\\x",
+    table: {
+      text: 'tab\t, quote " and é',
+      number: 1000,
+      yes: true,
+      list: ["a", "b"],
+      dotted: { key: -1 },
+    },
+  };
+  for (const end of ["\n", "\r\n"]) {
+    assertEquals(JSON.parse(JSON.stringify(parse(text.join(end) + end))), expected);
+  }
+  assertEquals({ ...parse("") }, {});
+  assertThrows(() => parse("a = 1\nb = @\n"), SyntaxError, "line 2");
+  assertThrows(() => parse('a = "x'), SyntaxError, "line 1");
 });
