@@ -8,10 +8,14 @@ import type { Tracer } from "../client/trace.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { systemEnvironment } from "../net/environment.ts";
+import { askLine } from "./questions.ts";
 import type { Secrets } from "./secrets.ts";
 import { ServerAccess } from "./server_access.ts";
 import type { ServerOptions } from "./server_options.ts";
 import type { Terminal } from "./terminal.ts";
+
+/** How often a question may be answered with what is no answer. */
+const TRIES = 3;
 
 /** What both need. */
 export interface AccountOptions extends ServerOptions {
@@ -27,6 +31,34 @@ export interface AccountTools {
   readonly trace: Tracer | undefined;
   /** Ends the wait for a server. */
   readonly interrupted: AbortSignal;
+}
+
+/** How one comes to an account. */
+export type AccountWay = { readonly signIn: true } | { readonly signUp: true };
+
+/**
+ * A server has refused whoever has no account: a person at a terminal who has not said which way is asked.
+ * Undefined for every other error, and where nobody can be asked. Throws `usage` when that is no answer.
+ */
+export async function chooseAccount(
+  error: unknown,
+  { name, signUp, signIn }:
+    & Pick<AccountOptions, "name">
+    & Readonly<Record<"signUp" | "signIn", boolean>>,
+  terminal: Terminal,
+): Promise<AccountWay | undefined> {
+  const isNeeded = error instanceof CifraError && error.code === "account_required";
+  if (!isNeeded || signUp || signIn || !terminal.interactive) return undefined;
+  terminal.say(
+    `an account is needed here: "in" fetches the keys of ${name} with the password of one, "up" makes one`,
+  );
+  for (let tries = 1; tries <= TRIES; tries++) {
+    const answer = (await askLine(terminal, "sign in or sign up (in, up):"))?.trim().toLowerCase();
+    if (answer === undefined) break;
+    if (/^(sign[ -]?)?in$/.test(answer)) return { signIn: true };
+    if (/^(sign[ -]?)?up$/.test(answer)) return { signUp: true };
+  }
+  throw new CifraError("usage", "That is neither in nor up");
 }
 
 /** Makes an account for the name of a profile, or gives it another password. Throws like `signUp`. */

@@ -1,17 +1,19 @@
 /** `cifra connect`: find people, and talk. */
 import { Contacts } from "../client/contacts.ts";
+import type { Registrar } from "../client/name_claim.ts";
 import type { Profile } from "../client/profile.ts";
-import type { ServerAddress } from "../client/server_address.ts";
+import { type ServerAddress, serverSubject } from "../client/server_address.ts";
 import type { Tracer } from "../client/trace.ts";
 import { CifraError } from "../errors.ts";
 import { PIPE_PATIENCE } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { stateFolder } from "../store/state_folder.ts";
-import { fetchKeys, makeAccount } from "./account.ts";
+import { chooseAccount, fetchKeys, makeAccount } from "./account.ts";
 import { type ConnectOptions, parseConnect } from "./connect_options.ts";
 import { Desk } from "./desk.ts";
 import type { Outcome } from "./desk_front.ts";
 import { greet } from "./greeting.ts";
+import { rememberVisit } from "./last_time.ts";
 import { describeLost, lostJson } from "./message_words.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
 import { answerForProgram } from "./running.ts";
@@ -28,13 +30,38 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
       hint: "say with --to who the pipe is for, or use --json",
     });
   }
-  return await runFramed(terminal, async (frame) => {
-    const outcome = await talk(options, terminal, frame);
-    if (outcome === "interrupted") return outcome;
-    if (typeof outcome === "object") return terminal.fail(outcome.error);
-    if (outcome === "finished") terminal.say("done", { event: "done" });
-    return 0;
+  return await sit(options, terminal);
+}
+
+/** One sitting; a second one when the first has shown that an account is needed. */
+async function sit(options: ConnectOptions, terminal: Terminal): Promise<number> {
+  let again: ConnectOptions | undefined;
+  const code = await runFramed(terminal, async (frame) => {
+    const place: Place = {};
+    try {
+      const outcome = await talk(options, terminal, frame, place);
+      if (outcome === "interrupted") return outcome;
+      if (typeof outcome === "object") return terminal.fail(outcome.error);
+      if (outcome === "finished") terminal.say("done", { event: "done" });
+      return 0;
+    } catch (error) {
+      const way = await chooseAccount(error, options, terminal);
+      const { profile, server } = place;
+      if (!way || !profile || !server) throw error;
+      // The account brings another one.
+      if ("signIn" in way) await profile.forgetNewIdentity();
+      // The invite line was read already, and the profile remembers it.
+      again = { ...options, ...way, server, askInvite: false, inviteFile: undefined };
+      return 0;
+    }
   }, { takesKeys: true });
+  return again ? await sit(again, terminal) : code;
+}
+
+/** What is known of a sitting once it has begun. */
+interface Place {
+  profile?: Profile;
+  server?: ServerAddress;
 }
 
 /** From the profile to the last word. */
@@ -42,6 +69,7 @@ async function talk(
   given: ConnectOptions,
   terminal: Terminal,
   { interrupted, ticker, secrets, openProfile }: CommandFrame,
+  place: Place,
 ): Promise<Outcome> {
   const trace: Tracer | undefined = given.trace
     ? (event) => terminal.trace((columns) => formatTrace(event, columns), traceJson(event))
@@ -53,10 +81,11 @@ async function talk(
     // The invite line was read already, and the profile remembers it.
     options = { ...given, server, askInvite: false, inviteFile: undefined };
   }
-  const profile = await openProfile(options);
+  const profile = place.profile = await openProfile(options);
   greet(profile, terminal);
   const access = new ServerAccess(options, profile, terminal, ticker, trace);
   const address = await access.address();
+  place.server = address;
   const tools = { secrets, terminal, interrupted };
   if (options.signUp) await makeAccount(profile, access, address, options, tools);
   const contacts = contactsOf(profile, options, address, terminal);
@@ -83,7 +112,7 @@ async function talk(
       store,
       openServer: (sendPort) => access.open(address, sendPort),
       giveUpAfter: giveUpAfter ?? (isPipe ? PIPE_PATIENCE : undefined),
-      register: profile.registrar(systemEnvironment.time.date),
+      register: remembering(profile, address),
       receivePort: options.receivePort ?? 0,
       lobby: to !== undefined ? "absent" : hidden ? "unlisted" : "listed",
       trace,
@@ -95,6 +124,22 @@ async function talk(
   } finally {
     stopAnswering();
   }
+}
+
+/** Registers, and keeps where that was for the next time. */
+function remembering(profile: Profile, address: ServerAddress): Registrar {
+  const { date } = systemEnvironment.time;
+  const register = profile.registrar(date);
+  let isKept = false;
+  return async (place, job) => {
+    const answer = await register(place, job);
+    if (isKept) return answer;
+    isKept = true;
+    const visit = { server: serverSubject(address), time: date() };
+    // A disk that is full is told of where it matters.
+    await rememberVisit(profile.folder, visit).catch(() => {});
+    return answer;
+  };
 }
 
 function contactsOf(

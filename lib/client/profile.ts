@@ -15,7 +15,7 @@ import { Limiter } from "../flow/limiter.ts";
 import type { Place } from "../wire/name_claim.ts";
 import { requireName } from "../wire/names.ts";
 import type { MessageStore } from "../store/message_store.ts";
-import { findEntry } from "../store/identity_file.ts";
+import { findEntry, removeIdentity } from "../store/identity_file.ts";
 import { findPrivate, PrivateFolder } from "../store/private_files.ts";
 import { PROFILES_FOLDER, SERVER_FOLDER } from "../store/state_folder.ts";
 import { SqliteMessages } from "../store/sqlite_messages.ts";
@@ -153,6 +153,11 @@ export class Profile {
     if (!findPrivate(path, "isDirectory")) return undefined;
     const entry = await findEntry(await PrivateFolder.open(path), this.suite.name);
     return entry && await readIdentity(entry.bundle);
+  }
+
+  /** Removes the identity if it was made just now: the server wants another, and nobody knows it. Throws `local`. */
+  async forgetNewIdentity(): Promise<void> {
+    if (this.isNew) await removeIdentity(this.#folder, this.suite.name);
   }
 
   /**

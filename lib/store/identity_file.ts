@@ -248,6 +248,11 @@ export function parseBytes(text: unknown): Bytes {
   return decodeBase64Url(text);
 }
 
+/** Removes an identity, if it is there. Throws `local`. */
+export async function removeIdentity(folder: PrivateFolder, suite: SuiteName): Promise<void> {
+  await folder.remove(fileOf(suite));
+}
+
 function fileOf(suite: SuiteName): string {
   return `identity-${suite}.pem`;
 }
