@@ -43,9 +43,9 @@ export async function openServer(options: TrustOptions): Promise<ServerLink> {
   if (named) {
     const server = await probe(options);
     if (!timingSafeEqual(server.fingerprint, named)) {
-      throw changedServer(subject, named, server.fingerprint);
+      throw otherThanNamed(subject, named, server.fingerprint);
     }
-    return await pin(options, await openPinned(options, server));
+    return await pin(options, await openPinned(options, server, otherThanNamed));
   }
   if (options.acceptNew) return await pin(options, await ServerLink.open(options));
   const others = servers.inOtherSuites(subject, suite.name);
@@ -105,11 +105,15 @@ async function openIfProven(
   }
 }
 
-/** Connects to a server whose identity is known; another one does not learn ours. */
-async function openPinned(options: TrustOptions, pinned: PublicIdentity): Promise<ServerLink> {
+/** Connects to a server whose identity is known; another one does not learn ours, and is told by `refused`. */
+async function openPinned(
+  options: TrustOptions,
+  pinned: PublicIdentity,
+  refused = changedServer,
+): Promise<ServerLink> {
   const { fingerprint: expected } = pinned;
   const changed = (presented: Bytes) =>
-    changedServer(serverSubject(options.address), expected, presented);
+    refused(serverSubject(options.address), expected, presented);
   const checkServer = (responder: PublicIdentity) => {
     if (!timingSafeEqual(responder.fingerprint, expected)) throw changed(responder.fingerprint);
   };
@@ -169,6 +173,20 @@ function changedServer(subject: string, expected: Bytes, presented: Bytes): Cifr
     {
       hint: "somebody may be in the middle: ask whoever runs the server; if the key was really " +
         "changed, pass --server-key with the new fingerprint",
+    },
+  );
+}
+
+/** The person has said which key it has, on the command line or by an invite line: there was none before. */
+function otherThanNamed(subject: string, named: Bytes, presented: Bytes): CifraError {
+  return new CifraError(
+    "identity_changed",
+    `The server ${subject} does not have the key that you gave\n` +
+      `  given:     ${formatFingerprint(named)}\n` +
+      `  presented: ${formatFingerprint(presented)}`,
+    {
+      hint: "the key or the address may be mistyped, or somebody may be in the middle: compare " +
+        "the key that you gave with whoever runs the server",
     },
   );
 }

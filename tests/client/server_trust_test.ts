@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Pins } from "../../lib/client/pins.ts";
 import { openServer, type TrustOptions } from "../../lib/client/server_trust.ts";
 import { formatFingerprint, type PublicIdentity } from "../../lib/crypto/identity.ts";
@@ -267,7 +267,17 @@ play("a fingerprint that the person names is enough, and is what is pinned", asy
 play("a server that has not the fingerprint named is refused, and not pinned", async (scene) => {
   const { fingerprint } = scene.server.identity;
   scene.behind = [scene.impostor];
-  assertEquals(codeOf(await scene.open({ fingerprint, acceptNew: true })), "identity_changed");
+  const outcome = await scene.open({ fingerprint, acceptNew: true });
+  assertEquals(codeOf(outcome), "identity_changed");
+  const { message, hint } = outcome as CifraError;
+  // There was no other key before, and nobody is told to accept this one.
+  assertEquals(message.split("\n"), [
+    `The server ${SUBJECT} does not have the key that you gave`,
+    `  given:     ${printOf(scene.server)}`,
+    `  presented: ${printOf(scene.impostor)}`,
+  ]);
+  assertStringIncludes(hint!, "compare the key that you gave with whoever runs the server");
+  assert(!hint!.includes("--server-key"), hint);
   assertEquals([await scene.pinOf(), scene.pinned], [undefined, []]);
   assertEquals([scene.impostor.seen.length, scene.sightings(scene.impostor)], [1, 0]);
 });
@@ -275,7 +285,9 @@ play("a server that has not the fingerprint named is refused, and not pinned", a
 play("one that takes the place of the server named learns nothing either", async (scene) => {
   const { fingerprint } = scene.server.identity;
   scene.behind = [scene.server, scene.impostor];
-  assertEquals(codeOf(await scene.open({ fingerprint })), "identity_changed");
+  const outcome = await scene.open({ fingerprint });
+  assertEquals(codeOf(outcome), "identity_changed");
+  assertStringIncludes((outcome as CifraError).message, "does not have the key that you gave\n");
   assertEquals([await scene.pinOf(), scene.sightings(scene.impostor)], [undefined, 0]);
 });
 
