@@ -27,8 +27,11 @@ interface ErrorFacts {
   readonly hint: string | { readonly none: string };
   /** The alert (PROTOCOL.md 3.2): a number that never changes meaning, and what it says of its sender. */
   readonly alert?: { readonly number: number; readonly text: string };
-  /** The refusal (PROTOCOL.md 3.7): a number that never changes meaning, and a hint of its own. */
-  readonly refusal?: { readonly number: number; readonly hint?: string };
+  /**
+   * The refusal (PROTOCOL.md 3.7): a number that never changes meaning, what it says in our own words where the
+   * number alone says it, and a hint of its own.
+   */
+  readonly refusal?: { readonly number: number; readonly text?: string; readonly hint?: string };
   /** The other side hears this code instead: the true one is not its business. */
   readonly toldAs?: "refused" | "auth_failed";
   /** What a stranger that fails in this way costs its address; absent: what any stranger costs. */
@@ -203,16 +206,16 @@ export const ERRORS = {
     fault: "refusal",
     final: "always",
     exitCode: 1,
-    hint: "ask whoever runs the server for a new invite line and use --invite",
+    hint: "ask whoever runs the server for an invite line, and come with --invite once",
     alert: { number: 10, text: "it wants an invite" },
-    refusal: { number: 14 },
+    refusal: { number: 14, text: "The server wants an invite" },
   },
   account_required: {
     fault: "refusal",
     final: "always",
     exitCode: 1,
     hint: "make one with --sign-up, or fetch your keys with --sign-in if you have one",
-    refusal: { number: 11 },
+    refusal: { number: 11, text: "The server wants an account" },
   },
   wrong_password: {
     fault: "refusal",
@@ -226,7 +229,7 @@ export const ERRORS = {
     final: "always",
     exitCode: 1,
     hint: "ask the operator of the server",
-    refusal: { number: 9 },
+    refusal: { number: 9, text: "The server keeps you out" },
   },
   kicked: {
     fault: "refusal",
@@ -307,6 +310,11 @@ export function exitCodeOf(code: ErrorCode): number {
 export function hintOf(code: ErrorCode): string | undefined {
   const { hint } = FACTS[code];
   return typeof hint === "string" ? hint : undefined;
+}
+
+/** What a refusal of the server says in our own words, a sentence without full stop. */
+export function refusalTextOf(code: RefusalCode): string {
+  return FACTS[code].refusal?.text ?? "The server refused";
 }
 
 /** The hint for a client that the server has refused with `code`. */

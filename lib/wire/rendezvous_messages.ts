@@ -7,6 +7,7 @@ import {
   numbersOf,
   type RefusalCode,
   refusalHintOf,
+  refusalTextOf,
   toldCode,
 } from "../errors.ts";
 import {
@@ -229,7 +230,7 @@ export function refusalError({ code: number, retryAfter, reason }: Of<typeof ref
       retryAfter < 120 ? `${retryAfter} s` : `${Math.ceil(retryAfter / 60)} minutes`
     }`
     : refusalHintOf(code);
-  return new CifraError(code, `The server refused; server says: ${quoted(reason)}`, {
+  return new CifraError(code, `${refusalTextOf(code)}; server says: ${quoted(reason)}`, {
     ...(hint !== undefined && { hint }),
     retryAfter,
   });

@@ -261,7 +261,11 @@ Deno.test("an invite opens a closed server, and is needed once", async () => {
   const { invite } = await server.event("listening");
   const uninvited = scene.connect("alice", "bob", ["--json"]);
   await uninvited.exits(1);
-  await uninvited.event("error", { code: "invite_required" });
+  const none = 'The server wants an invite; server says: "You showed none, and are not known here"';
+  const { code, message, hint } = await uninvited.event("error");
+  assertEquals([code, message], ["invite_required", none]);
+  const line = "ask whoever runs the server for an invite line, and come with --invite once";
+  assertEquals(hint, line);
 
   // The tasks give access to the state folder alone.
   const file = `${scene.stateOf("alice")}/invite`;

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { concat } from "@std/bytes/concat";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
-import { hintOf, type RefusalCode, refusalHintOf } from "../../lib/errors.ts";
+import { hintOf, type RefusalCode, refusalHintOf, refusalTextOf } from "../../lib/errors.ts";
 import { ItemType, REQUEST_NUMBERS, RESPONSE_NUMBERS } from "../../lib/wire/numbers.ts";
 import {
   Capability,
@@ -361,9 +361,12 @@ Deno.test("refusalError() gives the reason of the server, and the hint of the ta
     refusalError({ code, retryAfter, reason: lineOf("no") });
   for (const [code, number] of Object.entries(REFUSAL_CODES) as [RefusalCode, number][]) {
     const error = told(number);
-    assertEquals([error.code, error.message], [code, 'The server refused; server says: "no"']);
+    const said = `${refusalTextOf(code)}; server says: "no"`;
+    assertEquals([error.code, error.message], [code, said]);
     assertEquals(error.hint, refusalHintOf(code));
   }
+  assertEquals(told(14).message, 'The server wants an invite; server says: "no"');
+  assertEquals(told(8).message, 'The server refused; server says: "no"');
   const { code, hint } = told(99);
   assertEquals([code, hint], ["refused", hintOf("refused")]);
   assertStringIncludes(told(REFUSAL_CODES.limit).hint!, "--new-names-per-day");

@@ -59,7 +59,7 @@ export function isKnown({ store }: Context, { established: { theirs } }: Channel
 /** Why a newcomer may not come in. */
 export function inviteRequired({ invite }: Client): CifraError {
   const message = invite
-    ? "This invite has ended, or was used too often"
-    : "This server takes newcomers by invite alone";
+    ? "The one you have has ended, or was used too often"
+    : "You showed none, and are not known here";
   return new CifraError("invite_required", message);
 }
