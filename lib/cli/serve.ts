@@ -221,22 +221,27 @@ function introduce(
 ): void {
   const endpoints = server.endpoints.map(formatEndpoint);
   const { port } = server.endpoints[0]!;
-  const { invite: { uses, expires }, secret } = server.invites.standing(Date.now());
-  const invite = inviteLine(server, host, secret);
+  // To a server that is open, and on this machine alone, nobody needs a line to find it or to come in.
+  const isUseful = options.admission !== "open" || addressScope(host) !== "loopback";
+  const standing = isUseful ? server.invites.standing(Date.now()) : undefined;
+  const invite = standing && inviteLine(server, host, standing.secret);
   const fingerprints = [...server.fingerprints].map(([suite, key]) =>
     [suite, formatFingerprint(key)] as const
   );
   if (terminal.json) {
     const keys = Object.fromEntries(fingerprints);
-    const more = http === undefined ? {} : { http };
-    terminal.emit({ event: "listening", endpoints, port, fingerprints: keys, invite, ...more });
+    const more = { ...invite && { invite }, ...http !== undefined && { http } };
+    terminal.emit({ event: "listening", endpoints, port, fingerprints: keys, ...more });
     return;
   }
   terminal.print(`${quoted(options.title)} listens on ${endpoints.join(" and ")}`);
   for (const [suite, key] of fingerprints) terminal.print(`key ${suite.padEnd(8)} ${key}`);
-  terminal.print(`invite       ${invite}`);
-  const until = new Date(expires).toISOString().slice(0, 10);
-  terminal.print(`             lets ${uses} more people in until ${until}; renew gives it more`);
+  if (standing) {
+    const { uses, expires } = standing.invite;
+    const until = new Date(expires).toISOString().slice(0, 10);
+    terminal.print(`invite       ${invite}`);
+    terminal.print(`             lets ${uses} more people in until ${until}; renew sets both anew`);
+  }
   if (http !== undefined) terminal.print(`http         127.0.0.1:${http}`);
   if (options.allowClassic) {
     terminal.say("the suite classic is for study: its encryption can be broken with known means");

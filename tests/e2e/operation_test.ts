@@ -141,6 +141,35 @@ Deno.test({
   },
 });
 
+Deno.test("a server prints an invite line where it lets somebody in, or says where the server is", async () => {
+  await using scene = await Scene.open();
+  for (
+    const [args, isPrinted] of [
+      [[], false],
+      [["--admission", "invite"], true],
+      [["--admission", "accounts"], true],
+      [["--host", "0.0.0.0", "--admission", "open"], hasNetwork()],
+      [["--host", "0.0.0.0"], true],
+    ] as const
+  ) {
+    for (const json of [[], ["--json"]]) {
+      await using server = scene.start("serve", "server", ["--port", "0", ...args, ...json]);
+      await server.prints(json.length > 0 ? "listening" : "key rsa  ");
+      server.kill("SIGTERM");
+      const { stdout } = await server.exits(0);
+      assertEquals(stdout.includes("cifra1:"), isPrinted, `${args} ${json}`);
+      assertEquals(stdout.includes("invite"), isPrinted, `${args} ${json}`);
+    }
+  }
+});
+
+/** Whether this machine has an address that others can reach. */
+function hasNetwork(): boolean {
+  return Deno.networkInterfaces().some(({ address }) =>
+    !/^(127\.|::1$|fe80:|169\.254\.)/.test(address)
+  );
+}
+
 Deno.test("what a server logs of a conversation is the same as of two who do not talk", async () => {
   await using scene = await Scene.open();
   const file = `${scene.stateOf("server")}/log.json`;
@@ -187,7 +216,7 @@ async function onServersTerminal(scene: Scene): Promise<Program> {
     start,
     env: { TERM: "xterm-256color" },
   });
-  await shows(server, "invite  ");
+  await shows(server, "key rsa  ");
   const port = /listens on 127\.0\.0\.1:(\d+)/.exec(server.stdout)![1];
   const where = ["--server", `127.0.0.1:${port}`, "--json"];
   const bob = scene.connect("bob", "carol", where);
