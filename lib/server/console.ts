@@ -16,6 +16,8 @@ import type { Metrics } from "./metrics.ts";
 import type { Server } from "./server.ts";
 
 const PAGE = 100;
+/** Letters of a key that name it: enough that few keys begin alike. */
+const KEY_BEGINNING = 7;
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
 const NO_INVITE = "there is no such invite";
 
@@ -64,7 +66,7 @@ export const CONSOLE_COMMANDS: ReadonlyMap<string, Command> = new Map(Object.ent
   invites: { usage: "invites", does: "the invites that there are", run: invites },
   renew: {
     usage: "renew [ID] [DAYS] [USES]",
-    does: "let more people in with an invite, or the printed one (30 days, 40 people)",
+    does: "set anew whom an invite lets in, or the printed one (30 days, 40 people)",
     run: renew,
   },
   revoke: { usage: "revoke ID", does: "let nobody new in with an invite", run: revoke },
@@ -157,7 +159,7 @@ function table(headings: readonly string[], rows: readonly (readonly string[])[]
 
 /** A name has no colon: a key and a source, as `active` shows them, are told from it by what stands before. */
 function kick({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
-  const [, source] = /^from:([0-9a-z.:]{7,64})$/.exec(who) ?? [];
+  const source = sourceOf(who);
   const count = source === undefined
     ? server.kick(subjectOf(server, store, who))
     : server.kickFrom(source);
@@ -202,7 +204,10 @@ function bans({ store }: ConsoleOptions): string {
 function forget({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
   const subject = subjectOf(server, store, who);
   if (!server.forget(subject)) return `${who} is not known`;
-  return subject.kind === "name" ? `${who} is free again` : `${who} belongs to nobody now`;
+  if (subject.kind === "key") return `${who} belongs to nobody now`;
+  return store.isBanned("name", subject.name)
+    ? `${who} belongs to nobody now, and is still kept out: unban ${who} makes it free`
+    : `${who} is free again`;
 }
 
 function invite(
@@ -263,7 +268,7 @@ function locks({ server }: ConsoleOptions): string {
 }
 
 function unlock({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
-  const [, tag] = /^from:([0-9a-z.:]{1,64})$/.exec(who) ?? [];
+  const tag = sourceOf(who);
   const name = tag === undefined ? requireNameLike(store, who) : undefined;
   const count = server.unlock({ name, tag });
   return count === 0 ? `${who} was not locked out` : `${who} may try again`;
@@ -297,11 +302,22 @@ function requireNameLike(store: ServerStore, name: string): string {
   return name;
 }
 
+/** What stands after `from:`, as the log has it; undefined for what does not begin so. */
+function sourceOf(who: string): string | undefined {
+  if (!who.startsWith("from:")) return undefined;
+  const [, source] = /^from:([0-9a-z.:]{1,64})$/.exec(who) ?? [];
+  if (source !== undefined) return source;
+  throw new CifraError("usage", "Say from: and a source as active shows it");
+}
+
 /** A name, or `key:` and the beginning of a fingerprint as people read it, which no name can be. */
 function subjectOf(server: Server, store: ServerStore, who: string): Subject {
-  const [, given] = /^key:([a-z2-7-]{7,64})$/.exec(who) ?? [];
-  if (given === undefined) return { kind: "name", name: requireNameLike(store, who) };
-  const letters = given.replaceAll("-", "");
+  if (!who.startsWith("key:")) return { kind: "name", name: requireNameLike(store, who) };
+  const letters = who.slice("key:".length).replaceAll("-", "");
+  if (letters.length < KEY_BEGINNING || !/^[a-z2-7]{1,52}$/.test(letters)) {
+    const words = `Say key: and the first ${KEY_BEGINNING} letters of a key or more`;
+    throw new CifraError("usage", `${words}, as active shows it: key:k6xe-fxxu`);
+  }
   const known = store.keysBeginning(digitsOf(letters)).map(({ fingerprint }) => fingerprint);
   const kept = store.bans().flatMap(({ kind, subject }) => kind === "key" ? [subject] : []);
   const nameless = [...server.nameless()].map(({ fingerprint }) => fingerprint);
