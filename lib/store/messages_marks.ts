@@ -26,9 +26,9 @@ export interface Mark extends ConversationKey {
 }
 
 /**
- * The file of marks. A mark is written after the transactions that it tells of, without a wait for the disk: it
- * outlives the program, and may say less than there is, never more. A file that cannot
- * be written is no reason to refuse a message: then there are no marks.
+ * The file of marks. A mark is written between the transaction that it tells of and word of that, without a wait
+ * for the disk: it outlives the program, and may say less than there is, never more. A file that cannot be
+ * written is no reason to refuse a message: then there are no marks.
  */
 export class MessageMarks {
   readonly #file: Deno.FsFile | undefined;

@@ -90,9 +90,6 @@ export class SqliteMessages implements MessageStore {
   #unsettled = 0;
   /** By side, how far its log will have come when the present transaction is on disk. */
   readonly #moving = new Map<bigint, Mark>();
-  /** The same of transactions that are on disk, until their marks are written. */
-  readonly #moved = new Map<bigint, Mark>();
-  #stopMarking: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(file: SqliteFile, marks: MessageMarks, options: SqliteMessagesOptions) {
@@ -172,7 +169,6 @@ export class SqliteMessages implements MessageStore {
     return await this.#change(() => {
       const old = this.#current(key, "sent");
       if (!old) return outgoingState(this.#outgoingLog(key));
-      this.#moved.delete(old.side);
       this.#marks.erase(old.side);
       const log = this.#beginLog(old.side, this.#random(ID_LENGTH));
       this.#statements.moveMessages.run(log.id, old.stored, old.id);
@@ -311,7 +307,6 @@ export class SqliteMessages implements MessageStore {
       this.#endRun();
     } finally {
       this.#stopSettling?.();
-      this.#writeMarks();
       this.#marks.close();
       this.#file.close();
     }
@@ -341,13 +336,6 @@ export class SqliteMessages implements MessageStore {
     { side, name, last }: LogRow,
   ): void {
     this.#moving.set(side, { side, peer, suite, direction, log: name, last });
-  }
-
-  #writeMarks(): void {
-    this.#stopMarking?.();
-    this.#stopMarking = undefined;
-    for (const mark of this.#moved.values()) this.#marks.write(mark);
-    this.#moved.clear();
   }
 
   /** What is in the database is not to lie in its write-ahead log alone, nor what was deleted in there at all. */
@@ -435,9 +423,8 @@ export class SqliteMessages implements MessageStore {
       this.#laterCount = 0;
       this.#unsettled++;
       this.#settleLater();
-      if (this.#moving.size === 0) return;
-      for (const [side, mark] of this.#moving) this.#moved.set(side, mark);
-      this.#stopMarking ??= this.#after(MESSAGES_LAZY_AFTER, () => this.#writeMarks());
+      // Before anybody is told: what somebody relies on is missed when it is gone.
+      for (const mark of this.#moving.values()) this.#marks.write(mark);
     };
   }
 

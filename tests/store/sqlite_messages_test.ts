@@ -526,6 +526,21 @@ async function killed(path: string): Promise<void> {
   });
 }
 
+/** Opens a copy of what a program that is killed now would leave in `path`, its write-ahead log lost. */
+async function withoutLog(path: string, job: (store: SqliteMessages) => void): Promise<void> {
+  await withFolder(async (left) => {
+    for (const name of ["messages.db", "messages.marks"]) {
+      await Deno.copyFile(`${path}/${name}`, `${left}/${name}`);
+    }
+    const store = await open(left);
+    try {
+      job(store);
+    } finally {
+      await store.close();
+    }
+  });
+}
+
 const SENT = { ...BOB, direction: "sent" } as const;
 const TO_CAROL = { ...SENT, peer: "carol", from: 1n, to: 1n } as const;
 const RECEIVED = { ...BOB, direction: "received", from: 2n, to: 3n } as const;
@@ -542,6 +557,23 @@ Deno.test("open() says what was lost with the write-ahead log, once, and loses n
     const again = await open(path);
     assertEquals(again.lost, []);
     await again.close();
+  });
+});
+
+Deno.test("whoever was told that a message is on disk is told that it is lost, from that moment on", async () => {
+  await withFolder(async (path) => {
+    const time = new ManualTime();
+    const store = await open(path, { after: time.after });
+    await store.append(BOB, [text("1")]);
+    await withoutLog(path, ({ lost }) => assertEquals(lost, [{ ...SENT, from: 1n, to: 1n }]));
+    await store.receive(BOB, LOG, [{ ...text("x"), number: 1n }]);
+    await withoutLog(path, ({ lost }) => {
+      assertEquals(lost, [
+        { ...SENT, from: 1n, to: 1n },
+        { ...BOB, direction: "received", from: 1n, to: 1n },
+      ]);
+    });
+    await store.close();
   });
 });
 
