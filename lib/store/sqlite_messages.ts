@@ -100,7 +100,7 @@ export class SqliteMessages implements MessageStore {
     this.#after = options.after ?? afterTimeout;
     this.#statements = prepareStatements(file);
     this.#commits = new GroupCommit(file, () => this.#writeLater());
-    this.doubtfulUpTo = file.transaction(() => this.#beginRun());
+    this.doubtfulUpTo = this.#beginRun();
     this.lost = file.use(() => this.#compareMarks());
   }
 
@@ -356,9 +356,14 @@ export class SqliteMessages implements MessageStore {
    * this one has to doubt.
    */
   #beginRun(): number {
-    const row = this.#statements.doubtful.get() as { readonly doubtful: bigint | null } | undefined;
-    this.#statements.setDoubtful.run(null);
-    return Number(row?.doubtful ?? this.lastOrdinal());
+    const found = this.#file.transaction(() => {
+      const row = this.#statements.doubtful.get() as { doubtful: bigint | null } | undefined;
+      this.#statements.setDoubtful.run(null);
+      return row?.doubtful;
+    });
+    // In the file itself: were the write-ahead log lost, the last run would seem to have ended in order.
+    if (!this.#file.emptyLog()) this.#settleLater();
+    return Number(found ?? this.lastOrdinal());
   }
 
   /** What this run has not shown is left as it was found, an earlier run's doubt included. */

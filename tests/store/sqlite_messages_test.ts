@@ -577,6 +577,25 @@ Deno.test("whoever was told that a message is on disk is told that it is lost, f
   });
 });
 
+Deno.test("what waits is doubted after a kill, also when the write-ahead log is lost", async () => {
+  await withFolder(async (path) => {
+    let store = await open(path);
+    await store.receive(BOB, LOG, [{ ...text("x"), number: 1n }]);
+    await store.close();
+    const time = new ManualTime();
+    store = await open(path, { after: time.after });
+    assertEquals(store.doubtfulUpTo, 0);
+    // Shown, and that it was lies in the log alone.
+    store.markRead(BOB, LOG, 1n);
+    time.advance(MESSAGES_LAZY_AFTER);
+    await withoutLog(path, (found) => {
+      assertEquals(found.unshown(BOB, 0, 9).length, 1);
+      assertEquals(found.doubtfulUpTo, 1);
+    });
+    await store.close();
+  });
+});
+
 Deno.test("one flipped byte in the write-ahead log: open() says what is missing after it", async () => {
   await withFolder(async (path) => {
     await killed(path);
