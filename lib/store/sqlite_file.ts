@@ -25,8 +25,18 @@ const ERROR = 1,
 /** Extended: the index of the write-ahead log cannot grow, which is how a full disk shows itself first. */
 const INDEX_CANNOT_GROW = 4874;
 
+/**
+ * Pages of the write-ahead log from which on SQLite moves them into the file with the next commit, and the bytes
+ * that are left of the log when it begins again. A disk needs so much more room than the data: with the
+ * usual 1000 a log of 4 MiB may fill it that would come to a tenth of that in the file, and has no room to go there.
+ */
+const LOG_PAGES = 128;
+const LOG_SIZE = LOG_PAGES * 4096;
+
 const SETTINGS = `
 PRAGMA synchronous = FULL;
+PRAGMA wal_autocheckpoint = ${LOG_PAGES};
+PRAGMA journal_size_limit = ${LOG_SIZE};
 PRAGMA secure_delete = ON;
 PRAGMA foreign_keys = ON;
 PRAGMA trusted_schema = OFF;

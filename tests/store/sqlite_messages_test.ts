@@ -506,6 +506,39 @@ Deno.test("messages do not lie in the write-ahead log alone for longer than a se
   });
 });
 
+Deno.test("the write-ahead log stays small, however much comes in a second", async () => {
+  await withFolder(async (path) => {
+    const time = new ManualTime();
+    const store = await open(path, { after: time.after });
+    let largest = 0;
+    for (let number = 1n; number <= 300n; number++) {
+      await store.receive(BOB, LOG, [{ ...text("x".repeat(2000)), number }]);
+      largest = Math.max(largest, Deno.statSync(`${path}/messages.db-wal`).size);
+    }
+    assert(largest < 640 * 1024, `${largest}`);
+    // What one large transaction took is given back with the next.
+    await store.append(BOB, Array.from({ length: 300 }, () => text("y".repeat(4000))));
+    await store.append(BOB, [text("z")]);
+    const { size } = Deno.statSync(`${path}/messages.db-wal`);
+    assert(size < 640 * 1024, `${size}`);
+    await store.close();
+  });
+});
+
+Deno.test({
+  name: "what comes in a second fits on a disk that has little more room than it needs in the end",
+  ignore: !hasTmpfs,
+  fn: () =>
+    withTmpfs(2 * MIB, async (path) => {
+      const store = await open(path, { after: new ManualTime().after });
+      for (let number = 1n; number <= 500n; number++) {
+        await store.receive(BOB, LOG, [{ ...text("x".repeat(2000)), number }]);
+      }
+      await store.close();
+      assertEquals(texts(path).length, 500);
+    }),
+});
+
 /** What a kill leaves of a store with 2 sent and 1 received settled, and 3 and 2 more in the log of the database. */
 async function killed(path: string): Promise<void> {
   await withFolder(async (running) => {
