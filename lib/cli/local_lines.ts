@@ -41,6 +41,8 @@ export interface Questions extends Disposable {
    * answer within 15 s, as one that is stopped.
    */
   ask<Answer>(question: string): Promise<Answer>;
+  /** Resolves when the other program has ended, also when nothing is asked. */
+  readonly ended: Promise<void>;
 }
 
 /** Connects to whoever answers at `path`; throws `unreachable`, `local`. */
@@ -50,7 +52,17 @@ export async function askAt(
 ): Promise<Questions> {
   const connection = await dialLocally(path);
   const answers = readLines(connection, LONGEST_ANSWER);
+  const ended = Promise.withResolvers<void>();
+  // A program that ends may break the socket.
+  const read = async (): Promise<string | undefined> => {
+    const line = await answers.next().then(({ value }) => value, () => undefined);
+    if (line === undefined) ended.resolve();
+    return line;
+  };
+  // Read before it is asked for, since the end comes without a question.
+  let next = read();
   return {
+    ended: ended.promise,
     ask: async (question) => {
       let late: CifraError | undefined;
       const cancel = time.after(PATIENCE, () => {
@@ -59,9 +71,9 @@ export async function askAt(
         });
         connection.close();
       });
-      const asked = writeLine(connection, question).then(() => answers.next());
-      // A program that ends may break the socket.
-      const answer = await asked.then(({ value }) => value, () => undefined);
+      const ours = next;
+      next = ours.then(read);
+      const answer = await writeLine(connection, question).then(() => ours, () => undefined);
       cancel();
       if (answer !== undefined) return JSON.parse(answer);
       throw late ?? new CifraError("cut", "The program that was asked has ended");

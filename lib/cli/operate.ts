@@ -8,6 +8,8 @@ import { answerLines, askAt, readLines } from "./local_lines.ts";
 import { openPrompt } from "./prompt.ts";
 import type { Terminal } from "./terminal.ts";
 
+/** The command that ends the server. */
+const QUIT = "quit";
 /** A command is a short line. */
 const LONGEST_COMMAND = 1024;
 const CONSOLE = {
@@ -62,7 +64,16 @@ export async function operate(
   using server = await askAt(socketPath(state));
   const ask: Ask = (line) => server.ask(line);
   if (action === "invite") return show(terminal, await ask(["invite", ...words].join(" ")));
-  return terminal.interactive ? await converse(terminal, ask) : await obeyLines(terminal, ask);
+  return terminal.interactive
+    ? await converse(terminal, ask, server.ended)
+    : await obeyLines(terminal, ask, server.ended);
+}
+
+/** Why a console ends by itself. Not when it was told `quit`, of which the answer tells. */
+function serverEnded(): CifraError {
+  return new CifraError("cut", "The server has ended", {
+    hint: "start it again with cifra serve, and then this console",
+  });
 }
 
 /** Gives the server a command. */
@@ -94,11 +105,15 @@ function show(terminal: Terminal, { ok, text }: Answer): number {
 async function converse(
   terminal: Terminal,
   ask: Ask,
+  ended: Promise<void>,
 ): Promise<number> {
   const over = Promise.withResolvers<number>();
+  let last = "";
+  ended.then(() => last === QUIT ? over.resolve(0) : over.reject(serverEnded()));
   const editor = await openPrompt(terminal, CONSOLE, {
     onMessage: (text) => {
       if (text.trim() === "") return;
+      last = text.trim();
       ask(text.replaceAll("\n", " "))
         .then((reply) => terminal.print(reply.text))
         .catch(over.reject);
@@ -117,10 +132,21 @@ async function converse(
 async function obeyLines(
   terminal: Terminal,
   ask: Ask,
+  ended: Promise<void>,
 ): Promise<number> {
-  let code = 0;
-  for await (const line of readLines(Deno.stdin, LONGEST_COMMAND)) {
-    if (line.trim() !== "") code = Math.max(code, show(terminal, await ask(line)));
+  const lines = readLines(Deno.stdin, LONGEST_COMMAND);
+  let code = 0, last = "";
+  const quit = ended.then(() => {
+    if (last !== QUIT) throw serverEnded();
+    return undefined;
+  });
+  // What is thrown while a question waits for its answer is that question's to tell.
+  quit.catch(() => {});
+  for (;;) {
+    const line = await Promise.race([lines.next().then(({ value }) => value), quit]);
+    if (line === undefined) return code;
+    if (line.trim() === "") continue;
+    last = line.trim();
+    code = Math.max(code, show(terminal, await ask(line)));
   }
-  return code;
 }

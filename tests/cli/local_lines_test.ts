@@ -36,8 +36,14 @@ test("questions are answered one after the other, and a program that ends says s
     assertEquals(await program.ask("one"), { length: 3 });
     assertEquals(await program.ask("three"), { length: 5 });
     assertEquals(time.pending, 0);
+    assertEquals(await Promise.all([program.ask("one"), program.ask("three")]), [
+      { length: 3 },
+      { length: 5 },
+    ]);
     visitor!.close();
     await served!.catch(() => {});
+    // Also when nobody asks.
+    await program.ended;
     const error = await assertRejects(() => program.ask("more"), CifraError);
     assertEquals([error.code, time.pending], ["cut", 0]);
     program[Symbol.dispose]();

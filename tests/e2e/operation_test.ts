@@ -225,6 +225,25 @@ async function onServersTerminal(scene: Scene): Promise<Program> {
   return server;
 }
 
+Deno.test("a console says that its server has ended, and ends", async () => {
+  await using scene = await Scene.open();
+  const server = await scene.serve();
+  const start: CastOptions["start"] = (task, folder) => [...sourceCommand(task, folder), "console"];
+  const operator = scene.start("serve", "operator", [], { state: "server", start });
+  await operator.write("bans\n");
+  await operator.until("an answer", () => operator.stdout !== "");
+  server.kill("SIGKILL");
+  await server.exit();
+  const { stderr } = await operator.exits(1);
+  assertStringIncludes(stderr, "error: The server has ended\nhint: start it again");
+  // Whoever ended it need not be told.
+  await scene.serve();
+  const quitter = scene.start("serve", "quitter", [], { state: "server", start });
+  await quitter.write("quit\n");
+  await quitter.exits(0);
+  assertEquals(quitter.stderr, "");
+});
+
 Deno.test("one who is kicked or banned has left, to others: no program has failed", async () => {
   await using scene = await Scene.open();
   await scene.serve(["--new-names-per-day", "0"]);
