@@ -2,6 +2,7 @@
  * What a command gives up before the first byte from outside. What is given up never comes back, whoever takes
  * the program over. The tasks ask for little; the executable has the same permissions for every command.
  */
+import { sealLimits } from "../store/sqlite_file.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
 import { type Action, type Command, optionsOf } from "./command.ts";
@@ -16,6 +17,7 @@ const ACCIDENTS = ["/cifra", "/.local/state/cifra", "/Library/Application Suppor
 /** Gives up everything: what is open stays open. At once, so that nothing comes in between. */
 export function giveUpAll(): void {
   for (const name of ALL) giveUp({ name });
+  sealLimits();
 }
 
 /** Gives up what `command` with these arguments does not need. Throws like `parse` and `stateFolder`. */

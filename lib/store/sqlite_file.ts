@@ -232,8 +232,19 @@ async function make(folder: string, path: string, kind: FileKind): Promise<void>
   }
 }
 
+/** SQLite opens no further file by itself: neither ATTACH nor VACUUM INTO asks whether this program may. */
 function openDatabase(path: string, readOnly: boolean): DatabaseSync {
-  return new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT });
+  // The types do not know the limits yet.
+  const options = { readOnly, timeout: BUSY_TIMEOUT, limits: { attach: 0 } };
+  return new DatabaseSync(path, options);
+}
+
+/**
+ * The limits of databases that are open hold for good: whoever takes the program over cannot raise them. They
+ * can be raised where all of the disk was allowed when a database was opened, whatever was given up since.
+ */
+export function sealLimits(): void {
+  Reflect.deleteProperty(DatabaseSync.prototype, "limits");
 }
 
 /** Runs the steps that follow `version`. The version is in the file's first page: it commits with them. */

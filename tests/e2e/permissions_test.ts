@@ -38,6 +38,19 @@ Deno.test("serve gives up all it may do before it reads of its first client, and
   await server.exits(0);
 });
 
+Deno.test("a database that was opened while all of the disk was allowed opens no other file later", async () => {
+  await using scene = await Scene.open();
+  const fixture = "tests/e2e/fixtures/dropped_database.ts";
+  const command = [Deno.execPath(), "run", "--allow-all", "--cached-only", "--frozen", fixture];
+  const program = scene.add(
+    new Program({ name: "dropped", command: [...command, scene.stateOf("")] }),
+  );
+  await program.exits(0);
+  const results = Object.entries(JSON.parse(program.stdout));
+  assertEquals(results.length, 4);
+  for (const [what, result] of results) assertMatch(String(result), /^NotCapable/, what);
+});
+
 /** What the real program can do when it first touches disk or network, or at its end without that. */
 async function left(
   scene: Scene,
