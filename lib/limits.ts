@@ -249,6 +249,10 @@ export const PIPE_PATIENCE = 300 * SECOND;
 export const USERS_PATIENCE = 60 * SECOND;
 /** Whoever is told to come again in some time comes up to that much later once more, or this. */
 export const RETRY_SPREAD = 10 * SECOND;
+/** A server that does not take us any more is asked again after so long, for as long as people talk without it. */
+export const SHUT_OUT_PAUSE = 60 * SECOND;
+/** How often it is looked whether they still do. */
+export const SHUT_OUT_LOOK = 2 * SECOND;
 /** Tries that somebody's haste brings forward come no closer: a person types faster than a server climbs ladders. */
 export const HURRY_PAUSE = 2 * SECOND;
 /** Hole punching: both must dial within moments of each other, so the first tries come thick. */

@@ -5,11 +5,11 @@
 import type { Contacts } from "../client/contacts.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
-import type { HomeStatus } from "../client/home.ts";
+import { type HomeStatus, SENT_AWAY } from "../client/home.ts";
 import type { Changes } from "../client/lobby.ts";
 import { Messenger, type MessengerEvents, type MessengerOptions } from "../client/messenger.ts";
 import type { Asking } from "../client/offers.ts";
-import { CifraError, type ErrorCode } from "../errors.ts";
+import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Throttle } from "../flow/throttle.ts";
@@ -28,9 +28,6 @@ import { Roster } from "./roster.ts";
 import { type People, sorted } from "./running.ts";
 import type { Terminal } from "./terminal.ts";
 import { Typing } from "./typing.ts";
-
-/** The server sent us away, in order: others read that we left, not that our program has failed. */
-const SENT_AWAY: ReadonlySet<ErrorCode> = new Set(["kicked", "banned", "replaced"]);
 
 /** Who sits down, and what for. */
 export interface DeskOptions {
@@ -156,6 +153,7 @@ export class Desk implements DeskView, MessengerEvents {
       await this.#leave(CloseCode.done);
       return outcome;
     } catch (error) {
+      // In order: others read that we left, not that our program has failed.
       const isSentAway = error instanceof CifraError && SENT_AWAY.has(error.code);
       await this.#leave(isSentAway ? CloseCode.done : CloseCode.failed);
       throw error;

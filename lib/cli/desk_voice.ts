@@ -22,6 +22,7 @@ export class DeskVoice {
   /** What was said last of the server: where it is, and that it is lost, for whatever reason. */
   #home = "";
   #isLost = false;
+  #isShutOut = false;
   /** What was said last of each conversation, by the names of the others. */
   readonly #said = new Map<string, string>();
 
@@ -86,6 +87,8 @@ export class DeskVoice {
 
   /** What happens between us and the server. */
   home(status: HomeStatus): void {
+    if (status.type === "shut-out") return this.#shutOut(status);
+    this.#isShutOut &&= status.type !== "registered";
     if (this.#view.only !== undefined) return this.#homeOfOne(status);
     if (status.type === "server-lost") {
       const [, event] = describeHomeStatus(status);
@@ -104,7 +107,16 @@ export class DeskVoice {
     this.#home = where;
   }
 
-  #homeOfOne(status: HomeStatus): void {
+  #shutOut(status: HomeStatus): void {
+    const [text, event] = describeHomeStatus(status);
+    if (this.#terminal.json || !this.#isShutOut) this.#terminal.say(text, event);
+    this.#isShutOut = true;
+    // When it takes us again, that is news.
+    this.#isLost = true;
+    this.#home = "";
+  }
+
+  #homeOfOne(status: Exclude<HomeStatus, { readonly type: "shut-out" }>): void {
     const [text, event] = describeHomeStatus(status);
     // The seconds until the next try are no news.
     const news = text.replace(/; next try in .*/, "");

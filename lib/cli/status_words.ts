@@ -181,6 +181,16 @@ export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEv
       const next = `next try in ${howLong(retryIn)}`;
       return [`${describeTrouble(error, again)}; ${next}`, troubleJson(error, retryIn)];
     }
+    case "shut-out": {
+      const { error: { code, message, hint }, retryIn } = status;
+      const details = { code, message, ...(hint !== undefined && { hint }) };
+      const advice = hint === undefined ? "" : `\n${hint}`;
+      return [
+        `THE SERVER DOES NOT TAKE YOU ANY MORE: ${message}${advice}\n` +
+        "who is connected goes on; nobody else can be reached",
+        { event: "shut-out", ...details, retryIn },
+      ];
+    }
   }
 }
 

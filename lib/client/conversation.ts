@@ -126,6 +126,8 @@ export class Conversation implements Wanter {
   #cancelAlarm: (() => void) | undefined;
   /** The server has said that asking it earlier is useless. */
   #notBefore = 0;
+  /** Whoever was just lost may be found again without the server. */
+  #goesOnUntil = -Infinity;
   /** When a rest is over. */
   #restsUntil = 0;
   /** What was told of the present want. */
@@ -144,6 +146,17 @@ export class Conversation implements Wanter {
   /** The way the conversation goes at the moment; undefined while there is none. */
   get path(): Path | undefined {
     return this.#live?.path;
+  }
+
+  /** Whether it has ended for good. */
+  get isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  /** Whether the two talk without the server, or did a moment ago: who dials again may find the other. */
+  get goesOn(): boolean {
+    if (this.#live) return this.#live.path.type !== "relay";
+    return this.#options.environment.time.now() < this.#goesOnUntil;
   }
 
   /** What was tried in vain since the last introduction, a line for each way. */
@@ -317,6 +330,9 @@ export class Conversation implements Wanter {
       case "unwelcome":
         return this.#fail(this.#unwelcome(live.channel.established.theirs));
       case "cut":
+        if (live.path.type !== "relay") {
+          this.#goesOnUntil = this.#options.environment.time.now() + MEETING_DEADLINE;
+        }
         this.#tell({ type: "lost", error: ending.error });
         return this.#comeBack(live, ending.error);
       case "left":

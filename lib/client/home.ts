@@ -3,12 +3,18 @@
  * each word of the server to whom it concerns. Comes back by itself when the connection, the network or the
  * server has gone, and lets go of the server when nobody here needs it (PROTOCOL.md 3.7).
  */
-import { CifraError, isFinal } from "../errors.ts";
+import { CifraError, type ErrorCode, isFinal } from "../errors.ts";
 import { Backoff } from "../flow/backoff.ts";
 import { aborted, delay } from "../flow/delay.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
-import { HANDSHAKE_DEADLINE, PRESENCE_LIMIT, SERVER_BACKOFF_MAXIMUM } from "../limits.ts";
+import {
+  HANDSHAKE_DEADLINE,
+  PRESENCE_LIMIT,
+  SERVER_BACKOFF_MAXIMUM,
+  SHUT_OUT_LOOK,
+  SHUT_OUT_PAUSE,
+} from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { Endpoint } from "../wire/address.ts";
 import type { Line } from "../wire/line.ts";
@@ -21,6 +27,9 @@ import type { ServerLink, ServerNews } from "./server_link.ts";
 
 /** A want, and one before it that was taken back when its introduction may have been on its way. */
 const OWED_LIMIT = 2;
+
+/** The server has sent us away, in order, and means this program: whoever talks stops as well. */
+export const SENT_AWAY: ReadonlySet<ErrorCode> = new Set(["kicked", "banned", "replaced"]);
 
 /** Which ways may be used between two people. */
 export type RelayChoice = "allowed" | "only" | "never";
@@ -59,7 +68,9 @@ export type HomeStatus =
     readonly retryIn: number;
     /** Whether we were registered before. */
     readonly again: boolean;
-  };
+  }
+  /** The server does not take us any more, or is another one, while people here talk without it. */
+  | { readonly type: "shut-out"; readonly error: CifraError; readonly retryIn: number };
 
 /** What a home is made of. */
 export interface HomeOptions {
@@ -77,6 +88,8 @@ export interface HomeOptions {
   readonly lobby: "absent" | "listed" | "unlisted";
   /** Milliseconds of trouble with the server after which `run` gives up, see `Patience`; undefined never. */
   readonly giveUpAfter?: number | undefined;
+  /** Whether people here talk who need no server: then none ends the program. */
+  readonly isTalking?: (() => boolean) | undefined;
   readonly onStatus: (status: HomeStatus) => void;
   /** Presence and offers, in order; the next one is taken when this one has been. */
   readonly onLobby: (word: LobbyWord) => Promise<void> | void;
@@ -126,7 +139,7 @@ export class Home {
 
   /**
    * Keeps us registered whenever somebody here holds the server, until `leave`. Throws what no waiting helps
-   * against, and trouble that has lasted for longer than `giveUpAfter`.
+   * against, unless and until nobody talks any more, and trouble that has lasted for longer than `giveUpAfter`.
    */
   async run(): Promise<void> {
     const { signal } = this.#leaving;
@@ -141,8 +154,9 @@ export class Home {
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof CifraError)) throw error;
-        if (isFinal(error.code, this.#wasRegistered)) throw error;
-        await this.#pause(error);
+        if (!isFinal(error.code, this.#wasRegistered)) await this.#pause(error);
+        else if (SENT_AWAY.has(error.code)) throw error;
+        else await this.#sitOut(error);
       }
     }
   }
@@ -388,6 +402,22 @@ export class Home {
   #requireOwed(name: string): void {
     if (this.#owedFor(name) > 0) return;
     throw new CifraError("bad_state", "The server answers for somebody who was not asked for");
+  }
+
+  /**
+   * The server has other rules than when it took us, or another key: those who talk go on without it, and it may
+   * be put right. Throws `error` when nobody talks any more.
+   */
+  async #sitOut(error: CifraError): Promise<void> {
+    const { environment: { time }, isTalking = () => false, onStatus } = this.#options;
+    const { signal } = this.#leaving;
+    if (!isTalking()) throw error;
+    onStatus({ type: "shut-out", error, retryIn: SHUT_OUT_PAUSE });
+    for (const fail of this.#asking) fail(error);
+    for (const end = time.now() + SHUT_OUT_PAUSE; time.now() < end && !signal.aborted;) {
+      await delay(time, SHUT_OUT_LOOK, signal);
+      if (!isTalking()) throw error;
+    }
   }
 
   async #pause(error: CifraError): Promise<void> {

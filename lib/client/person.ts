@@ -59,6 +59,7 @@ export class Person {
   readonly #door: Door | undefined;
   readonly #storePause: SharedPause;
   readonly #addresses: AddressWatch;
+  readonly #conversations = new Set<Conversation>();
 
   constructor(options: PersonOptions) {
     const { environment, ticker, relay, receivePort, sendPort } = options;
@@ -72,7 +73,12 @@ export class Person {
       STORE_PAUSE_MAXIMUM,
     );
     this.#addresses = new AddressWatch(environment.network, ticker);
-    this.home = new Home({ ...options, ourName: options.name, door: this.#door });
+    this.home = new Home({
+      ...options,
+      ourName: options.name,
+      door: this.#door,
+      isTalking: () => this.#isTalking(),
+    });
   }
 
   /** The suite that the person uses. */
@@ -111,7 +117,7 @@ export class Person {
     onStatus: (status: Status) => void,
   ): Conversation {
     const { name, checkPeer } = this.#options;
-    return new Conversation({
+    const conversation = new Conversation({
       ...this.#options,
       home: this.home,
       door: this.#door,
@@ -122,6 +128,16 @@ export class Person {
       checkPeer: (peer) => checkPeer(peerName, peer),
       onStatus,
     });
+    this.#conversations.add(conversation);
+    return conversation;
+  }
+
+  /** Whether a conversation goes on that needs no server. */
+  #isTalking(): boolean {
+    for (const conversation of this.#conversations) {
+      if (conversation.isOver) this.#conversations.delete(conversation);
+    }
+    return [...this.#conversations].some(({ goesOn }) => goesOn);
   }
 
   /**

@@ -10,6 +10,7 @@ import {
   BACKOFF_MINIMUM,
   HURRY_PAUSE,
   SERVER_BACKOFF_MAXIMUM,
+  SHUT_OUT_PAUSE,
 } from "../../lib/limits.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import {
@@ -634,6 +635,64 @@ play("a time that is later than our patience is not waited for", async (scene) =
   assertEquals(error instanceof CifraError && error.code, "limit");
   assertEquals([guest.statuses, guest.time.pending], [[], 0]);
 }, { giveUpAfter: 2000 });
+
+let isTalking = true;
+
+/** The server lets us in no more, for this reason. */
+async function turnAway(channel: PuppetChannel, code: keyof typeof REFUSAL_CODES): Promise<void> {
+  await channel.request();
+  const reason = lineOf("Other rules");
+  channel.respond({ type: "refused", code: REFUSAL_CODES[code], retryAfter: 0, reason });
+  channel.letGo();
+}
+
+play(
+  "a server with other rules ends nothing while people talk, and is asked once a minute",
+  async (scene) => {
+    const { guest, home, server, arrive } = scene;
+    isTalking = true;
+    home.hold();
+    (await arrive()).transport.close();
+    await guest.loses("cut");
+    guest.time.advance(BACKOFF_MAXIMUM);
+    for (let minutes = 1; minutes <= 3; minutes++) {
+      await turnAway(await server.accept(), "account_required");
+      await until(
+        () => guest.statuses.filter(({ type }) => type === "shut-out").length === minutes,
+        "the word of it",
+      );
+      const dials = guest.network.dials.length;
+      home.hurry();
+      await guest.time.pass(SHUT_OUT_PAUSE - 2000);
+      assertEquals(guest.network.dials.length, dials);
+      await guest.time.pass(4000);
+    }
+    // It has been put right; and then it is as before, and nobody talks.
+    const channel = await arrive();
+    isTalking = false;
+    channel.transport.close();
+    await guest.loses("cut", 1);
+    guest.time.advance(BACKOFF_MAXIMUM);
+    await turnAway(await server.accept(), "account_required");
+    const error = await guest.ended;
+    assertEquals(error instanceof CifraError && error.code, "account_required");
+  },
+  { isTalking: () => isTalking },
+);
+
+play("who talks no more ends with the reason why the server takes nobody", async (scene) => {
+  const { guest, home, server, arrive } = scene;
+  isTalking = true;
+  home.hold();
+  (await arrive()).transport.close();
+  await guest.loses("cut");
+  guest.time.advance(BACKOFF_MAXIMUM);
+  await turnAway(await server.accept(), "account_required");
+  await until(() => guest.statuses.at(-1)?.type === "shut-out", "the word of it");
+  isTalking = false;
+  const error = await guest.time.during(guest.ended, "the end");
+  assertEquals(error instanceof CifraError && error.code, "account_required");
+}, { isTalking: () => isTalking });
 
 play("a number that was behind is no reason to give up, not even at first", async (scene) => {
   const { guest, home, server, arrive } = scene;
