@@ -10,6 +10,7 @@ const MEASUREMENTS = [
   "reconnect",
   "sign_ins",
   "lobby",
+  "besieged",
 ];
 
 const model = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo").catch(() => ""))

@@ -30,14 +30,20 @@ export interface Child {
   stop(): Promise<void>;
 }
 
-/** Starts a module of the project as a process of its own and waits for its first line. */
+/**
+ * Starts a module of the project as a process of its own and waits for its first line. `via` is what starts it
+ * somewhere else, as the same process.
+ */
 export async function start(
   module: string,
   args: readonly string[],
   flags: readonly string[] = [],
+  via: readonly string[] = [],
 ): Promise<Child> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", ...flags, `${ROOT}${module}`, ...args],
+  const run = [Deno.execPath(), "run", "--allow-all", ...flags, `${ROOT}${module}`, ...args];
+  const [program, ...rest] = [...via, ...run];
+  const process = new Deno.Command(program!, {
+    args: rest,
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
