@@ -1,11 +1,13 @@
 /** Accounts as the program uses them, with a real server; what servers may do in a sign-in is in tests/server. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Bytes } from "../../lib/bytes.ts";
+import { encodeHex } from "@std/encoding/hex";
+import { argon2id } from "@noble/hashes/argon2.js";
+import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { signIn, signUp } from "../../lib/client/account.ts";
 import { Profile } from "../../lib/client/profile.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
 import { SaltedPassword } from "../../lib/crypto/password.ts";
-import { systemRandom } from "../../lib/crypto/platform.ts";
+import { hmacSha512, systemRandom } from "../../lib/crypto/platform.ts";
 import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { CifraError } from "../../lib/errors.ts";
 import {
@@ -14,7 +16,7 @@ import {
   PASSWORD_PASSES,
   PASSWORD_TRIES,
 } from "../../lib/limits.ts";
-import { systemEnvironment } from "../../lib/net/environment.ts";
+import { type Environment, systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { type KeyBundle, sealKeys } from "../../lib/store/key_bundle.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
@@ -35,11 +37,12 @@ async function withLink<T>(
   server: TestServer,
   job: (link: ServerLink) => Promise<T>,
   who?: Profile,
+  environment: Environment = systemEnvironment,
 ): Promise<T> {
   const { suite, identity } = await person("modern", "occasion");
   const ticker = new Ticker(systemEnvironment.time);
   const link = await ServerLink.open({
-    environment: systemEnvironment,
+    environment,
     address: {
       host: "127.0.0.1",
       port: server.port,
@@ -70,16 +73,28 @@ async function withProfile(job: (profile: Profile) => Promise<void>): Promise<vo
   });
 }
 
-function signUpAs(server: TestServer, profile: Profile, password = PASSWORD): Promise<void> {
+function signUpAs(
+  server: TestServer,
+  profile: Profile,
+  password = PASSWORD,
+  environment: Environment = systemEnvironment,
+): Promise<void> {
   return withLink(
     server,
-    (link) => signUp(() => Promise.resolve(link), profile, password, systemEnvironment),
+    (link) => signUp(() => Promise.resolve(link), profile, password, environment),
     profile,
+    environment,
   );
 }
 
-function fetchKeys(server: TestServer, password = PASSWORD, name = "alice"): Promise<KeyBundle> {
-  return withLink(server, (link) => signIn(link, name, password, systemRandom));
+function fetchKeys(
+  server: TestServer,
+  password = PASSWORD,
+  name = "alice",
+  environment?: Environment,
+): Promise<KeyBundle> {
+  const fetching = (link: ServerLink) => signIn(link, name, password, systemRandom);
+  return withLink(server, fetching, undefined, environment);
 }
 
 /** Leaves `backup` with the server, as another program might. */
@@ -137,6 +152,65 @@ test("the server is left the cost of a password, a fresh salt, and nothing that 
       }
     });
   }, { store });
+});
+
+test("nothing that a client sends has the password in it, or what opens the keys", async () => {
+  const store = new MemoryServerStore();
+  const sent: Bytes[] = [];
+  // What is encrypted for the other side, also in the handshake, before it is.
+  const encrypt = crypto.subtle.encrypt.bind(crypto.subtle);
+  const value: typeof encrypt = (algorithm, key, data) => {
+    sent.push(new Uint8Array(data as Bytes).slice());
+    return encrypt(algorithm, key, data);
+  };
+  Object.defineProperty(crypto.subtle, "encrypt", { value, configurable: true });
+  const { network } = systemEnvironment;
+  const dial: typeof network.dial = async (...where) => {
+    const transport = await network.dial(...where);
+    const write = transport.write.bind(transport);
+    transport.write = (data) => {
+      sent.push(data.slice());
+      return write(data);
+    };
+    return transport;
+  };
+  const environment = { ...systemEnvironment, network: { ...network, dial } };
+  const has = (bytes: Bytes) => sent.some((each) => encodeHex(each).includes(encodeHex(bytes)));
+  // Its accent is written in two ways.
+  const password = "correct horse bateri\u0301a";
+  try {
+    await withServer(async (server) => {
+      await withProfile(async (profile) => {
+        await signUpAs(server, profile, password, environment);
+        const { salt, memory, passes, storedKey, serverKey } = store.account("alice")!;
+        const cost = { m: memory, t: passes, p: 1, dkLen: 32 };
+        const salted = new Uint8Array(argon2id(encodeUtf8(password.normalize("NFKC")), salt, cost));
+        const keyOf = (label: string) => hmacSha512(salted, encodeUtf8(label));
+        const secrets: Readonly<Record<string, Bytes>> = {
+          "the password": encodeUtf8(password),
+          "the password, normalised": encodeUtf8(password.normalize("NFKC")),
+          "a part of it": encodeUtf8("horse"),
+          "the salted password": salted,
+          "the client key": keyOf("Client Key"),
+          "the sealing key": keyOf("Sealing Key").slice(0, 32),
+        };
+        assertEquals([keyOf("Server Key"), has(storedKey), has(serverKey)], [
+          serverKey,
+          true,
+          true,
+        ]);
+        const inSignUp = Object.keys(secrets).filter((what) => has(secrets[what]!));
+        sent.length = 0;
+        await fetchKeys(server, password, "alice", environment);
+        assert(has(encodeUtf8("alice")));
+        const never = { ...secrets, "the stored key": storedKey, "the server key": serverKey };
+        const inSignIn = Object.entries(never).filter(([, bytes]) => has(bytes));
+        assertEquals([inSignUp, inSignIn], [[], []]);
+      });
+    }, { store });
+  } finally {
+    Reflect.deleteProperty(crypto.subtle, "encrypt");
+  }
 });
 
 test("signing up again puts another password in the place of the first", async () => {

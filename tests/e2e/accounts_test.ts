@@ -117,6 +117,36 @@ Deno.test("a wrong password is one clear sentence, and leaves no keys; the next 
   await right.event("waiting");
 });
 
+Deno.test("on a server that asks for an invite, the other machine needs the line as well", async () => {
+  await using scene = await Scene.open();
+  const server = await scene.serve(["--admission", "invite"]);
+  const { invite } = await server.event("listening");
+  const invited = async (state: string) => {
+    await Deno.mkdir(scene.stateOf(state), { mode: 0o700, recursive: true });
+    const file = `${scene.stateOf(state)}/line`;
+    await Deno.writeTextFile(file, `${invite}\n`, { mode: 0o600 });
+    return ["--invite-file", file];
+  };
+  const alice = scene.connect("alice", "bob", [...SIGN_UP, ...await invited("alice")]);
+  await alice.write(`${PASSWORD}\n`);
+  await alice.event("signed-up");
+  await interrupt(alice);
+
+  const without = scene.connect("alice", "bob", SIGN_IN, { state: "elsewhere" });
+  await without.write(`${PASSWORD}\n`);
+  await without.exits(1);
+  await without.event("error", { code: "invite_required" });
+  const line = await invited("elsewhere");
+  const moved = scene.connect("alice", "bob", [...SIGN_IN, ...line], { state: "elsewhere" });
+  await moved.write(`${PASSWORD}\n`);
+  await moved.event("signed-in");
+  await moved.event("waiting");
+  await interrupt(moved);
+  // Once is enough.
+  const usual = scene.connect("alice", "bob", ["--json"], { state: "elsewhere" });
+  await usual.event("waiting");
+});
+
 Deno.test("signing up again changes the password", async () => {
   await using scene = await Scene.withServer();
   await interrupt(await signUp(scene, "alice", "bob"));

@@ -44,10 +44,13 @@ function accountOf(name: string, password: string, changes: Partial<Account> = {
 
 /** A server that knows Alice. */
 class Place {
-  readonly store = new MemoryServerStore();
-  readonly accounts = new Accounts(this.store, new Uint8Array(32).fill(7), systemRandom);
+  readonly store: MemoryServerStore;
+  readonly accounts: Accounts;
 
-  constructor() {
+  /** `store` is what was left by a server that has ended. */
+  constructor(store = new MemoryServerStore()) {
+    this.store = store;
+    this.accounts = new Accounts(store, new Uint8Array(32).fill(7), systemRandom);
     this.accounts.signUp(accountOf("alice", "right"));
   }
 
@@ -293,6 +296,22 @@ Deno.test("a refusal says how many more are taken, and when there are none how l
     // The first of them was four minutes ago.
     ["no more tries for 11 minutes", 660],
   ]);
+});
+
+Deno.test("where an owner has been, and what was wrong, is forgotten when the server starts again", () => {
+  const before = new Place();
+  before.signIn("alice", "right", HOME);
+  for (let n = 0; n < PASSWORD_TRIES_NAME; n++) before.refusal("alice", "wrong", `thief${n}`);
+  assertEquals(before.refusal("alice", "right", "elsewhere"), "limit");
+  before.signIn("alice", "right", HOME);
+
+  const after = new Place(before.store);
+  assertEquals(after.accounts.lanes.locks(0), []);
+  for (let n = 0; n < PASSWORD_TRIES_NAME; n++) after.refusal("alice", "wrong", `thief${n}`);
+  assertEquals(after.refusal("alice", "right", HOME), "limit");
+  // A registration is as good as a password.
+  after.accounts.lanes.visited("alice", HOME);
+  after.signIn("alice", "right", HOME);
 });
 
 Deno.test("locks are shown and lifted, by the name or by where they come from", () => {

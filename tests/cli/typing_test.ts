@@ -1,0 +1,60 @@
+/** What becomes of a typed line before the next one is taken. */
+import { assertEquals } from "@std/assert";
+import type { DeskView } from "../../lib/cli/desk_front.ts";
+import { DeskVoice } from "../../lib/cli/desk_voice.ts";
+import { Terminal } from "../../lib/cli/terminal.ts";
+import { Typing, type TypingOptions } from "../../lib/cli/typing.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { turn } from "../testkit/pipe.ts";
+
+/** Keeps what would be said. */
+class Recorder extends Terminal {
+  readonly said: string[] = [];
+
+  override say(text: string): void {
+    this.said.push(text);
+  }
+}
+
+/** A desk for bob alone, whose disk is as slow as the test wants it. */
+function desk() {
+  const terminal = new Recorder(false);
+  const view = { only: "bob", label: (name: string) => name } as unknown as DeskView;
+  const disk = Promise.withResolvers<void>();
+  const sent: string[] = [];
+  const messenger = {
+    send: (name: string, text: string) => {
+      sent.push(`${name}: ${text}`);
+      return disk.promise;
+    },
+  };
+  const typing = new Typing({
+    ourName: "alice",
+    suite: "modern",
+    only: "bob",
+    terminal,
+    messenger,
+    roster: { has: () => true },
+    voice: new DeskVoice(view, terminal, "modern"),
+  } as unknown as TypingOptions);
+  return { typing, disk, sent, said: terminal.said };
+}
+
+Deno.test("a line is taken when its message is on disk, and no sooner", async () => {
+  const { typing, disk, sent, said } = desk();
+  let isTaken = false;
+  const taking = typing.take("hello").then(() => isTaken = true);
+  for (let turns = 0; turns < 10; turns++) await turn();
+  assertEquals([sent, isTaken], [["bob: hello"], false]);
+  disk.resolve();
+  await taking;
+  assertEquals([isTaken, said], [true, []]);
+});
+
+Deno.test("a message that the disk does not take is told as not sent, before the next line is taken", async () => {
+  const { typing, disk, said } = desk();
+  const taking = typing.take("hello");
+  disk.reject(new CifraError("local", "The disk is full"));
+  await taking;
+  assertEquals(said, ["NOT SENT: The disk is full"]);
+});
