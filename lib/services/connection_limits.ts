@@ -4,7 +4,7 @@
  * often or misbehaves is in doubt: from there only those come further who prove that they are acquainted.
  * Rules over a clock.
  */
-import { addressScope, parseAddress } from "../wire/address.ts";
+import { formatAddress, parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { type ErrorCode, penaltyOf } from "../errors.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
@@ -66,7 +66,9 @@ interface Visit {
 export function sourceOf(host: string): string {
   const bytes = parseAddress(host);
   if (!bytes) return host;
-  if (addressScope(host) === "loopback") return HERE;
+  // Not what addressScope() calls loopback: an IPv6 address that stands for such a one may come from anywhere.
+  const isOurs = bytes.length === 4 ? bytes[0] === 127 : formatAddress(bytes) === "::1";
+  if (isOurs) return HERE;
   return encodeHex(bytes.length === 4 ? bytes : bytes.subarray(0, 8));
 }
 

@@ -256,7 +256,17 @@ Deno.test("sourceOf() is an IPv4 address, or the /64 of an IPv6 one; isHere() is
     assert(isHere(sourceOf(host)), host);
     assertEquals(sourceOf(host), sourceOf("127.0.0.1"));
   }
-  for (const host of ["128.0.0.1", "7f00::1", "fe80::1", "2001:db8::", "not an address"]) {
+  for (
+    const host of [
+      "128.0.0.1",
+      "7f00::1",
+      "fe80::1",
+      "::7f00:1",
+      "2002:7f00:1::",
+      "2001:db8::",
+      "not an address",
+    ]
+  ) {
     assert(!isHere(sourceOf(host)), host);
   }
 });
