@@ -16,7 +16,9 @@ export type AddressScope =
   | "public"
   | "link-local"
   | "multicast"
-  | "unspecified";
+  | "unspecified"
+  /** For protocols, tests and translators: no place where somebody is. */
+  | "special";
 
 /** The canonical text of an IP address, or undefined when `text` is none. Mapped IPv4 becomes IPv4. */
 export function canonicalAddress(text: string): string | undefined {
@@ -73,8 +75,9 @@ export function addressScope(address: string): AddressScope {
     if (a === 0) return "unspecified";
     if (a === 127) return "loopback";
     if (a === 169 && b === 254) return "link-local";
-    if (a >= 224) return "multicast";
-    return SITES.some(([start, bits]) => hasPrefix(bytes, start, bits)) ? "private" : "public";
+    if (a >= 224 && a < 240) return "multicast";
+    if (isIn(bytes, SITES)) return "private";
+    return isIn(bytes, SPECIAL) ? "special" : "public";
   }
   if (bytes.subarray(0, 15).every((byte) => byte === 0)) {
     if (bytes[15] === 0) return "unspecified";
@@ -84,16 +87,40 @@ export function addressScope(address: string): AddressScope {
   if (inner) return addressScope(formatAddress(inner));
   if (a === 0xff) return "multicast";
   if (a === 0xfe && (b & 0xc0) === 0x80) return "link-local";
-  return (a & 0xfe) === 0xfc ? "private" : "public";
+  if (isIsatap(bytes)) return "special";
+  if ((a & 0xfe) === 0xfc) return "private";
+  return (a & 0xe0) === 0x20 && !isIn(bytes, SPECIAL_IPV6) ? "public" : "special";
 }
 
-/** Blocks of addresses that many networks use, each for its own machines: leading bits, and how many. */
-const SITES: readonly (readonly [Bytes, number])[] = [
+/** Leading bits of addresses, and how many. */
+type Blocks = readonly (readonly [Bytes, number])[];
+
+/** Blocks of addresses that many networks use, each for its own machines. */
+const SITES: Blocks = [
   [new Uint8Array([10]), 8],
   [new Uint8Array([172, 16]), 12],
   [new Uint8Array([192, 168]), 16],
   // Behind the router of a carrier, or in a network laid over others.
   [new Uint8Array([100, 64]), 10],
+];
+/**
+ * What else the registries of IANA keep for something special (RFC 6890), as far as it could lead somewhere: the
+ * blocks for documentation lead nowhere.
+ */
+const SPECIAL: Blocks = [
+  [new Uint8Array([192, 0, 0]), 24], // protocols
+  [new Uint8Array([192, 31, 196]), 24], // AS112
+  [new Uint8Array([192, 52, 193]), 24], // AMT
+  [new Uint8Array([192, 88, 99]), 24], // relays of 6to4
+  [new Uint8Array([192, 175, 48]), 24], // AS112
+  [new Uint8Array([198, 18]), 15], // measurements
+  [new Uint8Array([240]), 4], // the future, and everybody
+];
+/** The same of 2000::/3. */
+const SPECIAL_IPV6: Blocks = [
+  [new Uint8Array([0x20, 0x01, 0x00]), 23], // protocols, Teredo and ORCHID among them
+  [new Uint8Array([0x26, 0x20, 0x00, 0x4f, 0x80, 0x00]), 48], // AS112
+  [new Uint8Array([0x3f, 0xff, 0x00]), 20], // documentation
 ];
 /** An organisation chooses its own 48 bits of fc00::/7. */
 const UNIQUE_LOCAL_SITE = 48;
@@ -111,6 +138,15 @@ export function siteOf(address: string): string | undefined {
   if (!plain) return encodeHex(bytes.subarray(0, UNIQUE_LOCAL_SITE / 8));
   const block = SITES.find(([start, bits]) => hasPrefix(plain, start, bits))!;
   return `${block[0].join(".")}/${block[1]}`;
+}
+
+function isIn(bytes: Bytes, blocks: Blocks): boolean {
+  return blocks.some(([start, bits]) => hasPrefix(bytes, start, bits));
+}
+
+/** Whether a router of ISATAP would turn the last 32 bits into an IPv4 address (RFC 5214). */
+function isIsatap(bytes: Bytes): boolean {
+  return /^0[02]005efe/.test(encodeHex(bytes.subarray(8)));
 }
 
 function hasPrefix(bytes: Bytes, start: Bytes, bits: number): boolean {
