@@ -1,7 +1,10 @@
 /** Somebody whose program is killed and started again, and who remembers what it was given and told. */
+import { DatabaseSync } from "node:sqlite";
 import type { CastOptions, JsonEvent, Program, Scene } from "../testkit/program.ts";
 import { check, type Run, type Verdict } from "./checker.ts";
 
+/** What is told of each message, and not of what happens. */
+const OF_MESSAGES: ReadonlySet<unknown> = new Set(["queued", "sent", "stored", "read", "message"]);
 /** Lines of one write. */
 const FEED = 10;
 
@@ -84,6 +87,26 @@ export class Person {
     life.program.kill("SIGKILL");
     await life.program.exit();
     life.events = life.program.events;
+  }
+
+  /** Lines of this run that are about no message: a person reads them one by one. */
+  get statusLines(): number {
+    return this.program.events.filter(({ event }) => !OF_MESSAGES.has(event)).length;
+  }
+
+  /** Holds this person's file of messages, as a backup does, until the returned function is called. */
+  async holdStore(): Promise<() => void> {
+    const state = this.#scene.stateOf(this.name);
+    const backup = new DatabaseSync(`${state}/profiles/${this.name}/messages.db`);
+    for (;;) {
+      try {
+        backup.exec("BEGIN IMMEDIATE");
+        return () => backup.close();
+      } catch {
+        // The program is writing just now.
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    }
   }
 
   /** Waits until this run has shown so many more messages. */

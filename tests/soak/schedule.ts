@@ -25,6 +25,10 @@ export interface Faults {
   clientKills: number;
   cuts: number;
   silences: number;
+  /** Times in which somebody's messages could not be written. */
+  heldStores: number;
+  /** Connections of two that were cut in a row, each after it had brought something. */
+  flakyMeetings: number;
 }
 
 /** How a schedule went. */
@@ -32,6 +36,8 @@ export interface Result {
   readonly faults: Faults;
   /** Two for each pair, one for each direction; fewer when it got stuck. */
   readonly verdicts: readonly Verdict[];
+  /** Where programs did more than they may, while nothing could be stored: a storm. */
+  readonly storms: readonly string[];
   /** What kept it from coming to its end. */
   readonly stuck: string | undefined;
 }
@@ -42,15 +48,30 @@ const LINES = 200;
 /** Long enough that a connection with lines under way is given up. */
 const SILENCE = 22_000;
 
+/** So long somebody's messages cannot be written: long enough for what there is of a storm. */
+const HELD = 4000;
+/** What the two programs of a pair may do in that time, the server coming back included. */
+const CONNECTS_HELD = 16, LINES_HELD = 24;
+/** More than a server lets two meet in an hour who are new to each other. */
+const FLAKY = 35;
+
 /** Runs a schedule to its end. */
 export async function runSchedule(options: ScheduleOptions): Promise<Result> {
-  const faults: Faults = { serverKills: 0, clientKills: 0, cuts: 0, silences: 0 };
-  await using stage = await Stage.open(options, faults);
+  const faults: Faults = {
+    serverKills: 0,
+    clientKills: 0,
+    cuts: 0,
+    silences: 0,
+    heldStores: 0,
+    flakyMeetings: 0,
+  };
+  const storms: string[] = [];
+  await using stage = await Stage.open(options, faults, storms);
   try {
     const judged = await stage.play();
-    return { faults, verdicts: judged, stuck: undefined };
+    return { faults, verdicts: judged, storms, stuck: undefined };
   } catch (error) {
-    return { faults, verdicts: [], stuck: (error as Error).stack ?? String(error) };
+    return { faults, verdicts: [], storms, stuck: (error as Error).stack ?? String(error) };
   }
 }
 
@@ -106,7 +127,7 @@ class Stage {
     this.#stack = stack;
   }
 
-  static async open(options: ScheduleOptions, faults: Faults): Promise<Stage> {
+  static async open(options: ScheduleOptions, faults: Faults, storms: string[]): Promise<Stage> {
     await using stack = new AsyncDisposableStack();
     // The proxies go last: programs that end say goodbye through them.
     const betweens = stack.use(new AsyncDisposableStack());
@@ -115,7 +136,7 @@ class Stage {
     const pairs: Pair[] = [];
     for (let number = 0; number < options.pairs; number++) {
       const between = betweens.use(await Between.open(scene.port));
-      pairs.push(new Pair(scene, server, between, number, options, faults));
+      pairs.push(new Pair(scene, server, between, number, options, faults, storms));
     }
     return new Stage(options, server, pairs, stack.move());
   }
@@ -150,6 +171,8 @@ class Stage {
   }
 }
 
+type Fault = "kill" | "kill both" | "cut" | "cut off" | "silence" | "hold" | "flaky";
+
 /** Two people who want each other. */
 class Pair {
   readonly #server: Server;
@@ -158,6 +181,7 @@ class Pair {
   readonly #dice: Dice;
   readonly #faults: Faults;
   readonly #silences: boolean;
+  readonly #storms: string[];
 
   constructor(
     scene: Scene,
@@ -166,7 +190,9 @@ class Pair {
     number: number,
     { seed, silences }: ScheduleOptions,
     faults: Faults,
+    storms: string[],
   ) {
+    this.#storms = storms;
     this.#server = server;
     this.#between = between;
     this.#dice = new Dice(seed, 1 + number);
@@ -204,7 +230,17 @@ class Pair {
     const feeding = this.feed();
     await this.#dice.pause(80);
     await this.#meet(
-      this.#dice.pick(["kill", "kill", "kill both", "cut", "cut", "cut off", "silence"]),
+      this.#dice.pick([
+        "kill",
+        "kill",
+        "kill both",
+        "cut",
+        "cut",
+        "cut off",
+        "silence",
+        "hold",
+        "flaky",
+      ]),
     );
     await feeding;
     await this.#dice.pause(400);
@@ -217,7 +253,7 @@ class Pair {
     return verdicts(alice, bob);
   }
 
-  async #meet(fault: "kill" | "kill both" | "cut" | "cut off" | "silence"): Promise<void> {
+  async #meet(fault: Fault): Promise<void> {
     const between = this.#between;
     switch (fault) {
       case "kill": {
@@ -238,6 +274,10 @@ class Pair {
         this.#cut();
         await this.#dice.pause(1500);
         return await between.accept();
+      case "hold":
+        return await this.#hold(this.#dice.pick(["alice", "bob"] as const));
+      case "flaky":
+        return this.#silences ? await this.#flake() : this.#cut();
       case "silence": {
         if (!this.#silences) return this.#cut();
         this.#faults.silences++;
@@ -246,6 +286,49 @@ class Pair {
         await new Promise((resolve) => setTimeout(resolve, SILENCE));
         for (const proxy of proxies) proxy.release();
       }
+    }
+  }
+
+  /** Nothing can be written for a while. Both say so, and wait: nobody connects again and again, or says it again. */
+  async #hold(victim: Name): Promise<void> {
+    const { alice, bob } = this.#people;
+    this.#faults.heldStores++;
+    const release = await this.#people[victim].holdStore();
+    try {
+      // What was under way has come to rest.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const before = this.#doings;
+      await Promise.all([alice.write(2), bob.write(2)]);
+      await new Promise((resolve) => setTimeout(resolve, HELD));
+      const { connects, lines } = this.#doings;
+      const more = { connects: connects - before.connects, lines: lines - before.lines };
+      if (more.connects > CONNECTS_HELD || more.lines > LINES_HELD) {
+        this.#storms.push(`${victim} could not write for ${HELD} ms: ${JSON.stringify(more)}`);
+      }
+    } finally {
+      release();
+    }
+  }
+
+  /** What the two programs have done so far. */
+  get #doings(): { readonly connects: number; readonly lines: number } {
+    const { people, servers } = this.#between;
+    const proxies = [...Object.values(people), ...Object.values(servers)];
+    const { alice, bob } = this.#people;
+    return {
+      connects: proxies.flatMap(({ connections }) => connections).length,
+      lines: alice.statusLines + bob.statusLines,
+    };
+  }
+
+  /** A line that is cut again and again, as on a train; each connection has brought something before. */
+  async #flake(): Promise<void> {
+    const { alice, bob } = this.#people;
+    for (let meetings = 0; meetings < FLAKY; meetings++) {
+      await alice.write(1);
+      await bob.showsLine(`${alice.name} ${alice.lines - 1}`);
+      this.#faults.flakyMeetings++;
+      this.#cut();
     }
   }
 

@@ -14,7 +14,7 @@ class Totals {
   readonly #counts = new Map<string, number>();
   violations = 0;
 
-  add({ faults, verdicts, stuck }: Result): void {
+  add({ faults, verdicts, storms, stuck }: Result): void {
     this.#count("schedules", 1);
     for (const [name, count] of Object.entries(LABELS.faults)) {
       this.#count(count, faults[name as keyof Faults]);
@@ -27,6 +27,8 @@ class Totals {
         );
       this.#count(label, sum);
     }
+    this.#count("storms", storms.length);
+    this.violations += storms.length;
     this.#count("schedules that got stuck", stuck === undefined ? 0 : 1);
     this.violations += verdicts.filter((verdict) => !isClean(verdict)).length;
     if (stuck !== undefined) this.violations++;
@@ -48,6 +50,8 @@ const LABELS = {
     clientKills: "kills of clients",
     cuts: "connections cut",
     silences: "silences",
+    heldStores: "times without a store",
+    flakyMeetings: "meetings cut in a row",
   },
   verdict: {
     submitted: "messages given to a program",
@@ -95,6 +99,7 @@ for (let number = 0; number === 0 || performance.now() < end; number++) {
   for (const verdict of result.verdicts) {
     if (!isClean(verdict)) console.log(`seed ${options.seed}: ${JSON.stringify(verdict)}`);
   }
+  for (const storm of result.storms) console.log(`seed ${options.seed}: a storm: ${storm}`);
   if (result.stuck !== undefined) console.log(`seed ${options.seed} got stuck: ${result.stuck}`);
 }
 console.log(`\n${totals}`);
