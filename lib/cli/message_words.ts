@@ -136,7 +136,7 @@ export function describeLost({ peer, direction, from, to }: Lost): string {
   const messages = count === 1n ? "1 message" : `${count} messages`;
   return direction === "sent"
     ? `${messages} that you wrote to ${peer} are lost: the end of the file of messages is missing; ` +
-      `ask ${peer} what arrived`
+      `${peer} will be told which of them did not arrive`
     : `${messages} of ${peer} are lost: the end of the file of messages is missing`;
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Bytes } from "../bytes.ts";
 import { type Random, timingSafeEqual } from "../crypto/platform.ts";
-import type { ConversationKey, MessageStore, OutgoingState } from "../store/message_store.ts";
+import type { ConversationKey, Gap, MessageStore, OutgoingState } from "../store/message_store.ts";
 import {
   encodeMessage,
   ID_LENGTH,
@@ -28,7 +28,7 @@ export interface Outgoing {
   readonly kind: LogKind;
   /** The last message; 0 when there is none. */
   readonly last: bigint;
-  /** Everything up to here is safe over there. */
+  /** Everything up to here is safe over there, or lost. */
   readonly stored: bigint;
   /** Everything up to here was shown over there. */
   readonly read: bigint;
@@ -39,10 +39,20 @@ export interface Outgoing {
    * kept, TypeError for a piece of a stream in a log that is kept.
    */
   append(message: NewMessage | NewPiece): Promise<bigint>;
-  /** Messages from `from` on, in order, at least one if there is one, until `byteLimit` is reached. */
+  /** The last message that is lost and that `stored` has passed since the log was opened; 0 when there is none. */
+  readonly lostUpTo: bigint;
+  /**
+   * Messages from `from` on, in order, at least one if there is one, until `byteLimit` is reached or one is
+   * missing.
+   */
   messages(from: bigint, byteLimit: number): readonly OutgoingMessage[];
-  /** The other side has stored and read this much; less than before changes nothing. */
+  /**
+   * The other side has stored and read this much; less than before changes nothing. What is lost next counts as
+   * stored as well.
+   */
   acknowledge(stored: bigint, read: bigint): void;
+  /** Whether the message of this number, which comes after `stored`, is lost. */
+  isLost(number: bigint): boolean;
   /**
    * Whether the other side can have the message of this number and this id from us. False when it is none
    * of ours: then the other side has another log of this name. A live log, of which there is one copy,
@@ -63,11 +73,14 @@ export class KeptLog implements Outgoing {
   readonly #store: MessageStore;
   readonly #key: ConversationKey;
   #state: OutgoingState;
+  #missing: readonly Gap[] = [];
+  #lostUpTo = 0n;
 
   private constructor(store: MessageStore, key: ConversationKey, state: OutgoingState) {
     this.#store = store;
     this.#key = key;
     this.#state = state;
+    this.#findMissing();
   }
 
   /** Opens the log of a conversation; throws `local` when it cannot be read. */
@@ -91,6 +104,14 @@ export class KeptLog implements Outgoing {
     return this.#state.read;
   }
 
+  get lostUpTo(): bigint {
+    return this.#lostUpTo;
+  }
+
+  isLost(number: bigint): boolean {
+    return this.#missing.some(({ from, to }) => from <= number && number <= to);
+  }
+
   async append(message: NewMessage | NewPiece): Promise<bigint> {
     if (message.type === "bytes") throw new TypeError("A kept log has texts alone");
     const number = await this.#store.append(this.#key, [message]);
@@ -104,23 +125,34 @@ export class KeptLog implements Outgoing {
 
   acknowledge(stored: bigint, read: bigint): void {
     if (stored <= this.stored && read <= this.read) return;
-    this.#store.acknowledge(this.#key, stored, read);
-    this.#state = {
-      ...this.#state,
-      stored: larger(stored, this.stored),
-      read: larger(read, this.read),
-    };
+    let over = larger(stored, this.stored);
+    for (const { from, to } of this.#missing) {
+      if (from > over + 1n) break;
+      over = larger(over, to);
+      this.#lostUpTo = to;
+    }
+    this.#missing = this.#missing.filter(({ to }) => to > over);
+    this.#store.acknowledge(this.#key, over, read);
+    this.#state = { ...this.#state, stored: over, read: larger(read, this.read) };
+  }
+
+  #findMissing(): void {
+    this.#missing = this.#store.missing(this.#key);
+    this.#lostUpTo = 0n;
+    const [gap] = this.#missing;
+    if (gap && gap.from <= this.stored + 1n) this.acknowledge(gap.to, this.read);
   }
 
   has(number: bigint, id: Bytes): boolean {
     // What it said that it stored it had from us, whatever became of it since; and it may be gone here.
-    if (number <= this.stored) return true;
+    if (number <= this.stored || this.isLost(number)) return true;
     const [message] = this.#store.read(this.#key, number, 1);
     return message !== undefined && timingSafeEqual(message.id, id);
   }
 
   async restart(): Promise<boolean> {
     this.#state = await this.#store.restart(this.#key);
+    this.#findMissing();
     return true;
   }
 }
@@ -132,6 +164,7 @@ function encodeKept(message: KeptMessage): OutgoingMessage {
 /** A log in memory; whoever appends waits for room, so that it stays small. */
 export class LiveLog implements Outgoing {
   readonly kind = LogKind.live;
+  readonly lostUpTo = 0n;
   readonly log: Bytes;
   /** The messages after `stored`. */
   #messages: OutgoingMessage[] = [];
@@ -183,6 +216,10 @@ export class LiveLog implements Outgoing {
       this.#stored = stored;
     }
     this.#read = larger(read, this.#read);
+  }
+
+  isLost(): boolean {
+    return false;
   }
 
   has(number: bigint): boolean {

@@ -465,6 +465,8 @@ export class Thread {
         throw new CifraError("cut", "This profile is older than what the other side has of it");
       }
       if (log.kind === LogKind.kept) this.#settle(theirs.have, log.read);
+      const { lostUpTo } = log;
+      if (lostUpTo > theirs.have && said && lostUpTo >= said.first) throw someAreLost();
       this.#rewind(attachment, larger(theirs.have, log.stored) + 1n);
     } else if (log.kind === LogKind.live && log.stored > 0n) {
       throw this.#break("The other side's program has restarted: a byte stream cannot go on there");
@@ -526,7 +528,8 @@ export class Thread {
   }
 
   #hasRoomToSend(attachment: Attachment): boolean {
-    return !attachment.isPaused && attachment.next <= this.#outgoing.last &&
+    const { next, isPaused } = attachment;
+    return !isPaused && next <= this.#outgoing.last && !this.#outgoing.isLost(next) &&
       this.#bytesUnderWay <= CONVERSATION_WINDOW;
   }
 
@@ -560,6 +563,8 @@ export class Thread {
     // More may have arrived over the channel before than either knew when this one began.
     if (stored >= attachment.next) attachment.next = stored + 1n;
     this.#settle(stored, read);
+    // What is lost next cannot come; the next hello says so.
+    if (this.#outgoing.stored >= attachment.next) throw someAreLost();
     const pending = this.#outgoing.stored < attachment.next - 1n;
     attachment.pendingSince = pending ? this.#options.time.now() : undefined;
   }
@@ -646,6 +651,11 @@ export class Thread {
   #tellDelivery(): void {
     this.#options.onDelivery?.(this.delivery);
   }
+}
+
+/** Why a channel ends whose reader waits for messages that are lost. */
+function someAreLost(): CifraError {
+  return new CifraError("cut", "This side has lost messages, and says which over the next channel");
 }
 
 /** Why a stream or a conversation cannot go on, and what is left to do: `cut`. */

@@ -78,6 +78,19 @@ export function within(messages: Iterable<KeptMessage>, byteLimit: number): Kept
   return fitting;
 }
 
+/** The messages up to the first that does not follow the one before it, `from` being the first. */
+export function* withoutGaps(
+  from: bigint,
+  messages: Iterable<KeptMessage>,
+): Generator<KeptMessage> {
+  let next = from;
+  for (const message of messages) {
+    if (message.number !== next) return;
+    yield message;
+    next++;
+  }
+}
+
 /** A text as a line of the history. */
 export function historyText(
   side: { readonly peer: string; readonly direction: Direction },

@@ -41,7 +41,10 @@ export interface IncomingState {
   readonly read: bigint;
 }
 
-/** Messages of the other side that were stored here once, or on a lost copy, and cannot come any more. */
+/**
+ * Messages of the other side that were stored here once, or on a lost copy, and cannot come any more; or messages
+ * of ours that are lost.
+ */
 export interface Gap {
   readonly type: "gap";
   /** The first number that is missing. */
@@ -106,8 +109,13 @@ export interface MessageStore {
   outgoing(key: ConversationKey): Promise<OutgoingState>;
   /** Appends to our log; resolves to the number of the last message. */
   append(key: ConversationKey, messages: readonly NewMessage[]): Promise<bigint>;
-  /** Messages of ours from number `from` on, in order, at least one if there is one, until `byteLimit` is reached. */
+  /**
+   * Messages of ours from number `from` on, in order, at least one if there is one, until `byteLimit` is reached or
+   * one is missing.
+   */
   read(key: ConversationKey, from: bigint, byteLimit: number): readonly KeptMessage[];
+  /** What is missing of our log after what is stored over there, as `lost` told of it; in order. */
+  missing(key: ConversationKey): readonly Gap[];
   /**
    * The other side has stored and shown this much. Never goes back. On disk some time later: when it is
    * lost, the other side says it again.
@@ -156,7 +164,7 @@ export interface MessageStore {
    * one that did has not shown what it left. 0 when there is no doubt.
    */
   readonly doubtfulUpTo: number;
-  /** What was found missing when the store was opened. */
+  /** What was found missing when the store was opened. The numbers of what we wrote are not given again. */
   readonly lost: readonly Lost[];
 
   /** What was said, oldest first: texts, and where nothing is searched for, gaps. */

@@ -69,6 +69,7 @@ const HISTORY_PAGE = `
   SELECT message.ordinal, side.peer, side.direction, message.log, message.number, message.type,
     message.gap_from AS gapFrom, message.written, message.content, log.last, log.stored, log.read
   FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
-  WHERE message.ordinal > :after AND message.type IN ('text', 'gap')
+  WHERE message.ordinal > :after
+    AND (message.type = 'text' OR message.type = 'gap' AND side.direction = 'received')
     AND (:peer IS NULL OR side.peer = :peer)
   ORDER BY message.ordinal LIMIT :page`;

@@ -68,9 +68,14 @@ export function prepareStatements(file: SqliteFile) {
       INSERT INTO message (side, log, gap_from, number, type, written, content)
       VALUES (?, ?, ?, ?, 'gap', 0, x'')`),
     messagesFrom: prepare(`
-      SELECT ${message} FROM message WHERE log = ? AND number >= ? ORDER BY number`),
+      SELECT ${message} FROM message WHERE log = ? AND number >= ? AND type <> 'gap'
+      ORDER BY number`),
+    gapsAfter: prepare(`
+      SELECT type, number, gap_from AS gapFrom FROM message
+      WHERE log = ? AND number > ? AND type = 'gap' ORDER BY number`),
     moveMessages: prepare(`
-      UPDATE message SET log = ?1, number = number - ?2 WHERE log = ?3 AND number > ?2`),
+      UPDATE message SET log = ?1, number = number - ?2, gap_from = max(1, gap_from - ?2)
+      WHERE log = ?3 AND number > ?2`),
     deleteStored: prepare(`
       DELETE FROM message WHERE log = :log AND number <= :stored
       AND number > (SELECT stored FROM log WHERE id = :log)`),
@@ -115,8 +120,12 @@ function keptMessage({ number, id, type, written, content }: MessageRow): KeptMe
 
 /** The message or the gap of a row. */
 export function messageOrGap(row: MessageRow | GapRow): KeptMessage | Gap {
-  if (row.type !== "gap") return keptMessage(row);
-  return { type: "gap", from: row.gapFrom, to: row.number };
+  return row.type === "gap" ? gapOf(row) : keptMessage(row);
+}
+
+/** The gap of a row. */
+export function gapOf({ gapFrom, number }: GapRow): Gap {
+  return { type: "gap", from: gapFrom, to: number };
 }
 
 /** The messages of rows, in their order. */

@@ -14,11 +14,14 @@ import {
   type Progress,
   requireNumber,
   within,
+  withoutGaps,
 } from "./message_rules.ts";
 import { historyOf } from "./messages_history.ts";
 import { type Mark, MessageMarks } from "./messages_marks.ts";
 import { MESSAGES_FILE, MESSAGES_KIND } from "./messages_schema.ts";
 import {
+  gapOf,
+  type GapRow,
   keptMessages,
   type LogRow,
   messageOrGap,
@@ -31,6 +34,7 @@ import type {
   Backlog,
   ConversationKey,
   Direction,
+  Gap,
   HistoryEntry,
   IncomingState,
   Lost,
@@ -100,8 +104,8 @@ export class SqliteMessages implements MessageStore {
     this.#after = options.after ?? afterTimeout;
     this.#statements = prepareStatements(file);
     this.#commits = new GroupCommit(file, () => this.#writeLater());
+    this.lost = file.transaction(() => this.#compareMarks());
     this.doubtfulUpTo = this.#beginRun();
-    this.lost = file.use(() => this.#compareMarks());
   }
 
   /**
@@ -155,8 +159,17 @@ export class SqliteMessages implements MessageStore {
     if (first > log.last) return [];
     return this.#file.use(() => {
       const rows = this.#statements.messagesFrom.iterate(log.id, first);
-      return within(keptMessages(rows as Iterable<MessageRow>), byteLimit);
+      const messages = keptMessages(rows as Iterable<MessageRow>);
+      return within(withoutGaps(first, messages), byteLimit);
     });
+  }
+
+  missing(key: ConversationKey): readonly Gap[] {
+    this.#requireOpen();
+    const log = this.#current(key, "sent");
+    if (!log) return [];
+    const rows = this.#file.use(() => this.#statements.gapsAfter.all(log.id, log.stored));
+    return (rows as unknown[] as GapRow[]).map(gapOf);
   }
 
   acknowledge(key: ConversationKey, stored: bigint, read: bigint): void {
@@ -312,7 +325,10 @@ export class SqliteMessages implements MessageStore {
     }
   }
 
-  /** What the marks know of and the database does not have; they say afterwards what it has. */
+  /**
+   * What the marks know of and the database does not have; they say afterwards what it has. The numbers of what
+   * was sent stay taken: the other side may have messages that have them.
+   */
   #compareMarks(): Lost[] {
     const lost: Lost[] = [];
     for (const mark of this.#marks.read()) {
@@ -323,6 +339,11 @@ export class SqliteMessages implements MessageStore {
       const have = row?.last ?? 0n;
       if (have >= last) continue;
       lost.push({ peer, suite, direction, from: have + 1n, to: last });
+      if (row && direction === "sent") {
+        this.#statements.insertGap.run(row.side, row.id, have + 1n, last);
+        this.#statements.setLast.run(last, row.id);
+        continue;
+      }
       this.#marks.erase(mark.side);
       if (row) this.#marks.write({ ...mark, side: row.side, last: have });
     }

@@ -16,6 +16,7 @@ import {
   ackItem,
   cutAfter,
   Ear,
+  exchange,
   freshPosition,
   meet,
   meetEvil,
@@ -276,18 +277,6 @@ test("a profile that came back from an old copy begins a new log, and nothing sh
 /** Says these words, `end` being the end. */
 async function say(link: Thread, words: readonly string[]): Promise<void> {
   for (const word of words) await (word === "end" ? link.sendEnd() : link.sendText(word));
-}
-
-/** Lets two meet until both have everything of each other; resolves to the channels that took. */
-async function exchange(initiator: Thread, responder: Thread): Promise<number> {
-  for (let channels = 1;; channels++) {
-    const { endings, cut } = await meet(initiator, responder);
-    const settled = Promise.all([initiator.settled(), responder.settled()]).then(() => true);
-    if (await Promise.race([settled, endings.then(() => false)])) {
-      await cut();
-      return channels;
-    }
-  }
 }
 
 /** Both programs end, and with them the ear; what it has heard. */

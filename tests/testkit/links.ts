@@ -145,6 +145,18 @@ export async function meet(
   };
 }
 
+/** Lets two meet until both have everything of each other; resolves to the channels that took. */
+export async function exchange(initiator: Thread, responder: Thread): Promise<number> {
+  for (let channels = 1;; channels++) {
+    const { endings, cut } = await meet(initiator, responder);
+    const settled = Promise.all([initiator.settled(), responder.settled()]).then(() => true);
+    if (await Promise.race([settled, endings.then(() => false)])) {
+      await cut();
+      return channels;
+    }
+  }
+}
+
 /** What a conversation has heard so far; it goes on listening until it ends. */
 export class Ear {
   readonly heard: PeerEvent[] = [];

@@ -162,6 +162,11 @@ export class MemoryMessages implements MessageStore {
     return within(messagesFrom(log.kept, index), byteLimit);
   }
 
+  /** This disk loses nothing. */
+  missing(): readonly Gap[] {
+    return [];
+  }
+
   acknowledge(key: ConversationKey, stored: bigint, read: bigint): void {
     const log = this.#find(key, "sent")?.current;
     if (log) this.#note("sent", log, stored, read);
