@@ -103,15 +103,21 @@ export const CONNECTIONS_PER_SOURCE = 256;
 /** The part of all connections that is left to keys which the server has known for long, one for each. */
 export const KNOWN_KEYS_RESERVE = 1 / 8;
 /** Connections that have not finished their handshake: `--max-strangers`. */
-export const STRANGERS_TOTAL = 64;
-/** The same from one IPv4 address or one IPv6 /64: `--max-strangers-per-address`. */
-export const STRANGERS_PER_SOURCE = 8;
-/** Handshakes from one source: a bucket, and its refill. */
+export const STRANGERS_TOTAL = 512;
+/** The same from one IPv4 address or one IPv6 /64, behind which may be a school: `--max-strangers-per-address`. */
+export const STRANGERS_PER_SOURCE = 256;
+/** Connections that find no room, and are told so when they have said something. */
+export const TURNED_AWAY_LIMIT = 64;
+/** Handshakes from one source that come to nothing: a bucket, and its refill. */
 export const HANDSHAKE_BURST = 10;
 export const HANDSHAKES_PER_MINUTE = 20;
 /** An invite is shared by a class: it counts as so many sources. */
 export const HANDSHAKE_SHARE_OF_INVITE = 10;
-/** A ticket of a server holds so long, while its program runs. */
+/** What a handshake costs that ends where whoever only wants to see the server's key ends it. */
+export const HANDSHAKE_ASKING = 1 / 10;
+/** An identity may come so many times as often as a source may fail. */
+export const HANDSHAKE_SHARE_OF_KEY = 3;
+/** A ticket of a server holds so long. */
 export const TICKET_LIFETIME = 30 * 24 * 3600 * SECOND;
 /** Penalties a source earns; it is in doubt while their sum is above the threshold. */
 export const PENALTY_AUTH = 5 * SECOND;
@@ -121,9 +127,12 @@ export const PENALTY_THRESHOLD = 15 * SECOND;
 export const PENALTY_MAXIMUM = 10 * 60 * SECOND;
 /** Sources remembered at once; the least recently seen goes first. */
 export const SOURCES_REMEMBERED = 65_536;
+/** When somebody without room wants to be asked again: seconds that are said, and that are believed. */
+export const RETRY_AFTER_MINIMUM = 1;
+export const RETRY_AFTER_MAXIMUM = 60;
 /** Handshake steps waiting for the processor, and how long they wait before `busy`. */
-export const ASYMMETRIC_QUEUE = 64;
-export const ASYMMETRIC_WAIT = 2 * SECOND;
+export const ASYMMETRIC_QUEUE = 512;
+export const ASYMMETRIC_WAIT = 4 * SECOND;
 /** When descriptors run out: pause before accepting again. */
 export const ACCEPT_PAUSE = 100;
 /** Default of `--max-relayed`: pairs relayed at once. */

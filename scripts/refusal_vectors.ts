@@ -67,7 +67,12 @@ function frames(): Decoder[] {
       ["a length above 65536", u32(65_537)],
       ["a length of 0", "00000000"],
     ]),
-    decoder("alert", "05", [["no code", ""], ["two codes", "0505"]]),
+    decoder("alert", "05", [
+      ["no code", ""],
+      ["two codes", "0505"],
+      ["busy without a time", "06"],
+      ["busy with a byte left over", "060100"],
+    ]),
   ];
 }
 

@@ -71,7 +71,8 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "silence in an open channel": seconds(L.SILENCE_DEADLINE)[0],
     "connections without a finished ladder":
       `${L.STRANGERS_TOTAL}, of one source ${L.STRANGERS_PER_SOURCE}`,
-    "ladders from one source": `${L.HANDSHAKE_BURST} at once, ${L.HANDSHAKES_PER_MINUTE} a minute`,
+    "ladders from one source that come to nothing":
+      `${L.HANDSHAKE_BURST} at once, ${L.HANDSHAKES_PER_MINUTE} a minute`,
 
     "connections": `${L.CONNECTIONS_TOTAL}`,
     "of one key / from one source": `${L.CONNECTIONS_PER_KEY} / ${L.CONNECTIONS_PER_SOURCE}`,
@@ -87,11 +88,15 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       L.PENALTY_THRESHOLD,
       L.PENALTY_MAXIMUM,
     ).join(", "),
-    "ladders with one invite / with tickets of one identity": `${
+    "failures with one invite / with tickets of one identity": `${
       L.HANDSHAKE_BURST * L.HANDSHAKE_SHARE_OF_INVITE
     } at once, ${
       L.HANDSHAKES_PER_MINUTE * L.HANDSHAKE_SHARE_OF_INVITE
     } a minute / as from one source`,
+    "ladders that one identity climbs": `${L.HANDSHAKE_BURST * L.HANDSHAKE_SHARE_OF_KEY} at once, ${
+      L.HANDSHAKES_PER_MINUTE * L.HANDSHAKE_SHARE_OF_KEY
+    } a minute`,
+    "`retry_after` of `busy`": `${L.RETRY_AFTER_MINIMUM} s to ${L.RETRY_AFTER_MAXIMUM} s`,
     "steps of handshakes that wait for the processor, and how long": `${L.ASYMMETRIC_QUEUE}, ${
       seconds(L.ASYMMETRIC_WAIT)
     }`,
@@ -205,6 +210,7 @@ const OURS_ALONE = [
   "DAY",
   "EPHEMERAL_KEY_POOL",
   "FRAME_BUFFER_START",
+  "HANDSHAKE_ASKING",
   "HURRY_PAUSE",
   "ITEM_HEADER_LENGTH",
   "KEY_FILE_MEMORY",
@@ -232,6 +238,7 @@ const OURS_ALONE = [
   "SOURCES_REMEMBERED",
   "STORE_BUDGET",
   "STORE_LAZY_AFTER",
+  "TURNED_AWAY_LIMIT",
   "USERS_PATIENCE",
 ];
 

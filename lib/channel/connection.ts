@@ -197,7 +197,7 @@ export class Connection {
     if (silently || this.#framesHeard === 0 || failure.code === "cut" || midFrame) {
       this.#transport.close();
     } else {
-      const body = encodeAlert(failure.code);
+      const body = encodeAlert(failure);
       this.#tell("sent", { kind: FrameKind.alert, body });
       this.#writing = this.#push(encodeFrame(FrameKind.alert, body))
         .then(() => this.#transport.closeWrite())

@@ -152,7 +152,7 @@ export const SERVE = {
       },
       "handshakes-per-minute": {
         ...COUNT_OR_ZERO,
-        does: "handshakes from one address; 0 sets no limit",
+        does: "handshakes from one address that come to nothing; 0 sets no limit",
         default: HANDSHAKES_PER_MINUTE,
       },
       "no-penalties": {

@@ -1,4 +1,7 @@
-/** A few jobs at a time, the others in order: as many as come, or in a short queue that refuses with `busy`. */
+/**
+ * A few jobs at a time, the others in order, those that matter more first: as many as come, or in a queue that
+ * refuses with `busy`.
+ */
 import { CifraError } from "../errors.ts";
 
 /** How many may wait, and how long. */
@@ -9,15 +12,18 @@ export interface LimiterQueue {
   readonly clock: () => number;
 }
 
+/** Which jobs go first: 0 before 1, and so on; those of one rank in the order in which they ask. */
+export type Rank = 0 | 1 | 2;
+
 interface Waiting {
   readonly since: number;
   readonly enter: (error?: CifraError) => void;
 }
 
-/** Runs jobs, at most `width` at once, in the order in which they ask. */
+/** Runs jobs, at most `width` at once. */
 export class Limiter {
   readonly #queue: LimiterQueue;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: readonly Waiting[][] = [[], [], []];
   #free: number;
 
   /** Without `queue` everybody may wait as long as it takes. */
@@ -27,9 +33,9 @@ export class Limiter {
   }
 
   /** Runs `job` when its turn comes; throws `busy` when the queue is full or the wait was too long. */
-  async run<T>(job: () => Promise<T>): Promise<T> {
+  async run<T>(job: () => Promise<T>, rank: Rank = 0): Promise<T> {
     if (this.#free > 0) this.#free--;
-    else await this.#wait();
+    else await this.#wait(rank);
     try {
       return await job();
     } finally {
@@ -37,11 +43,12 @@ export class Limiter {
     }
   }
 
-  #wait(): Promise<void> {
-    if (this.#waiting.length >= this.#queue.length) throw busy();
+  #wait(rank: Rank): Promise<void> {
+    const count = this.#waiting.reduce((sum, { length }) => sum + length, 0);
+    if (count >= this.#queue.length) throw this.#busy();
     return new Promise((resolve, reject) => {
       const enter = (error?: CifraError) => error ? reject(error) : resolve();
-      this.#waiting.push({ since: this.#queue.clock(), enter });
+      this.#waiting[rank]!.push({ since: this.#queue.clock(), enter });
     });
   }
 
@@ -49,7 +56,7 @@ export class Limiter {
   #next(): void {
     const now = this.#queue.clock();
     for (;;) {
-      const first = this.#waiting.shift();
+      const first = this.#waiting.find(({ length }) => length > 0)?.shift();
       if (!first) {
         this.#free++;
         return;
@@ -58,13 +65,16 @@ export class Limiter {
         first.enter();
         return;
       }
-      first.enter(busy());
+      first.enter(this.#busy());
     }
   }
-}
 
-function busy(): CifraError {
-  return new CifraError("busy", "Too many wait for the same thing already", {
-    hint: "try again in a moment",
-  });
+  #busy(): CifraError {
+    const { patience } = this.#queue;
+    return new CifraError("busy", "Too many wait for the same thing already", {
+      hint: "try again in a moment",
+      // By then most of those who wait now have been served.
+      ...(Number.isFinite(patience) && { retryAfter: Math.ceil(patience / 1000) }),
+    });
+  }
 }

@@ -40,6 +40,12 @@ export class TokenBucket {
     return this.#tokens >= 0 ? 0 : -this.#tokens / this.#perMinute * 60_000;
   }
 
+  /** Something was used that may not be there: it has to come back first. No more is owed than a full bucket. */
+  charge(cost: number, now: number): void {
+    this.#fill(now);
+    this.#tokens = Math.max(this.#tokens - cost, -this.#burst);
+  }
+
   #fill(now: number): void {
     // A clock that has gone back takes nothing away.
     const earned = Math.max(0, now - this.#filledAt) / 60_000 * this.#perMinute;

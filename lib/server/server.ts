@@ -12,10 +12,11 @@ import {
   CLOSE_DEADLINE,
   DAY,
   HANDSHAKE_SHARE_OF_INVITE,
+  TURNED_AWAY_LIMIT,
 } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/transports.ts";
-import { Limiter } from "../flow/limiter.ts";
+import { Limiter, type Rank } from "../flow/limiter.ts";
 import { Ticker } from "../flow/ticker.ts";
 import {
   type ConnectionCaps,
@@ -108,6 +109,10 @@ export class Server {
   /** Connections without a finished handshake, with the address each comes from, and clients, which have one. */
   readonly #strangers = new Map<Connection, string>();
   readonly #clients = new Set<Client>();
+  /** Strangers that wait for a step of ours. */
+  readonly #working = new Set<Connection>();
+  /** Connections that found no room, until they are told so. */
+  readonly #turnedAway = new Set<Connection>();
   /** Connections being served, and who waits for them to end. */
   #present = 0;
   #empty: PromiseWithResolvers<void> | undefined;
@@ -126,7 +131,10 @@ export class Server {
     this.fingerprints = new Map(
       [...keys.sides.values()].map(({ suite, identity }) => [suite.name, identity.fingerprint]),
     );
-    this.#connectionLimits = new ConnectionLimits(options.limits, ({ heard }) => heard);
+    this.#connectionLimits = new ConnectionLimits(
+      options.limits,
+      (connection) => this.#working.has(connection) ? undefined : connection.heard,
+    );
     this.#insiders = new Insiders(options.limits);
     this.#tickets = new Tickets(random);
     this.#requests = new Requests({
@@ -231,6 +239,7 @@ export class Server {
     if (this.#present === 0) this.#empty.resolve();
     const patient = this.#options.environment.time.after(CLOSE_DEADLINE, () => {
       for (const connection of this.#strangers.keys()) connection.close();
+      for (const connection of this.#turnedAway) connection.close();
       for (const { channel } of this.#clients) channel.destroy();
     });
     await this.#empty.promise;
@@ -249,6 +258,7 @@ export class Server {
 
   #tick(now: number): void {
     for (const connection of this.#strangers.keys()) connection.enforceDeadlines(now);
+    for (const connection of this.#turnedAway) connection.enforceDeadlines(now);
     for (const client of this.#clients) client.tick(now);
     this.#requests.tick(now);
   }
@@ -259,7 +269,7 @@ export class Server {
     const source = sourceOf(host);
     const { now } = this.#options.environment.time;
     const connection = new Connection(transport, now);
-    if (!this.#admit(connection, host)) return;
+    if (!this.#admit(connection, host)) return await this.#apologize(connection, source);
     this.#strangers.set(connection, host);
     this.#present++;
     let client: Client | undefined;
@@ -292,15 +302,17 @@ export class Server {
         this.#insiders.leave(client);
         if (!client.hasGivenWay) this.#connectionLimits.leftInside();
       }
-      if (failure && (isStranger || client && !client.isAnswered)) {
+      const isFailed = failure && (isStranger || client && !client.isAnswered);
+      if (client && client.name === undefined && !client.hasGivenWay) {
+        this.#connectionLimits.tookNoName(source, now(), isFailed ? cost : undefined);
+      }
+      if (isFailed) {
         const { code } = failure;
-        if (client) this.#connectionLimits.penalize(source, now(), cost);
         const event = { event: "handshake-failed", source: this.#tag(host), code } as const;
         if (!isBug) this.#options.onEvent(event);
       }
       client?.channel.destroy();
-      this.#present--;
-      if (this.#present === 0) this.#empty?.resolve();
+      this.#leaves();
     }
   }
 
@@ -311,12 +323,43 @@ export class Server {
     const admit = () => this.#connectionLimits.admit(connection, source, now());
     let admission = admit();
     if (admission.type === "full" && this.#makeRoom(source)) admission = admit();
-    if (admission.type === "full") {
-      this.#turnAway(connection, host, "full");
+    if (admission.type !== "in") {
+      const { type: reason } = admission;
+      this.#options.onEvent({ event: "refused-connection", source: this.#tag(host), reason });
       return false;
     }
     for (const each of admission.out) this.#turnAway(each, this.#strangers.get(each)!, "crowded");
     return true;
+  }
+
+  /** Tells a connection for which there is no room when to come again, once it has said anything. Never throws. */
+  async #apologize(connection: Connection, source: string): Promise<void> {
+    const { now } = this.#options.environment.time;
+    if (this.#stopping || this.#turnedAway.size >= TURNED_AWAY_LIMIT) return connection.close();
+    this.#turnedAway.add(connection);
+    this.#present++;
+    try {
+      const { kind } = await connection.nextFrame();
+      // What is not read when a connection is closed takes our last word with it.
+      if (kind === FrameKind.preface) await connection.nextFrame();
+      this.#sendOff(connection, source, now());
+    } catch {
+      connection.close();
+    } finally {
+      this.#turnedAway.delete(connection);
+      this.#leaves();
+    }
+  }
+
+  /** Says that there is no room now, and hangs up. */
+  #sendOff(connection: Connection, source: string, now: number): void {
+    const retryAfter = this.#connectionLimits.patienceOf(source, now);
+    connection.fail(new CifraError("busy", "There is no room at the moment", { retryAfter }));
+  }
+
+  #leaves(): void {
+    this.#present--;
+    if (this.#present === 0) this.#empty?.resolve();
   }
 
   /** Closes a connection without a byte. */
@@ -330,7 +373,11 @@ export class Server {
   #enter(client: Client, source: string): void {
     const { theirs: { fingerprint } } = client.channel.established;
     const key = encodeHex(fingerprint);
+    const retryAfter = this.#connectionLimits.comes(key, this.#options.environment.time.now());
     try {
+      if (retryAfter > 0) {
+        throw new CifraError("limit", "This key comes again and again", { retryAfter });
+      }
       const { store, environment: { time } } = this.#options;
       const created = store.keyWith(key)?.created;
       const isKnown = created !== undefined &&
@@ -339,7 +386,7 @@ export class Server {
       for (const each of out) this.#sendOut(each);
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
-      client.dismiss(error.code, error.message);
+      client.dismiss(error.code, error.message, error.retryAfter);
     }
   }
 
@@ -381,9 +428,22 @@ export class Server {
     const doubt = this.#connectionLimits.doubtOf(connection);
     if (doubt) {
       this.#connectionLimits.left(connection, time.now());
-      this.#turnAway(connection, host, doubt);
+      this.#strangers.delete(connection);
+      onEvent({ event: "refused-connection", source: this.#tag(host), reason: doubt });
+      this.#sendOff(connection, sourceOf(host), time.now());
       return undefined;
     }
+    // Whose ladder is begun is served first, and before newcomers those whom we know.
+    let rank: Rank = this.#connectionLimits.isAcquainted(connection) ? 1 : 2;
+    const run = async <T>(job: () => Promise<T>): Promise<T> => {
+      this.#working.add(connection);
+      try {
+        return await this.#gate.run(job, rank);
+      } finally {
+        rank = 0;
+        this.#working.delete(connection);
+      }
+    };
     const tag = trace ? this.#tag(host) : "";
     const established = await runHandshake(
       connection,
@@ -400,7 +460,7 @@ export class Server {
         },
       }),
       {
-        run: (job) => this.#gate.run(job),
+        run,
         onEvent: trace ? (step) => onEvent({ event: "trace", source: tag, step }) : undefined,
       },
     );

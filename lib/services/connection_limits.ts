@@ -1,8 +1,8 @@
 /**
  * The porch of a server: which connections it takes before they have finished their handshake (PROTOCOL.md
- * 4). When the porch is full, the oldest that has said least gives way to a newcomer. A source that comes too
- * often or misbehaves is in doubt: from there only those come further who prove that they are acquainted.
- * Rules over a clock.
+ * 4). When the porch is full, the oldest that has said least gives way to a newcomer, but nobody who waits for us.
+ * Who has climbed the ladder costs its source nothing. A source from which too many fail or that misbehaves is in
+ * doubt: from there only those come further who prove that they are acquainted. Rules over a clock.
  */
 import { formatAddress, parseAddress } from "../wire/address.ts";
 import { encodeHex } from "@std/encoding/hex";
@@ -10,7 +10,9 @@ import { type ErrorCode, penaltyOf } from "../errors.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
 import { TokenBucket } from "../flow/token_bucket.ts";
 import {
+  HANDSHAKE_ASKING,
   HANDSHAKE_BURST,
+  HANDSHAKE_SHARE_OF_KEY,
   HANDSHAKES_PER_MINUTE,
   PENALTY_AUTH,
   PENALTY_MALFORMED,
@@ -28,7 +30,7 @@ export interface ConnectionCaps {
   readonly strangers: number;
   /** The same from one source. */
   readonly strangersPerSource: number;
-  /** Handshakes a minute from one source, with a burst of half as many. */
+  /** Handshakes that fail a minute from one source, with a burst of half as many. */
   readonly handshakesPerMinute: number;
   /** Whether failed handshakes count against their source. */
   readonly penalties: boolean;
@@ -41,7 +43,8 @@ export type Doubt = "source-rate" | "source-penalty";
 
 /** What becomes of a newcomer. */
 export type Admission<Stranger> =
-  | { readonly type: "full" }
+  /** There is no place at all, or none for a stranger: all of them wait for us. */
+  | { readonly type: "full" | "crowded" }
   /** It is on the porch, and those who had to give way are not any more. */
   | { readonly type: "in"; readonly out: readonly Stranger[] };
 
@@ -55,8 +58,8 @@ interface Source {
 interface Visit {
   readonly source: string;
   doubt: Doubt | undefined;
-  /** Whether it has shown an invite or a ticket: it does not give way to those who have not. */
-  isAcquainted: boolean;
+  /** What it has shown, an invite or a ticket: it does not give way to those who have shown nothing. */
+  acquaintance: TokenBucket | undefined;
 }
 
 /**
@@ -82,20 +85,20 @@ const HERE = "here";
 /** The porch of a server; `Stranger` is whatever stands for a connection. */
 export class ConnectionLimits<Stranger> {
   readonly #limits: ConnectionCaps;
-  readonly #said: (stranger: Stranger) => number;
+  readonly #said: (stranger: Stranger) => number | undefined;
   /** A source with strangers is still being counted, and stays. */
   readonly #sources = new BoundedMap<string, Source>(
     SOURCES_REMEMBERED,
     ({ strangers }) => strangers === 0,
   );
-  /** Handshakes of those who are acquainted, by what they proved it with. */
+  /** Failures of those who are acquainted, by what they proved it with, and how often each identity comes. */
   readonly #acquainted = new BoundedMap<string, TokenBucket>(SOURCES_REMEMBERED);
   /** The oldest first. */
   readonly #porch = new Map<Stranger, Visit>();
   #inside = 0;
 
-  /** `said` tells how far a stranger has come. */
-  constructor(limits: ConnectionCaps, said: (stranger: Stranger) => number) {
+  /** `said` tells how far a stranger has come; undefined while it waits for us, when it does not give way. */
+  constructor(limits: ConnectionCaps, said: (stranger: Stranger) => number | undefined) {
     this.#limits = limits;
     this.#said = said;
   }
@@ -112,11 +115,17 @@ export class ConnectionLimits<Stranger> {
     const state = this.#source(source, now);
     const out: Stranger[] = [];
     if (strangersPerSource > 0 && state.strangers >= strangersPerSource) {
-      out.push(this.#least((visit) => visit.source === source));
-    } else if (strangers > 0 && this.#porch.size >= strangers) out.push(this.#least(() => true));
+      const least = this.#least((visit) => visit.source === source);
+      if (least === undefined) return { type: "crowded" };
+      out.push(least);
+    } else if (strangers > 0 && this.#porch.size >= strangers) {
+      const least = this.#least(() => true);
+      if (least === undefined) return { type: "crowded" };
+      out.push(least);
+    }
     for (const each of out) this.#take(each);
     const doubt = this.#doubt(state, now);
-    this.#porch.set(stranger, { source, doubt, isAcquainted: false });
+    this.#porch.set(stranger, { source, doubt, acquaintance: undefined });
     state.strangers++;
     return { type: "in", out };
   }
@@ -127,18 +136,35 @@ export class ConnectionLimits<Stranger> {
   }
 
   /**
-   * A stranger has proved with `what` that it is acquainted: no doubt about its source concerns it, unless
-   * what it proved it with is used more often than a source may come, or `share` times as often.
+   * A stranger has proved with `what` that it is acquainted: no doubt about its source concerns it, unless those
+   * who proved it with that have failed more often than a source may, or `share` times as often.
    */
   acquainted(stranger: Stranger, what: string, now: number, share = 1): void {
     const visit = this.#porch.get(stranger);
     if (!visit) return;
-    const { handshakesPerMinute } = this.#limits;
-    let bucket = this.#acquainted.get(what);
-    if (!bucket) this.#acquainted.set(what, bucket = this.#newBucket(now, share));
-    if (handshakesPerMinute > 0 && !bucket.take(now)) return;
+    const bucket = this.#bucketOf(what, now, share);
+    if (this.#limits.handshakesPerMinute > 0 && bucket.wait(now) > 0) return;
     visit.doubt = undefined;
-    visit.isAcquainted = true;
+    visit.acquaintance = bucket;
+  }
+
+  /** Whether a stranger has shown that it is acquainted. */
+  isAcquainted(stranger: Stranger): boolean {
+    return this.#porch.get(stranger)?.acquaintance !== undefined;
+  }
+
+  /** In how many seconds it is worth coming again from a source: one, when nothing is wrong with it. */
+  patienceOf(source: string, now: number): number {
+    const { penalty, bucket } = this.#source(source, now);
+    const wait = this.#limits.handshakesPerMinute > 0 ? bucket.wait(now) : 0;
+    return Math.max(1, Math.ceil(Math.max(penalty - PENALTY_THRESHOLD, wait) / 1000));
+  }
+
+  /** An identity has climbed the ladder: in how many seconds it may do so again, 0 when it may at once. */
+  comes(key: string, now: number): number {
+    if (this.#limits.handshakesPerMinute === 0) return 0;
+    const bucket = this.#bucketOf(`key ${key}`, now, HANDSHAKE_SHARE_OF_KEY);
+    return bucket.take(now) ? 0 : Math.ceil(bucket.wait(now) / 1000);
   }
 
   /**
@@ -151,7 +177,7 @@ export class ConnectionLimits<Stranger> {
     return true;
   }
 
-  /** A client registers once more, which costs its source as much as a handshake; false when that is too often. */
+  /** A client registers once more, which costs its source as much as one that fails; false when that is too often. */
   registersAgain(source: string, now: number): boolean {
     if (this.#limits.handshakesPerMinute === 0) return true;
     return this.#source(source, now).bucket.take(now);
@@ -161,7 +187,8 @@ export class ConnectionLimits<Stranger> {
   left(stranger: Stranger, now: number, failure?: ErrorCode): void {
     const visit = this.#take(stranger);
     // A source in doubt does not pay for more of the same, or nobody new would ever come from it again.
-    if (visit && !visit.doubt) this.penalize(visit.source, now, failure);
+    if (!visit || visit.doubt) return;
+    this.#pay(visit.source, visit.acquaintance, now, failure);
   }
 
   /** One who was inside has gone, or counts no more. */
@@ -169,28 +196,44 @@ export class ConnectionLimits<Stranger> {
     this.#inside--;
   }
 
-  /** A source pays for a failure: that of a stranger, or of a client before it was told anything. */
-  penalize(source: string, now: number, failure: ErrorCode | undefined): void {
-    if (!this.#limits.penalties || isHere(source)) return;
+  /**
+   * A client has gone that took no name: it has cost as much as a stranger that failed for this reason, or, when
+   * it was answered and has gone in order, as one who only asked.
+   */
+  tookNoName(source: string, now: number, failure: ErrorCode | undefined): void {
+    this.#pay(source, undefined, now, failure ?? "shutdown");
+  }
+
+  #pay(
+    source: string,
+    acquaintance: TokenBucket | undefined,
+    now: number,
+    failure: ErrorCode | undefined,
+  ): void {
     const state = this.#source(source, now);
+    (acquaintance ?? state.bucket).charge(costOf(failure), now);
+    // It is time: it runs off by itself.
+    if (!this.#limits.penalties || isHere(source)) return;
     state.penalty = Math.min(PENALTY_MAXIMUM, state.penalty + penaltyFor(failure));
   }
 
   #doubt({ penalty, bucket }: Source, now: number): Doubt | undefined {
     if (penalty > PENALTY_THRESHOLD) return "source-penalty";
-    if (this.#limits.handshakesPerMinute > 0 && !bucket.take(now)) return "source-rate";
+    if (this.#limits.handshakesPerMinute > 0 && bucket.wait(now) > 0) return "source-rate";
     return undefined;
   }
 
-  /** Whoever has said least, the oldest of these. */
-  #least(isMeant: (visit: Visit) => boolean): Stranger {
+  /** Whoever has said least, the oldest of these; undefined when all of them wait for us. */
+  #least(isMeant: (visit: Visit) => boolean): Stranger | undefined {
     let least: Stranger | undefined, fewest = Infinity;
     for (const [stranger, visit] of this.#porch) {
       if (!isMeant(visit)) continue;
-      const said = this.#said(stranger) + (visit.isAcquainted ? ACQUAINTED : 0);
+      const heard = this.#said(stranger);
+      if (heard === undefined) continue;
+      const said = heard + (visit.acquaintance ? ACQUAINTED : 0);
       if (said < fewest) [least, fewest] = [stranger, said];
     }
-    return least!;
+    return least;
   }
 
   #take(stranger: Stranger): Visit | undefined {
@@ -216,6 +259,12 @@ export class ConnectionLimits<Stranger> {
     return state;
   }
 
+  #bucketOf(what: string, now: number, share: number): TokenBucket {
+    let bucket = this.#acquainted.get(what);
+    if (!bucket) this.#acquainted.set(what, bucket = this.#newBucket(now, share));
+    return bucket;
+  }
+
   #newBucket(now: number, share = 1): TokenBucket {
     const perMinute = share * this.#limits.handshakesPerMinute;
     const burst = Math.max(1, perMinute * HANDSHAKE_BURST / HANDSHAKES_PER_MINUTE);
@@ -231,4 +280,10 @@ const PENALTIES = { auth: PENALTY_AUTH, malformed: PENALTY_MALFORMED, pardoned: 
 function penaltyFor(failure: ErrorCode | undefined): number {
   const penalty = failure && penaltyOf(failure);
   return penalty ? PENALTIES[penalty] : PENALTY_NONE;
+}
+
+/** What a handshake costs that ended for this reason: what was our own fault costs nothing. */
+function costOf(failure: ErrorCode | undefined): number {
+  if (failure === "busy") return 0;
+  return failure === "shutdown" ? HANDSHAKE_ASKING : 1;
 }

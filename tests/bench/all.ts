@@ -11,6 +11,7 @@ const MEASUREMENTS = [
   "sign_ins",
   "lobby",
   "besieged",
+  "crowd",
 ];
 
 const model = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo").catch(() => ""))

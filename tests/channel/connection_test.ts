@@ -37,7 +37,7 @@ async function failure(promise: Promise<unknown>): Promise<CifraError> {
 }
 
 function alert(code: keyof typeof ALERT_CODES): Bytes {
-  return encodeFrame(FrameKind.alert, new Uint8Array([ALERT_CODES[code]]));
+  return encodeFrame(FrameKind.alert, encodeAlert({ code }));
 }
 
 function filled(length: number, value: number): Bytes {
@@ -388,7 +388,7 @@ Deno.test("nextFrame() throws the other side's alert and does not answer it", as
     const { connection, between } = connected();
     between.toRight.deliver(concat([HELLO]));
     await connection.nextFrame();
-    between.toRight.deliver(encodeFrame(FrameKind.alert, encodeAlert(code)));
+    between.toRight.deliver(encodeFrame(FrameKind.alert, encodeAlert({ code })));
     assertEquals((await failure(connection.nextFrame())).code, code);
     await turn();
     assertEquals(between.toLeft.bytes.length, 0);

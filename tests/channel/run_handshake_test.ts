@@ -12,7 +12,7 @@ import type {
 import { FRAME_LIMIT_HANDSHAKE, HANDSHAKE_DEADLINE } from "../../lib/limits.ts";
 import { runHandshake } from "../../lib/channel/run_handshake.ts";
 import { Connection } from "../../lib/channel/connection.ts";
-import { ALERT_CODES } from "../../lib/wire/alert.ts";
+import { ALERT_CODES, encodeAlert } from "../../lib/wire/alert.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { EvilPeer, test } from "../testkit/adversary.ts";
 import { ManualTime } from "../testkit/clock.ts";
@@ -222,7 +222,7 @@ test("runHandshake() ends with an alert at any step, whatever it says, and answe
       const peer = new EvilPeer(between.left);
       await peer.runHandshake(initiator, last);
       await peer.nextFrame();
-      await peer.sendFrame(FrameKind.alert, new Uint8Array([ALERT_CODES[code]]));
+      await peer.sendFrame(FrameKind.alert, encodeAlert({ code }));
       assertEquals((await climbing).code, code satisfies ErrorCode);
       assertEquals(await peer.lastWords(), undefined);
     }

@@ -87,3 +87,26 @@ Deno.test("run() lets everybody wait for as long as it takes when nothing else i
   assertEquals(await Promise.all(results), jobs.map((_, n) => n));
   assertEquals(started, jobs.map((_, n) => n));
 });
+
+Deno.test("run() lets the better rank go first, and each rank in order", async () => {
+  const limiter = new Limiter(1);
+  const free = Promise.withResolvers<void>();
+  const done: string[] = [];
+  const jobs = [limiter.run(() => free.promise)];
+  for (const [what, rank] of [["c", 2], ["b", 1], ["d", 2], ["a", 0]] as const) {
+    jobs.push(limiter.run(() => Promise.resolve(void done.push(what)), rank));
+  }
+  free.resolve();
+  await Promise.all(jobs);
+  assertEquals(done, ["a", "b", "c", "d"]);
+});
+
+Deno.test("run() says when it is worth asking again", async () => {
+  const limiter = new Limiter(1, { length: 0, patience: 1500, clock: () => 0 });
+  const free = Promise.withResolvers<void>();
+  const first = limiter.run(() => free.promise);
+  const error = await assertRejects(() => limiter.run(() => Promise.resolve()), CifraError);
+  assertEquals([error.code, error.retryAfter], ["busy", 2]);
+  free.resolve();
+  await first;
+});

@@ -93,7 +93,7 @@ Deno.test("a record before m6 is refused (H4)", async () => {
 
 Deno.test("an alert changes no state: the ladder goes on as if it had not come (H22)", async () => {
   const run = await runToTheLastStep(await scene("modern"));
-  const alert: Frame = { kind: FrameKind.alert, body: encodeAlert("suite_refused") };
+  const alert: Frame = { kind: FrameKind.alert, body: encodeAlert({ code: "suite_refused" }) };
   for (const message of MESSAGES) {
     const state = stateBefore(run, message);
     await assertStepRefuses(state, alert, "bad_state");

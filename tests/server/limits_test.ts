@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   ACCOUNT_DEADLINE,
+  HANDSHAKES_PER_MINUTE,
   NAMELESS_DEADLINE,
   REGISTRATION_DEADLINE,
   REQUESTS_BURST,
@@ -36,13 +37,12 @@ const HELLO = encodeFrame(FrameKind.m1, new Uint8Array(1252));
 /** Somewhere else: penalties are for others than this machine. */
 const AFAR = { environment: fromAfar(() => "192.0.2.1") };
 
-/** Connects and waits until the server has hung up without a word. */
+/** Connects and waits until the server has hung up, having said nothing but when to come again. */
 async function assertRefused(server: TestServer): Promise<void> {
   const before = server.all("refused-connection").length;
   const peer = await EvilPeer.dial(server.port);
-  // Some are refused before they say anything, some when they have said nothing that helps them.
-  await peer.send(HELLO).catch(() => {});
-  assertEquals((await peer.readToEnd()).length, 0);
+  await peer.send(HELLO);
+  assertEquals(await peer.lastWords(), "busy");
   peer.close();
   await server.told("refused-connection", before + 1);
 }
@@ -76,7 +76,7 @@ test("of nine strangers of one address the oldest gives way, and friends do not 
     for (const stranger of strangers) stranger.close();
     for (const friend of friends) await friend.leave();
     await until(() => server.server.connections === 0);
-  });
+  }, { limits: { ...NO_RATE, strangersPerSource: 8 } });
 });
 
 test("slow connections on every place of the porch keep nobody out", async () => {
@@ -97,7 +97,10 @@ test("slow connections on every place of the porch keep nobody out", async () =>
     }
     for (const peer of slow) peer.close();
     await until(() => server.server.connections === 0);
-  }, { environment: fromAfar(() => `192.0.2.${address}`) });
+  }, {
+    environment: fromAfar(() => `192.0.2.${address}`),
+    limits: { ...NO_RATE, strangers: 64, strangersPerSource: 8 },
+  });
 });
 
 test("nonsense from an address shuts out nobody behind it who has an invite", async () => {
@@ -273,11 +276,53 @@ test("one who asks for too much waits for its turn, over all its connections, an
   }, { time });
 });
 
-test("a source that shakes hands too often is refused", async () => {
+test("a source from which too many handshakes fail is refused; those that come to a name cost nothing", async () => {
   await withServer(async (server) => {
-    for (let n = 0; n < 2; n++) {
-      const client = await TestClient.connect(server, await modern("alice"));
+    for (let n = 0; n < 4; n++) {
+      const client = await TestClient.registered(server, await modern("alice"), "alice", "");
       await client.leave();
+    }
+    for (let n = 1; n <= 2; n++) {
+      const peer = await EvilPeer.dial(server.port);
+      await peer.send(new Uint8Array(5).fill(0xff));
+      await peer.readToEnd();
+      peer.close();
+      await server.told("handshake-failed", n);
+    }
+    await assertRefused(server);
+    assertEquals(reasons(server), ["source-rate"]);
+  }, { limits: { ...NO_RATE, handshakesPerMinute: 4 } });
+});
+
+test("24 of one address who come at the same moment are all taken, and so are they once more", async () => {
+  await withServer(async (server) => {
+    for (let round = 1; round <= 3; round++) {
+      const clients = await Promise.all(Array.from({ length: 24 }, async (_, n) => {
+        const who = await modern(`pupil${n}`);
+        return await TestClient.registered(server, who, `pupil${n}`, "");
+      }));
+      for (const client of clients) await client.leave();
+      await until(() => server.server.connections === 0);
+    }
+    assertEquals([reasons(server), server.all("handshake-failed")], [[], []]);
+  }, { ...AFAR, limits: { ...NO_RATE, handshakesPerMinute: HANDSHAKES_PER_MINUTE } });
+});
+
+test("a key that comes again and again is told when again, and so is its source when no name is taken", async () => {
+  await withServer(async (server) => {
+    const who = await modern("alice");
+    for (let n = 0; n < 6; n++) {
+      await (await TestClient.registered(server, who, "alice", "")).leave();
+    }
+    const more = await TestClient.connect(server, who);
+    const refused = await more.next();
+    assert(refused.type === "refused");
+    assertEquals([refusalOf(refused.code), refused.retryAfter > 0], ["limit", true]);
+    await more.leave();
+    // The one that was refused took no name either.
+    for (let n = 0; n < 10; n++) {
+      await (await TestClient.connect(server, await modern(`nobody${n}`))).leave();
+      await until(() => server.server.connections === 0);
     }
     await assertRefused(server);
     assertEquals(reasons(server), ["source-rate"]);
@@ -295,13 +340,22 @@ test("a source that has sent garbage twice is refused for a while", async () => 
     }
     await assertRefused(server);
     assertEquals(reasons(server), ["source-penalty"]);
+    // A client reads when it is worth coming again: five seconds are above the threshold.
+    const error = await assertRejects(
+      async () => await TestClient.connect(server, await modern("alice")),
+      CifraError,
+    );
+    assertEquals(error.code, "busy");
+    assert([4, 5].includes(error.retryAfter!), `${error.retryAfter}`);
   }, AFAR);
 });
 
-test("another registration on one channel costs as much as coming in, and is refused beyond that", async () => {
+test("another registration on one channel costs as much as a failure, and is refused beyond that", async () => {
   await withServer(async (server) => {
     const alice = await TestClient.registered(server, await modern("alice"), "alice", "");
-    assertEquals((await alice.register(registrationOf("alice"))).type, "registered");
+    for (let n = 0; n < 2; n++) {
+      assertEquals((await alice.register(registrationOf("alice"))).type, "registered");
+    }
     const response = await alice.register(registrationOf("alice"));
     assertEquals(response.type === "refused" && refusalOf(response.code), "limit");
     assertEquals(await alice.ending(), CloseCode.failed);

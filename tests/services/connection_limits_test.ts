@@ -29,10 +29,15 @@ const DEFAULTS: ConnectionCaps = {
 class Porch {
   readonly limits: ConnectionLimits<number>;
   readonly said = new Map<number, number>();
+  /** Those who wait for us. */
+  readonly working = new Set<number>();
   #last = 0;
 
   constructor(limits: Partial<ConnectionCaps> = {}) {
-    this.limits = new ConnectionLimits({ ...DEFAULTS, ...limits }, (n) => this.said.get(n) ?? 0);
+    this.limits = new ConnectionLimits(
+      { ...DEFAULTS, ...limits },
+      (n) => this.working.has(n) ? undefined : this.said.get(n) ?? 0,
+    );
   }
 
   /** Somebody comes, and then says so much; who had to give way. */
@@ -65,15 +70,15 @@ class Porch {
 Deno.test("the defaults are those of the document", () => {
   assertEquals(DEFAULTS, {
     connections: 1024,
-    strangers: 64,
-    strangersPerSource: 8,
+    strangers: 512,
+    strangersPerSource: 256,
     handshakesPerMinute: 20,
     penalties: true,
   });
 });
 
 Deno.test("the ninth stranger of one source is there instead of the oldest of it that said least", () => {
-  const porch = new Porch({ handshakesPerMinute: 0 });
+  const porch = new Porch({ handshakesPerMinute: 0, strangersPerSource: 8 });
   const other = porch.come("b").stranger;
   const first = porch.come("a", 0, 3).stranger;
   const second = porch.come("a", 0, 1).stranger;
@@ -89,7 +94,7 @@ Deno.test("the ninth stranger of one source is there instead of the oldest of it
 });
 
 Deno.test("20 addresses with six slow connections each keep nobody out", () => {
-  const porch = new Porch();
+  const porch = new Porch({ strangers: 64, strangersPerSource: 8 });
   const slow = new Set<number>();
   for (let n = 0; n < 120; n++) slow.add(porch.come(`slow ${n % 20}`, 0, 1).stranger);
   for (let n = 0; n < 100; n++) {
@@ -120,34 +125,80 @@ Deno.test("connection 1,025 finds no place, stranger or not, and 0 is no limit",
   for (let n = 0; n < 2000; n++) assertEquals(open.come("a").out, []);
 });
 
-Deno.test("ten handshakes of one source come at once, then twenty a minute; more of it is in doubt", () => {
+Deno.test("nobody gives way who waits for us, and for whom there is no place then is told so", () => {
+  for (const limits of [{ strangers: 3 }, { strangersPerSource: 3 }]) {
+    const porch = new Porch(limits);
+    const [first, second, third] = [1, 2, 3].map(() => porch.come("a").stranger);
+    porch.working.add(first!).add(third!);
+    assertEquals(porch.come("a").out, [second]);
+    for (const n of [4, 2]) porch.working.add(n);
+    assertEquals(porch.limits.admit(-1, "a", 0), { type: "crowded" });
+    porch.working.delete(third!);
+    assertEquals(porch.come("a").out, [third]);
+  }
+});
+
+Deno.test("a crowd that climbs the ladder costs its source nothing", () => {
   const porch = new Porch();
-  for (let n = 0; n < 10; n++) assertEquals(porch.friend("a"), undefined);
+  for (let n = 0; n < 1000; n++) {
+    assertEquals(porch.friend("a"), undefined);
+    porch.limits.leftInside();
+  }
+});
+
+Deno.test("ten handshakes of one source fail at once, then twenty a minute; more of it is in doubt", () => {
+  const porch = new Porch({ penalties: false });
+  const fail = (now = 0, source = "a") => porch.visit(source, now, "timeout");
+  for (let n = 0; n < 10; n++) assertEquals(fail(), undefined);
+  assertEquals(fail(), "source-rate");
   assertEquals(porch.friend("a"), "source-rate");
-  assertEquals(porch.friend("b"), undefined);
-  assertEquals(porch.friend("a", 2_999), "source-rate");
-  assertEquals(porch.friend("a", 3_001), undefined);
-  assertEquals(porch.friend("a", 3_001), "source-rate");
+  assertEquals(porch.limits.patienceOf("a", 0), 3);
+  assertEquals(fail(0, "b"), undefined);
+  assertEquals(fail(2_999), "source-rate");
+  assertEquals(fail(3_001), undefined);
+  assertEquals(fail(3_001), "source-rate");
   let taken = 0;
-  for (let now = 3_100; now <= 3_100 + MINUTE; now += 100) if (!porch.friend("a", now)) taken++;
+  for (let now = 3_100; now <= 3_100 + MINUTE; now += 100) if (!fail(now)) taken++;
   assertEquals(taken, 20);
   // However long it was away, the bucket holds ten.
   const later = 100 * MINUTE;
-  for (let n = 0; n < 10; n++) assertEquals(porch.friend("a", later), undefined);
-  assertEquals(porch.friend("a", later), "source-rate");
+  for (let n = 0; n < 10; n++) assertEquals(fail(later), undefined);
+  assertEquals(fail(later), "source-rate");
+  // Those who are there already count as well, and no more than ten are owed.
+  const there = Array.from({ length: 50 }, () => porch.come("c").stranger);
+  for (const stranger of there) porch.limits.left(stranger, 0, "timeout");
+  assertEquals(porch.limits.patienceOf("c", 0), 33);
+});
+
+Deno.test("whoever only wants to see the key costs a tenth of one who fails", () => {
+  const porch = new Porch();
+  for (let n = 0; n < 91; n++) assertEquals(porch.visit("a", 0, "shutdown"), undefined, `${n}`);
+  assertEquals(porch.visit("a", 0, "shutdown"), "source-rate");
+  for (let n = 0; n < 91; n++) porch.limits.tookNoName("b", 0, undefined);
+  assertEquals(porch.visit("b", 0), "source-rate");
+});
+
+Deno.test("one identity comes thirty times at once, then sixty a minute", () => {
+  const porch = new Porch();
+  for (let n = 0; n < 30; n++) assertEquals(porch.limits.comes("alice", 0), 0);
+  assertEquals([porch.limits.comes("alice", 0), porch.limits.comes("bob", 0)], [1, 0]);
+  assertEquals(porch.limits.comes("alice", 1001), 0);
+  const free = new Porch({ handshakesPerMinute: 0 });
+  for (let n = 0; n < 100; n++) assertEquals(free.limits.comes("alice", 0), 0);
 });
 
 Deno.test("another rate has half of it as the burst, and 0 counts none", () => {
-  const slow = new Porch({ handshakesPerMinute: 6 });
-  for (let n = 0; n < 3; n++) assertEquals(slow.friend("a"), undefined);
-  assertEquals(slow.friend("a"), "source-rate");
-  assertEquals(slow.friend("a", 10_000), undefined);
-  const one = new Porch({ handshakesPerMinute: 1 });
-  assertEquals(one.friend("a"), undefined);
-  assertEquals(one.friend("a", MINUTE - 1), "source-rate");
-  assertEquals(one.friend("a", MINUTE), undefined);
-  const free = new Porch({ handshakesPerMinute: 0 });
-  for (let n = 0; n < 500; n++) assertEquals(free.friend("a"), undefined);
+  const fail = (porch: Porch, now = 0) => porch.visit("a", now, "timeout");
+  const slow = new Porch({ handshakesPerMinute: 6, penalties: false });
+  for (let n = 0; n < 3; n++) assertEquals(fail(slow), undefined);
+  assertEquals(fail(slow), "source-rate");
+  assertEquals(fail(slow, 10_000), undefined);
+  const one = new Porch({ handshakesPerMinute: 1, penalties: false });
+  assertEquals(fail(one), undefined);
+  assertEquals(fail(one, MINUTE - 1), "source-rate");
+  assertEquals(fail(one, MINUTE), undefined);
+  const free = new Porch({ handshakesPerMinute: 0, penalties: false });
+  for (let n = 0; n < 500; n++) assertEquals(fail(free), undefined);
 });
 
 Deno.test("each failure adds a penalty, and above 15 s in sum the source is in doubt", () => {
@@ -186,7 +237,7 @@ Deno.test("nobody pays for the server's own trouble, for what they did inside, o
   }
 });
 
-Deno.test("a doubt does not concern those who are acquainted, unless they come too often themselves", () => {
+Deno.test("a doubt does not concern those who are acquainted, unless they fail too often themselves", () => {
   const porch = new Porch({ strangersPerSource: 0, strangers: 0 });
   for (let n = 0; n < 500; n++) porch.visit("a", 0, "bad_frame");
   const come = (what: string, now = 0, share?: number) => {
@@ -194,7 +245,7 @@ Deno.test("a doubt does not concern those who are acquainted, unless they come t
     assert(porch.limits.doubtOf(stranger));
     porch.limits.acquainted(stranger, what, now, share);
     const doubt = porch.limits.doubtOf(stranger);
-    porch.limits.left(stranger, now, "busy");
+    porch.limits.left(stranger, now, "timeout");
     return doubt;
   };
   for (let n = 0; n < 10; n++) assertEquals(come("alice"), undefined);
@@ -225,8 +276,8 @@ Deno.test("a penalty runs off with time: a source in doubt is not kept there by 
 });
 
 Deno.test("at most 65,536 sources are remembered, and the least recently seen goes first", () => {
-  const porch = new Porch({ handshakesPerMinute: 2 });
-  const spend = (source: string) => porch.visit(source, 0, "busy");
+  const porch = new Porch({ handshakesPerMinute: 2, penalties: false });
+  const spend = (source: string) => porch.visit(source, 0, "timeout");
   assertEquals(spend("old"), undefined);
   assertEquals(spend("kept"), undefined);
   assertEquals(spend("old"), "source-rate");
@@ -271,7 +322,7 @@ Deno.test("sourceOf() is an IPv4 address, or the /64 of an IPv6 one; isHere() is
   }
 });
 
-Deno.test("registersAgain() costs as much as coming in, and what is spent comes back with time", () => {
+Deno.test("registersAgain() costs as much as failing, and what is spent comes back with time", () => {
   const porch = new Porch();
   for (let n = 0; n < 10; n++) assert(porch.limits.registersAgain("a", 0));
   assertEquals(porch.limits.registersAgain("a", 0), false);

@@ -78,7 +78,9 @@ export function test(name: string, scene: () => Promise<void>): void {
 /** The name of the alert in this frame. */
 export function alertName({ body }: Frame): string {
   const found = Object.entries(ALERT_CODES).find(([, code]) => code === body[0]);
-  if (body.length !== 1 || !found) throw new Error(`Not an alert: ${body}`);
+  if (body.length !== (found?.[0] === "busy" ? 2 : 1) || !found) {
+    throw new Error(`Not an alert: ${body}`);
+  }
   return found[0];
 }
 

@@ -1,7 +1,7 @@
 /** A server in this process, put together as `lib/` does it. */
 import type { Bytes } from "../../lib/bytes.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
-import { INTRODUCTIONS_PER_HOUR } from "../../lib/limits.ts";
+import { INTRODUCTIONS_PER_HOUR, STRANGERS_PER_SOURCE, STRANGERS_TOTAL } from "../../lib/limits.ts";
 import type { OurSide } from "../../lib/handshake/state.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Server, type ServerBehaviour, type ServerSetup } from "../../lib/server/server.ts";
@@ -15,8 +15,8 @@ export const NO_RATE = {
   connections: 1024,
   connectionsPerKey: 0,
   connectionsPerSource: 0,
-  strangers: 64,
-  strangersPerSource: 8,
+  strangers: STRANGERS_TOTAL,
+  strangersPerSource: STRANGERS_PER_SOURCE,
   handshakesPerMinute: 0,
   penalties: true,
   quotas: true,
