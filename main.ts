@@ -2,6 +2,7 @@
 import type { CommandName } from "./lib/cli/commands.ts";
 import { findCommand, helpOf, overview } from "./lib/cli/help.ts";
 import { confine } from "./lib/cli/permissions.ts";
+import { withSettings } from "./lib/cli/with_settings.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { VERSION } from "./lib/version.ts";
 
@@ -15,6 +16,7 @@ const RUNS: Readonly<Record<CommandName, () => Promise<Run>>> = {
   users: async () => (await import("./lib/cli/users.ts")).users,
   history: async () => (await import("./lib/cli/history.ts")).history,
   keys: async () => (await import("./lib/cli/keys.ts")).keys,
+  config: async () => (await import("./lib/cli/config.ts")).config,
   help: async () => (await import("./lib/cli/help.ts")).help,
   completions: async () => (await import("./lib/cli/completions.ts")).completions,
   man: async () => (await import("./lib/cli/man_page.ts")).man,
@@ -44,9 +46,10 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
       terminal.print(helpOf(command));
       return 0;
     }
-    confine(command, args);
+    const all = await withSettings(command, args, terminal);
+    confine(command, all);
     const run = await RUNS[command.name]();
-    return await run(args, terminal);
+    return await run(all, terminal);
   } catch (error) {
     return terminal.fail(error);
   } finally {

@@ -1,21 +1,16 @@
 /** Writes what is made from the tables of the code: pages in lib/docs/, and the tasks of deno.json. `deno task tables`. */
+import { flagsFor } from "../lib/cli/allowances.ts";
 import { callOf, type Command, type Permissions } from "../lib/cli/command.ts";
 import { COMMANDS, EXIT_CODES } from "../lib/cli/commands.ts";
 import { formatWord } from "../lib/cli/args.ts";
 import { SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
 import { defaultOf, formatOption, usageOf } from "../lib/cli/help.ts";
 import type { Option } from "../lib/cli/options.ts";
+import { SETTINGS, variableOf } from "../lib/cli/settings.ts";
 import { ERRORS } from "../lib/errors.ts";
 import { CONSOLE_COMMANDS } from "../lib/server/console.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const STATE_FOLDERS = [
-  "$HOME/.local/state/cifra",
-  "$XDG_STATE_HOME/cifra",
-  "$HOME/Library/Application Support/cifra",
-  "$LOCALAPPDATA/cifra",
-].join(",");
-
 /** A task of deno.json. */
 export interface Task {
   readonly description: string;
@@ -25,17 +20,10 @@ export interface Task {
 /** The task that runs a command with what it needs and no more. */
 export function taskOf(command: Command, permissions: Permissions): Task {
   const { name, does, examples } = command;
-  const { net, denyNet = [], sys, env, files, flags = [] } = permissions;
-  const folders = files === "state" ? `"${STATE_FOLDERS}"` : "/";
   const words = [
     // Nothing is fetched while it runs: `import` is no way out.
     "deno run --no-prompt --cached-only --frozen",
-    ...flags,
-    ...(net ? ["--allow-net"] : []),
-    ...(denyNet.length > 0 ? [`--deny-net="${denyNet.join(",")}"`] : []),
-    ...(sys.length > 0 ? [`--allow-sys=${sys.join(",")}`] : []),
-    ...(env.length > 0 ? [`--allow-env=${env.join(",")}`] : []),
-    ...(files === "none" ? [] : [`--allow-read=${folders}`, `--allow-write=${folders}`]),
+    ...flagsFor(permissions),
     `main.ts ${name}`,
   ];
   const example = examples[0]!.replace("cifra ", "deno task ");
@@ -64,6 +52,7 @@ export const PAGES: Readonly<Record<string, () => string>> = {
   "lib/docs/errors.md": errorsPage,
   "lib/docs/slash_commands.md": slashCommandsPage,
   "lib/docs/console_commands.md": consoleCommandsPage,
+  "lib/docs/settings.md": settingsPage,
 };
 
 function optionsPage(): string {
@@ -161,6 +150,76 @@ function consoleCommandsPage(): string {
     "machine. `cifra serve console` also takes them from a pipe, a line each, and exits with 1 " +
     "when one of them fails.",
     table(["command", "what it does"], rows),
+    "",
+  ].join("\n\n");
+}
+
+function settingsPage(): string {
+  const sections = ["both", "connect", "serve"] as const;
+  const titles = {
+    both: "Above all sections",
+    connect: "[connect]: for connect, users, history and keys",
+    serve: "[serve]: for serve",
+  };
+  return [
+    "# Settings",
+    madeFrom("lib/cli/commands.ts"),
+    "What need not be typed each time. A value is taken from the first of these that has one:",
+    "1. the option on the command line, such as `--server 192.168.1.20`;\n" +
+    "2. a variable of the environment, such as `CIFRA_SERVER=192.168.1.20`;\n" +
+    "3. the file `cifra.toml`, in which that is a line below `[connect]`: " +
+    '`server = "192.168.1.20"`;\n' +
+    "4. what was used the last time, of `name` and `server`: `cifra connect --to bob` is enough;\n" +
+    "5. the default.",
+    "`cifra config` prints each value and where it comes from, and in its first line where the file " +
+    "is looked for:",
+    "- `$XDG_CONFIG_HOME/cifra/cifra.toml`, or else `~/.config/cifra/cifra.toml`, on Linux;\n" +
+    "- `~/Library/Application Support/cifra/cifra.toml` on macOS;\n" +
+    "- `%APPDATA%\\cifra\\cifra.toml` on Windows.",
+    [
+      "```toml",
+      'state = "/home/alice/cifra"',
+      "",
+      "[connect]",
+      'name = "alice"',
+      'server = "192.168.1.20"',
+      "no-history = true",
+      "",
+      "[serve]",
+      'host = ["0.0.0.0"]',
+      'title = "Lab 3"',
+      "http = 7412",
+      "```",
+    ].join("\n"),
+    "A key is the name of the option without its dashes. A flag is `true` or `false`, a number a " +
+    "number, what may be repeated a list; in a variable a flag is also `1` or `0`, and a list has " +
+    "commas. What is unknown or of a wrong kind is an error that names the file and the line " +
+    "(exit code 2), whatever the command. Of variables only those below are looked at; what both halves have, as " +
+    "`CIFRA_TRACE`, is for both. The file must " +
+    "be yours or root's, and nobody else may write it.",
+    "An option that was typed wins over settings that make no sense beside it: `--invite` needs no " +
+    "`--server` taken back. A flag of the settings is taken back by `=false`, as in " +
+    "`--no-history=false`. A setting that needs an option which is not there, such as " +
+    "`receive-port` without `--to`, waits for one.",
+    "The last time is kept for each name when a server has let it in. A program on a terminal says " +
+    "who it is and where, and where there are several names takes the one that was used last. " +
+    "Whoever has none is asked.",
+    "Passwords, passphrases and invite lines are no settings: they are secrets. Neither are " +
+    "options that are meant once, such as `--sign-up`.",
+    ...sections.flatMap((section) => [
+      `## ${titles[section]}`,
+      table(
+        ["key", "variable", "what it does", "default"],
+        [...SETTINGS.values()].filter((row) => row.section === section).map((
+          { name, option },
+        ) => [
+          code(name),
+          code(variableOf(name)),
+          `${option.does}${option.kind === "list" ? "; may be repeated" : ""}`,
+          defaultOf(option) ?? "",
+        ]),
+      ),
+    ]),
     "",
   ].join("\n\n");
 }

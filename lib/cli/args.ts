@@ -75,7 +75,7 @@ function collect(
   const flags = names.filter((name) => options[name]!.kind === "flag");
   const valued = names.filter((name) => options[name]!.kind !== "flag");
   const refuse = (argument: string) => refuseArgument(command, argument, names);
-  const given = parseArgs(args, {
+  const given = parseArgs(withoutFlagValues(args, flags), {
     boolean: flags,
     string: valued,
     // Collected, so that one given twice is seen and not silently the last.
@@ -89,13 +89,23 @@ function collect(
     const all = given[name] as boolean | readonly string[] | undefined;
     if (all === true) texts.set(name, [""]);
     if (typeof all !== "object" || all.length === 0) continue;
-    if (all.includes("")) throw new CifraError("usage", `--${name} needs a value`);
     if (options[name]!.kind !== "list" && all.length > 1) {
       throw new CifraError("usage", `--${name} was given more than once`);
     }
     texts.set(name, all);
   }
   return texts;
+}
+
+/** `--hidden=false` takes back what the settings say, and `--hidden=true` is `--hidden`. Throws `usage`. */
+function withoutFlagValues(args: readonly string[], flags: readonly string[]): readonly string[] {
+  return args.flatMap((arg) => {
+    const [, name, value] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
+    if (name === undefined || !flags.includes(name)) return [arg];
+    if (value === "true") return [`--${name}`];
+    if (value === "false") return [];
+    throw new CifraError("usage", `--${name} takes no value`);
+  });
 }
 
 function refuseArgument(command: Command, argument: string, names: readonly string[]): never {
@@ -153,13 +163,17 @@ function readValues(
   return Object.fromEntries(
     Object.entries(options).map(([name, option]) => [
       name,
-      readValue(name, option, texts.get(name) ?? []),
+      readOption(name, option, texts.get(name) ?? []),
     ]),
   );
 }
 
-function readValue(name: string, option: Option, texts: readonly string[]): unknown {
+/** The value of one option from the texts that it was given, or its default. Throws like `parse`. */
+export function readOption(name: string, option: Option, texts: readonly string[]): unknown {
   const [text] = texts;
+  if (option.kind !== "flag" && texts.includes("")) {
+    throw new CifraError("usage", `--${name} needs a value`);
+  }
   switch (option.kind) {
     case "flag":
       return text !== undefined;

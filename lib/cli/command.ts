@@ -21,6 +21,8 @@ export interface Action {
   readonly options: readonly string[];
   /** What it does not need of the permissions of the command. */
   readonly unneeded?: readonly ("net" | "networkInterfaces")[];
+  /** Those of them that no setting stands in for. */
+  readonly typed?: readonly string[];
 }
 
 /** What Deno allows a command: the flags of its task. */
@@ -30,8 +32,8 @@ export interface Permissions {
   readonly denyNet?: readonly string[];
   readonly sys: readonly string[];
   readonly env: readonly string[];
-  /** Which files: none, those in the state folder, or all. */
-  readonly files: "none" | "state" | "all";
+  /** Which files: none; the settings and the state folder, to look or also to write; or all. */
+  readonly files: "none" | "looked at" | "state" | "all";
   /** What else the task tells Deno. */
   readonly flags?: readonly string[];
 }

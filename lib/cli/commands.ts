@@ -29,6 +29,7 @@ import {
 } from "../limits.ts";
 import { NEVER_DIALLED } from "../net/never_dialled.ts";
 import { lineOf } from "../wire/line.ts";
+import { VARIABLES, VARIABLES_OF_A_PERSON } from "./allowances.ts";
 import type { Command, Permissions } from "./command.ts";
 import {
   readAdvertised,
@@ -45,16 +46,16 @@ import {
   OUTPUT,
   PROFILE,
   SERVER,
+  settings,
   STATE,
   WRITES_FILE,
 } from "./options.ts";
 
 const MIB = 1024 * 1024;
 const NO_PERMISSIONS: Permissions = { net: false, sys: [], env: [], files: "none" };
-const ENVIRONMENT = ["HOME", "XDG_STATE_HOME", "LOCALAPPDATA", "NO_COLOR"] as const;
 /** Of somebody who dials where others say. */
 const DIALS = { net: true, denyNet: NEVER_DIALLED } as const;
-const OF_A_PERSON = { sys: ["uid"], env: [...ENVIRONMENT, "TERM"] } as const;
+const OF_A_PERSON = { sys: ["uid"], env: VARIABLES_OF_A_PERSON } as const;
 
 /** Any number of something that is at least one. */
 const COUNT = { kind: "number", value: "N", from: 1, to: 1_000_000 } as const;
@@ -89,7 +90,7 @@ export const SERVE = {
     ],
   },
   options: {
-    "Where it listens": {
+    "Where it listens": settings("serve", {
       host: {
         kind: "list",
         value: "ADDRESS",
@@ -109,8 +110,8 @@ export const SERVE = {
         ...ANY_PORT,
         does: "answer GET /healthz and /metrics there, for this machine alone; 0 takes any port",
       },
-    },
-    "Who may come in": {
+    }),
+    "Who may come in": settings("serve", {
       admission: {
         kind: "choice",
         value: "MODE",
@@ -123,8 +124,8 @@ export const SERVE = {
         kind: "flag",
         does: "also accept the suite classic, which is for study",
       },
-    },
-    "Limits": {
+    }),
+    "Limits": settings("serve", {
       "max-connections": {
         ...COUNT_OR_ZERO,
         does: "clients at once; 0 sets no limit",
@@ -204,7 +205,7 @@ export const SERVE = {
         does: "MiB a second for all from one address; 0 sets no limit",
         default: RELAY_RATE_PER_SOURCE / MIB,
       },
-    },
+    }),
     "Disk and output": {
       state: { ...STATE.state, does: "where keys, names and accounts are kept" },
       budget: {
@@ -212,6 +213,7 @@ export const SERVE = {
         value: "MIB",
         does: "MiB of disk for names and accounts",
         default: STORE_BUDGET / MIB,
+        setting: "serve",
       },
       backup: {
         kind: "text",
@@ -227,10 +229,13 @@ export const SERVE = {
           LOG_FILE_LIMIT / MIB
         } MiB`,
         access: { path: "file", permissions: ["read", "write"], files: LOG_FILES },
+        setting: "serve",
       },
-      "log-ip": { kind: "flag", does: "log addresses, not tags for them" },
-      "log-people": { kind: "flag", does: "log who asks for whom and who was introduced" },
-      trace: { kind: "flag", does: "log every step of the handshakes; never a secret" },
+      ...settings("serve", {
+        "log-ip": { kind: "flag", does: "log addresses, not tags for them" },
+        "log-people": { kind: "flag", does: "log who asks for whom and who was introduced" },
+        trace: { kind: "flag", does: "log every step of the handshakes; never a secret" },
+      }),
       ...OUTPUT,
     },
   },
@@ -242,7 +247,7 @@ export const SERVE = {
   permissions: {
     net: true,
     sys: ["uid", "networkInterfaces"],
-    env: ENVIRONMENT,
+    env: VARIABLES,
     files: "state",
     // A server holds much and computes little.
     flags: ["--v8-flags=--optimize-for-size"],
@@ -281,15 +286,17 @@ export const CONNECT = {
         does: "listen for the other person there",
         needs: ["to"],
         otherwise: "any free port",
+        setting: "connect",
       },
       "send-port": {
         ...OWN_PORT,
         does: "dial from there",
         needs: ["to"],
         otherwise: "any free port",
+        setting: "connect",
       },
     },
-    "In the lobby, without --to": {
+    "In the lobby, without --to": settings("connect", {
       hidden: {
         kind: "flag",
         does: "the others are not told that you are there",
@@ -303,8 +310,8 @@ export const CONNECT = {
         default: "known",
         excludes: ["to"],
       },
-    },
-    "The way to the other person": {
+    }),
+    "The way to the other person": settings("connect", {
       advertise: {
         kind: "list",
         value: "ADDRESS",
@@ -319,18 +326,20 @@ export const CONNECT = {
         conflict: "--relay-only and --no-relay leave no way to go",
       },
       "no-relay": { kind: "flag", does: "never go through the server" },
-    },
+    }),
     "Keys, disk and output": {
       ...KEYS_IN_USE,
       ...STATE,
-      "no-history": {
-        kind: "flag",
-        does: "keep nothing of what was said once both sides have it",
-      },
-      trace: {
-        kind: "flag",
-        does: "show every protocol message by its kind and size; never what is in it",
-      },
+      ...settings("connect", {
+        "no-history": {
+          kind: "flag",
+          does: "keep nothing of what was said once both sides have it",
+        },
+        trace: {
+          kind: "flag",
+          does: "show every protocol message by its kind and size; never what is in it",
+        },
+      }),
       json: {
         kind: "flag",
         does:
@@ -462,6 +471,8 @@ export const KEYS = {
         words: [{ name: "FILE", isFile: true }],
         options: WITH_PASSPHRASE,
         unneeded: OFFLINE,
+        // The file says whose they are.
+        typed: ["name"],
       },
     ],
   },
@@ -497,6 +508,18 @@ export const KEYS = {
     "cifra keys export alice.keys --name alice",
   ],
   permissions: { net: true, ...OF_A_PERSON, files: "all" },
+} as const satisfies Command;
+
+export const CONFIG = {
+  name: "config",
+  does: "print every setting and where it comes from",
+  options: { "Options": { ...STATE, ...OUTPUT } },
+  about: [
+    "An option wins over a variable such as CIFRA_SERVER, that over the file cifra.toml, and that " +
+    "over what was used the last time. Secrets are no settings.",
+  ],
+  examples: ["cifra config"],
+  permissions: { net: false, ...OF_A_PERSON, files: "looked at" },
 } as const satisfies Command;
 
 /** The shells that completions are made for. */
@@ -538,7 +561,17 @@ export const MAN = {
 } as const satisfies Command;
 
 /** Every command, in the order of help. */
-export const COMMANDS = [SERVE, CONNECT, USERS, HISTORY, KEYS, HELP, COMPLETIONS, MAN] as const;
+export const COMMANDS = [
+  SERVE,
+  CONNECT,
+  USERS,
+  HISTORY,
+  KEYS,
+  CONFIG,
+  HELP,
+  COMPLETIONS,
+  MAN,
+] as const;
 
 export type CommandName = typeof COMMANDS[number]["name"];
 
@@ -546,7 +579,7 @@ export type CommandName = typeof COMMANDS[number]["name"];
 export const EXIT_CODES: readonly (readonly [number, string])[] = [
   [0, "done"],
   [1, "failed"],
-  [2, "wrong command line"],
+  [2, "wrong command line, or wrong settings"],
   [3, "somebody is not who we know"],
   [130, "interrupted"],
 ];

@@ -8,6 +8,9 @@ import { readName } from "./option_readers.ts";
 /** The largest descriptor that may be named. */
 const DESCRIPTOR_MAXIMUM = 255;
 
+/** The part of the settings to which an option belongs: that of one half, or what both share. */
+export type Section = "both" | "connect" | "serve";
+
 /** What every option has. */
 interface Described {
   /** What it does: a clause without full stop. */
@@ -18,6 +21,13 @@ interface Described {
   readonly excludes?: readonly string[];
   /** The sentence that explains `excludes`; the parser has one for those that need no explanation. */
   readonly conflict?: string;
+  /**
+   * It may stand in cifra.toml, under its own name in this section, and in a variable of the environment. Never
+   * with a secret, and not with what is meant once.
+   */
+  readonly setting?: Section;
+  /** Without any of these it is as it was the last time. */
+  readonly isRemembered?: true;
 }
 
 /** What every option with a value has. */
@@ -93,6 +103,15 @@ export type Value<O> = O extends { readonly kind: "flag" } ? boolean
   : O extends { readonly choices: readonly (infer C)[] } ? C | Absent<O>
   : Read<O, string> | Absent<O>;
 
+/** The same options, which may be settings as well. */
+export function settings<S extends Section, const T extends OptionTable>(
+  setting: S,
+  table: T,
+): { readonly [N in keyof T]: T[N] & { readonly setting: S } } {
+  const rows = Object.entries(table).map(([name, option]) => [name, { ...option, setting }]);
+  return Object.fromEntries(rows);
+}
+
 const DESCRIPTOR = { kind: "number", value: "N", from: 0, to: DESCRIPTOR_MAXIMUM } as const;
 
 /** `path` names a file that is read. */
@@ -105,8 +124,11 @@ export const PROFILE = {
   name: {
     kind: "text",
     value: "NAME",
-    does: "whose profile; needed when there are several",
+    does: "whose profile",
+    otherwise: "the only one, or the one used last",
     read: readName,
+    setting: "connect",
+    isRemembered: true,
   },
 } as const satisfies OptionTable;
 
@@ -118,6 +140,7 @@ export const STATE = {
     does: "where keys and messages are kept",
     otherwise: "the state folder of this user",
     access: { path: "folder", permissions: ["read", "write"] },
+    setting: "both",
   },
 } as const satisfies OptionTable;
 
@@ -128,6 +151,7 @@ export const GIVE_UP = {
   from: 0,
   to: 1_000_000,
   does: "how long to wait for the server, and a pipe for a lost connection; 0 does not wait",
+  setting: "connect",
 } as const;
 
 /** Who we are, where the server is, and whether it is trusted. */
@@ -138,6 +162,8 @@ export const SERVER = {
     does: "who you are; your identity is made on first use",
     required: "it says who you are, for example: --name alice",
     read: readName,
+    setting: "connect",
+    isRemembered: true,
   },
   server: {
     kind: "text",
@@ -146,12 +172,15 @@ export const SERVER = {
     default: "127.0.0.1",
     otherwise: `127.0.0.1:${DEFAULT_PORT}`,
     read: parseServerAddress,
+    setting: "connect",
+    isRemembered: true,
   },
   "server-key": {
     kind: "text",
     value: "KEY",
     does: "the fingerprint that the server must have",
     read: parseFingerprint,
+    setting: "connect",
   },
   invite: {
     kind: "flag",
@@ -181,6 +210,7 @@ export const KEYS_IN_USE = {
     does: "modern, rsa, or classic, which is for study",
     choices: STRONGEST_FIRST,
     default: "modern",
+    setting: "connect",
   },
   "passphrase-fd": {
     ...DESCRIPTOR,

@@ -4,6 +4,8 @@
  */
 import { sealLimits } from "../store/sqlite_file.ts";
 import { stateFolder } from "../store/state_folder.ts";
+import { configFolder } from "../store/user_folders.ts";
+import { accidents } from "./allowances.ts";
 import { parse } from "./args.ts";
 import { type Action, type Command, optionsOf } from "./command.ts";
 
@@ -11,9 +13,6 @@ import { type Action, type Command, optionsOf } from "./command.ts";
 type Kind = Deno.PermissionName | "import";
 
 const ALL: readonly Kind[] = ["import", "net", "read", "write", "env", "sys", "run", "ffi"];
-/** What the tasks allow beside the state folder, when the environment lacks what a path of theirs begins with. */
-const ACCIDENTS = ["/cifra", "/.local/state/cifra", "/Library/Application Support/cifra"];
-
 /** Gives up everything: what is open stays open. At once, so that nothing comes in between. */
 export function giveUpAll(): void {
   for (const name of ALL) giveUp({ name });
@@ -30,16 +29,15 @@ export function confine(command: Command, args: readonly string[]): void {
   if (permissions?.net && !unneeded.includes("net")) needs.add("net");
   if (permissions && permissions.sys.length > 0) needs.add("sys");
   if (permissions && permissions.env.length > 0) needs.add("env");
-  if (permissions && permissions.files !== "none") needs.add("read").add("write");
+  if (permissions && permissions.files !== "none") needs.add("read");
+  if (permissions?.files === "state" || permissions?.files === "all") needs.add("write");
   // The folder is asked for while the environment may be.
   const paths = needs.has("read") ? pathsOf(command, parsed, action) : undefined;
   for (const name of ALL) {
     if (!needs.has(name)) giveUp({ name });
   }
-  if (paths) {
-    keepOnly("read", paths.read);
-    keepOnly("write", paths.write);
-  }
+  if (paths) keepOnly("read", paths.read);
+  if (paths && needs.has("write")) keepOnly("write", paths.write);
   const interfaces = "networkInterfaces";
   if (!permissions?.sys.includes(interfaces) || unneeded.includes(interfaces)) {
     giveUp({ name: "sys", kind: interfaces });
@@ -66,6 +64,8 @@ function pathsOf(
 ): Paths {
   const state = stateFolder(given.state as string | undefined);
   const read = [state], write = [state];
+  const config = command.permissions?.files === "looked at" ? configFolder() : undefined;
+  if (config !== undefined) read.push(config);
   for (const [name, option] of Object.entries(optionsOf(command))) {
     const path = given[name];
     if (option.kind === "flag" || !option.access || typeof path !== "string") continue;
@@ -89,8 +89,9 @@ function pathsOf(
  */
 function keepOnly(name: "read" | "write", paths: readonly string[]): void {
   for (const path of paths) Deno.permissions.requestSync({ name, path });
-  for (const path of ["/", ...ACCIDENTS]) {
-    if (!paths.includes(path)) giveUp({ name, path });
+  // Other commands have read the settings before.
+  for (const path of ["/", ...accidents(), configFolder()]) {
+    if (path !== undefined && !paths.includes(path)) giveUp({ name, path });
   }
 }
 

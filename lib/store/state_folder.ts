@@ -1,5 +1,6 @@
-/** Where state lives when nobody says otherwise, by the convention of each platform. */
+/** Where state lives, and what is where in it. */
 import { CifraError } from "../errors.ts";
+import { STATE_FOLDERS, userFolder } from "./user_folders.ts";
 
 /** Where a server keeps its things, below the state folder. */
 export const SERVER_FOLDER = "server";
@@ -16,15 +17,8 @@ export function defaultStateFolder(
   os: typeof Deno.build.os,
   environment: (name: string) => string | undefined,
 ): string {
-  const home = environment("HOME");
-  const xdg = environment("XDG_STATE_HOME");
-  const local = environment("LOCALAPPDATA");
-  if (os === "windows" && local) return `${local}/cifra`;
-  if (os === "darwin" && home) return `${home}/Library/Application Support/cifra`;
-  if (os !== "windows" && os !== "darwin") {
-    if (xdg) return `${xdg}/cifra`;
-    if (home) return `${home}/.local/state/cifra`;
-  }
+  const folder = userFolder(STATE_FOLDERS, os, environment);
+  if (folder !== undefined) return folder;
   throw new CifraError("local", "Cannot find the home folder: the environment does not name it", {
     hint: "choose a folder with --state DIR",
   });

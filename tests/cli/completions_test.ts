@@ -90,7 +90,7 @@ for (const shell of SHELLS) {
       withShell(shell, async (program) => {
         for (
           const [typed, got] of [
-            ["con\t", "<connect>"],
+            ["conn\t", "<connect>"],
             ["connect --rel\t", "<connect><--relay-only>"],
             ["keys verif\t", "<keys><verify>"],
             ["connect --suite mo\t", "<connect><--suite><modern>"],

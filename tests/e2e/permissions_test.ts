@@ -169,7 +169,7 @@ Deno.test("of permissions without a list, connect gives up those of which it nee
 Deno.test("a folder at the root is not allowed because the environment lacks what a task names", async () => {
   await using scene = await Scene.open();
   const state = scene.stateOf("state");
-  await Deno.mkdir(state, { mode: 0o700 });
+  await Deno.mkdir(`${state}/profiles/alice`, { recursive: true, mode: 0o700 });
   const flags = ["--allow-env", "--allow-sys=uid", `--allow-read=${state},/cifra`, "--no-prompt"];
   const told = await left(scene, flags, "history", "--name", "alice", "--state", state);
   assert(told.includes("read in the state folder"));
@@ -245,7 +245,8 @@ Deno.test("the tasks give what is needed and nothing else", () => {
       ...(task === "history" ? [] : ["--allow-net"]),
       ...(["connect", "users"].includes(task) ? [`--deny-net=${NEVER_DIALLED.join(",")}`] : []),
       `--allow-sys=uid${network}`,
-      `--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,NO_COLOR${terminal}`,
+      "--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,XDG_CONFIG_HOME,APPDATA,NO_COLOR,CIFRA_*" +
+      terminal,
       "--allow-read=/state",
       "--allow-write=/state",
     ]);

@@ -52,7 +52,7 @@ Deno.test("compileArguments() bakes in the permissions of the tasks, wider for f
   assert(args.includes("--no-prompt"));
   assert(!args.some((arg) => /allow-(all|run|ffi|hrtime|import)|^-A$/.test(arg)));
   const config = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url)));
-  const variables = (text: string) => /--allow-env=(\S+)/.exec(text)![1]!.split(",");
+  const variables = (text: string) => /--allow-env="?([^" ]+)/.exec(text)![1]!.split(",");
   assertEquals(variables(args.join(" ")), variables(config.tasks.connect.command));
 });
 

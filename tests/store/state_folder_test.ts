@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { CifraError } from "../../lib/errors.ts";
 import { defaultStateFolder } from "../../lib/store/state_folder.ts";
+import { CONFIG_FOLDERS, userFolder } from "../../lib/store/user_folders.ts";
 
 Deno.test("defaultStateFolder() follows the convention of each platform", () => {
   const all: Readonly<Record<string, string>> = {
@@ -28,5 +29,21 @@ Deno.test("defaultStateFolder() asks for --state when the environment names no h
     const error = assertThrows(() => defaultStateFolder(os, () => undefined), CifraError);
     assertEquals(error.code, "local");
     assertEquals(error.hint?.includes("--state"), true);
+  }
+});
+
+Deno.test("userFolder() finds the settings of each platform, and passes over a relative path", () => {
+  const cases: readonly [typeof Deno.build.os, Record<string, string>, string | undefined][] = [
+    ["linux", { HOME: "/home/a" }, "/home/a/.config/cifra"],
+    ["linux", { HOME: "/home/a", XDG_CONFIG_HOME: "/config" }, "/config/cifra"],
+    ["linux", { HOME: "/home/a", XDG_CONFIG_HOME: "config" }, "/home/a/.config/cifra"],
+    ["linux", { HOME: "/home/a", XDG_CONFIG_HOME: "" }, "/home/a/.config/cifra"],
+    ["darwin", { HOME: "/Users/a" }, "/Users/a/Library/Application Support/cifra"],
+    ["windows", { HOME: "C:/a", APPDATA: "C:\\Roaming" }, "C:\\Roaming/cifra"],
+    ["linux", {}, undefined],
+    ["windows", { HOME: "/home/a" }, undefined],
+  ];
+  for (const [os, variables, expected] of cases) {
+    assertEquals(userFolder(CONFIG_FOLDERS, os, (name) => variables[name]), expected);
   }
 });

@@ -50,7 +50,8 @@ export class Program {
     this.#child = new Deno.Command(program!, {
       args,
       cwd: ROOT,
-      env: { NO_COLOR: "1", RUST_BACKTRACE: "0", ...env },
+      // Whoever runs the tests may have settings of their own.
+      env: { NO_COLOR: "1", RUST_BACKTRACE: "0", XDG_CONFIG_HOME: "/nowhere", ...env },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
@@ -217,7 +218,7 @@ async function pump(
 }
 
 /** The commands of cifra, each with a task of its own. */
-export type Task = "serve" | "connect" | "users" | "history" | "keys";
+export type Task = "serve" | "connect" | "users" | "history" | "keys" | "config";
 
 /** The flags of a task in deno.json, but for the folders, which the test chooses. */
 function taskFlags(task: Task): string[] {

@@ -1,0 +1,51 @@
+/** What Deno is told to allow: for the tasks in deno.json, for the executable, and what of it is given up again. */
+import {
+  allFolders,
+  CONFIG_FOLDERS,
+  STATE_FOLDERS,
+  type UserFolder,
+} from "../store/user_folders.ts";
+import type { Permissions } from "./command.ts";
+
+const STATE = allFolders(STATE_FOLDERS);
+const CONFIG = allFolders(CONFIG_FOLDERS);
+
+/** The variables that any command reads; `*` stands for the rest of a name. */
+export const VARIABLES: readonly string[] = [
+  ...new Set([...STATE, ...CONFIG].map(({ variable }) => variable)),
+  "NO_COLOR",
+  "CIFRA_*",
+];
+/** The same of a command that talks to a person. */
+export const VARIABLES_OF_A_PERSON: readonly string[] = [...VARIABLES, "TERM"];
+
+/** The flags of `deno run` for a command: what it needs and no more. */
+export function flagsFor(
+  { net, denyNet = [], sys, env, files, flags = [] }: Permissions,
+): string[] {
+  const read = files === "all" ? "/" : foldersOf([...STATE, ...CONFIG]);
+  const write = files === "all" ? "/" : foldersOf(STATE);
+  return [
+    ...flags,
+    ...(net ? ["--allow-net"] : []),
+    ...(denyNet.length > 0 ? [`--deny-net="${denyNet.join(",")}"`] : []),
+    ...(sys.length > 0 ? [`--allow-sys=${sys.join(",")}`] : []),
+    ...(env.length > 0 ? [`--allow-env="${env.join(",")}"`] : []),
+    ...(files === "none" ? [] : [`--allow-read=${read}`]),
+    ...(files === "none" || files === "looked at" ? [] : [`--allow-write=${write}`]),
+  ];
+}
+
+/**
+ * What the tasks allow beside the folders of this user, when the environment lacks what a path of theirs begins
+ * with.
+ */
+export function accidents(): readonly string[] {
+  return [...new Set([...STATE, ...CONFIG].map(({ below }) => `/${below}`))];
+}
+
+/** For a shell, which fills in the variables. */
+function foldersOf(folders: readonly UserFolder[]): string {
+  const paths = new Set(folders.map(({ variable, below }) => `$${variable}/${below}`));
+  return `"${[...paths].join(",")}"`;
+}
