@@ -1,6 +1,10 @@
 /** `cifra users`: who is in the lobby, told once. */
 import type { Home } from "../client/home.ts";
 import { Lobby } from "../client/lobby.ts";
+import { Pins } from "../client/pins.ts";
+import { openProfileFolder, PEERS_FILE } from "../client/profile.ts";
+import { formatFingerprint } from "../crypto/identity.ts";
+import type { SuiteName } from "../crypto/suite.ts";
 import { Person } from "../client/person.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
@@ -20,12 +24,27 @@ export async function users(args: readonly string[], terminal: Terminal): Promis
   return await runFramed(terminal, async (frame) => {
     const people = await lookIntoLobby(options, frame, terminal);
     if (people === "interrupted") return people;
+    const known = terminal.json ? await knownPeople(options) : undefined;
     for (const [name, state] of people) {
-      if (terminal.json) terminal.emit({ event: "user", name, state });
-      else terminal.print(state === "away" ? `${name}\taway` : name);
+      if (known) {
+        terminal.emit({ event: "user", name, state, ...keyOf(known, name, options.suite) });
+      } else terminal.print(state === "away" ? `${name}\taway` : name);
     }
     return 0;
   });
+}
+
+/** Whom this profile knows; another program may have it open. */
+async function knownPeople({ state, name }: ServerOptions): Promise<Pins> {
+  return await Pins.open(await openProfileFolder(stateFolder(state), name), PEERS_FILE);
+}
+
+/** The key by which somebody is known, and whether words were compared. */
+function keyOf(known: Pins, name: string, suite: SuiteName): Readonly<Record<string, unknown>> {
+  const pinned = known.knownAs(name, suite);
+  if (!pinned) return { isVerified: false };
+  const { fingerprint, isVerified } = pinned;
+  return { suite, fingerprint: formatFingerprint(fingerprint), isVerified };
 }
 
 async function lookIntoLobby(

@@ -96,14 +96,18 @@ export class Contacts {
     return () => pinning ??= this.#pin(name, identity);
   }
 
+  /** The fingerprint of somebody who was met, or else of whoever is pinned. */
+  knownAs(name: string): Bytes | undefined {
+    const { pins, suite } = this.#options;
+    return this.#met.get(name) ?? pins.knownAs(name, suite.name)?.fingerprint;
+  }
+
   /** Whether somebody who was met, or else whoever is pinned, is marked as verified. */
   isVerified(name: string): boolean {
     const { pins, suite } = this.#options;
     const met = this.#met.get(name);
     if (met) return pins.isVerified(name, suite.name, met);
-    return pins.everybody.some((known) =>
-      known.subject === name && known.suite === suite.name && known.isVerified
-    );
+    return pins.knownAs(name, suite.name)?.isVerified ?? false;
   }
 
   /** The twelve words to compare with somebody; undefined when nothing is known. Throws `local`. */

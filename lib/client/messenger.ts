@@ -6,6 +6,7 @@
 import { CifraError } from "../errors.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import type { MessageStore } from "../store/message_store.ts";
+import { Signal } from "../flow/signal.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import type { CloseCode } from "../wire/records.ts";
@@ -74,6 +75,8 @@ export class Messenger {
   readonly #conversations: Conversations;
   readonly #offers: Offers;
   readonly #isInLobby: boolean;
+  /** The server has said something, or is lost. */
+  readonly #news = new Signal();
   /** Why a conversation ended in which something was still to be delivered. */
   #unfinished: CifraError | undefined;
 
@@ -86,9 +89,13 @@ export class Messenger {
       checkPeer: (name, peer) => contacts.check(name, peer),
       onStatus: (status) => {
         if (status.type === "registered") this.#lobby.returned();
+        this.#news.notify();
         events.onHome(status);
       },
-      onLobby: (word) => this.#lobby.take(word),
+      onLobby: async (word) => {
+        await this.#lobby.take(word);
+        this.#news.notify();
+      },
     });
     this.#lobby = new Lobby({
       time,
@@ -190,11 +197,14 @@ export class Messenger {
   }
 
   /**
-   * Learns who is in the lobby: there the server tells it, from outside we ask. False without a connection, when
-   * what was told last stands. Throws like `Home.who`.
+   * Learns who is in the lobby: there the server tells it, and the first time is waited for; from outside we ask.
+   * False without a connection, when what was told last stands. Throws like `Home.who`.
    */
   async look(): Promise<boolean> {
-    if (this.#isInLobby) return this.server !== undefined;
+    if (this.#isInLobby) {
+      while (this.server && !this.#lobby.isTold) await this.#news.wait();
+      return this.server !== undefined;
+    }
     await this.#person.home.who();
     return true;
   }
@@ -207,11 +217,11 @@ export class Messenger {
 
   /**
    * Keeps a text for `name` and sends it; opens the conversation before, or hurries it after, where that is needed.
-   * Throws `limit`, `local`: then the text is not kept.
+   * `ref` is what its writer calls it: see `Thread.takeRef`. Throws `limit`, `local`: then the text is not kept.
    */
-  async send(name: string, text: string): Promise<void> {
+  async send(name: string, text: string, ref?: unknown): Promise<void> {
     const { thread, conversation, over } = await this.open(name);
-    await thread.sendText(text);
+    await thread.sendText(text, ref);
     // The conversation ended meanwhile, because the other side left: this message begins it anew.
     if (over.aborted) await this.#goOn(name);
     else if (!thread.isAttached) conversation.hurry();

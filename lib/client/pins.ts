@@ -52,13 +52,18 @@ export class Pins {
 
   /** The identity pinned for `subject` in `suite`. */
   async find(subject: string, suite: SuiteName): Promise<PublicIdentity | undefined> {
-    const line = this.#known.find((known) => known.subject === subject && known.suite === suite);
+    const line = this.knownAs(subject, suite);
     if (!line) return undefined;
     const identity = await readIdentity(line.bundle).catch(() => undefined);
     if (!identity || !timingSafeEqual(identity.fingerprint, line.fingerprint)) {
       throw this.#damaged(`the entry of ${subject}`);
     }
     return identity;
+  }
+
+  /** What is pinned for `subject` in `suite`, as it stands in the file. */
+  knownAs(subject: string, suite: SuiteName): Known | undefined {
+    return this.#known.find((known) => known.subject === subject && known.suite === suite);
   }
 
   /** Everybody who is pinned, in the order of the file. */

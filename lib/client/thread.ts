@@ -175,13 +175,17 @@ export class Thread {
   /** What was told last. */
   #ourTrouble: StoreTrouble | undefined;
   #peerTrouble: StoreTrouble | undefined;
+  /** Our last message that its writer was told of: with others it may be on disk a moment before. */
+  #kept: bigint;
+  /** What those who wrote messages call them, by number, until somebody takes it. */
+  readonly #refs = new Map<bigint, unknown>();
 
   private constructor(options: ThreadOptions, outgoing: Outgoing) {
     this.#options = options;
     this.#outgoing = outgoing;
     this.#written = new PatientLog(outgoing, options.storePause, () => this.#tellStoring());
     this.#incoming = new Incoming(options.store, options.key);
-    this.#lastSent = outgoing.last;
+    this.#lastSent = this.#kept = outgoing.last;
   }
 
   /** Opens a conversation, where it was when the last program that had it ended. Throws `local`. */
@@ -195,9 +199,10 @@ export class Thread {
 
   /** How far our messages have come. */
   get delivery(): Delivery {
-    const { last, stored, read } = this.#outgoing;
+    const { stored, read } = this.#outgoing;
+    const queued = this.#kept;
     const sent = this.#attachment ? this.#attachment.next - 1n : stored;
-    return { queued: last, sent, stored, read };
+    return { queued, sent: sent < queued ? sent : queued, stored, read };
   }
 
   /** Another figure than before says that something has been stored since, here or over there. */
@@ -272,9 +277,10 @@ export class Thread {
 
   /**
    * Keeps a text and sends it when there is a channel; resolves to its number when it is on disk, after a wait
-   * where the disk is full. Throws `limit` beyond 16 KiB of UTF-8, `local` when it is not kept by the time we leave.
+   * where the disk is full. `ref` is what its writer calls it. Throws `limit` beyond 16 KiB of UTF-8, `local` when it
+   * is not kept by the time we leave.
    */
-  async sendText(text: string): Promise<bigint> {
+  async sendText(text: string, ref?: unknown): Promise<bigint> {
     const content = encodeUtf8(text);
     if (content.length > TEXT_LIMIT) {
       throw new CifraError(
@@ -283,7 +289,14 @@ export class Thread {
         { hint: "send it in parts, or through a pipe: cifra connect ... < file" },
       );
     }
-    return await this.#append(this.#newMessage("text", content));
+    return await this.#append(this.#newMessage("text", content), ref);
+  }
+
+  /** What the writer of a message calls it, told once: when `onDelivery` says that it is queued. */
+  takeRef(number: bigint): unknown {
+    const ref = this.#refs.get(number);
+    this.#refs.delete(number);
+    return ref;
   }
 
   /** Says that this program has nothing more to say. Throws `local`. */
@@ -421,8 +434,10 @@ export class Thread {
   }
 
   /** Puts a message in our log, and lets it be sent. */
-  async #append(message: NewMessage | NewPiece): Promise<bigint> {
+  async #append(message: NewMessage | NewPiece, ref?: unknown): Promise<bigint> {
     const number = await this.#written.append(message);
+    if (ref !== undefined) this.#refs.set(number, ref);
+    this.#kept = larger(this.#kept, number);
     this.#sendable.notify();
     this.#tellDelivery();
     return number;
@@ -462,6 +477,7 @@ export class Thread {
         // since may have taken their numbers.
         if (!await log.restart()) throw outOfTurn();
         this.#lastSent = 0n;
+        this.#kept = log.last;
         throw new CifraError("cut", "This profile is older than what the other side has of it");
       }
       if (log.kind === LogKind.kept) this.#settle(theirs.have, log.read);

@@ -220,8 +220,8 @@ Deno.test("users tells scripts who is there, and nobody of the script", async ()
   const json = look(scene, "zoe", ["--json"]);
   await json.exits(0);
   assertEquals(json.events.filter(({ event }) => event === "user"), [
-    { event: "user", name: "alice", state: "here" },
-    { event: "user", name: "bob", state: "away" },
+    { event: "user", name: "alice", state: "here", isVerified: false },
+    { event: "user", name: "bob", state: "away", isVerified: false },
   ]);
   await bob.write("/back\n");
   await alice.until(
@@ -371,6 +371,8 @@ Deno.test("who asks without being in the lobby is answered there, and words that
     undelivered: 0,
     connected: true,
     asks: false,
+    suite: "modern",
+    fingerprint: (await bob.event("profile")).fingerprint,
   }]);
   await bob.endInput();
   await alice.event("peer-ended", { with: "bob" });
@@ -383,7 +385,9 @@ Deno.test("users and keys verify are answered by the program that has the profil
   const [alice, bob] = await friends(scene, "alice", "bob");
   const looking = look(scene, "alice", ["--json"]);
   await looking.exits(0);
-  assertEquals(looking.events, [{ event: "user", name: "bob", state: "here" }]);
+  const { fingerprint } = await bob.event("profile");
+  const known = { suite: "modern", fingerprint, isVerified: false };
+  assertEquals(looking.events, [{ event: "user", name: "bob", state: "here", ...known }]);
   const verify = (more: readonly string[]) => {
     const args = ["verify", "bob", "--name", "alice", "--json"];
     return scene.start("keys", "verifying", [...args, ...more], { state: "alice" });
@@ -413,7 +417,12 @@ Deno.test("users is answered while one talks to one person, who need not be in t
   const [alice, bob] = await couple(scene);
   const looking = look(scene, "alice", ["--json"]);
   await looking.exits(0);
-  assertEquals(looking.events, [{ event: "user", name: "carol", state: "here" }]);
+  assertEquals(looking.events, [{
+    event: "user",
+    name: "carol",
+    state: "here",
+    isVerified: false,
+  }]);
   for (const program of [alice, bob]) await program.endInput();
   await Promise.all([alice.exits(0), bob.exits(0)]);
   await carol.endInput();

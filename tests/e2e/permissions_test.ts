@@ -187,7 +187,12 @@ Deno.test("permissions.md says what each task has", () => {
   const expected = COMMANDS.map(({ name, permissions: { net, sys, env, files, ...more } }) => {
     const hosts = "denyNet" in more ? "all but the link's and clouds', below" : "all";
     const network = files === "all" ? `${hosts}, see below` : net ? hosts : "none";
-    const disk = { none: "none", state: "the default state folder", all: "all, see below" }[files];
+    const disk = {
+      "none": "none",
+      "looked at": "reads the state folder",
+      "state": "the default state folder",
+      "all": "all, see below",
+    }[files];
     const others = [
       ...sys.some((kind) => kind === "uid") ? ["user id"] : [],
       ...env.length > 0 ? ["some environment variables"] : [],
@@ -198,7 +203,7 @@ Deno.test("permissions.md says what each task has", () => {
   });
   assertEquals(said, expected);
   const [, variables] = /The environment variables are (.*?)\.\n/s.exec(PAGE)!;
-  const named = [...variables!.matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name!);
+  const named = [...variables!.matchAll(/`([A-Z_]+\*?)`/g)].map(([, name]) => name!);
   for (const { name, permissions: { env } } of COMMANDS) {
     if (env.length === 0) continue;
     const all = named.filter((variable) => variable !== "TERM" || name !== "serve");
