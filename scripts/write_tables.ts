@@ -6,9 +6,12 @@ import { formatWord } from "../lib/cli/args.ts";
 import { SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
 import { defaultOf, formatOption, usageOf } from "../lib/cli/help.ts";
 import type { Option } from "../lib/cli/options.ts";
-import { SETTINGS, variableOf } from "../lib/cli/settings.ts";
+import { eventsSchema } from "../lib/cli/events.ts";
 import { ERRORS } from "../lib/errors.ts";
 import { CONSOLE_COMMANDS } from "../lib/server/console.ts";
+import { jsonPage } from "./json_page.ts";
+import { code, madeFrom, table } from "./markdown.ts";
+import { settingsPage } from "./settings_page.ts";
 
 const ROOT = new URL("../", import.meta.url);
 /** A task of deno.json. */
@@ -53,7 +56,16 @@ export const PAGES: Readonly<Record<string, () => string>> = {
   "lib/docs/slash_commands.md": slashCommandsPage,
   "lib/docs/console_commands.md": consoleCommandsPage,
   "lib/docs/settings.md": settingsPage,
+  "lib/docs/json.md": jsonPage,
 };
+
+/** The schema of events, by its path and as a text. */
+export const SCHEMA_FILE = "lib/cli/events.schema.json";
+
+/** What is in it. */
+export function schemaText(): string {
+  return `${JSON.stringify(eventsSchema(), null, 2)}\n`;
+}
 
 function optionsPage(): string {
   return [
@@ -154,80 +166,6 @@ function consoleCommandsPage(): string {
   ].join("\n\n");
 }
 
-function settingsPage(): string {
-  const sections = ["both", "connect", "serve"] as const;
-  const titles = {
-    both: "Above all sections",
-    connect: "[connect]: for connect, users, history and keys",
-    serve: "[serve]: for serve",
-  };
-  return [
-    "# Settings",
-    madeFrom("lib/cli/commands.ts"),
-    "What need not be typed each time. A value is taken from the first of these that has one:",
-    "1. the option on the command line, such as `--server 192.168.1.20`;\n" +
-    "2. a variable of the environment, such as `CIFRA_SERVER=192.168.1.20`;\n" +
-    "3. the file `cifra.toml`, in which that is a line below `[connect]`: " +
-    '`server = "192.168.1.20"`;\n' +
-    "4. what was used the last time, of `name` and `server`: `cifra connect --to bob` is enough;\n" +
-    "5. the default.",
-    "`cifra config` prints each value and where it comes from, and in its first line where the file " +
-    "is looked for:",
-    "- `$XDG_CONFIG_HOME/cifra/cifra.toml`, or else `~/.config/cifra/cifra.toml`, on Linux;\n" +
-    "- `~/Library/Application Support/cifra/cifra.toml` on macOS;\n" +
-    "- `%APPDATA%\\cifra\\cifra.toml` on Windows.",
-    [
-      "```toml",
-      'state = "/home/alice/cifra"',
-      "",
-      "[connect]",
-      'name = "alice"',
-      'server = "192.168.1.20"',
-      "no-history = true",
-      "",
-      "[serve]",
-      'host = ["0.0.0.0"]',
-      'title = "Lab 3"',
-      "http = 7412",
-      "```",
-    ].join("\n"),
-    "A key is the name of the option without its dashes. A flag is `true` or `false`, a number a " +
-    "number, what may be repeated a list; in a variable a flag is also `1` or `0`, and a list has " +
-    "commas. What is unknown or of a wrong kind is an error that names the file and the line " +
-    "(exit code 2), whatever the command. Of variables only those below are looked at; what both halves have, as " +
-    "`CIFRA_TRACE`, is for both. The file must " +
-    "be yours or root's, and nobody else may write it.",
-    "An option that was typed wins over settings that make no sense beside it: `--invite` needs no " +
-    "`--server` taken back. A flag of the settings is taken back by `=false`, as in " +
-    "`--no-history=false`. A setting that needs an option which is not there, such as " +
-    "`receive-port` without `--to`, waits for one.",
-    "The last time is kept for each name when a server has let it in. A program on a terminal says " +
-    "who it is and where, and where there are several names takes the one that was used last. " +
-    "Whoever has none is asked.",
-    "Passwords, passphrases and invite lines are no settings: they are secrets. Neither are " +
-    "options that are meant once, such as `--sign-up`.",
-    ...sections.flatMap((section) => [
-      `## ${titles[section]}`,
-      table(
-        ["key", "variable", "what it does", "default"],
-        [...SETTINGS.values()].filter((row) => row.section === section).map((
-          { name, option },
-        ) => [
-          code(name),
-          code(variableOf(name)),
-          `${option.does}${option.kind === "list" ? "; may be repeated" : ""}`,
-          defaultOf(option) ?? "",
-        ]),
-      ),
-    ]),
-    "",
-  ].join("\n\n");
-}
-
-function madeFrom(source: string): string {
-  return `Made from \`${source}\` by \`deno task tables\`; a test tells when it is stale.`;
-}
-
 function section(command: Command): string {
   const { does, actions, options, about, examples } = command;
   const parts = [`## ${callOf(command)}`, `${does[0]!.toUpperCase()}${does.slice(1)}.`, ...about];
@@ -271,29 +209,17 @@ function optionRow(command: Command, name: string, option: Option): string[] {
   ];
 }
 
-/** A table without the columns that are empty in every row. */
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const kept = heads.map((_, column) => rows.some((row) => row[column] !== ""));
-  const line = (cells: readonly string[]) =>
-    `| ${cells.filter((_, column) => kept[column]).join(" | ").replaceAll("\n", " ")} |`;
-  return [line(heads), line(heads.map(() => "---")), ...rows.map(line)].join("\n");
-}
-
-function code(text: string): string {
-  return `\`${text}\``;
-}
-
 /** Text as `deno fmt` has it. */
-export async function formatted(markdown: string): Promise<string> {
+export async function formatted(text: string, kind: "md" | "json" = "md"): Promise<string> {
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["fmt", "--ext", "md", "-"],
+    args: ["fmt", "--ext", kind, "-"],
     cwd: ROOT,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
   const writer = process.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(markdown));
+  await writer.write(new TextEncoder().encode(text));
   await writer.close();
   const { success, stdout, stderr } = await process.output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
@@ -307,4 +233,5 @@ if (import.meta.main) {
   for (const [path, page] of Object.entries(PAGES)) {
     await Deno.writeTextFile(new URL(path, ROOT), await formatted(page()));
   }
+  await Deno.writeTextFile(new URL(SCHEMA_FILE, ROOT), await formatted(schemaText(), "json"));
 }

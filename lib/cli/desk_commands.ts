@@ -13,10 +13,11 @@ export interface DeskActions {
   path(name: string): void;
   quit(): void;
   help(): void;
+  accept(name: string): Promise<void>;
 }
 
 /** One command: about nobody, or about whoever is named, and without a name about whom we talk to. */
-interface Command {
+export interface Command {
   readonly does: string;
   /** `named`: somebody is to be named; `focus`: without a name it is whom we talk to. */
   readonly about?: "named" | "focus";

@@ -4,8 +4,8 @@ import type { Dialogue } from "../client/conversations.ts";
 import type { Delivery } from "../client/thread.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
-import { isCommand } from "./desk_commands.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
+import { isDeed } from "./json_input.ts";
 import { deliveryJson, eventJson } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
 import { StdinLines } from "./stdin_lines.ts";
@@ -18,6 +18,8 @@ export class DeskJson implements Front {
   readonly #finished = Promise.withResolvers<Outcome>();
   /** How far messages came, as it was told last. */
   readonly #told = new WeakMap<Dialogue, Delivery>();
+  /** Of a conversation in which we have nothing more to say, our last message. */
+  readonly #lastSaid = new WeakMap<Dialogue, bigint>();
   /** Whether the one we talk to has nothing more to say, or has left. */
   #peerIsDone = false;
   readonly #peerChanged = new Signal();
@@ -30,10 +32,7 @@ export class DeskJson implements Front {
   async run(take: (line: string) => Promise<void>): Promise<Outcome> {
     const { only } = this.#view;
     const lines = new StdinLines();
-    const takeAll = only === undefined
-      ? (some: readonly string[]) => inOrder(some, take)
-      // To one person each line is a message, whatever it looks like; those of one piece share a commit.
-      : async (some: readonly string[]) => void await Promise.all(some.map(take));
+    const takeAll = (some: readonly string[]) => inOrder(some, take, only);
     const input = readStdin((piece) => takeAll(lines.push(piece)), () => takeAll(lines.end()));
     const settled = input.done.then(() => this.#end(only)).then(() => this.#view.settled());
     mayFail(settled);
@@ -70,11 +69,16 @@ export class DeskJson implements Front {
   refresh(): void {}
 
   onDelivery(dialogue: Dialogue): void {
-    const { name, thread: { delivery } } = dialogue;
+    const { name, thread } = dialogue;
+    const { delivery } = thread;
     const told = this.#told.get(dialogue);
     if (!told) return;
-    this.#told.set(dialogue, delivery);
-    for (const event of deliveryJson(told, delivery)) this.#emit(name, event);
+    const now = this.#withoutEnd(dialogue, delivery);
+    this.#told.set(dialogue, now);
+    for (const event of deliveryJson(told, now)) {
+      const ref = event.event === "queued" ? thread.takeRef(BigInt(event.number)) : undefined;
+      this.#emit(name, ref === undefined ? event : { ...event, ref });
+    }
   }
 
   onUnread(): void {}
@@ -85,7 +89,17 @@ export class DeskJson implements Front {
 
   /** To one person we say that there is nothing more. */
   async #end(only: string | undefined): Promise<void> {
-    if (only !== undefined) await this.#view.dialogue(only)?.thread.sendEnd();
+    const dialogue = only === undefined ? undefined : this.#view.dialogue(only);
+    if (!dialogue) return;
+    this.#lastSaid.set(dialogue, dialogue.thread.delivery.queued);
+    await dialogue.thread.sendEnd();
+  }
+
+  /** The end has a number like a message, and is none. */
+  #withoutEnd(dialogue: Dialogue, { queued, sent, stored, read }: Delivery): Delivery {
+    const last = this.#lastSaid.get(dialogue) ?? queued;
+    const said = (number: bigint) => number < last ? number : last;
+    return { queued: said(queued), sent: said(sent), stored: said(stored), read: said(read) };
   }
 
   async #untilPeerIsDone(): Promise<void> {
@@ -106,10 +120,11 @@ export class DeskJson implements Front {
 async function inOrder(
   lines: readonly string[],
   take: (line: string) => Promise<void>,
+  only: string | undefined,
 ): Promise<void> {
   const messages: Promise<void>[] = [];
   for (const line of lines) {
-    if (!isCommand(line)) {
+    if (!isDeed(line, only)) {
       messages.push(take(line));
       continue;
     }

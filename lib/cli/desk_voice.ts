@@ -9,6 +9,7 @@ import { quoted } from "../wire/line.ts";
 import type { DeskView } from "./desk_front.ts";
 import { describeChanges } from "./lobby_words.ts";
 import { describeHomeStatus, describeStatus, describeTrouble } from "./status_words.ts";
+import type { Ref } from "./json_input.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
 /** What is said of it is about nobody. */
@@ -19,6 +20,7 @@ export class DeskVoice {
   readonly #view: DeskView;
   readonly #terminal: Terminal;
   readonly #suite: SuiteName;
+  readonly #ref: Ref | undefined;
   /** What was said last of the server: where it is, and that it is lost, for whatever reason. */
   #home = "";
   #isLost = false;
@@ -26,16 +28,26 @@ export class DeskVoice {
   /** What was said last of each conversation, by the names of the others. */
   readonly #said = new Map<string, string>();
 
-  constructor(view: DeskView, terminal: Terminal, suite: SuiteName) {
+  constructor(view: DeskView, terminal: Terminal, suite: SuiteName, ref?: Ref) {
     this.#view = view;
     this.#terminal = terminal;
     this.#suite = suite;
+    this.#ref = ref;
+  }
+
+  /** A voice that answers a line of a program: what it says and complains of repeats `ref`. */
+  answering(ref: Ref): DeskVoice {
+    return new DeskVoice(this.#view, this.#terminal, this.#suite, ref);
   }
 
   /** `about`: with whom the conversation is of which this tells. */
   say(text: string, event: JsonEvent, about?: string): void {
     const isOneOfMany = about !== undefined && this.#view.only === undefined;
-    this.#terminal.say(text, isOneOfMany ? { ...event, with: about } : event);
+    this.#terminal.say(text, {
+      ...event,
+      ...(isOneOfMany && { with: about }),
+      ...(this.#ref !== undefined && { ref: this.#ref }),
+    });
   }
 
   /** Says what somebody did wrong. */

@@ -98,8 +98,11 @@ export function deliveryMark(delivery: Delivery, arrived: bigint | undefined): s
 }
 
 /** What has changed from `before` to `after`, an event for each queued message and one for each other state. */
-export function deliveryJson(before: Delivery, after: Delivery): readonly JsonEvent[] {
-  const events: JsonEvent[] = [];
+export function deliveryJson(
+  before: Delivery,
+  after: Delivery,
+): readonly (JsonEvent & { readonly number: number })[] {
+  const events: (JsonEvent & { readonly number: number })[] = [];
   const add = (event: string, number: bigint) => events.push({ event, number: Number(number) });
   for (let number = before.queued; number < after.queued;) add("queued", ++number);
   for (const state of ["sent", "stored", "read"] as const) {

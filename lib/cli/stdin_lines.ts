@@ -1,7 +1,10 @@
 /** Lines out of pieces of stdin, however they are cut. */
-import { TEXT_LIMIT } from "../limits.ts";
+import { LINE_LIMIT } from "./json_input.ts";
 
-/** Takes pieces, gives lines. One that is too long to be a message, and may never end, is cut once. */
+/**
+ * Takes pieces of UTF-8, gives lines without their ends, LF or CRLF; a mark at the beginning (BOM) is no part of
+ * them. What is no UTF-8 becomes U+FFFD. A line beyond `LINE_LIMIT`, which may never end, is cut once.
+ */
 export class StdinLines {
   readonly #decoder = new TextDecoder();
   #partial = "";
@@ -13,10 +16,10 @@ export class StdinLines {
     this.#partial = parts.pop()!;
     const lines: string[] = [];
     for (const line of parts) {
-      if (!this.#skipping) lines.push(line);
+      if (!this.#skipping) lines.push(withoutReturn(line));
       this.#skipping = false;
     }
-    if (this.#partial.length > TEXT_LIMIT) {
+    if (this.#partial.length > LINE_LIMIT) {
       // Told once, with what there is of it, which is too long already; the rest is passed over.
       if (!this.#skipping) lines.push(this.#partial);
       this.#skipping = true;
@@ -27,6 +30,10 @@ export class StdinLines {
 
   /** The last line, if it has no end of its own. */
   end(): readonly string[] {
-    return this.#partial !== "" && !this.#skipping ? [this.#partial] : [];
+    return this.#partial !== "" && !this.#skipping ? [withoutReturn(this.#partial)] : [];
   }
+}
+
+function withoutReturn(line: string): string {
+  return line.endsWith("\r") ? line.slice(0, -1) : line;
 }

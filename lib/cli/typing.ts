@@ -3,6 +3,7 @@ import type { Contacts } from "../client/contacts.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import { queuedTexts } from "../client/leftovers.ts";
 import type { Messenger } from "../client/messenger.ts";
+import { formatFingerprint } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
@@ -10,6 +11,7 @@ import { SERVER_NAME } from "../wire/names.ts";
 import { type DeskActions, type Line, readLine, slashHelp } from "./desk_commands.ts";
 import type { Front } from "./desk_front.ts";
 import type { DeskVoice } from "./desk_voice.ts";
+import { isObject, readObject, type Ref } from "./json_input.ts";
 import { describeUsers } from "./lobby_words.ts";
 import { describeComparison, describeUndelivered, undelivered } from "./message_words.ts";
 import type { Roster } from "./roster.ts";
@@ -33,39 +35,57 @@ export interface TypingOptions {
   readonly front: Front;
 }
 
+/** What is kept from line to line. */
+interface TypingState {
+  /** To whom plain text goes. */
+  focus: string | undefined;
+  /** Conversations whose queued messages were shown. */
+  readonly looked: WeakSet<Dialogue>;
+}
+
 /** Takes the lines, and keeps to whom plain text goes. */
 export class Typing implements DeskActions {
   readonly #options: TypingOptions;
-  /** Conversations whose queued messages were shown. */
-  readonly #looked = new WeakSet<Dialogue>();
-  #focus: string | undefined;
+  readonly #state: TypingState;
 
-  constructor(options: TypingOptions) {
+  constructor(
+    options: TypingOptions,
+    state: TypingState = { focus: options.only, looked: new WeakSet() },
+  ) {
     this.#options = options;
-    this.#focus = options.only;
+    this.#state = state;
   }
 
   /** To whom plain text goes. */
   get focus(): string | undefined {
-    return this.#focus;
+    return this.#state.focus;
   }
 
   /** A line that somebody typed, or a program wrote. */
-  async take(line: string): Promise<void> {
+  async take(text: string): Promise<void> {
+    const { terminal, only, voice } = this.#options;
+    if (!terminal.json || !isObject(text)) return await this.#try(this.#read(text));
+    const { line, ref } = readObject(text, only);
+    if (ref === undefined) return await this.#try(line);
+    const answering = { ...this.#options, voice: voice.answering(ref) };
+    await new Typing(answering, this.#state).#try(line, ref);
+  }
+
+  async #try(line: Line, ref?: Ref): Promise<void> {
     try {
-      await this.#obey(this.#read(line));
+      await this.#obey(line, ref);
     } catch (error) {
       this.#options.voice.fail("that cannot be done", error);
     }
   }
 
   async users(): Promise<void> {
-    const { messenger, terminal, roster } = this.#options;
+    const { messenger, roster, voice } = this.#options;
     messenger.hurry();
     const isConnected = await messenger.look();
     const people = roster.list();
-    if (terminal.json) return terminal.emit({ event: "users", isConnected, people });
-    terminal.say(describeUsers(people, isConnected));
+    const known = people.map((person) => ({ ...person, ...this.#keyOf(person.name) }));
+    voice.say(describeUsers(people, isConnected), { event: "users", isConnected, people: known });
   }
 
   async turnTo(name: string | undefined): Promise<void> {
@@ -75,11 +95,17 @@ export class Typing implements DeskActions {
       const text = `talking to ${roster.label(name)}: ${roster.describe(name)}`;
       voice.say(text, { event: "focus" }, name);
     }
-    this.#focus = name;
+    this.#state.focus = name;
     front.refresh();
     const dialogue = name === undefined ? undefined : await this.#open(name);
-    if (dialogue && !this.#looked.has(dialogue)) this.#showQueued(dialogue);
+    if (dialogue && !this.#state.looked.has(dialogue)) this.#showQueued(dialogue);
     front.refresh();
+  }
+
+  async accept(name: string): Promise<void> {
+    const { voice, roster } = this.#options;
+    if (!await this.#open(name)) return;
+    voice.say(`${name} is welcome: ${roster.describe(name)}`, { event: "accepted" }, name);
   }
 
   async refuse(name: string): Promise<void> {
@@ -160,17 +186,17 @@ export class Typing implements DeskActions {
     if (terminal.json && only !== undefined) return { type: "say", name: undefined, text: line };
     // A program means whom it names; a person may have mistyped.
     // Before anybody told who is there, a person who talks to nobody means it as well.
-    const mustBe = terminal.json || this.#focus === undefined && !messenger.isTold;
+    const mustBe = terminal.json || this.focus === undefined && !messenger.isTold;
     const isKnown = (name: string) => mustBe || name === ourName || roster.has(name);
     return readLine(line, { isLobby: only === undefined, isKnown });
   }
 
-  async #obey(line: Line): Promise<void> {
+  async #obey(line: Line, ref?: Ref): Promise<void> {
     switch (line.type) {
       case "nothing":
         return;
       case "say":
-        return await this.#send(line.name ?? this.#focus, line.text);
+        return await this.#send(line.name ?? this.focus, line.text, ref);
       case "wrong":
         return this.#options.voice.complain(line.reason);
       case "command":
@@ -185,7 +211,7 @@ export class Typing implements DeskActions {
   ): Promise<void> {
     const { voice, ourName } = this.#options;
     // Only commands about the focus fall back to it: /refuse alone must not refuse whoever is talked to.
-    const name = named ?? (command.about === "focus" ? this.#focus : undefined);
+    const name = named ?? (command.about === "focus" ? this.focus : undefined);
     if (name === ourName) return voice.complain("That is you");
     if (name === undefined && command.about && !command.mayBeNobody) {
       return voice.complain(`Who? For example: ${word} bob`);
@@ -193,14 +219,14 @@ export class Typing implements DeskActions {
     await command.run(this, name ?? "");
   }
 
-  async #send(name: string | undefined, text: string): Promise<void> {
+  async #send(name: string | undefined, text: string, ref?: Ref): Promise<void> {
     const { messenger, voice, ourName } = this.#options;
     if (name === undefined) {
       return voice.complain("NOT SENT: say to whom, with /to bob or bob: hello");
     }
     if (name === ourName) return voice.complain("NOT SENT: that is you");
     try {
-      await messenger.send(name, text);
+      await messenger.send(name, text, ref);
     } catch (error) {
       voice.fail("NOT SENT", error, name);
     }
@@ -218,8 +244,15 @@ export class Typing implements DeskActions {
   }
 
   #lookAwayFrom(name: string): void {
-    if (this.#focus === name) this.#focus = undefined;
+    if (this.focus === name) this.#state.focus = undefined;
     this.#options.front.refresh();
+  }
+
+  /** The key by which somebody is known, for a program. */
+  #keyOf(name: string): { readonly suite?: SuiteName; readonly fingerprint?: string } {
+    const { contacts, suite } = this.#options;
+    const fingerprint = contacts.knownAs(name);
+    return fingerprint ? { suite, fingerprint: formatFingerprint(fingerprint) } : {};
   }
 
   #describeServer(): string {
@@ -239,7 +272,7 @@ export class Typing implements DeskActions {
   #showQueued(dialogue: Dialogue): void {
     const { name, before, thread: { delivery: { stored } } } = dialogue;
     const { terminal, suite, store } = this.#options;
-    this.#looked.add(dialogue);
+    this.#state.looked.add(dialogue);
     if (terminal.json || before <= stored) return;
     const { texts, isAll } = queuedTexts(store, { peer: name, suite }, stored, before);
     if (texts.length === 0) return;

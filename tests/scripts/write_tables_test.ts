@@ -4,7 +4,14 @@ import { COMMANDS } from "../../lib/cli/commands.ts";
 import { SLASH_COMMANDS } from "../../lib/cli/desk_commands.ts";
 import { ERRORS } from "../../lib/errors.ts";
 import { CONSOLE_COMMANDS } from "../../lib/server/console.ts";
-import { formatted, PAGES, taskOf, withTasks } from "../../scripts/write_tables.ts";
+import {
+  formatted,
+  PAGES,
+  SCHEMA_FILE,
+  schemaText,
+  taskOf,
+  withTasks,
+} from "../../scripts/write_tables.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const CONFIG = Deno.readTextFileSync(new URL("deno.json", ROOT));
@@ -34,6 +41,11 @@ for (const [path, page] of Object.entries(PAGES)) {
     assertEquals(await Deno.readTextFile(new URL(path, ROOT)), await formatted(page()));
   });
 }
+
+Deno.test("the schema of events is what their table says: deno task tables", async () => {
+  const made = await formatted(schemaText(), "json");
+  assertEquals(await Deno.readTextFile(new URL(SCHEMA_FILE, ROOT)), made);
+});
 
 Deno.test("every code, slash command and console command has a row", () => {
   const expected = {

@@ -1,9 +1,17 @@
 /** cifra as it is used: processes of their own, with the permissions of the tasks and no others. */
 import { assertEquals } from "@std/assert";
+import { eventsSchema } from "../../lib/cli/events.ts";
+import { mismatch } from "./schema.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 /** How long anything may take: generous, and less than the time of a test, since this tells more. */
 const PATIENCE = 45_000;
+
+/** An executable that is to be tested in place of the source. */
+const EXECUTABLE = Deno.env.get("CIFRA_EXECUTABLE");
+
+/** What `--json` prints. */
+const SCHEMA = eventsSchema();
 
 /** One line of `--json`. */
 export interface JsonEvent {
@@ -37,6 +45,10 @@ export class Program {
   readonly #pumps: Promise<unknown>;
   readonly #context: () => string;
   readonly #deaf = new AbortController();
+  /** Other programs have events of their own. */
+  readonly #isCifra: boolean;
+  /** How many of its events were compared with the schema. */
+  #checked = 0;
   #inputClosed = false;
   #stdout = "";
   #stderr = "";
@@ -46,6 +58,7 @@ export class Program {
   constructor({ name, command, env = {}, onStdout, context = () => "" }: ProgramOptions) {
     const [program, ...args] = command;
     this.name = name;
+    this.#isCifra = command.some((word) => /^(main\.ts|tasks?)$/.test(word) || word === EXECUTABLE);
     this.#context = context;
     this.#child = new Deno.Command(program!, {
       args,
@@ -84,9 +97,17 @@ export class Program {
     return `${this.#stdout.slice(-5000)}\n${this.#stderr.slice(-5000)}`;
   }
 
-  /** What stdout said so far, as lines of JSON. */
+  /** What stdout said so far, as lines of JSON; each as the schema of events has it. */
   get events(): JsonEvent[] {
-    return this.#stdout.split("\n").slice(0, -1).map((line) => JSON.parse(line));
+    const events: JsonEvent[] = this.#stdout.split("\n").slice(0, -1).map((line) =>
+      JSON.parse(line)
+    );
+    for (const event of this.#isCifra ? events.slice(this.#checked) : []) {
+      const why = mismatch(event, SCHEMA);
+      if (why !== undefined) throw new Error(`${why}, by the schema: ${JSON.stringify(event)}`);
+    }
+    this.#checked = events.length;
+    return events;
   }
 
   /** Waits until `ready` gives something; fails when the process ends, or time runs out, without it. */
@@ -236,9 +257,6 @@ function readKey(path: string): string | undefined {
     throw error;
   }
 }
-
-/** An executable that is to be tested in place of the source. */
-const EXECUTABLE = Deno.env.get("CIFRA_EXECUTABLE");
 
 /**
  * What starts cifra, with `folder` for its state: from its source, allowed what the task is allowed, unless

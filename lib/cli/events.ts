@@ -1,0 +1,526 @@
+/**
+ * The table of events: what `--json` prints. lib/docs/json.md and lib/cli/events.schema.json are made from it, and
+ * what the program prints in the tests is checked against it.
+ */
+import { SUITE_NAMES } from "../crypto/suite.ts";
+import { ERRORS } from "../errors.ts";
+
+/** What a key holds. */
+export type Kind =
+  | "text"
+  | "number"
+  | "flag"
+  | "texts"
+  | "text by suite"
+  | "any"
+  | { readonly oneOf: readonly string[] }
+  | { readonly listOf: Readonly<Record<string, Key>> };
+
+/** A key of an event. */
+export interface Key {
+  readonly kind: Kind;
+  /** It may be missing. */
+  readonly isOptional?: true;
+  /** What it says, where its name does not. */
+  readonly about?: string;
+}
+
+/** One event. */
+export interface EventRow {
+  /** When it is told, or by which command. */
+  readonly when: string;
+  readonly keys: Readonly<Record<string, Key>>;
+}
+
+/** Events under one heading. */
+export interface EventGroup {
+  readonly title: string;
+  /** A word for the schema. */
+  readonly name: string;
+  readonly about?: string;
+  /** Keys that each of its events may have. */
+  readonly common: Readonly<Record<string, Key>>;
+  readonly events: Readonly<Record<string, EventRow>>;
+}
+
+const text: Key = { kind: "text" };
+const texts: Key = { kind: "texts" };
+const number: Key = { kind: "number" };
+const flag: Key = { kind: "flag" };
+const suite: Key = { kind: { oneOf: SUITE_NAMES } };
+/** Of a suite that this version may not know. */
+const anySuite: Key = text;
+const code: Key = { kind: { oneOf: Object.keys(ERRORS) } };
+const direction: Key = { kind: { oneOf: ["sent", "received"] } };
+const milliseconds: Key = { kind: "number", about: "milliseconds" };
+const bySuite: Key = { kind: "text by suite", about: "by suite" };
+const ref: Key = {
+  kind: "any",
+  isOptional: true,
+  about: "that of the line which this answers",
+};
+
+function optional(key: Key, about?: string): Key {
+  return { ...key, isOptional: true, ...(about !== undefined && { about }) };
+}
+
+function oneOf(...words: readonly string[]): Key {
+  return { kind: { oneOf: words } };
+}
+
+const trouble = { code, message: text, hint: optional(text) };
+const way = {
+  path: oneOf("direct", "punched", "relay"),
+  remote: optional(text),
+  dialledBy: optional(oneOf("us", "peer")),
+};
+const progress: EventRow = {
+  when: "how far our messages are",
+  keys: { number: { kind: "number", about: "all up to this one" } },
+};
+const known = { peer: text, suite, fingerprint: text, firstSeen: text, isVerified: flag };
+
+const CONNECT: EventGroup = {
+  title: "connect",
+  name: "connect",
+  about:
+    "In the lobby the events of a conversation have one key more: `with`, the name of the other " +
+    "person.",
+  common: { with: optional(text), ref },
+  events: {
+    "as-last-time": {
+      when: "at the start: what was not said is as it was the last time",
+      keys: { name: optional(text), server: optional(text) },
+    },
+    "name-lowered": { when: "a name was typed with capitals", keys: { given: text, name: text } },
+    profile: {
+      when: "at the start",
+      keys: { name: text, suite, fingerprint: text, isNew: flag },
+    },
+    warning: { when: "the suite is for study", keys: { suite } },
+    "signed-up": {
+      when: "the account is made, or its password changed",
+      keys: { name: text, server: text },
+    },
+    "signed-in": {
+      when: "the keys are here",
+      keys: { name: text, server: text, isNew: flag, fingerprints: bySuite },
+    },
+    "wrong-password": {
+      when: "a password was wrong, and is asked for again",
+      keys: { message: text },
+    },
+    "invite-readable": {
+      when: "others can read the file of `--invite-file`",
+      keys: { path: text },
+    },
+    "server-pinned": {
+      when: "the server is known from now on",
+      keys: { server: text, fingerprint: text, knownAs: optional(text, "its address before") },
+    },
+    "peer-pinned": {
+      when: "a person is known from now on",
+      keys: { peer: text, fingerprint: text },
+    },
+    registered: {
+      when: "with `--to`: the server has taken us",
+      keys: {
+        server: text,
+        title: text,
+        observed: text,
+        receivePort: optional(number, "not with `--relay-only`"),
+        sendPort: optional(number, "likewise"),
+      },
+    },
+    "server-lost": {
+      when: "no connection to the server, yet or any more; it is tried again",
+      keys: { ...trouble, retryIn: milliseconds },
+    },
+    "shut-out": {
+      when: "the server does not take us any more, or is another one; conversations go on",
+      keys: { ...trouble, retryIn: milliseconds },
+    },
+    "messages-lost": {
+      when: "at the start: the newest messages are missing",
+      keys: { peer: text, suite, direction, from: number, to: number },
+    },
+    waiting: { when: "the server has been asked for somebody", keys: { for: text } },
+    "suite-mismatch": {
+      when: "the other one uses another suite; still waiting",
+      keys: { peer: text, theirSuite: anySuite, yourSuite: anySuite },
+    },
+    declined: {
+      when: "the other one does not want to talk now; still waiting",
+      keys: { peer: text },
+    },
+    unwanted: {
+      when: "the server does not look for the other one now",
+      keys: { ...trouble, retryIn: milliseconds },
+    },
+    connected: {
+      when: "there is a channel; to the server: `to` alone",
+      keys: {
+        to: text,
+        again: optional(flag),
+        path: optional(way.path),
+        remote: way.remote,
+        dialledBy: way.dialledBy,
+        suite: optional(suite),
+        fingerprint: optional(text),
+        session: optional(text),
+        isVerified: optional(flag),
+      },
+    },
+    moved: { when: "the conversation goes on over another way", keys: way },
+    lost: { when: "the channel is gone; connecting again", keys: { code, message: text } },
+    "cannot-store": {
+      when: "one of the two cannot store what comes; it waits",
+      keys: {
+        who: oneOf("us", "peer"),
+        why: oneOf("full", "inUse", "failing"),
+        peer: optional(text, "of the other"),
+        code: optional(code, "of us"),
+        message: optional(text, "of us"),
+      },
+    },
+    "stores-again": {
+      when: "what waited is stored, and it goes on",
+      keys: { who: oneOf("us", "peer"), peer: optional(text) },
+    },
+    "no-way": {
+      when: "no way works yet; still trying",
+      keys: { failures: { kind: "texts", about: "what was tried, a line each" } },
+    },
+    queued: {
+      when: "a message of ours is on this disk",
+      keys: { number },
+    },
+    sent: progress,
+    stored: progress,
+    read: progress,
+    message: {
+      when: "the other one says something",
+      keys: {
+        from: text,
+        number,
+        text,
+        written: optional(text),
+        recovered: optional(flag, "an earlier run may have shown it"),
+      },
+    },
+    gap: {
+      when: "messages of the other one are gone from this machine",
+      keys: { from: number, to: { kind: "number", about: "their numbers" } },
+    },
+    "peer-ended": { when: "the other program has nothing more to say", keys: {} },
+    "peer-restarted": {
+      when: "it began anew; the rest of its stream does not come",
+      keys: {},
+    },
+    restarted: { when: "ours began anew in the middle of their stream", keys: {} },
+    "peer-left": { when: "the other program said goodbye", keys: { failed: flag } },
+    done: { when: "at the end, when all went well", keys: {} },
+    error: {
+      when: "something failed, or a line makes no sense: see [errors.md](errors.md)",
+      keys: trouble,
+    },
+    trace: {
+      when: "with `--trace`: a protocol message",
+      keys: {
+        with: text,
+        message: optional(number, "1 to 8"),
+        direction,
+        name: text,
+        algorithm: text,
+        bytes: number,
+        transcript: optional(text),
+        fingerprint: optional(text),
+        detail: optional(text),
+      },
+    },
+    path: { when: "`/path`", keys: { text } },
+    verify: { when: "`/verify`", keys: { text } },
+    verified: { when: "`/verified`", keys: { text } },
+    help: { when: "`/help`", keys: { text } },
+    users: {
+      when: "`/users`",
+      keys: {
+        isConnected: flag,
+        people: {
+          kind: {
+            listOf: {
+              name: text,
+              isVerified: flag,
+              state: optional(oneOf("here", "away")),
+              unread: number,
+              undelivered: number,
+              connected: optional(flag),
+              asks: flag,
+              suite: optional(suite),
+              fingerprint: optional(text),
+            },
+          },
+        },
+      },
+    },
+  },
+};
+
+const LOBBY: EventGroup = {
+  title: "connect, in the lobby",
+  name: "lobby",
+  common: { ref },
+  events: {
+    lobby: { when: "we are in the lobby", keys: { server: text, title: text, observed: text } },
+    people: {
+      when: "somebody came or went",
+      keys: {
+        isFirst: flag,
+        joined: texts,
+        left: texts,
+        away: texts,
+        back: { kind: "texts", about: "names" },
+      },
+    },
+    offer: {
+      when: "somebody asks for us",
+      keys: {
+        from: text,
+        standing: oneOf("known", "changed", "stranger", "other suite"),
+        suite: anySuite,
+        fingerprint: optional(text),
+        accepted: flag,
+      },
+    },
+    "conversation-failed": {
+      when: "a conversation has ended, or cannot be",
+      keys: { with: text, ...trouble },
+    },
+    kept: {
+      when: "messages for more people than can be open at once",
+      keys: { with: { kind: "texts", about: "names" } },
+    },
+    focus: { when: "`/to`", keys: { with: optional(text, "nobody without it") } },
+    accepted: { when: '`{"do":"accept"}`', keys: { with: text } },
+    refused: { when: "`/refuse`", keys: { with: text } },
+    closed: { when: "`/close`", keys: { with: text, undelivered: number } },
+    away: { when: "`/away`", keys: {} },
+    back: { when: "`/back`", keys: {} },
+  },
+};
+
+const OTHERS: EventGroup = {
+  title: "users, history, keys, config",
+  name: "others",
+  common: {},
+  events: {
+    user: {
+      when: "`users`",
+      keys: {
+        name: text,
+        state: oneOf("here", "away"),
+        suite: optional(suite),
+        fingerprint: optional(text, "of whom we know, with the suite"),
+        isVerified: flag,
+      },
+    },
+    history: {
+      when: "`history`",
+      keys: {
+        peer: text,
+        direction,
+        number,
+        time: text,
+        text,
+        state: text,
+      },
+    },
+    gap: {
+      when: "`history`: messages that are gone from this machine",
+      keys: { peer: text, from: number, to: number },
+    },
+    key: {
+      when: "`keys`",
+      keys: { name: text, suite, fingerprint: text, isSealed: flag, path: text },
+    },
+    peer: { when: "`keys peers`", keys: known },
+    verify: {
+      when: "`keys verify`",
+      keys: { peer: text, suite, words: texts, isVerified: flag },
+    },
+    unpinned: { when: "`keys unpin`", keys: known },
+    passphrase: { when: "`keys passphrase`", keys: { name: text, isSealed: flag } },
+    exported: { when: "`keys export`", keys: { name: text, path: text } },
+    imported: { when: "`keys import`", keys: { name: text, isNew: flag, path: text } },
+    "settings-file": {
+      when: "`config`; no keys where there is no home folder",
+      keys: { path: optional(text), isThere: optional(flag) },
+    },
+    setting: {
+      when: "`config`",
+      keys: {
+        section: oneOf("both", "connect", "serve"),
+        key: text,
+        value: { kind: "any", about: "null for none" },
+        from: oneOf("option", "environment", "file", "remembered", "default"),
+        where: optional(text),
+      },
+    },
+    error: { when: "any of them failed: see [errors.md](errors.md)", keys: trouble },
+  },
+};
+
+const names = optional({ kind: "texts" });
+const pair = { names, generation: number };
+
+const SERVE: EventGroup = {
+  title: "serve",
+  name: "serve",
+  about:
+    "All but `listening`, `trace`, `backup`, `answer` and `closing` have a `time`. `source` is a tag " +
+    "that stands for an address for a day; with `--log-ip` it is the address itself. `client` is " +
+    "the beginning of a fingerprint. `names` and `wanted`, and the `name` of `wants`, are there with " +
+    "`--log-people` alone.",
+  common: { time: optional(text), suppressed: optional(number) },
+  events: {
+    listening: {
+      when: "at the start",
+      keys: {
+        endpoints: texts,
+        port: number,
+        fingerprints: bySuite,
+        invite: optional(text),
+        http: optional(number),
+      },
+    },
+    registered: {
+      when: "somebody is here",
+      keys: { source: text, name: text, lobby: flag, client: text, suite },
+    },
+    wants: {
+      when: "somebody asks for somebody",
+      keys: { name: optional(text), wanted: optional(text) },
+    },
+    introduced: { when: "two want each other", keys: pair },
+    "suite-mismatch": { when: "they do, with different suites", keys: { names } },
+    relaying: { when: "the first byte of two goes through the relay", keys: pair },
+    relayed: { when: "their stream has ended", keys: { ...pair, bytes: number } },
+    replaced: { when: "the same identity has come to the lobby again", keys: { name: text } },
+    "signed-up": { when: "an account was made", keys: { source: text, name: text } },
+    "signed-in": { when: "an account was used", keys: { source: text, name: text } },
+    left: {
+      when: "somebody is gone",
+      keys: { name: text, code: { kind: "text", about: "an error, or `goodbye`" } },
+    },
+    refused: {
+      when: "a request was refused",
+      keys: { source: text, client: text, request: text, code },
+    },
+    "handshake-failed": { when: "somebody did not get in", keys: { source: text, code } },
+    "refused-connection": {
+      when: "a connection was closed at the door",
+      keys: { source: text, reason: text },
+    },
+    "accept-trouble": {
+      when: "no connection can be accepted at the moment",
+      keys: { reason: text },
+    },
+    bug: { when: "a mistake in cifra; please report it", keys: { reason: text } },
+    suppressed: {
+      when: "in the file of `--log`, at the end: how many events of a kind were left out",
+      keys: { like: text, suppressed: number },
+    },
+    trace: {
+      when: "with `--trace`, not in the file of `--log`; `with` is the source",
+      keys: CONNECT.events.trace!.keys,
+    },
+    backup: { when: "`serve --backup` is done", keys: {} },
+    answer: { when: "`serve console`, `serve invite`", keys: { text } },
+    error: {
+      when: "the same, when it cannot be done (`text`); or the server cannot go on",
+      keys: {
+        text: optional(text),
+        code: optional(code),
+        message: optional(text),
+        hint: optional(text),
+      },
+    },
+    closing: { when: "the server ends", keys: {} },
+  },
+};
+
+/** All events, by heading. */
+export const EVENTS: readonly EventGroup[] = [CONNECT, LOBBY, OTHERS, SERVE];
+
+/** What a program writes to `connect --json`, as two kinds of object. */
+export const INPUT: Readonly<Record<string, EventRow["keys"]>> = {
+  say: { text, to: optional(text), ref: optional({ kind: "any" }) },
+  do: { do: text, with: optional(text), ref: optional({ kind: "any" }) },
+};
+
+/** A JSON Schema (2020-12), as far as it is needed here. */
+export interface Schema {
+  readonly [keyword: string]: unknown;
+}
+
+/** The schema of all that is printed, and below `$defs` that of each heading and of what is read. */
+export function eventsSchema(): Schema {
+  const defs = Object.fromEntries(EVENTS.map((group) => [group.name, groupSchema(group)]));
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "What cifra prints with --json, a line each",
+    description: "New events and keys may come. Made from lib/cli/events.ts.",
+    anyOf: EVENTS.map(({ name }) => ({ $ref: `#/$defs/${name}` })),
+    $defs: { ...defs, input: { anyOf: Object.values(INPUT).map((keys) => objectSchema(keys)) } },
+  };
+}
+
+function groupSchema({ title, common, events }: EventGroup): Schema {
+  return {
+    title,
+    anyOf: Object.entries(events).map(([event, { when, keys }]) => ({
+      description: when,
+      ...objectSchema({ ...common, ...keys }, event),
+    })),
+  };
+}
+
+function objectSchema(keys: EventRow["keys"], event?: string): Schema {
+  const properties = Object.entries(keys).map(([key, { kind, about }]) => [
+    key,
+    { ...(about !== undefined && { description: about }), ...kindSchema(kind) },
+  ]);
+  const required = Object.entries(keys).filter(([, { isOptional }]) => !isOptional).map(([key]) =>
+    key
+  );
+  return {
+    type: "object",
+    properties: {
+      ...(event !== undefined && { event: { const: event } }),
+      ...Object.fromEntries(properties),
+    },
+    required: [...(event === undefined ? [] : ["event"]), ...required],
+  };
+}
+
+function kindSchema(kind: Kind): Schema {
+  if (typeof kind === "object") {
+    return "oneOf" in kind
+      ? { type: "string", enum: kind.oneOf }
+      : { type: "array", items: objectSchema(kind.listOf) };
+  }
+  switch (kind) {
+    case "text":
+      return { type: "string" };
+    case "number":
+      return { type: "number" };
+    case "flag":
+      return { type: "boolean" };
+    case "texts":
+      return { type: "array", items: { type: "string" } };
+    case "text by suite":
+      return { type: "object", additionalProperties: { type: "string" } };
+    case "any":
+      return {};
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * What a program writes to `connect --json`: a line that begins with `{` is an object, which says something or does
+ * something. A text in it is never a command, whatever it looks like: only so can a program hand on what others
+ * wrote.
+ */
+import { TEXT_LIMIT } from "../limits.ts";
+import { isName, SERVER_NAME } from "../wire/names.ts";
+import { closest } from "./closest.ts";
+import { type Command, commandsOf, isCommand, type Line, SLASH_COMMANDS } from "./desk_commands.ts";
+
+/** What a program calls one of its lines; answers and errors repeat it. */
+export type Ref = string | number;
+
+/** A line of a program. */
+export interface Request {
+  readonly line: Line;
+  readonly ref: Ref | undefined;
+}
+
+/** The longest line that is read, in UTF-16 units: every byte of the longest text may be escaped. */
+export const LINE_LIMIT = 6 * TEXT_LIMIT + 1024;
+/** The longest `ref`, in UTF-16 units. */
+const REF_LIMIT = 256;
+
+/** What can be done beside the slash commands. */
+const ACCEPT: Command = {
+  does: "answer NAME, who asks for you, or ask for NAME; whom you talk to stays",
+  about: "named",
+  inLobby: true,
+  run: (desk, name) => desk.accept(name),
+};
+
+/** Everything that `do` can be there, with what it does. */
+export function deeds(only: string | undefined): ReadonlyMap<string, Command> {
+  const words = commandsOf({ isLobby: only === undefined });
+  const commands = words.map((word) => [word.slice(1), SLASH_COMMANDS[word]!] as const);
+  return new Map(only === undefined ? [...commands, ["accept", ACCEPT]] : commands);
+}
+
+/** Whether a line is an object. */
+export function isObject(line: string): boolean {
+  return line.startsWith("{");
+}
+
+/** Whether a line does something that what follows may build on: a message does not. */
+export function isDeed(line: string, only: string | undefined): boolean {
+  if (!isObject(line)) return only === undefined && isCommand(line);
+  return Object.hasOwn(parsed(line) ?? {}, "do");
+}
+
+/** Reads an object; with one person alone, `only`, nobody need be named. */
+export function readObject(text: string, only: string | undefined): Request {
+  if (text.length > LINE_LIMIT) {
+    return wrong(`a line must have at most ${LINE_LIMIT} characters`, undefined);
+  }
+  const object = parsed(text);
+  if (!object) return wrong("a line that begins with { must be an object in JSON", undefined);
+  const { ref, ...rest } = object;
+  if (ref !== undefined && !isRef(ref)) {
+    return wrong(`"ref" must be a number, or a text of at most ${REF_LIMIT} characters`, undefined);
+  }
+  const line = "do" in rest ? readDeed(rest, only) : readSaying(rest, only);
+  return typeof line === "string" ? wrong(line, ref) : { line, ref };
+}
+
+function readSaying(object: Record<string, unknown>, only: string | undefined): Line | string {
+  const { text, to } = object;
+  const stranger = unknownKey(object, ["text", "to"]);
+  if (stranger) return stranger;
+  if (typeof text !== "string") return '"text" must be a text; "do" names a command';
+  // Halves of a character are none: UTF-8 has no place for them.
+  if (!text.isWellFormed()) return '"text" has half a character in it';
+  const person = readPerson("to", to, only);
+  if ("wrong" in person) return person.wrong;
+  return { type: "say", name: person.name, text };
+}
+
+function readDeed(object: Record<string, unknown>, only: string | undefined): Line | string {
+  const { do: deed, with: other } = object;
+  const stranger = unknownKey(object, ["do", "with"]);
+  if (stranger) return stranger;
+  if (typeof deed !== "string") return '"do" must be a text';
+  const known = deeds(only);
+  const command = known.get(deed);
+  if (!command) {
+    if (deeds(undefined).has(deed)) return `"${deed}" is for the lobby: connect without --to`;
+    const meant = closest(deed, [...known.keys()]);
+    return meant
+      ? `unknown command; did you mean ${meant}?`
+      : `unknown command; ${[...known.keys()].join(", ")}`;
+  }
+  if (other !== undefined && command.about === undefined) return `"${deed}" is about nobody`;
+  const person = readPerson("with", other, only);
+  if ("wrong" in person) return person.wrong;
+  return { type: "command", word: deed, command, name: person.name };
+}
+
+function readPerson(
+  key: string,
+  name: unknown,
+  only: string | undefined,
+): { readonly name: string | undefined } | { readonly wrong: string } {
+  if (name === undefined) return { name: undefined };
+  if (typeof name !== "string" || !(isName(name) || name === SERVER_NAME)) {
+    return { wrong: `"${key}" must be a name: names are a-z, 0-9, _ and -` };
+  }
+  if (only !== undefined && name !== only) {
+    return { wrong: `"${key}" can only be ${only}, as --to says` };
+  }
+  return { name };
+}
+
+function unknownKey(object: Record<string, unknown>, known: readonly string[]): string | undefined {
+  const key = Object.keys(object).find((key) => !known.includes(key));
+  if (key === undefined) return undefined;
+  const all = [...known, "ref"];
+  const meant = closest(key, all);
+  const shown = key.length > 20 ? "" : ` "${key}"`;
+  return `unknown key${shown}; ${
+    meant ? `did you mean "${meant}"?` : `there are ${all.join(", ")}`
+  }`;
+}
+
+function wrong(reason: string, ref: Ref | undefined): Request {
+  return { line: { type: "wrong", reason: `Not done: ${reason}` }, ref };
+}
+
+function isRef(ref: unknown): ref is Ref {
+  return typeof ref === "number" || typeof ref === "string" && ref.length <= REF_LIMIT;
+}
+
+function parsed(text: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
