@@ -12,6 +12,8 @@ const NARROWEST = 20;
 /** More blanks in a row than this fold into one: they must not push text to where lines begin. */
 const BLANKS = 16;
 const BLANK_RUN = new RegExp(`[\\p{Zs}\\t]{${BLANKS + 1},}`, "gu");
+/** A fingerprint, or the beginning of one, as people read it. */
+const FINGERPRINT = /\b([a-z2-7]{4}(?:-[a-z2-7]{4}){2,})\b/;
 const PLAIN = /^[\x20-\x7e]*$/;
 /** Scripts of which some terminal draws a letter, or a mark on it, in two columns. */
 const WIDE_SCRIPTS = [
@@ -128,8 +130,19 @@ function wrap(line: string, width: number, indent: string): readonly string[] {
   return row === indent ? rows : [...rows, row];
 }
 
-/** What stays together: what a person sees as one letter, unless that is wider than a row. */
+/**
+ * What stays together: what a person sees as one letter, unless that is wider than a row; and a group of a
+ * fingerprint, which people compare by groups.
+ */
 function* piecesOf(line: string, width: number): Iterable<string> {
+  if (FINGERPRINT.test(line)) {
+    // Between the others stand those that match.
+    for (const [n, part] of line.split(FINGERPRINT).entries()) {
+      if (n % 2 === 1) yield* part.match(/.{4}-?/g)!;
+      else yield* piecesOf(part, width);
+    }
+    return;
+  }
   if (PLAIN.test(line)) return yield* line;
   for (const { segment } of GRAPHEMES.segment(line)) {
     if (widthOf(segment) <= width) yield segment;

@@ -83,10 +83,10 @@ export class Secrets {
         }
         const problem = problemOf(() => require(typed));
         if (problem && tries === TRIES) throw problem;
-        if (problem) show(`-- ${problem.message}; ${problem.hint}\r\n`);
+        if (problem) this.#show(`${problem.message}; ${problem.hint}`);
         if (problem) continue;
         if (await this.#type("once more: ") === typed) return typed;
-        show("-- these were different\r\n");
+        this.#show("these were different");
       }
       throw new CifraError("usage", `The ${what} was typed in different ways`);
     });
@@ -99,13 +99,20 @@ export class Secrets {
       if (why === "again" && !isTyped) {
         throw new CifraError("wrong_password", "This is not the passphrase of these keys");
       }
-      if (why === "again") show("-- that is not the passphrase\n");
+      if (why === "again") this.#show("that is not the passphrase");
       if (why === "another" && isTyped) {
-        show("-- some of the keys have another passphrase: its change was cut short\n");
+        this.#show("some of the keys have another passphrase: its change was cut short");
       }
       const what = `passphrase of ${name}'s keys`;
       return await this.ask({ what, option: "--passphrase-fd", descriptor });
     };
+  }
+
+  /** Talk between two questions, also with --json; the terminal may take bytes as they come. */
+  #show(text: string): void {
+    const rows = this.#terminal.page("-- ", text, "   ").replaceAll("\n", "\r\n");
+    const where = Deno.stderr.isTerminal() ? Deno.stderr : Deno.stdout;
+    where.writeSync(encodeUtf8(`${rows}\r\n`));
   }
 
   /** A line that is typed and not shown. */
@@ -210,9 +217,4 @@ function requireTerminal(what: string, option: string): void {
   throw new CifraError("usage", `Cannot ask for the ${what}: there is no terminal`, {
     hint: `${option} 0 takes the first line of standard input`,
   });
-}
-
-function show(text: string): void {
-  const where = Deno.stderr.isTerminal() ? Deno.stderr : Deno.stdout;
-  where.writeSync(encodeUtf8(text));
 }

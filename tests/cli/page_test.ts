@@ -56,6 +56,28 @@ Deno.test("a word that is longer than a row is broken where the row ends", () =>
   ]);
 });
 
+Deno.test("a fingerprint is broken between its groups alone, at every width", () => {
+  const key = "7xdz-xhoa-zqkd-5dba-uyxy-a4f4-qgn7-zutf-u2ce-msln-72zf-b2g5-uf3a";
+  const texts = [key, `first contact with bob, known by the key ${key}; compare`, `a\n   ${key}`];
+  for (let columns = 20; columns <= 110; columns++) {
+    for (const text of [...texts, ...texts.map((each) => `¡${each}!`)]) {
+      const laid = rows("-- ", text, columns);
+      for (const row of laid) {
+        assert(row.length <= columns, row);
+        for (const word of row.match(/[a-z2-7-]*[2-7][a-z2-7-]*/g) ?? []) {
+          if (/^-+$/.test(word)) continue;
+          assert(/^(?:[a-z2-7]{4}-)*(?:[a-z2-7]{4})?$/.test(word), `${columns}: ${row}`);
+        }
+      }
+      assert(laid.map((row) => row.trim()).join("").includes(key), laid.join("\n"));
+    }
+  }
+  assertEquals(rows("", `key ${key}`, 40), [
+    "key 7xdz-xhoa-zqkd-5dba-uyxy-a4f4-qgn7-",
+    "   zutf-u2ce-msln-72zf-b2g5-uf3a",
+  ]);
+});
+
 Deno.test("a letter is not torn from its marks, nor half an emoji put into the next row", () => {
   const text = "e\u0301".repeat(30);
   assertEquals(rows("b: ", text, 20).join("").replaceAll(" ", ""), `b:${text}`);

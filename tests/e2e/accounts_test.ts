@@ -335,6 +335,22 @@ terminalTest("a password is typed twice and never seen, on the screen or elsewhe
   assertStringIncludes(await Deno.readTextFile(log), '"signed-in"');
 });
 
+terminalTest("what is wrong with a password is said in whole words", async () => {
+  await using scene = await Scene.withServer();
+  const alice = scene.connect("alice", "bob", ["--sign-up"], ON_TERMINAL);
+  await shows(alice, "new password of alice:");
+  await alice.write("short\r");
+  await shows(alice, "words that you make up");
+  const rows = screen(alice).split("\n").map((row) => row.trim());
+  const said = "-- This password is too short: it must have 10 characters or more; your keys lie " +
+    "with the server under it, and whoever steals them there can try as many passwords as a " +
+    "computer can; four words that you make up are good";
+  // A word that was broken would have a blank in it.
+  assertStringIncludes(rows.join(" "), said);
+  await alice.write("\x03");
+  assertEquals(await leavesTerminal(alice), { code: 130, restored: true });
+});
+
 terminalTest("a wrong password is asked for again until the server takes no more", async () => {
   await using scene = await Scene.withServer();
   await interrupt(await signUp(scene, "alice", "bob"));
