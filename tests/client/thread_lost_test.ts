@@ -81,3 +81,38 @@ for (const [what, { kept, have, written, heard }] of Object.entries(LOSSES)) {
     }
   });
 }
+
+test("the end of a log is lost twice: what goes on after both is told of both", async () => {
+  await withFolder(async (path) => {
+    const folders = [1, 2, 3].map((n) => `${path}/${n}`);
+    for (const folder of folders) await Deno.mkdir(folder, { mode: 0o700 });
+    const time = new ManualTime();
+    const open = async (folder: string) =>
+      await SqliteMessages.open(await PrivateFolder.open(folder), {
+        keepHistory: false,
+        after: time.after,
+      });
+    const bob = await openLink("alice", { store: new MemoryMessages({ keepHistory: false }) });
+    const ear = new Ear(bob);
+    let store = await open(folders[0]!);
+    let alice = await openLink("bob", { store });
+    await say(alice, 1, 1);
+    time.advance(MESSAGES_SETTLE_AFTER);
+    for (const [i, folder] of folders.slice(1).entries()) {
+      await Deno.copyFile(`${folders[i]}/messages.db`, `${folder}/messages.db`);
+      await say(alice, 2 * i + 2, 2 * i + 3);
+      await Deno.copyFile(`${folders[i]}/messages.marks`, `${folder}/messages.marks`);
+      await store.close();
+      store = await open(folder);
+      alice = await openLink("bob", { store });
+    }
+    assertEquals(store.missing(BOB).map(({ from, to }) => [from, to]), [[2n, 3n], [4n, 5n]]);
+    await alice.sendText("new");
+    await exchange(alice, bob);
+    await alice.leave();
+    await bob.leave();
+    await ear.ended;
+    assertEquals(ear.words, ["1", "gap 2-5", "new"]);
+    await store.close();
+  });
+});
