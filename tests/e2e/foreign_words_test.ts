@@ -103,7 +103,7 @@ Deno.test("what a server says is shown as its words", async () => {
   channel.respond({ type: "refused", ...refusal("banned", SLY) });
   const { stderr } = await alice.exits(1);
   assertStringIncludes(stderr, `cifra: the server refused; server says: "${SLY_SHOWN}"; asking`);
-  assertStringIncludes(stderr, `error: The server refused; server says: "${SLY_SHOWN}"\n`);
+  assertStringIncludes(stderr, `error: The server keeps you out; server says: "${SLY_SHOWN}"\n`);
   assertOurs(stderr);
 });
 

@@ -269,9 +269,8 @@ Deno.test("keys go to another machine in a file, sealed and written over nothing
   await interrupt(alice, bob);
 
   // Somebody else's machine stays theirs.
-  const theirs = scene.connect("alice", "bob", ["--json", "--server", "127.0.0.1:1"], {
-    state: "other",
-  });
+  const nowhere = ["--server", "127.0.0.1:1", "--give-up", "0"];
+  const theirs = scene.connect("alice", "bob", ["--json", ...nowhere], { state: "other" });
   await theirs.exits(1);
   const before = await Deno.readTextFile(
     `${profileOf(scene, "other", "alice")}/identity-modern.pem`,
