@@ -73,7 +73,7 @@ export const ERRORS = {
     fault: "transport",
     final: "never",
     exitCode: 1,
-    hint: "check the address, and whether the other side is running",
+    hint: "check the address, and whether a server runs there (cifra serve)",
   },
   timeout: {
     fault: "transport",
