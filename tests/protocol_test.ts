@@ -385,6 +385,7 @@ Deno.test("PROTOCOL.md 3.12: the table has every label of the code, ended as it 
     "cifra/1 identity file probe\\0",
     "cifra/1 ticket seal\\0",
     "cifra/1 ticket tag\\0",
+    "cifra/1 ticket period\\0",
     "cifra/1 ticket key\\0",
   ];
   for (const label of ours) assert(inCode.delete(label), label);

@@ -2,7 +2,8 @@
 import type { Profile } from "../client/profile.ts";
 import { insist } from "../client/patience.ts";
 import { parseInviteLine, type ServerAddress, serverSubject } from "../client/server_address.ts";
-import { type ServerLink, TicketHolder } from "../client/server_link.ts";
+import type { ServerLink } from "../client/server_link.ts";
+import type { TicketHolder } from "../client/ticket_holder.ts";
 import { openServer } from "../client/server_trust.ts";
 import type { Tracer } from "../client/trace.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
@@ -33,7 +34,7 @@ export class ServerAccess {
   readonly #profile: Profile;
   readonly #terminal: Terminal;
   readonly #ticker: Ticker;
-  readonly #tickets = new TicketHolder();
+  #tickets: Promise<TicketHolder> | undefined;
   readonly #trace: Tracer | undefined;
 
   constructor(
@@ -123,6 +124,7 @@ export class ServerAccess {
   async open(address: ServerAddress, sendPort: number | undefined): Promise<ServerLink> {
     const { suite, identity, servers } = this.#profile;
     const terminal = this.#terminal;
+    this.#tickets ??= this.#profile.ticketsOf(serverSubject(address));
     const server = await openServer({
       environment: systemEnvironment,
       address,
@@ -131,7 +133,7 @@ export class ServerAccess {
       servers,
       ephemeralKey: this.ephemeralKey,
       ticker: this.#ticker,
-      tickets: this.#tickets,
+      tickets: await this.#tickets,
       sendPort,
       acceptNew: this.#choice.acceptNew,
       ownServer: () => this.#profile.ownServer(),

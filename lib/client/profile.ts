@@ -2,6 +2,7 @@
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import type { Bytes } from "../bytes.ts";
 import {
+  formatFingerprint,
   generateIdentity,
   type Identity,
   identityClassOf,
@@ -21,11 +22,15 @@ import { PROFILES_FOLDER, SERVER_FOLDER } from "../store/state_folder.ts";
 import { SqliteMessages } from "../store/sqlite_messages.ts";
 import { type AskPassphrase, KeyRing } from "./key_ring.ts";
 import { Pins } from "./pins.ts";
+import { TicketHolder } from "./ticket_holder.ts";
 import { claimName, type Registrar, type SignedRegistration } from "./name_claim.ts";
 
 /** The file of pinned people in a profile's folder. */
 export const PEERS_FILE = "known-peers";
 const SEQUENCE_FILE = "registration-sequence";
+const TICKETS_FILE = "tickets";
+/** Servers of which a ticket is kept, the latest. */
+const TICKETS_KEPT = 16;
 const INVITES_FILE = "invites";
 
 /** Opens the folder of the profile of `name`, making it and those above it if need be. Throws `local`. */
@@ -244,6 +249,37 @@ export class Profile {
     const text = await this.#folder.read(INVITES_FILE) ?? "";
     const lines = text.matchAll(/^(\S+) ([\w-]{43})$/gm);
     return new Map(Array.from(lines, ([, server, secret]) => [server!, secret!]));
+  }
+
+  /**
+   * Where the ticket of a server for our identity is kept, with that of an earlier run. A line that is damaged is as
+   * good as none.
+   */
+  async ticketsOf(server: string): Promise<TicketHolder> {
+    const key = `${server} ${formatFingerprint(this.identity.fingerprint)}`;
+    const tickets = await this.#tickets();
+    const [ticket, ticketKey] = tickets.get(key) ?? [];
+    const kept = ticket !== undefined && ticketKey !== undefined
+      ? { ticket: decodeBase64Url(ticket), ticketKey: decodeBase64Url(ticketKey) }
+      : undefined;
+    return new TicketHolder(kept, async (next) => {
+      const all = await this.#tickets();
+      all.delete(key);
+      if (next) all.set(key, [encodeBase64Url(next.ticket), encodeBase64Url(next.ticketKey)]);
+      const lines = [...all].slice(-TICKETS_KEPT).map(([who, words]) =>
+        `${who} ${words.join(" ")}\n`
+      );
+      await this.#folder.write(TICKETS_FILE, lines.join(""));
+    });
+  }
+
+  /** One line for each: `server fingerprint ticket key`. */
+  async #tickets(): Promise<Map<string, readonly [string, string]>> {
+    const text = await this.#folder.read(TICKETS_FILE) ?? "";
+    const lines = text.matchAll(/^(\S+ [\w-]{64}) ([\w-]{91}) ([\w-]{43})$/gm);
+    return new Map(
+      Array.from(lines, ([, key, ticket, ticketKey]) => [key!, [ticket!, ticketKey!]]),
+    );
   }
 
   /** What is kept of this person's conversations. Throws `local` when it cannot be read. */

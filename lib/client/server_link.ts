@@ -33,6 +33,7 @@ import { RelayStream } from "./relay_stream.ts";
 import { isLoopback } from "./server_address.ts";
 import { dialServer, explainRefusal, type ServerPlace } from "./server_dial.ts";
 import { ServerLane } from "./server_lane.ts";
+import type { TicketHolder } from "./ticket_holder.ts";
 import { traceItems, type Tracer, traceWords } from "./trace.ts";
 
 const NO_CONTEXT = new Uint8Array(0);
@@ -50,26 +51,6 @@ export interface ServerDialOptions extends ServerPlace {
   readonly trace?: Tracer | undefined;
   /** Where the ticket of this server for this identity is kept; without it none is shown. */
   readonly tickets?: TicketHolder | undefined;
-}
-
-/** A ticket of a server (PROTOCOL.md 3.7). */
-type Ticket = Parameters<typeof encodeTicketPreface>[0];
-
-/** Keeps the last ticket of one server for one identity. */
-export class TicketHolder {
-  #ticket: Ticket | undefined;
-
-  /** The ticket, which is not here any more. */
-  take(): Ticket | undefined {
-    const ticket = this.#ticket;
-    this.#ticket = undefined;
-    return ticket;
-  }
-
-  /** Keeps a ticket for the next time. */
-  keep(ticket: Ticket): void {
-    this.#ticket = ticket;
-  }
 }
 
 /** Answers to what was asked; everything else that a server says is news. */
@@ -143,7 +124,7 @@ export class ServerLink {
     try {
       const m1 = start.send[0]!.body;
       // A ticket is shown once: whoever sees it twice could tell that it is one person.
-      const ticket = secret ? undefined : options.tickets?.take();
+      const ticket = secret ? undefined : await options.tickets?.take();
       if (secret) {
         const preface = encodeInvitePreface(secret, time.date(), m1);
         await connection.sendFrame(FrameKind.preface, preface);
@@ -199,7 +180,7 @@ export class ServerLink {
     channel.send(ItemType.request, body);
     const answer = await this.#nextAnswer();
     if (answer.type !== "registered") throw unexpected();
-    this.#tickets?.keep(answer);
+    await this.#tickets?.keep(answer);
     this.#traceRecord("received", "ok", 0, {
       message: 8,
       detail: `seen at ${formatEndpoint(answer.observed)}`,

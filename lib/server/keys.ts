@@ -21,6 +21,10 @@ const SECRETS = {
     label: "CIFRA SALT SECRET",
     without: "who asked before then sees which names have no account",
   },
+  "ticket.secret": {
+    label: "CIFRA TICKET SECRET",
+    without: "those who were here before then come in like newcomers once",
+  },
 } as const;
 
 /** The keys of a server. */
@@ -33,6 +37,8 @@ export interface ServerKeys {
   readonly inviteSecret: Bytes;
   /** 32 bytes that make salts of names without an account: who has an account does not change with the invites. */
   readonly saltSecret: Bytes;
+  /** 32 bytes that make the keys of tickets: a server that was started again knows those whom it has seen. */
+  readonly ticketSecret: Bytes;
 }
 
 /** Which keys, and where they are. */
@@ -68,6 +74,7 @@ export async function loadServerKeys(
     stocks,
     inviteSecret: await loadSecret(folder, "invite.secret"),
     saltSecret: await loadSecret(folder, "salt.secret"),
+    ticketSecret: await loadSecret(folder, "ticket.secret"),
   };
 }
 

@@ -136,7 +136,7 @@ export class Server {
       (connection) => this.#working.has(connection) ? undefined : connection.heard,
     );
     this.#insiders = new Insiders(options.limits);
-    this.#tickets = new Tickets(random);
+    this.#tickets = new Tickets(random, keys.ticketSecret);
     this.#requests = new Requests({
       ...options,
       invites: this.invites,

@@ -8,7 +8,8 @@ import { generateIdentity, identityClassOf } from "../../lib/crypto/identity.ts"
 import { loadSuite } from "../../lib/crypto/suite.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { parseInviteLine, type ServerAddress } from "../../lib/client/server_address.ts";
-import { ServerLink, TicketHolder } from "../../lib/client/server_link.ts";
+import { ServerLink } from "../../lib/client/server_link.ts";
+import { TicketHolder } from "../../lib/client/ticket_holder.ts";
 import type { PublicIdentity } from "../../lib/crypto/identity.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { Backoff } from "../../lib/flow/backoff.ts";

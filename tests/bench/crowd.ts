@@ -6,7 +6,8 @@
  * them is up, or the server again, until the last is in. Numbers after the name choose other sizes.
  */
 import { Home } from "../../lib/client/home.ts";
-import { ServerLink, TicketHolder } from "../../lib/client/server_link.ts";
+import { ServerLink } from "../../lib/client/server_link.ts";
+import { TicketHolder } from "../../lib/client/ticket_holder.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { claimOf, nextSequence } from "../testkit/server.ts";

@@ -261,3 +261,29 @@ Deno.test("a sealed profile asks once for its passphrase, also when its other ke
     await profile.close();
   });
 });
+
+Deno.test("the ticket of a server is kept over runs, for one identity, and forgotten before it is shown", async () => {
+  await withFolder(async (state) => {
+    const ticket = { ticket: new Uint8Array(68).fill(1), ticketKey: new Uint8Array(32).fill(2) };
+    const run = async (job: (profile: Profile) => Promise<void>) => {
+      const profile = await Profile.open(state, "alice", "modern");
+      try {
+        await job(profile);
+      } finally {
+        await profile.close();
+      }
+    };
+    await run(async (profile) => {
+      const holder = await profile.ticketsOf("a:1");
+      assertEquals(await holder.take(), undefined);
+      await holder.keep(ticket);
+    });
+    await run(async (profile) => {
+      assertEquals(await (await profile.ticketsOf("b:1")).take(), undefined);
+      assertEquals(await (await profile.ticketsOf("a:1")).take(), ticket);
+    });
+    await run(async (profile) => {
+      assertEquals(await (await profile.ticketsOf("a:1")).take(), undefined);
+    });
+  });
+});

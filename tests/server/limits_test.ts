@@ -23,11 +23,14 @@ import { person } from "../testkit/handshake.ts";
 import {
   registrationOf,
   TestClient,
-  type TestServer,
+  TestServer,
   withFolder,
   withServer,
 } from "../testkit/server.ts";
-import { NO_RATE } from "../testkit/server_setup.ts";
+import { NO_RATE, serverIn } from "../testkit/server_setup.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
+import { PrivateFolder } from "../../lib/store/private_files.ts";
+import type { ServerEvent } from "../../lib/server/events.ts";
 import { until } from "../testkit/until.ts";
 import { ManualTime } from "../testkit/clock.ts";
 
@@ -170,6 +173,37 @@ test("nor anybody whom the server knows: the ticket of the last registration bri
     await assertRejects(() => connect("mallory", tickets[1]!), CifraError);
     assertEquals(server.all("handshake-failed").at(-1)!.code, "auth_failed");
   }, AFAR);
+});
+
+test("a server that was started again knows those who were there before", async () => {
+  await withFolder(async (path) => {
+    const folder = await PrivateFolder.open(path);
+    const store = new MemoryServerStore();
+    const start = () =>
+      serverIn(folder, { ...AFAR, store, onEvent: (event) => events.push(event) });
+    const events: ServerEvent[] = [];
+    const before = await start();
+    const first = new TestServer(before, events);
+    const alice = await TestClient.connect(first, await modern("alice"));
+    const ticket = await alice.register(registrationOf("alice"));
+    assert(ticket.type === "registered");
+    await alice.leave();
+    await before.stop();
+    const after = await start();
+    const again = new TestServer(after, events);
+    for (let n = 1; n <= 2; n++) {
+      const peer = await EvilPeer.dial(again.port);
+      await peer.send(new Uint8Array(5).fill(0xff));
+      await peer.readToEnd();
+      peer.close();
+      await again.told("handshake-failed", n);
+    }
+    await assertRefused(again);
+    const back = await TestClient.connect(again, await modern("alice"), undefined, ticket);
+    assertEquals((await back.register(registrationOf("alice"))).type, "registered");
+    await back.leave();
+    await after.stop();
+  });
 });
 
 test("a full server takes nobody, and somebody again when one has left", async () => {

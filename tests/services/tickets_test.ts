@@ -16,7 +16,7 @@ function show(tickets: Tickets, ticket: Ticket, now = NOW, m1 = M1, sent = M1) {
 }
 
 Deno.test("a ticket is good for its identity, once, and until it is too old", () => {
-  const tickets = new Tickets(systemRandom);
+  const tickets = new Tickets(systemRandom, systemRandom(32));
   const ticket = tickets.issue(ALICE, NOW);
   assertEquals(show(tickets, ticket), encodeHex(ALICE));
   assertEquals(show(tickets, ticket), undefined);
@@ -26,7 +26,7 @@ Deno.test("a ticket is good for its identity, once, and until it is too old", ()
 });
 
 Deno.test("a ticket holds before its own m1, whole, and with the server that made it", () => {
-  const tickets = new Tickets(systemRandom);
+  const tickets = new Tickets(systemRandom, systemRandom(32));
   const ticket = tickets.issue(ALICE, NOW);
   assertEquals(show(tickets, ticket, NOW, M1.slice(1)), undefined);
   for (let i = 0; i < ticket.ticket.length; i++) {
@@ -35,12 +35,25 @@ Deno.test("a ticket holds before its own m1, whole, and with the server that mad
     assertEquals(show(tickets, { ...ticket, ticket: forged }), undefined, `byte ${i}`);
   }
   assertEquals(show(tickets, { ...ticket, ticketKey: new Uint8Array(32) }), undefined);
-  assertEquals(show(new Tickets(systemRandom), ticket), undefined);
+  assertEquals(show(new Tickets(systemRandom, systemRandom(32)), ticket), undefined);
   assertEquals(show(tickets, ticket), encodeHex(ALICE));
 });
 
 Deno.test("two tickets of one identity have nothing in common", () => {
-  const tickets = new Tickets(systemRandom);
+  const tickets = new Tickets(systemRandom, systemRandom(32));
   const [one, other] = [tickets.issue(ALICE, NOW).ticket, tickets.issue(ALICE, NOW).ticket];
   assert(one.filter((byte, i) => byte === other[i]).length < 8);
+});
+
+Deno.test("a server that was started again with its secret knows its tickets, under a key for each period", () => {
+  const secret = systemRandom(32);
+  const before = new Tickets(systemRandom, secret), after = new Tickets(systemRandom, secret);
+  const end = (Math.floor(NOW / TICKET_LIFETIME) + 1) * TICKET_LIFETIME;
+  for (const issued of [NOW, end - 1, end]) {
+    const ticket = before.issue(ALICE, issued);
+    assertEquals(show(after, ticket, issued + TICKET_LIFETIME), encodeHex(ALICE));
+    assertEquals(show(after, ticket, issued + TICKET_LIFETIME), undefined);
+  }
+  // A clock that has gone back far meets tickets of a time to come.
+  assertEquals(show(after, before.issue(ALICE, end + 2 * TICKET_LIFETIME), NOW), undefined);
 });

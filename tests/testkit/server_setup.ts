@@ -69,5 +69,6 @@ export function serverOf(
     stocks: [],
     inviteSecret,
     saltSecret: systemRandom(32),
+    ticketSecret: systemRandom(32),
   });
 }
