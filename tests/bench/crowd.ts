@@ -15,6 +15,8 @@ import { newcomer, report } from "./bench.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const HERE = "127.0.0.1";
+/** So many of a lobby write to everybody. */
+const TALKATIVE = 6;
 
 /** A program that prints events, a line each. */
 class Program {
@@ -115,14 +117,19 @@ class House {
   }
 }
 
-async function programs(count: number, folder: string): Promise<void> {
-  const house = new House(`${folder}/server`);
-  await house.start();
-  const people = Array.from({ length: count }, (_, n) => {
+/** People in the lobby of a server, each a program of its own, who answer everybody. */
+function lobby(count: number, folder: string, house: House): Program[] {
+  return Array.from({ length: count }, (_, n) => {
     const args = ["--name", `p${n}`, "--accept", "all", "--state", `${folder}/p${n}`];
     const where = ["--server", `${HERE}:${house.port}`, "--accept-new"];
     return new Program(["connect", "--json", ...args, ...where], "piped");
   });
+}
+
+async function programs(count: number, folder: string): Promise<void> {
+  const house = new House(`${folder}/server`);
+  await house.start();
+  const people = lobby(count, folder, house);
   /** Each writes to another one. */
   const write = () =>
     Promise.all(people.map((each, n) => each.type(`p${n ^ 1}: good morning from ${n}\n`)));
@@ -144,6 +151,28 @@ async function programs(count: number, folder: string): Promise<void> {
     await house.tell(`${count} programs after a restart: all are in`, back);
     await Promise.all(people.map((each) => each.told("message", 2)));
     await house.tell(`${count} programs: what was typed meanwhile has arrived`, back);
+  } finally {
+    for (const each of people) await each.end("SIGKILL").catch(() => {});
+    await house.kill();
+  }
+}
+
+/** Some of them write to all others at once: as many conversations as one may have. */
+async function talkative(count: number, folder: string): Promise<void> {
+  const house = new House(`${folder}/server`);
+  await house.start();
+  const people = lobby(count, folder, house);
+  try {
+    await Promise.all(people.map((each) => each.told("lobby")));
+    const begun = performance.now();
+    for (const [n, each] of people.slice(0, TALKATIVE).entries()) {
+      const others = people.map((_, k) => k).filter((k) => k !== n);
+      await each.type(others.map((k) => `p${k}: good morning from ${n}\n`).join(""));
+    }
+    await Promise.all(people.map((each, n) => {
+      return each.told("message", n < TALKATIVE ? TALKATIVE - 1 : TALKATIVE);
+    }));
+    await house.tell(`${TALKATIVE} open all their ${count - 1} conversations`, begun);
   } finally {
     for (const each of people) await each.end("SIGKILL").catch(() => {});
     await house.kill();
@@ -219,8 +248,8 @@ async function homes(count: number, folder: string): Promise<void> {
   }
 }
 
-const [small = 40, large = 200] = Deno.args.map(Number);
-for (const [count, crowd] of [[small, programs], [large, homes]] as const) {
+const [small = 40, large = 200, all = 16] = Deno.args.map(Number);
+for (const [count, crowd] of [[small, programs], [large, homes], [all, talkative]] as const) {
   if (count === 0) continue;
   const folder = await Deno.makeTempDir({ prefix: "cifra-crowd-" });
   try {
