@@ -212,3 +212,26 @@ terminalTest(
     assert(!screen(back).includes("when this program last ended"), screen(back));
   },
 );
+
+terminalTest("who starts before the server does types at once, and it arrives", async () => {
+  await using scene = await Scene.open();
+  const first = await scene.serve();
+  const before = scene.connect("alice", "bob", [], ON_TERMINAL);
+  await shows(before, "-- waiting for bob");
+  await before.write("/quit\r");
+  await leavesTerminal(before);
+  first.kill("SIGTERM");
+  await first.exits(0);
+  // A server that is known: nothing will be asked.
+  const alice = scene.connect("alice", "bob", [], ON_TERMINAL);
+  await shows(alice, "-- no connection to the server yet (cannot reach");
+  await alice.write("are you there?\r");
+  await isTyping(alice, "(queued) alice>");
+  const args = ["--port", `${scene.port}`, "--json"];
+  await scene.start("serve", "server", args).event("listening");
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  await bob.event("message", { text: "are you there?" });
+  await isTyping(alice, "(read) alice>");
+  await alice.write("/quit\r");
+  await leavesTerminal(alice);
+});
