@@ -25,8 +25,8 @@ export interface Claimant {
   readonly invite: string | undefined;
   /** Why it may not come in unless an owner of the name vouches for it. */
   readonly uninvited: CifraError | undefined;
-  /** New names are counted for each source; undefined is not counted. */
-  readonly source: string | undefined;
+  /** New names are counted for each source. */
+  readonly source: string;
 }
 
 /** What an operator decides. */
@@ -161,7 +161,7 @@ export class Directory {
   }
 
   /** Throws `name_taken` when the name looks like another one, `limit` on too many new names. */
-  #requireNew(name: string, source: string | undefined, now: number): void {
+  #requireNew(name: string, source: string, now: number): void {
     const alike = this.#store.keyLike(skeletonOf(name), name);
     if (alike) {
       throw new CifraError(
@@ -170,7 +170,7 @@ export class Directory {
       );
     }
     const { newNamesPerDay } = this.#rules;
-    if (newNamesPerDay === 0 || source === undefined) return;
+    if (newNamesPerDay === 0) return;
     if (this.#taken.times(source, now).length >= newNamesPerDay) {
       throw new CifraError("limit", "Too many new names from this address in one day");
     }

@@ -433,9 +433,17 @@ const FLAGS: Readonly<Record<string, FlagCase>> = {
       await Promise.all([alice.event("connected"), bob.event("connected")]);
     },
   },
-  "--new-names-per-day and --budget, which a few on this machine do not reach,": {
+  "--new-names-per-day, on this machine as well, and --budget, which one does not reach,": {
     args: () => ["--new-names-per-day", "1", "--budget", "1"],
-    shows: async (scene) => assertEquals(await tries(scene, "alice"), "in"),
+    shows: async (scene, server) => {
+      assertEquals(await tries(scene, "alice"), "in");
+      // Bob's program waits, since it may help.
+      const bob = scene.connect("bob", "nobody-else", ["--json"]);
+      const { request, code } = await server.event("refused");
+      assertEquals([request, code], ["register", "limit"]);
+      bob.kill("SIGKILL");
+      await bob.exit();
+    },
   },
   "--log": {
     args: (folder) => ["--log", `${folder}/log.json`],

@@ -5,7 +5,6 @@ import { sourceOf } from "../../services/connection_limits.ts";
 import type { Channel } from "../../channel/channel.ts";
 import type { NameKey } from "../../store/server_store.ts";
 import { NOWHERE } from "../../wire/name_claim.ts";
-import { addressScope } from "../../wire/address.ts";
 import type { Client } from "../client.ts";
 import type { Context, Request } from "./context.ts";
 
@@ -37,8 +36,7 @@ export async function claim(
     vouchers,
     invite: used?.id,
     uninvited,
-    // On the server's own machine everybody has the same address.
-    source: addressScope(host) === "loopback" ? undefined : sourceOf(host),
+    source: sourceOf(host),
   };
   let isIn = false;
   try {
