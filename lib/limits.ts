@@ -171,6 +171,10 @@ export const NEW_NAMES_PER_DAY = 40;
 export const STANDING_INVITE_LIFETIME = 30 * 24 * 3600 * SECOND;
 export const STANDING_INVITE_USES = 40;
 
+/** So many new people from one source with one invite in so long (milliseconds): the operator is told. */
+export const INVITE_RUSH = 20;
+export const INVITE_RUSH_PERIOD = 60 * SECOND;
+
 // --- The lobby ---
 
 /** People named in one message of the server. */

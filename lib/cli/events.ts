@@ -408,6 +408,10 @@ const SERVE: EventGroup = {
     replaced: { when: "the same identity has come to the lobby again", keys: { name: text } },
     "signed-up": { when: "an account was made", keys: { source: text, name: text } },
     "signed-in": { when: "an account was used", keys: { source: text, name: text } },
+    "invite-rush": {
+      when: "many new people came from one address with one invite within a minute",
+      keys: { source: text, invite: text, people: number },
+    },
     left: {
       when: "somebody is gone",
       keys: { name: text, code: { kind: "text", about: "an error, or `goodbye`" } },

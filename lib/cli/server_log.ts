@@ -198,6 +198,9 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
       return `${event.name} has an account now (from ${event.source})`;
     case "signed-in":
       return `${event.name} signed in (from ${event.source})`;
+    case "invite-rush":
+      return `${event.people} new people came by the line ${event.invite} within a minute, all from ` +
+        `${event.source}; if that is no class: recall ${event.invite} 5`;
     case "replaced":
       return `${event.name} connected again`;
     case "introduced":

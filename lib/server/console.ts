@@ -8,7 +8,7 @@ import {
   STANDING_INVITE_LIFETIME,
   STANDING_INVITE_USES,
 } from "../limits.ts";
-import { invitesOf, type Subject, unban as lift } from "../services/bans.ts";
+import { invitesOf, namesBy, type Subject, unban as lift } from "../services/bans.ts";
 import { isRevoked, type MadeInvite } from "../services/invites.ts";
 import { compareNames, isName } from "../wire/names.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
@@ -70,6 +70,11 @@ export const CONSOLE_COMMANDS: ReadonlyMap<string, Command> = new Map(Object.ent
     run: renew,
   },
   revoke: { usage: "revoke ID", does: "let nobody new in with an invite", run: revoke },
+  recall: {
+    usage: "recall ID [MINUTES]",
+    does: "forget who came by an invite, in all or lately, and put another in its place",
+    run: recall,
+  },
   locks: {
     usage: "locks",
     does: "who may not sign in after wrong passwords, or is slowed down",
@@ -255,6 +260,26 @@ function revoke({ server, store }: ConsoleOptions, [id = ""]: readonly string[])
   if (!only) return NO_INVITE;
   server.invites.revoke(only.id);
   return `${only.id} is void`;
+}
+
+function recall(
+  { server, store, date, inviteLine }: ConsoleOptions,
+  [id = "", minutes]: readonly string[],
+): string {
+  const only = inviteLike(store, id);
+  if (!only) return NO_INVITE;
+  const since = minutes === undefined ? 0 : date() - whole(minutes, "MINUTES", 1_000_000) * 60_000;
+  const names = namesBy(store, only.id, since);
+  const other = server.invites.replace(only.id, names.length, date());
+  for (const name of names) server.forget({ kind: "name", name });
+  const told = [
+    `${counted(names.length, "name")} forgotten${names.length > 0 ? `: ${names.join(", ")}` : ""}`,
+    `${only.id} is void`,
+  ];
+  if (!other) return told.join("\n");
+  const { invite: { id: next, uses }, secret } = other;
+  const people = uses === 1 ? "one person" : `${uses} people`;
+  return [...told, inviteLine(secret), `${next}: good for ${people} in its place`].join("\n");
 }
 
 function locks({ server }: ConsoleOptions): string {

@@ -40,6 +40,13 @@ export type ServerEvent =
     readonly source: string;
     readonly name: string;
   }
+  /** So many new people came from one source with one invite within a minute. */
+  | {
+    readonly event: "invite-rush";
+    readonly source: string;
+    readonly invite: string;
+    readonly people: number;
+  }
   | { readonly event: "replaced"; readonly name: string }
   | {
     readonly event: "introduced";

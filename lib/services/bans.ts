@@ -52,3 +52,22 @@ export function invitesOf(store: ServerStore, subject: Subject): readonly string
     : [store.keyWith(subject.fingerprint)];
   return [...new Set(keys.flatMap((key) => key?.invite ?? []))];
 }
+
+/** The names that were taken with this invite since a moment (milliseconds since 1970), in order. */
+export function namesBy(store: ServerStore, invite: string, since: number): readonly string[] {
+  const names: string[] = [];
+  let after = "";
+  for (;;) {
+    const keys = store.keys(after, PAGE);
+    if (keys.length === 0) return names;
+    for (const key of keys) {
+      // Who brought a name has its first key; the others were vouched for.
+      const isFirst = store.keysOf(key.name)[0]?.fingerprint === key.fingerprint;
+      if (isFirst && key.invite === invite && key.created >= since) names.push(key.name);
+    }
+    after = keys.at(-1)!.name;
+  }
+}
+
+/** Names that are looked at in one go. */
+const PAGE = 1000;

@@ -6,7 +6,14 @@ import { encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { hmacSha512, type Random, sha512, timingSafeEqual } from "../crypto/platform.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
-import { SOURCES_REMEMBERED, STANDING_INVITE_LIFETIME, STANDING_INVITE_USES } from "../limits.ts";
+import { SlidingWindow } from "../flow/sliding_window.ts";
+import {
+  INVITE_RUSH,
+  INVITE_RUSH_PERIOD,
+  SOURCES_REMEMBERED,
+  STANDING_INVITE_LIFETIME,
+  STANDING_INVITE_USES,
+} from "../limits.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
 import {
   type ClientPreface,
@@ -41,6 +48,8 @@ export class Invites {
   readonly #random: Random;
   /** Tokens that were presented in the hours in which they hold: each holds once. */
   readonly #presented = new BoundedMap<string, true>(SOURCES_REMEMBERED);
+  /** Who came in lately, by invite and source. */
+  readonly #arrivals = new SlidingWindow(INVITE_RUSH_PERIOD, SOURCES_REMEMBERED);
   /** By id: how many uses are reserved just now. */
   readonly #reserved = new Map<string, number>();
 
@@ -94,6 +103,17 @@ export class Invites {
   }
 
   /**
+   * Another invite in the place of this one, which ends: good for as long as that was, for so many more people.
+   * Undefined when that had ended by itself or is not known.
+   */
+  replace(id: string, more: number, now: number): MadeInvite | undefined {
+    const invite = this.#store.invite(id);
+    if (!invite || !this.revoke(id) || now >= invite.expires) return undefined;
+    this.#store.putInvite({ ...invite, expires: 0, uses: 0, standing: false });
+    return this.make(now, invite.expires, Math.max(1, invite.uses + more), invite.standing);
+  }
+
+  /**
    * The invite that a preface presents before an m1 with this body; undefined when there is none of that
    * kind, the hour is another one, or it was presented before. Only trying each invite shows which it is.
    */
@@ -139,6 +159,18 @@ export class Invites {
     else this.#reserved.delete(id);
     const invite = isIn ? this.#store.invite(id) : undefined;
     if (invite && invite.uses > 0) this.#store.putInvite({ ...invite, uses: invite.uses - 1 });
+  }
+
+  /**
+   * Somebody new from `source` has come in. True when they were `INVITE_RUSH` within a minute, once for as many:
+   * a class behind one address, or one who takes all places. The server cannot tell which.
+   */
+  isRush({ id }: Presented, source: string, now: number): boolean {
+    const key = `${id} ${source}`;
+    this.#arrivals.count(key, now);
+    if (this.#arrivals.times(key, now).length < INVITE_RUSH) return false;
+    this.#arrivals.forget(key);
+    return true;
   }
 
   #secretOf(serial: Bytes): Bytes {

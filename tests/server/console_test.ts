@@ -397,6 +397,43 @@ test("a banned person does not come back with the line and a new key once it is 
   }, { inviteOnly: true });
 });
 
+test("recall forgets who came by an invite lately, and puts another in its place", async () => {
+  await withDesk(async ({ server, store, type, secrets, refused }) => {
+    type("invite 7 40");
+    const [secret] = secrets;
+    const [{ id }] = store.invites() as readonly [Invite];
+    assertEquals(await comes(server, "alice", secret), "registered");
+    const [alice] = store.keysOf("alice") as readonly [NameKey];
+    store.putKey({ ...alice, created: TODAY - 10 * 60_000 });
+    type("invite");
+    assertEquals(await comes(server, "carol", secrets[1]), "registered");
+    for (let n = 0; n < 19; n++) {
+      assertEquals(await comes(server, `m${n}`, secret), "registered");
+    }
+    // Nineteen and one are within a minute of the machine's own clock.
+    await server.told("invite-rush");
+    const [rush] = server.all("invite-rush");
+    assertEquals([rush!.invite, rush!.people], [id, 20]);
+    const mallory = await TestClient.connect(server, await person("modern", "mallory"), secret);
+    assertEquals((await mallory.register(registrationOf("mallory"))).type, "registered");
+    const [forgotten, ended, line, next] = type(`recall ${id} 5`).split("\n");
+    assertMatch(forgotten!, /^20 names forgotten: m0, m1, .*, mallory$/);
+    assertEquals(ended, `${id} is void`);
+    assertMatch(line!, /^line of /);
+    assertMatch(next!, /^[0-9a-f]{32}: good for 39 people in its place$/);
+    assertEquals(await sentAway(mallory), "kicked");
+    assertEquals(store.keys("", 100).map(({ name }) => name), ["alice", "carol"]);
+    assertEquals(await comes(server, "thief", secret), "invite_required");
+    assertEquals(await comes(server, "hanna", secrets[2]), "registered");
+    assertEquals(type(`recall ${id}`), `1 name forgotten: alice\n${id} is void`);
+    assertEquals(type("recall 00000000"), "there is no such invite");
+    assertEquals(
+      refused(`recall ${id} 0`),
+      "usage: MINUTES must be a whole number from 1 to 1000000",
+    );
+  }, { inviteOnly: true });
+});
+
 test("a key is kept out, let in and forgotten by what the console shows of it", async () => {
   await withDesk(async ({ server, store, type, refused }) => {
     const client = await registered(server, "mallory", "x");

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { ban, forget, invitesOf, type Subject, unban } from "../../lib/services/bans.ts";
+import { ban, forget, invitesOf, namesBy, type Subject, unban } from "../../lib/services/bans.ts";
 import { keyOf, NOW } from "../store/server_samples.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 
@@ -82,4 +82,16 @@ Deno.test("by which invites somebody came is known, each once", () => {
   assertEquals(invitesOf(store, KEY), ["a".repeat(32)]);
   assertEquals(invitesOf(store, OTHER_KEY), []);
   assertEquals(invitesOf(store, { kind: "name", name: "nobody" }), []);
+});
+
+Deno.test("namesBy() finds the names that were taken with an invite, however many there are", () => {
+  const store = new MemoryServerStore();
+  const invite = "b".repeat(32);
+  const names = Array.from({ length: 2300 }, (_, n) => `n${String(n).padStart(4, "0")}`);
+  for (const [n, name] of names.entries()) {
+    store.putKey(keyOf(name, { created: NOW + n, invite: n % 2 === 0 ? invite : undefined }));
+  }
+  assertEquals(namesBy(store, invite, 0), names.filter((_, n) => n % 2 === 0));
+  assertEquals(namesBy(store, invite, NOW + 2296), ["n2296", "n2298"]);
+  assertEquals(namesBy(store, "c".repeat(32), 0), []);
 });

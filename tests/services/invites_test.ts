@@ -75,6 +75,42 @@ Deno.test("a line is renewed for those who have it, unless it was revoked", () =
   assert(!comeIn(invites, secret));
 });
 
+Deno.test("an invite is put in the place of another: as good, for so many more, and the other ends", () => {
+  const { invites, store } = place();
+  const { invite, secret } = invites.standing(NOW);
+  for (let n = 0; n < 40; n++) assert(comeIn(invites, secret));
+  const other = invites.replace(invite.id, 38, NOW + 1);
+  assert(other);
+  assertNotEquals(other.secret, secret);
+  assertEquals([other.invite.uses, other.invite.expires, other.invite.standing], [
+    38,
+    NOW + 30 * DAY,
+    true,
+  ]);
+  assert(!comeIn(invites, secret));
+  assert(comeIn(invites, other.secret));
+  assertEquals(invites.standing(NOW + 2).invite.id, other.invite.id);
+  assertEquals(store.invites().filter(({ standing }) => standing).length, 1);
+  // One that has ended by itself is void now, and what is void has no other.
+  const brief = invites.make(NOW, NOW + 10, 1);
+  assertEquals(invites.replace(brief.invite.id, 1, NOW + 10), undefined);
+  assertEquals(store.invite(brief.invite.id)!.expires, 0);
+  assertEquals(invites.replace(invite.id, 1, NOW), undefined);
+});
+
+Deno.test("twenty new people from one address with one invite within a minute are a rush, once", () => {
+  const { invites } = place();
+  const { secret } = invites.make(NOW, NOW + DAY, 100);
+  const presented = show(invites, secret)!;
+  const rushes = (count: number, source: string, from: number, pause: number) =>
+    Array.from({ length: count }, (_, n) => invites.isRush(presented, source, from + n * pause))
+      .flatMap((isRush, n) => isRush ? [n + 1] : []);
+  assertEquals(rushes(60, "thief", 0, 10), [20, 40, 60]);
+  assertEquals(rushes(19, "another", 0, 10), []);
+  // Slower than that is none.
+  assertEquals(rushes(60, "class", 0, 3200), []);
+});
+
 Deno.test("an invite is good as often as it says, and no longer than it says", () => {
   const { invites, store } = place();
   const { invite, secret } = invites.make(NOW, NOW + 1000, 2);

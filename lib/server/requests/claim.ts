@@ -1,6 +1,7 @@
 /** A name is claimed, by a registration or for an account (PROTOCOL.md 3.7). */
 import { encodeHex } from "@std/encoding/hex";
 import { CifraError } from "../../errors.ts";
+import { INVITE_RUSH } from "../../limits.ts";
 import { sourceOf } from "../../services/connection_limits.ts";
 import type { Channel } from "../../channel/channel.ts";
 import type { NameKey } from "../../store/server_store.ts";
@@ -42,6 +43,10 @@ export async function claim(
   try {
     const key = await directory.claim(claimant, time.date(), type === "signUp");
     isIn = true;
+    if (used && invites.isRush(used, sourceOf(host), time.now())) {
+      const rush = { source: context.tag(host), invite: used.id, people: INVITE_RUSH };
+      context.onEvent({ event: "invite-rush", ...rush });
+    }
     accounts.lanes.visited(name, sourceOf(host));
     return key;
   } finally {
