@@ -2,7 +2,14 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Between, hasLoopbackNet } from "../testkit/between.ts";
 import { type CastOptions, cifraCommand, type Program, Scene } from "../testkit/program.ts";
-import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
+import {
+  hasPty,
+  leavesTerminal,
+  onTerminal,
+  screen,
+  shows,
+  signalOnTerminal,
+} from "../testkit/pty.ts";
 
 const TERM = { TERM: "xterm-256color" };
 const ON_TERMINAL: CastOptions = {
@@ -34,6 +41,26 @@ async function apart(scene: Scene, between: Between): Promise<readonly [Program,
 function messages(program: Program): unknown[] {
   return program.events.filter(({ event }) => event === "message").map(({ text }) => text);
 }
+
+terminalTest(
+  "what the prompt calls queued is on the disk, whenever the program is killed",
+  async () => {
+    await using scene = await Scene.withServer();
+    for (const [text, count] of [["one", ""], ["two", "2 "], ["three", "3 "]]) {
+      const alice = scene.connect("alice", "bob", [], ON_TERMINAL);
+      await shows(alice, "-- waiting for bob");
+      await alice.write(`${text}\r`);
+      await isTyping(alice, `(${count}queued) alice>`);
+      signalOnTerminal(alice, "SIGKILL");
+      await alice.exit();
+    }
+    const history = scene.start("history", "history", ["--with", "bob", "--json"], {
+      state: "alice",
+    });
+    await history.exits(0);
+    assertEquals(history.events.map(({ text }) => text), ["one", "two", "three"]);
+  },
+);
 
 terminalTest("the prompt tells how far the last message came: queued and read", async () => {
   await using scene = await Scene.withServer();
