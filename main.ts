@@ -1,4 +1,5 @@
 /** cifra: an encrypted messenger for machines that share a network. One program with a table of commands. */
+import { columnsOf } from "./lib/cli/columns.ts";
 import type { CommandName } from "./lib/cli/commands.ts";
 import { findCommand, helpOf, overview } from "./lib/cli/help.ts";
 import { confine } from "./lib/cli/permissions.ts";
@@ -34,7 +35,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   });
   try {
     if (name === undefined || name === "--help" || name === "-h") {
-      terminal.print(overview());
+      terminal.print(overview(columnsOf()));
       return name === undefined ? 2 : 0;
     }
     if (name === "--version") {
@@ -43,7 +44,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     }
     const command = findCommand(name);
     if (args.includes("--help") || args.includes("-h")) {
-      terminal.print(helpOf(command));
+      terminal.print(helpOf(command, columnsOf()));
       return 0;
     }
     const all = await withSettings(command, args, terminal);

@@ -4,7 +4,9 @@ import type { LocalConnection } from "../net/local_socket.ts";
 import { CONSOLE_COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
 import { PrivateFolder } from "../store/private_files.ts";
 import { SERVER_FOLDER, stateFolder } from "../store/state_folder.ts";
+import { columnsOf } from "./columns.ts";
 import { answerLines, askAt, readLines } from "./local_lines.ts";
+import { resultLines } from "./page.ts";
 import { openPrompt } from "./prompt.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -36,7 +38,7 @@ export async function openConsole(
   const editor = await openPrompt(terminal, CONSOLE, {
     onMessage: (text) => {
       for (const line of text.split("\n")) {
-        if (line.trim() !== "") terminal.print(answer(line, options).text);
+        if (line.trim() !== "") terminal.print(laidOut(answer(line, options).text));
       }
     },
     onEnd: options.quit,
@@ -97,9 +99,14 @@ function answer(line: string, options: ConsoleOptions): Answer {
 
 function show(terminal: Terminal, { ok, text }: Answer): number {
   if (terminal.json) terminal.emit({ event: ok ? "answer" : "error", text });
-  else if (ok) terminal.print(text);
+  else if (ok) terminal.print(laidOut(text));
   else terminal.say(text);
   return ok ? 0 : 1;
+}
+
+/** An answer as whoever looks can read it; an invite line in it stays whole. */
+function laidOut(text: string): string {
+  return resultLines(text, columnsOf());
 }
 
 async function converse(
@@ -115,7 +122,7 @@ async function converse(
       if (text.trim() === "") return;
       last = text.trim();
       ask(text.replaceAll("\n", " "))
-        .then((reply) => terminal.print(reply.text))
+        .then((reply) => terminal.print(laidOut(reply.text)))
         .catch(over.reject);
     },
     onEnd: () => over.resolve(0),

@@ -57,11 +57,20 @@ export interface Layout {
   readonly indent: string;
   /** Its blanks are ours and stand for columns: they do not fold. */
   readonly isTable?: boolean;
+  /** A word that is longer than a row is left to the terminal, so that it can be copied as one. */
+  readonly keepsWords?: boolean;
 }
 
 /** A text of results: harmless, its lines as they are. */
 export function harmless(text: string): Shown {
   return sanitize(text) as Shown;
+}
+
+/** Lines of results of our own, each of which begins at the edge and is broken between words alone. */
+export function resultLines(text: string, columns: number | undefined): Shown {
+  const layout = { columns, indent: "   ", isTable: true, keepsWords: true };
+  const rows = text.split("\n").map((line) => page("", line, layout)).join("\n");
+  return rows.replaceAll(/ +$/gm, "") as Shown;
 }
 
 /** A line of JSON, without its end: what drives a terminal, or cannot be seen, stands in it as `\uXXXX`. */
@@ -75,12 +84,13 @@ export function jsonLine(value: unknown): Shown {
 }
 
 /** `mark`, which says whose words follow, and the words; of all their rows only the first begins at the edge. */
-export function page(mark: string, text: string, { columns, indent, isTable }: Layout): Shown {
+export function page(mark: string, text: string, layout: Layout): Shown {
+  const { columns, indent, isTable } = layout;
   const width = columns ? Math.max(NARROWEST, columns) : Infinity;
   const rows = sanitize(mark + text).split("\n").flatMap((line, n) => {
     // What is indented already stands as it was written.
     const own = n === 0 || line.startsWith("  ") ? line : indent + line;
-    return wrap(isTable ? own : own.replace(BLANK_RUN, " "), width, indent);
+    return wrap(isTable ? own : own.replace(BLANK_RUN, " "), width, layout);
   });
   return rows.join("\n") as Shown;
 }
@@ -97,8 +107,8 @@ export function widthOf(text: string): number {
   return width;
 }
 
-/** Breaks a line between words, or inside one that is longer than a row. */
-function wrap(line: string, width: number, indent: string): readonly string[] {
+/** Breaks a line between words, or inside one that is longer than a row, unless it `keepsWords`. */
+function wrap(line: string, width: number, { indent, keepsWords }: Layout): readonly string[] {
   if (width === Infinity || widthOf(line) <= width && !line.includes("\t")) return [line];
   const rows: string[] = [];
   let row = "";
@@ -109,10 +119,10 @@ function wrap(line: string, width: number, indent: string): readonly string[] {
     const isBlank = /^[\p{Zs}\t]$/u.test(piece);
     const shown = piece === "\t" ? " ".repeat(4) : piece;
     const pieceWidth = widthOf(shown);
-    if (rowWidth + pieceWidth > width) {
+    if (rowWidth + pieceWidth > width && (!keepsWords || isBlank || lastBreak > 0)) {
       const word = row.slice(lastBreak).trimStart();
       const fits = widthOf(indent + word) + pieceWidth <= width;
-      const isInWord = !isBlank && lastBreak > 0 && fits;
+      const isInWord = !isBlank && lastBreak > 0 && (keepsWords || fits);
       // A row does not begin with blanks.
       const over = isInWord ? word : "";
       rows.push(isInWord ? row.slice(0, lastBreak) : row);

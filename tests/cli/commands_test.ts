@@ -125,6 +125,24 @@ for (const command of COMMANDS as readonly Command[]) {
   });
 }
 
+for (const columns of [30, 40, 59, 60, 70]) {
+  Deno.test(`all help in ${columns} columns is broken between words alone`, () => {
+    const pages = COMMANDS.map((command) => (n?: number) => helpOf(command, n));
+    for (const layOut of [overview, ...pages]) {
+      const [usual, narrow] = [layOut(), layOut(columns)];
+      assertEquals(narrow.split(/\s+/), usual.split(/\s+/));
+      // Examples, and an option with what stands for its value, stay whole.
+      const whole = usual.split("\n").filter((line) => /^ {2}\S/.test(line));
+      const long = narrow.split("\n").filter((line) =>
+        line.length > columns && /\S\s+\S/.test(line) &&
+        !whole.some((each) => each === line || each.startsWith(`${line}  `))
+      );
+      assertEquals(long, []);
+    }
+    assertEquals([overview(200), overview(0)], [overview(), overview()]);
+  });
+}
+
 Deno.test("cifra --help fits 80 columns and ends in examples that are right", () => {
   const lines = overview().split("\n");
   assertEquals(lines.filter((line) => line.length > 80 || /\s$/.test(line)), []);

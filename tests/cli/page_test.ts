@@ -1,6 +1,6 @@
 /** How text is laid out on a terminal: only its first row begins at the edge, however wide the terminal is. */
 import { assert, assertEquals } from "@std/assert";
-import { harmless, jsonLine, page, widthOf } from "../../lib/cli/page.ts";
+import { harmless, jsonLine, page, resultLines, widthOf } from "../../lib/cli/page.ts";
 import widths from "../vectors/widths.json" with { type: "json" };
 
 const INDENT = "   ";
@@ -76,6 +76,29 @@ Deno.test("a fingerprint is broken between its groups alone, at every width", ()
     "key 7xdz-xhoa-zqkd-5dba-uyxy-a4f4-qgn7-",
     "   zutf-u2ce-msln-72zf-b2g5-uf3a",
   ]);
+});
+
+Deno.test("lines of results are broken between words alone, and what is copied stays whole", () => {
+  const line = `cifra1:192.168.1.20:7411:${"7xdz".repeat(13)}:${"DoNO".repeat(10)}`;
+  const text =
+    `${line}\n0123: good for one person, 7 days\nhelp                      lists them all`;
+  for (const columns of [undefined, 0, 300]) assertEquals(resultLines(text, columns), text);
+  assertEquals(resultLines(text, 40).split("\n"), [
+    line,
+    "0123: good for one person, 7 days",
+    "help                      lists them all",
+  ]);
+  assertEquals(
+    resultLines(text, 20).split("\n"),
+    [
+      line,
+      "0123: good for one",
+      "   person, 7 days",
+      "help",
+      "   lists them all",
+    ],
+  );
+  assertEquals(resultLines(`invite ${line}`, 40).split("\n"), ["invite", `   ${line}`]);
 });
 
 Deno.test("a letter is not torn from its marks, nor half an emoji put into the next row", () => {

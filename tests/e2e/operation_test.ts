@@ -6,12 +6,15 @@ import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import { encodeHex } from "@std/encoding/hex";
 import { DatabaseSync } from "node:sqlite";
 import { encodeUtf8 } from "../../lib/bytes.ts";
+import { CONNECT } from "../../lib/cli/commands.ts";
+import { helpOf } from "../../lib/cli/help.ts";
 import { hmacSha512, sha512 } from "../../lib/crypto/platform.ts";
 import type { PasswordCost } from "../../lib/crypto/scram.ts";
 import { LOG_FILE_LIMIT } from "../../lib/limits.ts";
+import { CONSOLE_COMMANDS } from "../../lib/server/console.ts";
 import { parsePem } from "../../lib/store/pem.ts";
 import { friends, interrupt } from "../testkit/lobby.ts";
-import { type CastOptions, type Program, Scene, sourceCommand } from "../testkit/program.ts";
+import { type CastOptions, Program, Scene, sourceCommand } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
 
 const POSIX = Deno.build.os !== "windows";
@@ -139,6 +142,40 @@ Deno.test({
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     assertEquals(databaseFiles(scene), ["server.db"]);
+  },
+});
+
+Deno.test({
+  name: "in 40 columns, help and the answers of the console are broken between words alone",
+  ignore: !hasPty,
+  fn: async () => {
+    await using scene = await Scene.open();
+    const narrow = (command: readonly string[]) =>
+      onTerminal(["sh", "-c", 'stty cols 40; exec "$@"', "sh", ...command]);
+    await scene.serve();
+    const console = scene.start("serve", "console", ["console"], {
+      state: "server",
+      start: (task, folder) => narrow(sourceCommand(task, folder)),
+    });
+    await shows(console, ">");
+    await console.write("help\r");
+    await shows(console, "end the server");
+    await console.write("invite\r");
+    await shows(console, "person, 7 days");
+    await console.write("\x04");
+    assertEquals((await leavesTerminal(console)).code, 0);
+    const words = console.stdout.replaceAll(/\s+/g, " ");
+    for (const { does } of CONSOLE_COMMANDS.values()) assertStringIncludes(words, does);
+    // What is copied is one word.
+    assertMatch(console.stdout, /cifra1:127\.0\.0\.1:\d+:[a-z2-7]{52}:[\w-]{43}\r?$/m);
+    const help = scene.add(
+      new Program({
+        name: "help",
+        command: narrow([Deno.execPath(), "run", "--quiet", "main.ts", "help", "connect"]),
+      }),
+    );
+    assertEquals((await leavesTerminal(help)).code, 0);
+    assertStringIncludes(help.stdout.replaceAll("\r", ""), helpOf(CONNECT, 40));
   },
 });
 
