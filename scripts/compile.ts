@@ -1,6 +1,6 @@
 /** Builds cifra as one executable, for this machine or for others. `deno task compile --help`. */
 import { encodeHex } from "@std/encoding/hex";
-import { VARIABLES_OF_A_PERSON } from "../lib/cli/allowances.ts";
+import { VARIABLES } from "../lib/cli/allowances.ts";
 import { parse } from "../lib/cli/args.ts";
 import type { Command } from "../lib/cli/command.ts";
 import { helpOf } from "../lib/cli/help.ts";
@@ -77,7 +77,7 @@ export function permissionsFor(target: string | undefined, os: typeof Deno.build
     `--allow-read${disk}`,
     `--allow-write${disk}`,
     "--allow-sys=uid,networkInterfaces",
-    `--allow-env=${VARIABLES_OF_A_PERSON.join(",")}`,
+    `--allow-env=${VARIABLES.join(",")}`,
   ];
 }
 

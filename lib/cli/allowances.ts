@@ -6,6 +6,7 @@ import {
   type UserFolder,
 } from "../store/user_folders.ts";
 import type { Permissions } from "./command.ts";
+import { KILL, TASK_MARK } from "./suspend.ts";
 
 const STATE = allFolders(STATE_FOLDERS);
 const CONFIG = allFolders(CONFIG_FOLDERS);
@@ -15,13 +16,14 @@ export const VARIABLES: readonly string[] = [
   ...new Set([...STATE, ...CONFIG].map(({ variable }) => variable)),
   "NO_COLOR",
   "CIFRA_*",
+  "TERM",
 ];
-/** The same of a command that talks to a person. */
-export const VARIABLES_OF_A_PERSON: readonly string[] = [...VARIABLES, "TERM"];
+/** The same of one that `deno task` has started. */
+export const VARIABLES_OF_TASKS: readonly string[] = [...VARIABLES, TASK_MARK];
 
 /** The flags of `deno run` for a command: what it needs and no more. */
 export function flagsFor(
-  { net, denyNet = [], sys, env, files, flags = [] }: Permissions,
+  { net, denyNet = [], sys, env, files, suspends, flags = [] }: Permissions,
 ): string[] {
   const read = files === "all" ? "/" : foldersOf([...STATE, ...CONFIG]);
   const write = files === "all" ? "/" : foldersOf(STATE);
@@ -33,6 +35,7 @@ export function flagsFor(
     ...(env.length > 0 ? [`--allow-env="${env.join(",")}"`] : []),
     ...(files === "none" ? [] : [`--allow-read=${read}`]),
     ...(files === "none" || files === "looked at" ? [] : [`--allow-write=${write}`]),
+    ...(suspends ? [`--allow-run=${KILL}`] : []),
   ];
 }
 

@@ -34,6 +34,8 @@ export interface Permissions {
   readonly env: readonly string[];
   /** Which files: none; the settings and the state folder, to look or also to write; or all. */
   readonly files: "none" | "looked at" | "state" | "all";
+  /** A person types at it, who may press Ctrl-Z: see `suspend.ts`. */
+  readonly suspends?: boolean;
   /** What else the task tells Deno. */
   readonly flags?: readonly string[];
 }

@@ -29,7 +29,7 @@ import {
 } from "../limits.ts";
 import { NEVER_DIALLED } from "../net/never_dialled.ts";
 import { lineOf } from "../wire/line.ts";
-import { VARIABLES, VARIABLES_OF_A_PERSON } from "./allowances.ts";
+import { VARIABLES_OF_TASKS } from "./allowances.ts";
 import type { Command, Permissions } from "./command.ts";
 import {
   readAdvertised,
@@ -44,6 +44,7 @@ import {
   GIVE_UP,
   KEYS_IN_USE,
   OUTPUT,
+  PLAIN,
   PROFILE,
   SERVER,
   settings,
@@ -55,7 +56,7 @@ const MIB = 1024 * 1024;
 const NO_PERMISSIONS: Permissions = { net: false, sys: [], env: [], files: "none" };
 /** Of somebody who dials where others say. */
 const DIALS = { net: true, denyNet: NEVER_DIALLED } as const;
-const OF_A_PERSON = { sys: ["uid"], env: VARIABLES_OF_A_PERSON } as const;
+const OF_A_PERSON = { sys: ["uid"], env: VARIABLES_OF_TASKS } as const;
 
 /** Any number of something that is at least one. */
 const COUNT = { kind: "number", value: "N", from: 1, to: 1_000_000 } as const;
@@ -74,7 +75,7 @@ export const SERVE = {
         name: "console",
         does: "give it commands, as on its own terminal; help lists them",
         words: [],
-        options: ["state", "json"],
+        options: ["state", "plain", "json"],
         unneeded: ["networkInterfaces"],
       },
       {
@@ -236,6 +237,7 @@ export const SERVE = {
         "log-people": { kind: "flag", does: "log who asks for whom and who was introduced" },
         trace: { kind: "flag", does: "log every step of the handshakes; never a secret" },
       }),
+      ...PLAIN,
       ...OUTPUT,
     },
   },
@@ -247,8 +249,9 @@ export const SERVE = {
   permissions: {
     net: true,
     sys: ["uid", "networkInterfaces"],
-    env: VARIABLES,
+    env: VARIABLES_OF_TASKS,
     files: "state",
+    suspends: true,
     // A server holds much and computes little.
     flags: ["--v8-flags=--optimize-for-size"],
   },
@@ -340,6 +343,7 @@ export const CONNECT = {
           does: "show every protocol message by its kind and size; never what is in it",
         },
       }),
+      ...PLAIN,
       json: {
         kind: "flag",
         does:
@@ -364,6 +368,7 @@ export const CONNECT = {
     // A machine that has moved to another network is noticed by its addresses.
     sys: ["uid", "networkInterfaces"],
     files: "state",
+    suspends: true,
   },
 } as const satisfies Command;
 

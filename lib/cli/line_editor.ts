@@ -3,6 +3,7 @@
  * is in `line_state.ts`, how it looks in `line_view.ts`; here the two meet the keyboard and the screen.
  */
 import { encodeUtf8, writeAllSync } from "../bytes.ts";
+import type { CifraError } from "../errors.ts";
 import { keyboard } from "./keyboard.ts";
 import type { Key } from "./key_decoder.ts";
 import { emptyLine, type LineAction, type LineRules, type LineState, press } from "./line_state.ts";
@@ -82,8 +83,7 @@ export class LineEditor {
     this.#out = Deno.stdout.isTerminal() ? Deno.stdout : Deno.stderr;
     const holder = {
       interrupt: () => events.onInterrupt(),
-      complain: ({ message, hint }: Error & { readonly hint?: string | undefined }) =>
-        terminal.say(hint === undefined ? message : `${message}: ${hint}`),
+      complain: ({ message, hint }: CifraError) => terminal.say(`${message}: ${hint}`),
     };
     this.#releases.push(keyboard.hold(holder, { raw: !this.#isPlain }));
     this.#begin();

@@ -240,6 +240,15 @@ export const ACCOUNT = {
   },
 } as const satisfies OptionTable;
 
+/** Where a person types. */
+export const PLAIN = {
+  plain: {
+    kind: "flag",
+    does:
+      "for screen readers: what stands on the screen stays as it is, and the terminal edits lines",
+  },
+} as const satisfies OptionTable;
+
 /** How a command tells what it finds. */
 export const OUTPUT = {
   json: { kind: "flag", does: "one JSON object per line on stdout" },

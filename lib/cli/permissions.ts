@@ -13,10 +13,21 @@ import { type Action, type Command, optionsOf } from "./command.ts";
 type Kind = Deno.PermissionName | "import";
 
 const ALL: readonly Kind[] = ["import", "net", "read", "write", "env", "sys", "run", "ffi"];
-/** Gives up everything: what is open stays open. At once, so that nothing comes in between. */
+/**
+ * Gives up everything but to stop at Ctrl-Z, where a person may press it: what is open stays open. At once, so that
+ * nothing comes in between.
+ */
 export function giveUpAll(): void {
-  for (const name of ALL) giveUp({ name });
+  for (const name of ALL) {
+    if (name !== "run" || !mayStop()) giveUp({ name });
+  }
   sealLimits();
+}
+
+/** Whether a person may press Ctrl-Z, and it is allowed to stop for that and to run nothing else. */
+function mayStop(): boolean {
+  const { state } = Deno.permissions.querySync({ name: "run" });
+  return state !== "granted" && Deno.stdin.isTerminal();
 }
 
 /** Gives up what `command` with these arguments does not need. Throws like `parse` and `stateFolder`. */
@@ -31,6 +42,7 @@ export function confine(command: Command, args: readonly string[]): void {
   if (permissions && permissions.env.length > 0) needs.add("env");
   if (permissions && permissions.files !== "none") needs.add("read");
   if (permissions?.files === "state" || permissions?.files === "all") needs.add("write");
+  if (permissions?.suspends && mayStop()) needs.add("run");
   // The folder is asked for while the environment may be.
   const paths = needs.has("read") ? pathsOf(command, parsed, action) : undefined;
   for (const name of ALL) {

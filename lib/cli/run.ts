@@ -1,5 +1,6 @@
 /** The frame around a command: signals, the clock's tick, secrets, the profile, and the exit code. */
 import type { Profile } from "../client/profile.ts";
+import type { CifraError } from "../errors.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { Ticker } from "../flow/ticker.ts";
 import { systemEnvironment } from "../net/environment.ts";
@@ -7,6 +8,7 @@ import { stateFolder } from "../store/state_folder.ts";
 import { keyboard } from "./keyboard.ts";
 import { Secrets } from "./secrets.ts";
 import { exitCodeOfInterruption, exitCodeOfSignal, listenForSignals } from "./signals.ts";
+import { stopWithParent } from "./suspend.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Whose profile is to be opened. */
@@ -43,12 +45,10 @@ export async function runFramed(
   const { interrupted } = signals;
   const ticker = new Ticker(systemEnvironment.time);
   const secrets = new Secrets(terminal, signals);
+  const complain = ({ message, hint }: CifraError) => terminal.say(`${message}: ${hint}`);
   const release = takesKeys && terminal.interactive && !terminal.plain
-    ? keyboard.hold(
-      { interrupt: signals.interrupt, complain: ({ message }) => terminal.say(message) },
-      { raw: true },
-    )
-    : () => {};
+    ? keyboard.hold({ interrupt: signals.interrupt, complain }, { raw: true })
+    : stopWithParent(complain);
   const profiles: Profile[] = [];
   const openProfile: CommandFrame["openProfile"] = async ({ name, suite, state, passphraseFd }) => {
     const passphrase = secrets.passphrase(name, passphraseFd);

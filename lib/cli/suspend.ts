@@ -6,12 +6,13 @@ export const KILL = "/bin/kill";
 /** What `deno task` tells its program: where it was called. */
 export const TASK_MARK = "INIT_CWD";
 
-/** Whether our parent is `deno task`, which takes every signal that stops a program, passes it on and does not stop. */
-export function isTask(): boolean {
-  if (Deno.build.standalone) return false;
-  const { state } = Deno.permissions.querySync({ name: "env", variable: TASK_MARK });
-  return state === "granted" && Deno.env.get(TASK_MARK) !== undefined;
-}
+/**
+ * Whether our parent is `deno task`, which takes every signal that stops a program, passes it on and does not stop.
+ * Looked at while the environment may be.
+ */
+export const IS_TASK = !Deno.build.standalone &&
+  Deno.permissions.querySync({ name: "env", variable: TASK_MARK }).state === "granted" &&
+  Deno.env.get(TASK_MARK) !== undefined;
 
 /**
  * Stops whatever the shell started together with us, as the terminal does at Ctrl-Z; resolves when it is continued,
@@ -19,29 +20,66 @@ export function isTask(): boolean {
  * possible. The terminal must be as the shell left it.
  */
 export async function stopJob(): Promise<void> {
-  const parent = isTask() ? Deno.ppid : undefined;
-  if (mayKill()) {
-    // That alone does not leave us standing if nobody stops: it is continued in any case.
-    if (parent !== undefined) await kill("-STOP", parent);
-    await kill("-TSTP", 0);
-    if (parent !== undefined) await kill("-CONT", parent);
-    return;
+  if (!mayKill()) {
+    if (IS_TASK) throw cannot();
+    return stopOurselves("SIGTSTP");
   }
-  if (parent !== undefined) throw cannot();
+  // A script between the shell and us, or npm's deno, stops like anybody, and it is that for which the shell waits.
+  if (!await isParentLeading()) await kill("-TSTP", 0);
+  else await stopWithTask("SIGTSTP");
+}
+
+/**
+ * For a program of `deno task` whose keys the terminal itself obeys: stops with its parent at Ctrl-Z, which stops
+ * us alone else, and the shell would never know. `complain` is told when it is not possible. Until the returned
+ * function is called.
+ */
+export function stopWithParent(complain: (error: CifraError) => void): () => void {
+  if (!IS_TASK || Deno.build.os === "windows") return () => {};
+  const onSignal = async () => {
+    try {
+      if (!mayKill()) throw cannot();
+      if (await isParentLeading()) await stopWithTask("SIGSTOP");
+    } catch (error) {
+      complain(error as CifraError);
+    }
+  };
+  Deno.addSignalListener("SIGTSTP", onSignal);
+  return () => Deno.removeSignalListener("SIGTSTP", onSignal);
+}
+
+/**
+ * Stops us and `deno task`, for which the shell waits. We are first: whoever sees that `deno task` has stopped may
+ * continue it at once, and must not be overtaken by our stop.
+ */
+async function stopWithTask(signal: "SIGTSTP" | "SIGSTOP"): Promise<void> {
+  const parent = Deno.ppid;
+  const stopping = kill("-STOP", parent);
+  stopOurselves(signal);
+  await stopping;
+  // If nobody stopped, because no shell is there, our parent has.
+  await kill("-CONT", parent);
+}
+
+/** Comes back when somebody continues us. */
+function stopOurselves(signal: "SIGTSTP" | "SIGSTOP"): void {
   try {
-    Deno.kill(Deno.pid, "SIGTSTP");
+    Deno.kill(Deno.pid, signal);
   } catch (error) {
+    // Older versions of Deno allow it as little as a signal to others.
     throw cannot(error);
   }
 }
 
-/** The same for a program that the terminal has told to stop, and that has not. */
-export async function stopAfterSignal(): Promise<void> {
-  if (!mayKill()) throw cannot();
-  await kill("-STOP", Deno.ppid);
-  Deno.kill(Deno.pid, "SIGSTOP");
-  await kill("-CONT", Deno.ppid);
+let leading: Promise<boolean> | undefined;
+
+/** Whether our parent, `deno task`, is what the shell started: the first of its process group. */
+async function isParentLeading(): Promise<boolean> {
+  leading ??= IS_TASK ? kill("-0", -Deno.ppid) : Promise.resolve(false);
+  return await leading;
 }
+
+let canStart = true;
 
 function mayKill(): boolean {
   if (Deno.permissions.querySync({ name: "run", command: KILL }).state !== "granted") return false;
@@ -49,18 +87,17 @@ function mayKill(): boolean {
   return canStart;
 }
 
-let canStart = true;
-
-async function kill(signal: string, to: number): Promise<void> {
+/** Sends a signal: to a process, to the group of one (negative), or to our own (0). Whether there is such a one. */
+async function kill(signal: string, to: number): Promise<boolean> {
   const command = new Deno.Command(KILL, {
-    args: [signal, `${to}`],
+    args: [signal, ...to < 0 ? ["--"] : [], `${to}`],
     clearEnv: true,
     stdin: "null",
     stdout: "null",
     stderr: "null",
   });
   try {
-    await command.output();
+    return (await command.output()).success;
   } catch (cause) {
     canStart = false;
     throw cannot(cause);
@@ -70,7 +107,7 @@ async function kill(signal: string, to: number): Promise<void> {
 function cannot(cause?: unknown): CifraError {
   return new CifraError("local", "Ctrl-Z cannot stop this program", {
     cause,
-    hint: isTask()
+    hint: IS_TASK
       ? `deno task is stopped by ${KILL}, which is not there or not allowed`
       : `without --allow-run=${KILL} it may stop nothing`,
   });

@@ -199,6 +199,7 @@ Deno.test("permissions.md says what each task has", () => {
       ...sys.some((kind) => kind === "networkInterfaces") ? ["the list of network interfaces"] : [],
     ];
     assertEquals(sys.length, others.length - Math.sign(env.length), name);
+    if ("suspends" in more) others.push("`/bin/kill`");
     return [name, network, disk, others.join(", ")];
   });
   assertEquals(said, expected);
@@ -206,8 +207,7 @@ Deno.test("permissions.md says what each task has", () => {
   const named = [...variables!.matchAll(/`([A-Z_]+\*?)`/g)].map(([, name]) => name!);
   for (const { name, permissions: { env } } of COMMANDS) {
     if (env.length === 0) continue;
-    const all = named.filter((variable) => variable !== "TERM" || name !== "serve");
-    assertEquals([...env] as string[], all, name);
+    assertEquals([...env] as string[], named, name);
   }
 });
 
@@ -245,13 +245,13 @@ Deno.test("the tasks give what is needed and nothing else", () => {
     const flags = sourceCommand(task, "/state");
     assert(flags.includes("--no-prompt"));
     const network = ["serve", "connect"].includes(task) ? ",networkInterfaces" : "";
-    const terminal = task === "serve" ? "" : ",TERM";
     assertEquals(flags.filter((flag) => /^(-A|--allow|--deny)/.test(flag)), [
       ...(task === "history" ? [] : ["--allow-net"]),
       ...(["connect", "users"].includes(task) ? [`--deny-net=${NEVER_DIALLED.join(",")}`] : []),
       `--allow-sys=uid${network}`,
-      "--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,XDG_CONFIG_HOME,APPDATA,NO_COLOR,CIFRA_*" +
-      terminal,
+      "--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,XDG_CONFIG_HOME,APPDATA,NO_COLOR,CIFRA_*,TERM," +
+      "INIT_CWD",
+      ...(["serve", "connect"].includes(task) ? ["--allow-run=/bin/kill"] : []),
       "--allow-read=/state",
       "--allow-write=/state",
     ]);
