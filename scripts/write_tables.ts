@@ -49,6 +49,25 @@ export function withTasks(text: string): string {
   return written;
 }
 
+/** For people; what they do is in `lib/cli/line_state.ts`. */
+const KEYS: readonly string[][] = [
+  ["by a letter", "left, right; Ctrl-B, Ctrl-F"],
+  ["by a word", "Ctrl-left, Ctrl-right; Alt-B, Alt-F"],
+  ["to the start, the end of the line", "Home, End; Ctrl-A, Ctrl-E"],
+  ["remove a letter", "Backspace, Delete; Ctrl-H, Ctrl-D"],
+  ["cut a word", "Ctrl-W (up to a blank), Alt-Backspace; Alt-D"],
+  ["cut what is before, behind the cursor", "Ctrl-U, Ctrl-K"],
+  ["put in what was cut", "Ctrl-Y"],
+  ["exchange two letters", "Ctrl-T"],
+  ["lines that were typed before", "up, down; Ctrl-P, Ctrl-N"],
+  ["complete a command or a name; twice: show what there is", "Tab"],
+  ["a new line in the same message", "Alt-Enter, or a backslash before Enter"],
+  ["clear the screen", "Ctrl-L"],
+  ["clear the line (Ctrl-Y brings it back), and leave when it is empty", "Ctrl-C"],
+  ["leave, when the line is empty", "Ctrl-D"],
+  ["stop; `fg` in the shell goes on", "Ctrl-Z"],
+];
+
 /** The pages that are made, by their path, as Markdown that is not formatted yet. */
 export const PAGES: Readonly<Record<string, () => string>> = {
   "lib/docs/options.md": optionsPage,
@@ -148,7 +167,14 @@ function slashCommandsPage(): string {
     "name. With `--json`, lines on stdin are commands in the lobby alone.",
     table(["command", "what it does", "where"], rows),
     "`bob: hello` in the lobby sends to bob, whoever else you are talking to. A line that ends " +
-    "with `\\` goes on in the next one. `//` sends a line that starts with `/`.",
+    "with `\\` goes on in the next one. `//` sends a line that starts with `/`. Several lines are " +
+    "never a command: a paste is put in as it is, and Enter sends it as one message.",
+    "## Keys",
+    "At a prompt of cifra, also that of `cifra serve`:",
+    table(["what it does", "keys"], KEYS),
+    "With `--plain`, and on a terminal that calls itself `dumb`, the terminal itself edits lines: " +
+    "nothing on the screen is drawn again, there is no prompt, and how far a message came is not " +
+    "shown. Lines that come within a tenth of a second are one paste.",
     "",
   ].join("\n\n");
 }

@@ -139,16 +139,18 @@ export function slashHelp(place: Pick<Place, "isLobby">): string {
 /** `bob: hello`; more lines may follow. */
 const ADDRESSED = /^([a-z0-9][a-z0-9_-]*): ([\s\S]+)$/;
 
-/** Whether a line is a command, and not something to be said. */
+/** Whether a line is a command, and not something to be said: several lines, such as a page of code, never are. */
 export function isCommand(line: string): boolean {
-  return line.startsWith("/") && !line.startsWith("//");
+  return line.startsWith("/") && !line.startsWith("//") && !line.includes("\n");
 }
 
 /** Reads a line. */
 export function readLine(line: string, place: Place): Line {
   if (line === "") return { type: "nothing" };
   if (isCommand(line)) return readCommand(line.trim(), place);
-  if (line.startsWith("//")) return { type: "say", name: undefined, text: line.slice(1) };
+  if (line.startsWith("//") && !line.includes("\n")) {
+    return { type: "say", name: undefined, text: line.slice(1) };
+  }
   const [, name, text] = place.isLobby ? ADDRESSED.exec(line) ?? [] : [];
   if (name === undefined || text === undefined || !isName(name)) {
     const isEscaped = place.isLobby && line.startsWith(" ") && ADDRESSED.test(line.slice(1));

@@ -212,9 +212,8 @@ export class LineEditor {
       if (this.#options.isQuestion) this.#write(`${harmless(this.#prompt)}\n`);
       return;
     }
-    this.#frame = frameNow();
-    this.#write(MARK_PASTES);
-    this.#redraw();
+    // Something may stand in the row already, such as what was typed while nobody hid it.
+    this.#drawAnew();
   }
 
   /** Leaves the screen as if nothing had been typed. */
@@ -235,7 +234,7 @@ export class LineEditor {
     this.#view = next;
   }
 
-  /** Somebody may have changed the terminal, but hardly what it shows. */
+  /** For a terminal that somebody else had, and who left our row as it was, or an empty one. */
   #drawAnew(): void {
     if (this.#isClosed || this.#isAway || this.#isPlain) return;
     this.#fit();

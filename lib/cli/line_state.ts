@@ -221,8 +221,10 @@ function enter(state: LineState, rules: LineRules): Pressed {
     return { state: { ...state, text: joined, cursor: joined.length } };
   }
   if (rules.isSecret) return { state: emptyLine(), action: { type: "enter", text } };
-  const next = { ...emptyLine(remembered(state, text)), killed: state.killed };
-  return { state: next, action: { type: "enter", text } };
+  // The last line of a paste has an end as well.
+  const entered = text.replace(/\n+$/, "");
+  const next = { ...emptyLine(remembered(state, entered)), killed: state.killed };
+  return { state: next, action: { type: "enter", text: entered } };
 }
 
 /** The history with what was left half typed for one of its lines, and with what is entered. */

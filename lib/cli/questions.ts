@@ -9,13 +9,12 @@ import type { Terminal } from "./terminal.ts";
 const LONGEST_ANSWER = 1024;
 
 /**
- * Asks for one line; undefined when there is none, at the end of input. Throws `interrupted` at Ctrl-C, and when
- * `interrupted` is aborted.
+ * Asks for one line; undefined when there is none, at the end of input. Throws `interrupted` at Ctrl-C, and when a
+ * signal ends the program.
  */
 export async function ask(
   terminal: Terminal,
   question: Omit<PromptOptions, "isQuestion" | "completions">,
-  interrupted?: AbortSignal,
 ): Promise<string | undefined> {
   const answer = Promise.withResolvers<string | undefined>();
   const interrupt = () => answer.reject(new CifraError("interrupted", "Interrupted"));
@@ -24,7 +23,7 @@ export async function ask(
     onEnd: () => answer.resolve(undefined),
     onInterrupt: interrupt,
   });
-  if (interrupted) aborted(interrupted).then(interrupt);
+  if (terminal.interrupted) aborted(terminal.interrupted).then(interrupt);
   try {
     return await answer.promise;
   } finally {

@@ -43,6 +43,7 @@ export async function runFramed(
 ): Promise<number> {
   const signals = listenForSignals();
   const { interrupted } = signals;
+  terminal.interrupted = interrupted;
   const ticker = new Ticker(systemEnvironment.time);
   const secrets = new Secrets(terminal, signals);
   const complain = ({ message, hint }: CifraError) => terminal.say(`${message}: ${hint}`);

@@ -118,7 +118,7 @@ export class Secrets {
   /** A line that is typed and not shown. */
   async #type(question: string): Promise<string> {
     const secret = { prompt: question, limit: PASSWORD_LIMIT, isSecret: true };
-    const typed = await ask(this.#terminal, secret, this.#signals.interrupted) ?? "";
+    const typed = await ask(this.#terminal, secret) ?? "";
     if (encodeUtf8(typed).length > PASSWORD_LIMIT) {
       throw new CifraError("usage", `A password must have at most ${PASSWORD_LIMIT} bytes`);
     }

@@ -26,6 +26,8 @@ export class Terminal {
   readonly interactive: boolean;
   /** Lines are typed as the terminal itself edits them, and nothing is ever drawn again: for screen readers. */
   readonly plain: boolean;
+  /** Aborted by the signal that ends the program: nobody is asked any more. */
+  interrupted: AbortSignal | undefined;
   /** Set while a line is being typed: prints around it. */
   printAround: ((text: Shown) => void) | undefined;
   /** What ends each open prompt, the newest last. */

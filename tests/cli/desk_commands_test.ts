@@ -45,6 +45,10 @@ Deno.test("in the lobby a line is for whom it names, or for whom one is talking 
   assertEquals(read(" bob: is a name"), say(undefined, "bob: is a name"));
   assertEquals(read("  two spaces"), say(undefined, "  two spaces"));
   assertEquals(read(""), { type: "nothing" });
+  // A page that is pasted is what it is, however its first line begins.
+  for (const page of ["/quit\nrm x", "// a remark\nlet x;", "/*\n * why\n */"]) {
+    assertEquals(read(page), say(undefined, page));
+  }
 });
 
 Deno.test("with one person alone every line is for them, whomever it names", () => {

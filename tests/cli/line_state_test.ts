@@ -86,7 +86,7 @@ Deno.test("a paste is one message of several lines, and only Enter sends it", ()
   const { state, actions } = type(keysOf(paste("/quit\r"), paste("one\rtwo\r")));
   assertEquals([draftOf(state), actions], ["/quit\none\ntwo\n|", []]);
   assertEquals(type(keysOf("\r"), RULES, state).actions, [
-    { type: "enter", text: "/quit\none\ntwo\n" },
+    { type: "enter", text: "/quit\none\ntwo" },
   ]);
   // In pieces, also of a terminal that does not mark it.
   const pieces = ["\x1b[20", "0~on", "e\r", "\ntwo", "\x1b[2", "01~"];

@@ -198,6 +198,51 @@ terminalTest("Ctrl-C in a conversation exits with 130, and the terminal is as it
   await bob.event("peer-left", { failed: false });
 });
 
+terminalTest(
+  "Ctrl-C at a question exits with 130, and so does SIGINT; SIGTERM ends it with 0",
+  async () => {
+    await using scene = await Scene.withServer();
+    const ends = [["Ctrl-C", 130], ["SIGINT", 130], ["SIGTERM", 0]] as const;
+    for (const [end, code] of ends) {
+      const alice = scene.connect("alice", "bob", ["--invite"], { ...ON_TERMINAL, state: end });
+      await shows(alice, "invite line:");
+      await alice.write("cifra1:half");
+      await shows(alice, "cifra1:half");
+      if (end === "Ctrl-C") await alice.write("\x03");
+      else signalOnTerminal(alice, end);
+      assertEquals(await leavesTerminal(alice), { code, restored: true });
+      const { stdout } = alice;
+      assert(stdout.lastIndexOf("\x1b[?2004l") > stdout.lastIndexOf("\x1b[?2004h"));
+    }
+  },
+);
+
+const PLAIN = [["--plain", ["--plain"], {}], ["TERM=dumb", [], { TERM: "dumb" }]] as const;
+for (const [how, args, env] of PLAIN) {
+  terminalTest(`${how}: the terminal edits lines, and nothing is ever drawn again`, async () => {
+    await using scene = await Scene.withServer();
+    const options = { ...ON_TERMINAL, env: { ...ON_TERMINAL.env, ...env } };
+    const alice = scene.connect("alice", "bob", args, options);
+    const bob = scene.connect("bob", "alice", ["--json"]);
+    await Promise.all([shows(alice, "-- connected to bob"), bob.event("connected")]);
+    await alice.write("helo\x7flo\r");
+    await bob.event("message", { number: 1, text: "hello" });
+    await bob.write("hi\n");
+    await shows(alice, "bob: hi");
+    // What comes in one go is one message, whatever its lines begin with.
+    await alice.write("/quit\nand more\n");
+    await bob.event("message", { number: 2, text: "/quit\nand more" });
+    await alice.write("four\\\r");
+    await bob.write("in between\n");
+    await shows(alice, "bob: in between");
+    await alice.write("five\r");
+    await bob.event("message", { number: 3, text: "four\nfive" });
+    await alice.write("/quit\r");
+    assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+    assert(!/\x1b\[|alice>/.test(alice.stdout), JSON.stringify(alice.stdout));
+  });
+}
+
 terminalTest("Ctrl-C while waiting exits with 130", async () => {
   await using scene = await Scene.withServer();
   const alice = scene.connect("alice", "bob", [], ON_TERMINAL);
