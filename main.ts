@@ -34,28 +34,38 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     plain: args.includes("--plain") || environment("TERM") === "dumb",
   });
   try {
-    if (name === undefined || name === "--help" || name === "-h") {
-      terminal.print(overview(columnsOf()));
-      return name === undefined ? 2 : 0;
-    }
-    if (name === "--version") {
-      terminal.print(`cifra ${VERSION}`);
-      return 0;
-    }
-    const command = findCommand(name);
-    if (args.includes("--help") || args.includes("-h")) {
-      terminal.print(helpOf(command, columnsOf()));
-      return 0;
-    }
-    const all = await withSettings(command, args, terminal);
-    confine(command, all);
-    const run = await RUNS[command.name]();
-    return await run(all, terminal);
+    const code = await perform(name, args, terminal);
+    if (terminal.failure) throw terminal.failure;
+    return code;
   } catch (error) {
     return terminal.fail(error);
   } finally {
     terminal.close();
   }
+}
+
+async function perform(
+  name: string | undefined,
+  args: readonly string[],
+  terminal: Terminal,
+): Promise<number> {
+  if (name === undefined || name === "--help" || name === "-h") {
+    terminal.print(overview(columnsOf()));
+    return name === undefined ? 2 : 0;
+  }
+  if (name === "--version") {
+    terminal.print(`cifra ${VERSION}`);
+    return 0;
+  }
+  const command = findCommand(name);
+  if (args.includes("--help") || args.includes("-h")) {
+    terminal.print(helpOf(command, columnsOf()));
+    return 0;
+  }
+  const all = await withSettings(command, args, terminal);
+  confine(command, all);
+  const run = await RUNS[command.name]();
+  return await run(all, terminal);
 }
 
 Deno.exit(await main(Deno.args));

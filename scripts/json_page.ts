@@ -21,6 +21,9 @@ export function jsonPage(): string {
     "Texts of other people are in these events as they came. In the lines their controls, and what " +
     "cannot be seen, stand as `\\uXXXX`: a line may be read on a terminal. A program that prints what " +
     "it has decoded has to make it harmless itself.",
+    "When a line cannot be written, because its reader has gone or the disk is full, the program ends " +
+    "with 1 and says so on stderr. A message in such a line does not count as `read`, and the next " +
+    "run shows it. What is said on stderr may vanish without harm.",
     "## What connect reads",
     "A line on stdin that begins with `{` is an object. It says something, or does something:",
     [

@@ -134,7 +134,11 @@ export class Desk implements DeskView, MessengerEvents {
     interrupted.addEventListener("abort", onSignal);
     const staying = this.#messenger.run();
     staying.catch((error) => this.#failed.reject(error));
-    const failing = Promise.race([this.#failed.promise, this.#messenger.failed]);
+    const failing = Promise.race([
+      this.#failed.promise,
+      this.#messenger.failed,
+      terminal.failed,
+    ]);
     mayFail(failing);
     const ending = aborted(interrupted).then(() => "interrupted" as const);
     let front: Promise<Outcome> | undefined;

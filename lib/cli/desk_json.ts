@@ -56,6 +56,8 @@ export class DeskJson implements Front {
     const decoder = new TextDecoder();
     for await (const event of thread.events()) {
       this.#emit(name, eventJson(event, name, decoder));
+      // What nobody can read is not read: the next run shows it. The desk ends this one.
+      if (this.#terminal.failure) return;
       thread.taken(event);
       if (event.type === "end") this.#setPeerIsDone(true);
     }

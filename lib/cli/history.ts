@@ -91,7 +91,7 @@ function localTime(written: number): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
-/** Prints until the end, or until the reader of our stdout has had enough. Whether there was anything. */
+/** Prints until the end, or until the reader of our stdout has had enough, as `head` has. Whether there was anything. */
 async function print(lines: Iterable<Shown>, terminal: Terminal): Promise<boolean> {
   let piece: Shown[] = [];
   let length = 0;
@@ -108,7 +108,8 @@ async function print(lines: Iterable<Shown>, terminal: Terminal): Promise<boolea
     }
     await terminal.results(piece);
   } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    const { cause } = error as Error;
+    if (!(cause instanceof Deno.errors.BrokenPipe)) throw error;
   }
   return found;
 }

@@ -155,5 +155,7 @@ async function obeyLines(
     if (line.trim() === "") continue;
     last = line.trim();
     code = Math.max(code, show(terminal, await ask(line)));
+    // Whoever cannot read the answers gives no more commands.
+    if (terminal.failure) return 1;
   }
 }

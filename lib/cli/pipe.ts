@@ -117,15 +117,10 @@ export class Pipe implements Front {
         return this.#peerEnded.resolve();
       case "text":
       case "bytes":
-        try {
-          await terminal.write(
-            event.type === "text" ? encodeUtf8(event.text + "\n") : event.bytes,
-            peer,
-          );
-        } catch (cause) {
-          const message = "Cannot write to standard output: its reader has gone";
-          throw new CifraError("local", message, { cause });
-        }
+        await terminal.write(
+          event.type === "text" ? encodeUtf8(event.text + "\n") : event.bytes,
+          peer,
+        );
         if (event.type === "text" && event.recovered) terminal.say(SHOWN_BEFORE);
         return;
       case "gap":

@@ -185,7 +185,7 @@ async function run(
     // Nothing of a client was read yet: there was no pause since the port was opened.
     giveUpAll();
     if (terminal.interactive) endings.push(await openConsole(terminal, console));
-    await Promise.race([aborted(interrupted), asked.promise]);
+    await Promise.race([aborted(interrupted), asked.promise, terminal.failed]);
     terminal.say("closing", { event: "closing" });
     return interrupted.aborted ? "interrupted" : 0;
   } finally {

@@ -5,6 +5,7 @@
  */
 import { type Bytes, encodeUtf8, writeAll, writeAllSync } from "../bytes.ts";
 import { CifraError, exitCodeOf } from "../errors.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { harmless, jsonLine, page, type Shown } from "./page.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 
@@ -35,6 +36,8 @@ export class Terminal {
   /** Of the bytes that go to a terminal. */
   readonly #stream = new StreamSanitizer();
   readonly #columnsOf: typeof columnsOf;
+  #failure: CifraError | undefined;
+  readonly #failed = Promise.withResolvers<never>();
 
   /** `columns` tells how wide an output is, for tests. */
   constructor(json: boolean, columns = columnsOf, { plain = false } = {}) {
@@ -42,6 +45,17 @@ export class Terminal {
     this.plain = plain;
     this.#columnsOf = columns;
     this.interactive = !json && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+    mayFail(this.#failed.promise);
+  }
+
+  /** Why results cannot be written any more: `local`. What nobody can read is not printed, and must not count as read. */
+  get failure(): CifraError | undefined {
+    return this.#failure;
+  }
+
+  /** Rejects with `failure` as soon as there is one. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
   }
 
   /** Whether stdin is a pipe or a file: a person types at a terminal that shows what comes, or not at all. */
@@ -78,14 +92,14 @@ export class Terminal {
 
   /** One JSON line on stdout. */
   emit(event: JsonEvent): void {
-    printSync(Deno.stdout, lineOf(jsonLine(event)));
+    this.#printResult(jsonLine(event));
   }
 
   /** Lines of results on stdout. */
   print(text: string): void {
     const shown = harmless(text);
     if (this.printAround) this.printAround(shown);
-    else printSync(Deno.stdout, lineOf(shown));
+    else this.#printResult(shown);
   }
 
   /** Somebody's words as results on stdout, laid out for whoever looks: `mark` says whose they are. */
@@ -94,17 +108,17 @@ export class Terminal {
     return page(mark, text, { columns: columns && Math.min(columns, WIDEST), indent });
   }
 
-  /** Results on stdout, a line each; resolves when the reader has taken them. */
+  /** Results on stdout, a line each; resolves when the reader has taken them. Throws `local`. */
   async results(lines: readonly Shown[]): Promise<void> {
-    await writeAll(Deno.stdout, encodeUtf8(lines.map(lineOf).join("")));
+    await this.#writeResults(encodeUtf8(lines.map(lineOf).join("")));
   }
 
   /**
    * Bytes that somebody sends as results on stdout; resolves when the reader has taken them. On a terminal they
-   * are words like others, under the name of whose they are.
+   * are words like others, under the name of whose they are. Throws `local`.
    */
   async write(bytes: Bytes, from: string): Promise<void> {
-    if (this.#columnsOf(Deno.stdout) === undefined) return await writeAll(Deno.stdout, bytes);
+    if (this.#columnsOf(Deno.stdout) === undefined) return await this.#writeResults(bytes);
     const text = this.#stream.push(bytes).replace(/\n$/, "");
     if (text !== "") await this.results([this.page(`${from}: `, text, INDENT)]);
   }
@@ -115,16 +129,37 @@ export class Terminal {
     const { code, message, hint } = error;
     if (this.json) {
       this.emit({ event: "error", code, message, ...(hint !== undefined && { hint }) });
-    } else {
-      printSync(Deno.stderr, lineOf(this.#page("error: ", message)));
-      if (hint !== undefined) printSync(Deno.stderr, lineOf(this.#page("hint: ", hint)));
+    }
+    // Where no event can be read, somebody may read this.
+    if (!this.json || this.#failure) {
+      printTalk(lineOf(this.#page("error: ", message)));
+      if (hint !== undefined) printTalk(lineOf(this.#page("hint: ", hint)));
     }
     return exitCodeOf(code);
   }
 
+  /** A result is short and must come out in order, so it is written at once. */
+  #printResult(text: Shown): void {
+    if (this.#failure) return;
+    try {
+      writeAllSync(Deno.stdout, encodeUtf8(lineOf(text)));
+    } catch (error) {
+      this.#failure = unwritten(error);
+      this.#failed.reject(this.#failure);
+    }
+  }
+
+  async #writeResults(bytes: Bytes): Promise<void> {
+    try {
+      await writeAll(Deno.stdout, bytes);
+    } catch (error) {
+      throw unwritten(error);
+    }
+  }
+
   #talk(text: Shown): void {
     if (this.printAround) this.printAround(text);
-    else printSync(Deno.stderr, lineOf(text));
+    else printTalk(lineOf(text));
   }
 
   #page(mark: string, text: string): Shown {
@@ -147,18 +182,45 @@ function lineOf(text: Shown): Shown {
   return `${text}\n` as Shown;
 }
 
-/** Talk is short and must come out in order, so it is written at once. */
-function printSync(to: Output, text: Shown): void {
+/** Talk may vanish: whoever read it has gone, or its disk is full; that is no reason to end a conversation. */
+function printTalk(text: Shown): void {
   try {
-    writeAllSync(to, encodeUtf8(text));
+    writeAllSync(Deno.stderr, encodeUtf8(text));
   } catch (error) {
-    // Whoever read our talk has gone; that is no reason to end the conversation.
-    if (!isGone(error)) throw error;
+    if (whyUnwritten(error) === undefined) throw error;
   }
 }
 
 /** Whether what was written has no reader any more, or no terminal. */
 export function isGone(error: unknown): boolean {
-  const isHungUp = error instanceof Error && "code" in error && error.code === "EIO";
-  return isHungUp || error instanceof Deno.errors.BrokenPipe;
+  return error instanceof Error && "code" in error &&
+      ["EIO", "EPIPE"].includes(String(error.code)) ||
+    error instanceof Deno.errors.BrokenPipe;
+}
+
+/** That results could not be written: `local`. Throws what is a mistake of ours. */
+function unwritten(cause: unknown): CifraError {
+  const reason = whyUnwritten(cause);
+  if (reason === undefined) throw cause;
+  return new CifraError("local", `Cannot write to standard output: ${reason}`, { cause });
+}
+
+const UNWRITTEN: Readonly<Record<string, string>> = {
+  EPIPE: "its reader has gone",
+  EIO: "its terminal has gone, or its disk has failed",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EFBIG: "the file is as large as it may be",
+  EBADF: "it is closed",
+};
+
+/** Why the platform could not write, in words; undefined for a mistake of ours. */
+function whyUnwritten(error: unknown): string | undefined {
+  if (error instanceof Deno.errors.BrokenPipe) return UNWRITTEN.EPIPE;
+  if (!(error instanceof Error)) return undefined;
+  const [, number] = /\(os error (\d+)\)/.exec(error.message) ?? [];
+  const code = "code" in error ? String(error.code) : number === undefined ? undefined : "";
+  return code === undefined
+    ? undefined
+    : UNWRITTEN[code] ?? (number === "122" ? UNWRITTEN.EDQUOT : "it fails");
 }

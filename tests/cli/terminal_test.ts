@@ -1,5 +1,5 @@
 /** The one place that prints: whatever comes from others drives no terminal, and passes for no word of ours. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { decodeUtf8 } from "../../lib/bytes.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
 import { showEvent } from "../../lib/cli/message_words.ts";
@@ -215,6 +215,45 @@ Deno.test("a reader that has gone is no reason to stop", () => {
     assertThrows(() => terminal.say("x"), Error, "something else");
   } finally {
     Deno.stderr.writeSync = writeSync;
+  }
+});
+
+Deno.test("results that cannot be written are a failure in words, told once", async () => {
+  const { writeSync } = Deno.stdout;
+  const failures: readonly (readonly [Error, string])[] = [
+    [new Deno.errors.BrokenPipe("gone"), "its reader has gone"],
+    [Object.assign(new Error("x"), { code: "ENOSPC" }), "the disk is full"],
+    [Object.assign(new Error("x"), { code: "EDQUOT" }), "the disk quota is used up"],
+    [new Error("Disk quota exceeded (os error 122)"), "the disk quota is used up"],
+    [
+      Object.assign(new Error("x"), { code: "EIO" }),
+      "its terminal has gone, or its disk has failed",
+    ],
+    [Object.assign(new Error("x"), { code: "ESTALE" }), "it fails"],
+  ];
+  try {
+    for (const [error, why] of failures) {
+      const terminal = new Terminal(true);
+      let count = 0;
+      (Deno.stdout as Out).writeSync = () => {
+        count++;
+        throw error;
+      };
+      terminal.emit({ event: "one" });
+      terminal.emit({ event: "two" });
+      const failure = await assertRejects(() => terminal.failed, CifraError);
+      assertEquals([failure.code, failure.message], [
+        "local",
+        `Cannot write to standard output: ${why}`,
+      ]);
+      assertEquals([terminal.failure, count], [failure, 1]);
+    }
+    (Deno.stdout as Out).writeSync = () => {
+      throw new TypeError("a mistake");
+    };
+    assertThrows(() => new Terminal(true).emit({ event: "x" }), TypeError, "a mistake");
+  } finally {
+    Deno.stdout.writeSync = writeSync;
   }
 });
 

@@ -239,7 +239,16 @@ async function pump(
 }
 
 /** The commands of cifra, each with a task of its own. */
-export type Task = "serve" | "connect" | "users" | "history" | "keys" | "config";
+export type Task =
+  | "serve"
+  | "connect"
+  | "users"
+  | "history"
+  | "keys"
+  | "config"
+  | "help"
+  | "man"
+  | "completions";
 
 /** The flags of a task in deno.json, but for the folders, which the test chooses. */
 function taskFlags(task: Task): string[] {
@@ -373,6 +382,11 @@ export class Scene {
           this.#programs.map((other) => `\n--- ${other.name}:\n${other.told}`).join(""),
       }),
     );
+  }
+
+  /** Starts any command line. */
+  run(name: string, command: readonly string[]): Program {
+    return this.add(new Program({ name, command }));
   }
 
   /** Whoever plays on this machine runs the server on it too, and so holds its keys. */
