@@ -368,10 +368,3 @@ export class CifraError extends Error {
     this.retryAfter = options.retryAfter;
   }
 }
-
-/** `error` as a CifraError: itself, or wrapped as a failure of the connection (`cut`). */
-export function toCifraError(error: unknown): CifraError {
-  if (error instanceof CifraError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new CifraError("cut", `Connection failed: ${message}`, { cause: error });
-}

@@ -16,7 +16,16 @@ interface Room {
 
 const ROOMS: Readonly<Record<string, Room>> = {
   deps: { floor: -1, paths: ["lib/deps/"] },
-  ground: { floor: 0, paths: ["lib/errors.ts", "lib/limits.ts", "lib/bytes.ts", "lib/version.ts"] },
+  ground: {
+    floor: 0,
+    paths: [
+      "lib/errors.ts",
+      "lib/platform_errors.ts",
+      "lib/limits.ts",
+      "lib/bytes.ts",
+      "lib/version.ts",
+    ],
+  },
   crypto: { floor: 1, paths: ["lib/crypto/"] },
   flow: { floor: 2, paths: ["lib/flow/"] },
   wire: { floor: 2, paths: ["lib/wire/"] },

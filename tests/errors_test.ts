@@ -12,7 +12,6 @@ import {
   penaltyOf,
   type RefusalCode,
   refusalHintOf,
-  toCifraError,
   toldCode,
 } from "../lib/errors.ts";
 
@@ -171,13 +170,4 @@ Deno.test("an error has the hint of its thrower, else the one of its code", () =
   assertEquals(new CifraError("busy", "Full", { hint: "wait" }).hint, "wait");
   assertEquals(new CifraError("busy", "Full").hint, "try again in a few seconds");
   assertEquals(new CifraError("local", "Broken").hint, undefined);
-});
-
-Deno.test("toCifraError() keeps an expected failure, and takes all else as a cut connection", () => {
-  const known = new CifraError("busy", "Full");
-  assertEquals(toCifraError(known), known);
-  const cause = new TypeError("oops");
-  const { code, message, cause: kept } = toCifraError(cause);
-  assertEquals([code, message, kept], ["cut", "Connection failed: oops", cause]);
-  assertEquals(toCifraError("oops").message, "Connection failed: oops");
 });

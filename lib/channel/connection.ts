@@ -1,6 +1,7 @@
 /** Frames over a transport: whole writes, deadlines, and one way to fail. */
 import { type Bytes, writeAll } from "../bytes.ts";
-import { CifraError, toCifraError } from "../errors.ts";
+import { CifraError } from "../errors.ts";
+import { toCifraError } from "../platform_errors.ts";
 import {
   FIRST_BYTE_DEADLINE,
   FRAME_DEADLINE,

@@ -1,6 +1,7 @@
 /** Keys in a file that somebody carries to another machine. */
 import { encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { codeOf, platformFailure } from "../platform_errors.ts";
 import { formatKeyFile, type KeyBundle, parseKeyFile } from "../store/key_bundle.ts";
 import { createPrivate } from "../store/private_files.ts";
 
@@ -49,13 +50,12 @@ async function explain<T>(path: string, action: () => Promise<T>): Promise<T> {
     return await action();
   } catch (cause) {
     if (cause instanceof CifraError) throw cause;
-    if (cause instanceof Deno.errors.AlreadyExists) {
+    if (codeOf(cause) === "EEXIST") {
       throw new CifraError("local", `${path} is there already`, {
         cause,
         hint: "choose another name: keys are not written over anything",
       });
     }
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new CifraError("local", `Cannot use ${path}: ${message}`, { cause });
+    throw platformFailure(`Cannot use ${path}`, cause);
   }
 }

@@ -1,5 +1,6 @@
 /** Which profile a command is about. */
 import { CifraError } from "../errors.ts";
+import { platformFailure } from "../platform_errors.ts";
 import { PROFILES_FOLDER } from "../store/state_folder.ts";
 import { compareNames, isName } from "../wire/names.ts";
 
@@ -20,7 +21,7 @@ export async function chooseProfile(
     }
   } catch (cause) {
     if (!(cause instanceof Deno.errors.NotFound)) {
-      throw new CifraError("local", `Cannot read the folder ${folder}`, { cause });
+      throw platformFailure(`Cannot read the folder ${folder}`, cause);
     }
   }
   const known = names.length === 0

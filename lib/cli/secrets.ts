@@ -8,6 +8,7 @@ import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
 import { PASSWORD_LIMIT } from "../limits.ts";
 import { readDescriptor } from "../net/descriptor.ts";
+import { platformFailure } from "../platform_errors.ts";
 import { keyboard } from "./keyboard.ts";
 import { ask } from "./questions.ts";
 import type { Signals } from "./signals.ts";
@@ -182,7 +183,7 @@ function toRead(descriptor: number | undefined): number | undefined {
 async function nextStdinByte(): Promise<number | undefined> {
   const buffer = new Uint8Array(1);
   const count = await Deno.stdin.read(buffer).catch((cause) => {
-    throw new CifraError("local", "Cannot read standard input", { cause });
+    throw platformFailure("Cannot read standard input", cause);
   });
   return count === null ? undefined : buffer[0];
 }

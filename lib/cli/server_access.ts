@@ -11,6 +11,7 @@ import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { systemEnvironment } from "../net/environment.ts";
+import { platformFailure } from "../platform_errors.ts";
 import { askLine, askYesNo } from "./questions.ts";
 import type { Terminal } from "./terminal.ts";
 import { sayWaiting } from "./waiting.ts";
@@ -63,8 +64,7 @@ export class ServerAccess {
     if (inviteFile !== undefined) {
       this.#warnIfReadable(inviteFile);
       line = await Deno.readTextFile(inviteFile).catch((cause) => {
-        throw new CifraError("local", `Cannot read the invite file ${inviteFile}`, {
-          cause,
+        throw platformFailure(`Cannot read the invite file ${inviteFile}`, cause, {
           hint:
             "check the name, or paste the line with --invite; deno task connect reads files in its " +
             "state folder only",

@@ -1,10 +1,10 @@
 /** What a server tells its operator: a line for each event, on the terminal, and in a file that stays small. */
 import { encodeUtf8, writeAllSync } from "../bytes.ts";
-import { CifraError } from "../errors.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
 import { TokenBucket } from "../flow/token_bucket.ts";
 import { LOG_FILE_LIMIT, LOG_FILES, SOURCES_REMEMBERED } from "../limits.ts";
 import { isAboutTwo, type ServerEvent } from "../server/events.ts";
+import { isNotGiven, platformFailure } from "../platform_errors.ts";
 import { findPrivate, OWNER_ONLY } from "../store/private_files.ts";
 import { jsonLine } from "./page.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
@@ -135,11 +135,8 @@ export class LogFile {
       return new LogFile(files, limit, current, infos[current]!.size);
     } catch (cause) {
       for (const file of files) file.close();
-      if (cause instanceof CifraError && cause.hint) throw cause;
-      const why = cause instanceof CifraError ? cause.message : `Cannot write the log ${path}`;
-      throw new CifraError("local", why, {
-        cause,
-        hint: cause instanceof Deno.errors.NotCapable
+      throw platformFailure(`Cannot write the log ${path}`, cause, {
+        hint: isNotGiven(cause)
           ? "deno task serve writes in its state folder only: put the log there, or run the compiled program"
           : "choose a file that you may write with --log",
       });

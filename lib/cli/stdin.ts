@@ -1,6 +1,6 @@
 /** Reading standard input, piece by piece, no faster than it is taken. */
 import type { Bytes } from "../bytes.ts";
-import { CifraError } from "../errors.ts";
+import { platformFailure } from "../platform_errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 
 const BUFFER = 256 * 1024;
@@ -48,7 +48,7 @@ export function readStdin(
     try {
       for (;;) {
         const piece = await nextPiece().catch((cause) => {
-          throw new CifraError("local", "Cannot read standard input", { cause });
+          throw platformFailure("Cannot read standard input", cause);
         });
         if (stopped) return;
         pieceTaken();

@@ -3,7 +3,8 @@
  * the one with the lower fingerprint chooses which connection carries the conversation (PROTOCOL.md 3.8).
  * One connector serves one introduction, for as long as no newer one takes its place.
  */
-import { CifraError, toCifraError } from "../errors.ts";
+import { CifraError } from "../errors.ts";
+import { toCifraError } from "../platform_errors.ts";
 import {
   CANDIDATES_LIMIT,
   CHANNEL_GRACE,

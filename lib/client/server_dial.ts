@@ -1,7 +1,7 @@
 /** Dialling a server, and why a server that was dialled did not become a connection. */
 import { CifraError } from "../errors.ts";
 import type { Environment } from "../net/environment.ts";
-import { isPortBusy } from "../net/platform_errors.ts";
+import { isPortBusy } from "../platform_errors.ts";
 import type { TcpTransport } from "../net/transports.ts";
 import { canonicalAddress } from "../wire/address.ts";
 import { isLoopback, type ServerAddress } from "./server_address.ts";

@@ -5,7 +5,7 @@ import { delay } from "../flow/delay.ts";
 import { DIAL_DEADLINE } from "../limits.ts";
 import { type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { isNeverDialled } from "./never_dialled.ts";
-import { isPortBusy, reasonOf } from "./platform_errors.ts";
+import { isPortBusy, reasonOf } from "../platform_errors.ts";
 import { systemTime } from "./system_time.ts";
 import { ConnTransport, SocketTransport, type TcpTransport } from "./transports.ts";
 

@@ -1,5 +1,5 @@
 /** A small HTTP listener, for machines that look after a server. */
-import { CifraError } from "../errors.ts";
+import { platformFailure } from "../platform_errors.ts";
 
 /** Answers a path with a type, a text and a status (200 unless it says so); undefined for what is not there. */
 export type Page = (path: string) =>
@@ -41,8 +41,7 @@ export function serveHttp(port: number, page: Page): HttpServer {
     }, answer);
     return { port: server.addr.port, close: () => server.shutdown() };
   } catch (cause) {
-    throw new CifraError("local", `Cannot listen on 127.0.0.1:${port} for HTTP`, {
-      cause,
+    throw platformFailure(`Cannot listen on 127.0.0.1:${port} for HTTP`, cause, {
       hint: "choose another port with --http",
     });
   }

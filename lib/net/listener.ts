@@ -3,9 +3,12 @@ import { CifraError } from "../errors.ts";
 import { delay } from "../flow/delay.ts";
 import { ACCEPT_PAUSE } from "../limits.ts";
 import type { Endpoint } from "../wire/address.ts";
-import { isNotOurAddress, isPortBusy } from "./platform_errors.ts";
+import { isNotAllowed, isNotOurAddress, isPortBusy, platformFailure } from "../platform_errors.ts";
 import { systemTime } from "./system_time.ts";
 import { ConnTransport, endpointOf, type TcpTransport } from "./transports.ts";
+
+/** For this the system asks for more than to be a user. */
+const LOW_PORT = "ports below 1024 are for root alone: choose a higher one with --port";
 
 const EVERY_IPV4 = "0.0.0.0", EVERY_IPV6 = "::";
 
@@ -49,7 +52,9 @@ export class Listener {
             hint: "choose another with --port, or 0 for any free one",
           });
         }
-        throw error;
+        throw platformFailure(`Cannot listen on port ${chosen}`, error, {
+          ...isNotAllowed(error) && chosen < 1024 && { hint: LOW_PORT },
+        });
       }
     }
   }

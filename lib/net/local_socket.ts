@@ -2,7 +2,7 @@
 import { CifraError } from "../errors.ts";
 import { delay } from "../flow/delay.ts";
 import { ACCEPT_PAUSE } from "../limits.ts";
-import { isNotAllowed } from "./platform_errors.ts";
+import { codeOf, isNotAllowed, meaningOf, platformFailure } from "../platform_errors.ts";
 import { systemTime } from "./system_time.ts";
 
 /** One end of a connection on this machine. */
@@ -22,7 +22,7 @@ export function listenLocally(
     listener = Deno.listen({ transport: "unix", path });
     Deno.chmodSync(path, 0o600);
   } catch (cause) {
-    throw new CifraError("local", `Cannot listen on ${path}`, { cause });
+    throw platformFailure(`Cannot listen on ${path}`, cause);
   }
   const over = new AbortController();
   acceptAll(listener, onConnection, over.signal);
@@ -58,6 +58,13 @@ export async function dialLocally(path: string): Promise<LocalConnection> {
     if (isNotAllowed(cause)) {
       throw new CifraError("local", `Cannot use ${path}: it is another user's, or out of reach`, {
         cause,
+      });
+    }
+    if (!["ENOENT", "ECONNREFUSED", "ENOTSOCK"].includes(codeOf(cause) ?? "")) {
+      const { why, hint } = meaningOf(cause);
+      throw new CifraError("unreachable", `Cannot reach ${path}: ${why}`, {
+        cause,
+        ...hint !== undefined && { hint },
       });
     }
     throw new CifraError("unreachable", "No server is running here", {

@@ -38,6 +38,7 @@ import { runHandshake } from "../channel/run_handshake.ts";
 import { Connection } from "../channel/connection.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 import type { ServerStore } from "../store/server_store.ts";
+import { meaningOf } from "../platform_errors.ts";
 import { FrameKind } from "../wire/frame.ts";
 import { decodeClientPreface } from "../wire/handshake_messages.ts";
 import type { Line } from "../wire/line.ts";
@@ -155,7 +156,7 @@ export class Server {
     this.#ticker = new Ticker(time);
     this.#ticker.add((now) => this.#tick(now));
     this.#listener.acceptAll((transport) => this.#serve(transport), (error) => {
-      options.onEvent({ event: "accept-trouble", reason: error.name });
+      options.onEvent({ event: "accept-trouble", reason: meaningOf(error).why });
     });
   }
 

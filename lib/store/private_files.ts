@@ -3,6 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { systemRandom } from "../crypto/platform.ts";
 import { type Bytes, decodeUtf8, encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { isNotGiven, platformFailure } from "../platform_errors.ts";
 
 const LARGEST_FILE = 1024 * 1024;
 
@@ -145,17 +146,13 @@ export async function syncFolder(path: string): Promise<void> {
 
 /** What the platform threw about `path`, as a sentence; a CifraError is given back as it is. */
 export function localError(path: string, cause: unknown): CifraError {
-  if (cause instanceof CifraError) return cause;
-  const message = cause instanceof Error ? cause.message : String(cause);
-  if (cause instanceof Deno.errors.NotCapable) {
-    return new CifraError("local", `Cannot use ${path}: this program was not given access to it`, {
-      cause,
+  return platformFailure(`Cannot use ${path}`, cause, {
+    ...isNotGiven(cause) && {
       hint: "the deno tasks may use the default state folder only; for another one run " +
         "'deno run --allow-net --allow-env --allow-sys=uid --allow-read=DIR --allow-write=DIR " +
         "main.ts ... --state DIR', or the compiled program",
-    });
-  }
-  return new CifraError("local", `Cannot use ${path}: ${message}`, { cause });
+    },
+  });
 }
 
 function decodeText(path: string, bytes: Bytes): string {

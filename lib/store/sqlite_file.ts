@@ -4,6 +4,7 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { CifraError } from "../errors.ts";
+import { isNotAllowed, meaningOf } from "../platform_errors.ts";
 import { createPrivate, findPrivate, localError, syncFolder } from "./private_files.ts";
 import { StoreFailure, type StoreTrouble } from "./store_failure.ts";
 
@@ -307,6 +308,39 @@ function foreign(path: string, cause?: unknown): StoreFailure {
   );
 }
 
+/** SQLite's extended result codes of a disk in trouble. */
+const DISK_TROUBLE: Readonly<Record<number, string>> = {
+  [10 | (1 << 8)]: "it cannot be read",
+  [10 | (2 << 8)]: "it ended too early",
+  [10 | (3 << 8)]:
+    "it cannot be written: the disk fails or is gone, or a limit on files is reached",
+  [10 | (4 << 8)]: "what was written cannot be brought to the disk",
+  [10 | (5 << 8)]: "its folder cannot be brought to the disk",
+  [10 | (6 << 8)]: "it cannot be cut",
+  [10 | (7 << 8)]: "the system does not tell its size",
+  [10 | (10 << 8)]: "a file beside it cannot be removed",
+  [10 | (15 << 8)]: "it cannot be locked",
+  [10 | (18 << 8)]: "the index of its log (-shm) cannot be opened",
+  [10 | (20 << 8)]: "the index of its log (-shm) cannot be locked",
+  [10 | (21 << 8)]: "the index of its log (-shm) cannot be shared in memory",
+  [7]: "this machine has no memory left",
+};
+
+/** What the system says of the folder of a database, since SQLite does not tell what it was told. */
+function folderTrouble(path: string): { readonly why?: string; readonly hint?: string } {
+  // As many as SQLite opens at once. Never the file itself: to close it would give up the locks that SQLite has on it.
+  const folder = path.slice(0, path.lastIndexOf("/") + 1) || ".";
+  const files: Deno.FsFile[] = [];
+  try {
+    while (files.length < 8) files.push(Deno.openSync(folder));
+    return {};
+  } catch (error) {
+    return isNotAllowed(error) ? {} : meaningOf(error);
+  } finally {
+    for (const file of files) file.close();
+  }
+}
+
 /** SQLite's failure as a sentence; what is no failure of the file (a mistake of ours) is given back as it is. */
 function explanation(path: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || !("code" in cause) || cause.code !== "ERR_SQLITE_ERROR") {
@@ -318,15 +352,20 @@ function explanation(path: string, cause: unknown): unknown {
     hint: string,
     more: { readonly fatal?: boolean; readonly trouble?: StoreTrouble } = {},
   ) => new StoreFailure(`Cannot use ${path}: ${what}`, { cause, hint, ...more });
+  const trouble = folderTrouble(path);
   switch (extended === INDEX_CANNOT_GROW ? FULL : extended & 0xff) {
     case FULL:
-      return failure("the disk is full", "make room on it, and try again", { trouble: "full" });
+      return failure(
+        "the disk is full",
+        "make room on it, or raise the limit on files (ulimit -f), and try again",
+        { trouble: "full" },
+      );
     case READONLY:
       return failure("it can only be read", "allow writing, or choose another folder with --state");
     case CANNOT_OPEN:
       return failure(
-        "it, or what belongs beside it, cannot be opened",
-        "allow writing in its folder, which reading takes as well",
+        trouble.why ?? "it, or what belongs beside it, cannot be opened",
+        trouble.hint ?? "allow writing in its folder, which reading takes as well",
         { fatal: true },
       );
     case BUSY:
@@ -344,8 +383,8 @@ function explanation(path: string, cause: unknown): unknown {
       return foreign(path, cause);
     default:
       return failure(
-        cause.message,
-        "check the disk, and start again: what was confirmed is in the file",
+        trouble.why ?? DISK_TROUBLE[extended] ?? "the disk does not do what the database needs",
+        trouble.hint ?? "look after the disk, and start again: what was confirmed is in the file",
         { fatal: true },
       );
   }

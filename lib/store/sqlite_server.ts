@@ -4,6 +4,7 @@ import type { Bytes } from "../bytes.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { STORE_BUDGET, STORE_LAZY_AFTER } from "../limits.ts";
+import { isNotGiven, platformFailure } from "../platform_errors.ts";
 import { createPrivate, type PrivateFolder } from "./private_files.ts";
 import { SERVER_STEPS } from "./server_schema.ts";
 import type { Account, Ban, Invite, NameKey, ServerStore, StoreCounts } from "./server_store.ts";
@@ -338,9 +339,8 @@ export async function backUpServerStore(folder: PrivateFolder, target: string): 
   try {
     (await createPrivate(target)).close();
   } catch (cause) {
-    throw new CifraError("local", `Cannot write the backup ${target}`, {
-      cause,
-      hint: cause instanceof Deno.errors.NotCapable
+    throw platformFailure(`Cannot write the backup ${target}`, cause, {
+      hint: isNotGiven(cause)
         ? "deno task serve writes in its state folder only: put the copy there, or run the compiled program"
         : "choose a file that does not exist yet, in a folder that can be written",
     });
@@ -351,7 +351,7 @@ export async function backUpServerStore(folder: PrivateFolder, target: string): 
     await backup(source, target);
   } catch (cause) {
     await Deno.remove(target).catch(() => {});
-    throw new CifraError("local", `Cannot write the backup ${target}`, { cause });
+    throw platformFailure(`Cannot write the backup ${target}`, cause);
   } finally {
     source.close();
   }
