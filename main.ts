@@ -5,6 +5,7 @@ import { findCommand, helpOf, overview } from "./lib/cli/help.ts";
 import { confine } from "./lib/cli/permissions.ts";
 import { withSettings } from "./lib/cli/with_settings.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
+import { isPlatformError } from "./lib/platform_errors.ts";
 import { VERSION } from "./lib/version.ts";
 
 /** Runs a command; returns the exit code. */
@@ -68,4 +69,12 @@ async function perform(
   return await run(all, terminal);
 }
 
+// Otherwise a limit on the size of files ends the program without a word; so it is an error of whoever writes.
+if (Deno.build.os !== "windows") Deno.addSignalListener("SIGXFSZ", () => {});
+// What fails where nobody waits for it, and outside the program, is no mistake of ours that a stack would explain.
+addEventListener("unhandledrejection", (event) => {
+  if (!isPlatformError(event.reason)) return;
+  event.preventDefault();
+  Deno.exit(new Terminal(Deno.args.includes("--json")).fail(event.reason));
+});
 Deno.exit(await main(Deno.args));

@@ -6,6 +6,7 @@
 import { type Bytes, encodeUtf8, writeAll, writeAllSync } from "../bytes.ts";
 import { CifraError, exitCodeOf } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
+import { codeOf, isPlatformError, platformFailure } from "../platform_errors.ts";
 import { harmless, jsonLine, page, type Shown } from "./page.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 
@@ -125,8 +126,8 @@ export class Terminal {
 
   /** Says what went wrong and what to try, and returns the exit code for it. */
   fail(error: unknown): number {
-    if (!(error instanceof CifraError)) throw error;
-    const { code, message, hint } = error;
+    if (!(error instanceof CifraError) && !isPlatformError(error)) throw error;
+    const { code, message, hint } = platformFailure("Cannot go on", error);
     if (this.json) {
       this.emit({ event: "error", code, message, ...(hint !== undefined && { hint }) });
     }
@@ -187,40 +188,17 @@ function printTalk(text: Shown): void {
   try {
     writeAllSync(Deno.stderr, encodeUtf8(text));
   } catch (error) {
-    if (whyUnwritten(error) === undefined) throw error;
+    if (!isPlatformError(error)) throw error;
   }
 }
 
 /** Whether what was written has no reader any more, or no terminal. */
 export function isGone(error: unknown): boolean {
-  return error instanceof Error && "code" in error &&
-      ["EIO", "EPIPE"].includes(String(error.code)) ||
-    error instanceof Deno.errors.BrokenPipe;
+  return ["EIO", "EPIPE"].includes(codeOf(error) ?? "");
 }
 
 /** That results could not be written: `local`. Throws what is a mistake of ours. */
 function unwritten(cause: unknown): CifraError {
-  const reason = whyUnwritten(cause);
-  if (reason === undefined) throw cause;
-  return new CifraError("local", `Cannot write to standard output: ${reason}`, { cause });
-}
-
-const UNWRITTEN: Readonly<Record<string, string>> = {
-  EPIPE: "its reader has gone",
-  EIO: "its terminal has gone, or its disk has failed",
-  ENOSPC: "the disk is full",
-  EDQUOT: "the disk quota is used up",
-  EFBIG: "the file is as large as it may be",
-  EBADF: "it is closed",
-};
-
-/** Why the platform could not write, in words; undefined for a mistake of ours. */
-function whyUnwritten(error: unknown): string | undefined {
-  if (error instanceof Deno.errors.BrokenPipe) return UNWRITTEN.EPIPE;
-  if (!(error instanceof Error)) return undefined;
-  const [, number] = /\(os error (\d+)\)/.exec(error.message) ?? [];
-  const code = "code" in error ? String(error.code) : number === undefined ? undefined : "";
-  return code === undefined
-    ? undefined
-    : UNWRITTEN[code] ?? (number === "122" ? UNWRITTEN.EDQUOT : "it fails");
+  if (!isPlatformError(cause)) throw cause;
+  return platformFailure("Cannot write to standard output", cause);
 }
