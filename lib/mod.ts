@@ -45,8 +45,9 @@ export type {
 } from "./handshake/state.ts";
 export { Channel, type Goodbye } from "./channel/channel.ts";
 export { type HandshakeOptions, runHandshake } from "./channel/run_handshake.ts";
-export { Connection } from "./channel/connection.ts";
+export { Connection, type Word } from "./channel/connection.ts";
 export type { MonotonicClock, Transport } from "./channel/transport.ts";
+export type { Endpoint } from "./wire/address.ts";
 export { type Frame, FrameKind } from "./wire/frame.ts";
 export type { HandshakeLayouts } from "./wire/handshake_messages.ts";
 export type { Layout, Reader } from "./wire/layout.ts";

@@ -27,7 +27,9 @@ const NOTHING = new Uint8Array(0);
 
 /** Something that is said outside of the ladder and of the channel. */
 export interface Word {
+  /** Who said it. */
   readonly direction: "sent" | "received";
+  /** What it is (PROTOCOL.md 3.2). */
   readonly name: "preface" | "alert";
   /** Bytes on the wire. */
   readonly length: number;

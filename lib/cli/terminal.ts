@@ -7,6 +7,7 @@ import { type Bytes, encodeUtf8, writeAll, writeAllSync } from "../bytes.ts";
 import { CifraError, exitCodeOf } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { codeOf, isPlatformError, platformFailure } from "../platform_errors.ts";
+import { columnsOf } from "./columns.ts";
 import { harmless, jsonLine, page, type Shown } from "./page.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 
@@ -18,8 +19,6 @@ const OURS = "-- ";
 const INDENT = " ".repeat(OURS.length);
 /** Rows of talk have no more columns, however wide the terminal is: it may be made narrower later. */
 const WIDEST = 100;
-
-type Output = Pick<typeof Deno.stdout, "writeSync" | "isTerminal">;
 
 /** Where a command's words go. */
 export class Terminal {
@@ -172,11 +171,6 @@ export class Terminal {
   get #columns(): number | undefined {
     return this.#columnsOf(this.printAround ? Deno.stdout : Deno.stderr);
   }
-}
-
-/** How many columns an output has: 0 when it is a terminal that does not say, undefined when it is none. */
-function columnsOf(output: Output): number | undefined {
-  return output.isTerminal() ? Deno.consoleSize().columns : undefined;
 }
 
 function lineOf(text: Shown): Shown {

@@ -5,7 +5,9 @@ import { badFrame, type Layout, struct, u16, u8 } from "./layout.ts";
 
 /** Where to dial. `host` is an IP address in its canonical text form. */
 export interface Endpoint {
+  /** An IP address or a name. */
   readonly host: string;
+  /** 1 to 65535. */
   readonly port: number;
 }
 

@@ -24,19 +24,19 @@ function quoted(words: readonly string[]): string {
   return words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
 }
 
-/** Alice in a window, bob a program on lines of JSON, connected. */
+/** Alice in a pane, bob a program on lines of JSON, connected. */
 async function aliceInWindow(
   scene: Scene,
-  window: Window,
+  pane: Window,
   args: readonly string[] = [],
 ): Promise<Program> {
   const command = sourceCommand("connect", scene.stateOf("alice"));
   const server = ["--server", `127.0.0.1:${scene.port}`, "--accept-new"];
   const who = ["--name", "alice", "--to", "bob", "--state", scene.stateOf("alice")];
-  await window.line(`clear; ${quoted([...command, ...who, ...server, ...args])}`);
+  await pane.line(`clear; ${quoted([...command, ...who, ...server, ...args])}`);
   const bob = scene.connect("bob", "alice", ["--json"]);
   await bob.event("connected");
-  await window.shows("-- connected to bob");
+  await pane.shows("-- connected to bob");
   return bob;
 }
 
@@ -59,51 +59,51 @@ for (const [way, commandOf] of Object.entries(WAYS)) {
     `Ctrl-Z stops connect, started by ${way}, and fg brings prompt and draft back`,
     async () => {
       await using scene = await Scene.withServer();
-      await using window = await openWindow(scene);
+      await using pane = await openWindow(scene);
       const args = `--name alice --to bob --server 127.0.0.1:${scene.port} --accept-new`;
-      await window.line(`clear; ${commandOf(scene, "connect")} ${args}`);
+      await pane.line(`clear; ${commandOf(scene, "connect")} ${args}`);
       const bob = scene.connect("bob", "alice", ["--json"]);
       await bob.event("connected");
-      await window.shows("-- connected to bob");
+      await pane.shows("-- connected to bob");
       for (const round of [1, 2]) {
-        await window.type("half a li");
-        await window.until("the draft", (rows) => /alice> half a li$/.test(rows.at(-1)!));
-        await window.keys("C-z");
-        await window.until("a stopped job", isStopped);
+        await pane.type("half a li");
+        await pane.until("the draft", (rows) => /alice> half a li$/.test(rows.at(-1)!));
+        await pane.keys("C-z");
+        await pane.until("a stopped job", isStopped);
         // The terminal is the shell's: it echoes, and knows lines.
-        await window.line("echo $((6 * 7)); stty -a | grep -ow -e -echo -e -icanon; echo checked");
+        await pane.line("echo $((6 * 7)); stty -a | grep -ow -e -echo -e -icanon; echo checked");
         const answers = "42 checked $";
-        await window.until(answers, (rows) => rows.slice(-3).join(" ") === answers);
-        await window.line("clear; fg");
-        await window.until("the draft", (rows) => /alice> half a li$/.test(rows.at(-1)!));
-        await window.type("ne");
-        await window.keys("Enter");
+        await pane.until(answers, (rows) => rows.slice(-3).join(" ") === answers);
+        await pane.line("clear; fg");
+        await pane.until("the draft", (rows) => /alice> half a li$/.test(rows.at(-1)!));
+        await pane.type("ne");
+        await pane.keys("Enter");
         await bob.event("message", { number: round, text: "half a line" });
-        await window.until("an empty line", (rows) => rows.at(-1) === "(read) alice>");
+        await pane.until("an empty line", (rows) => rows.at(-1) === "(read) alice>");
       }
-      await window.line("/quit");
-      await window.ends("$");
+      await pane.line("/quit");
+      await pane.ends("$");
     },
   );
 
   windowTest(`Ctrl-Z stops serve, started by ${way}, and its console comes back`, async () => {
     await using scene = await Scene.open();
-    await using window = await openWindow(scene);
-    await window.line(`clear; ${commandOf(scene, "serve")} --port 0`);
-    await window.ends("server>");
-    await window.type("acti");
-    await window.ends("server> acti");
-    await window.keys("C-z");
-    await window.until("a stopped job", isStopped);
-    await window.line("echo $((6 * 7))");
-    await window.shows("\n42\n$");
-    await window.line("fg");
-    await window.ends("server> acti");
-    await window.line("ve");
-    await window.shows("\n0 here, 0 connections\nserver>");
-    await window.keys("C-d");
-    await window.shows("\n-- closing\n");
-    await window.ends("$");
+    await using pane = await openWindow(scene);
+    await pane.line(`clear; ${commandOf(scene, "serve")} --port 0`);
+    await pane.ends("server>");
+    await pane.type("acti");
+    await pane.ends("server> acti");
+    await pane.keys("C-z");
+    await pane.until("a stopped job", isStopped);
+    await pane.line("echo $((6 * 7))");
+    await pane.shows("\n42\n$");
+    await pane.line("fg");
+    await pane.ends("server> acti");
+    await pane.line("ve");
+    await pane.shows("\n0 here, 0 connections\nserver>");
+    await pane.keys("C-d");
+    await pane.shows("\n-- closing\n");
+    await pane.ends("$");
   });
 }
 
@@ -113,39 +113,39 @@ function isStopped(rows: readonly string[]): boolean {
 
 windowTest("Ctrl-Z where no shell waits stops nothing, and the line goes on", async () => {
   await using scene = await Scene.withServer();
-  await using window = await openWindow(scene);
+  await using pane = await openWindow(scene);
   // The shell is replaced: there is no job control any more.
   const command = sourceCommand("connect", scene.stateOf("alice"));
   const args = ["--server", `127.0.0.1:${scene.port}`, "--accept-new", "--name", "alice"];
   const state = ["--to", "bob", "--state", scene.stateOf("alice")];
-  await window.line(`clear; exec ${quoted([...command, ...args, ...state])}`);
-  await window.ends("alice>");
-  await window.type("half");
-  await window.keys("C-z");
-  await window.type(" a line");
-  await window.ends("alice> half a line");
+  await pane.line(`clear; exec ${quoted([...command, ...args, ...state])}`);
+  await pane.ends("alice>");
+  await pane.type("half");
+  await pane.keys("C-z");
+  await pane.type(" a line");
+  await pane.ends("alice> half a line");
 });
 
 windowTest(
   "a window that is made narrower and wider again shows each line and the draft, once",
   async () => {
     await using scene = await Scene.withServer();
-    await using window = await openWindow(scene);
-    const bob = await aliceInWindow(scene, window);
+    await using pane = await openWindow(scene);
+    const bob = await aliceInWindow(scene, pane);
     const draft = Array.from({ length: 18 }, (_, n) => `word${n}`).join(" ");
-    await window.type(draft);
-    await window.keys("Left", "Left", "Left");
+    await pane.type(draft);
+    await pane.keys("Left", "Left", "Left");
     const all = `alice> ${draft}`;
     for (const [n, columns] of [40, 20, 80, 20, 60].entries()) {
-      await window.resize(columns);
+      await pane.resize(columns);
       const rowsOfDraft = cut(all, columns);
-      await window.until(
+      await pane.until(
         `the draft in ${columns} columns`,
         (rows) => rows.slice(-rowsOfDraft.length).join("\n") === rowsOfDraft.join("\n"),
       );
       await bob.write(`hello ${n}\n`);
-      await window.shows(`bob: hello ${n}\n`);
-      const rows = await window.until(
+      await pane.shows(`bob: hello ${n}\n`);
+      const rows = await pane.until(
         "the draft below it",
         (rows) => rows.slice(-rowsOfDraft.length).join("\n") === rowsOfDraft.join("\n"),
       );
@@ -154,17 +154,17 @@ windowTest(
       assertEquals(text.split("alice>").length, 2, text);
       assertEquals(text.split("word0 ").length, 2, text);
       const at = all.length - 3;
-      assertEquals(await window.cursor(), [
+      assertEquals(await pane.cursor(), [
         rowsOfDraft.at(Math.floor(at / columns))!,
         at % columns,
       ]);
     }
-    await window.keys("Enter");
+    await pane.keys("Enter");
     await bob.event("message", { text: draft });
   },
 );
 
-/** A line as it stands in a window. */
+/** A line as it stands in a pane. */
 function cut(line: string, columns: number): string[] {
   const rows: string[] = [];
   for (let at = 0; at < line.length; at += columns) {
@@ -180,8 +180,8 @@ for (const columns of [80, 40, 20]) {
     `a page that is pasted in pieces is put in, and only Enter sends it: ${columns} columns`,
     async () => {
       await using scene = await Scene.withServer();
-      await using window = await openWindow(scene, { columns });
-      const bob = await aliceInWindow(scene, window);
+      await using pane = await openWindow(scene, { columns });
+      const bob = await aliceInWindow(scene, pane);
       const pasted = `\x1b[200~${PAGE.join("\r")}\r\x1b[201~`;
       // Cut in the middle of the marks, of letters and of line breaks, 30 ms apart.
       const bytes = [...pasted];
@@ -189,18 +189,18 @@ for (const columns of [80, 40, 20]) {
         { length: Math.ceil(bytes.length / 7) },
         (_, n) => bytes.slice(7 * n, 7 * n + 7).join(""),
       );
-      await window.send(pieces, 30);
-      await window.until(
+      await pane.send(pieces, 30);
+      await pane.until(
         "the page",
         (rows) => rows.at(-1) === "..." && rows.at(-2)!.includes("你好"),
       );
       await bob.write("what are you doing?\n");
-      await window.shows("what are you");
-      await window.until("the page again", (rows) => rows.at(-1) === "...");
+      await pane.shows("what are you");
+      await pane.until("the page again", (rows) => rows.at(-1) === "...");
       assert(!bob.events.some(({ event }) => event === "message" || event === "peer-left"));
-      await window.keys("Enter");
+      await pane.keys("Enter");
       await bob.event("message", { number: 1, text: PAGE.join("\n") });
-      await window.line("still here");
+      await pane.line("still here");
       await bob.event("message", { number: 2, text: "still here" });
     },
   );
@@ -208,8 +208,8 @@ for (const columns of [80, 40, 20]) {
 
 windowTest("what a terminal reports never becomes text", async () => {
   await using scene = await Scene.withServer();
-  await using window = await openWindow(scene);
-  const bob = await aliceInWindow(scene, window);
+  await using pane = await openWindow(scene);
+  const bob = await aliceInWindow(scene, pane);
   const reports = [
     ...["\x1b[<0;12;7M", "\x1b[<0;12;7m", "\x1b[M !!", "\x1b[I", "\x1b[O", "\x1b[12;40R"],
     ...[
@@ -219,7 +219,7 @@ windowTest("what a terminal reports never becomes text", async () => {
       "\x1b[8;24;80t",
     ],
   ];
-  await window.send(reports.flatMap((report) => ["x", report.slice(0, 3), report.slice(3)]));
-  await window.keys("Enter");
+  await pane.send(reports.flatMap((report) => ["x", report.slice(0, 3), report.slice(3)]));
+  await pane.keys("Enter");
   await bob.event("message", { number: 1, text: "x".repeat(reports.length) });
 });

@@ -239,6 +239,7 @@ for (const [how, args, env] of PLAIN) {
     await bob.event("message", { number: 3, text: "four\nfive" });
     await alice.write("/quit\r");
     assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+    // deno-lint-ignore no-control-regex
     assert(!/\x1b\[|alice>/.test(alice.stdout), JSON.stringify(alice.stdout));
   });
 }
