@@ -3,7 +3,7 @@ import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { MESSAGE_NUMBER_LIMIT } from "../limits.ts";
 import { type KeptMessage, LAST_MOMENT, type NewMessage } from "../wire/peer_messages.ts";
-import type { Direction, Gap, HistoryEntry, HistoryText } from "./message_store.ts";
+import type { Direction, Gap, HistoryEntry, HistoryFilter, HistoryText } from "./message_store.ts";
 
 /** Texts are shown whatever they are made of; who receives them has refused what is not UTF-8. */
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -109,11 +109,30 @@ export function historyText(
   }
 }
 
-/** Whether a line of the history is one that is looked for, upper and lower case being the same. */
-export function finds(search: string | undefined): (entry: HistoryEntry) => boolean {
-  if (search === undefined) return () => true;
-  const wanted = search.toLowerCase();
-  return (entry) => entry.type === "text" && entry.text.toLowerCase().includes(wanted);
+/** Whether a line of the history, of a log that has come so far, is one that is looked for. */
+export function finds(
+  { search, since, isPast }: HistoryFilter,
+): (entry: HistoryEntry, progress: Progress) => boolean {
+  const wanted = search === undefined ? undefined : folded(search);
+  return (entry, { read }) => {
+    if (entry.type === "gap") {
+      return wanted === undefined && since === undefined && (!isPast || entry.to <= read);
+    }
+    const { state, number, written, text } = entry;
+    if (isPast && (state === "queued" || state === "received" && number > read)) return false;
+    if (since !== undefined && written < since) return false;
+    return wanted === undefined || folded(text).includes(wanted);
+  };
+}
+
+/**
+ * A text without what a search does not see: case, and how Unicode happens to write it. Lowered, raised and lowered
+ * again letters are alike that have more than one small or capital form, such as the sharp s; the sigma at the end
+ * of a word is one that only its place makes another.
+ */
+export function folded(text: string): string {
+  return text.normalize("NFKC").toLowerCase().toUpperCase().toLowerCase().replaceAll("ς", "σ")
+    .normalize("NFKC");
 }
 
 /** The larger number. */

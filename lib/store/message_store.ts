@@ -99,6 +99,20 @@ export interface HistoryGap extends Gap {
   readonly peer: string;
 }
 
+/** Which lines of the history are wanted: those for which all of this is so. */
+export interface HistoryFilter {
+  /** What was said with this person. */
+  readonly peer?: string | undefined;
+  /** What has this text in it, whatever the case and the Unicode form of either. */
+  readonly search?: string | undefined;
+  /** What was written then or later, in milliseconds since 1970, by the clock of who wrote it. */
+  readonly since?: number | undefined;
+  /** What we have seen: what came and was shown, and what we wrote that the other side has. */
+  readonly isPast?: boolean | undefined;
+  /** The newest of these alone, so many. They are held in memory. */
+  readonly last?: number | undefined;
+}
+
 /**
  * Each method that changes something is one transaction; the promise resolves when it is on disk, and
  * rejects, with nothing changed, with `local` when it cannot be. Changes asked for in one turn of the event loop
@@ -167,10 +181,8 @@ export interface MessageStore {
   /** What was found missing when the store was opened. The numbers of what we wrote are not given again. */
   readonly lost: readonly Lost[];
 
-  /** What was said, oldest first: texts, and where nothing is searched for, gaps. */
-  history(
-    filter: { readonly peer?: string; readonly search?: string },
-  ): Iterable<HistoryEntry>;
+  /** What was said, oldest first: texts, and where neither words nor a time are asked for, gaps. */
+  history(filter: HistoryFilter): Iterable<HistoryEntry>;
 
   /** Puts on disk what is not there yet, and closes. Nothing may be called afterwards. */
   close(): Promise<void>;

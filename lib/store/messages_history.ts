@@ -3,7 +3,7 @@ import { CifraError } from "../errors.ts";
 import { finds, historyText, type Progress } from "./message_rules.ts";
 import { MESSAGES_FILE, MESSAGES_KIND } from "./messages_schema.ts";
 import { type GapRow, messageOrGap, type MessageRow } from "./messages_statements.ts";
-import type { Direction, HistoryEntry } from "./message_store.ts";
+import type { Direction, HistoryEntry, HistoryFilter } from "./message_store.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 
 /** Lines of the history read at once: a reader that takes its time holds no transaction open. */
@@ -20,10 +20,7 @@ type HistoryRow = (MessageRow | GapRow) & Progress & {
  * What was said in the profile in `folder`, oldest first, while another program may be saying more. The
  * file is opened when the first line is asked for. Throws `local`; its cause is NotFound when there is none.
  */
-export function* readHistory(
-  folder: string,
-  filter: { readonly peer?: string; readonly search?: string },
-): Iterable<HistoryEntry> {
+export function* readHistory(folder: string, filter: HistoryFilter): Iterable<HistoryEntry> {
   const file = SqliteFile.openToRead(`${folder}/${MESSAGES_FILE}`, MESSAGES_KIND);
   try {
     if (!file.isCurrent) throw outOfDate(file.path);
@@ -43,33 +40,57 @@ function outOfDate(path: string): CifraError {
 /** The history in `file`; `progressOf` knows more about a log than its row does. */
 export function* historyOf(
   file: SqliteFile,
-  { peer, search }: { readonly peer?: string; readonly search?: string },
+  filter: HistoryFilter,
   progressOf: (log: bigint, progress: Progress) => Progress,
 ): Iterable<HistoryEntry> {
-  const page = file.prepare(HISTORY_PAGE);
-  const isFound = finds(search);
-  let after = 0n;
+  const { last } = filter;
+  if (last === undefined) return yield* entriesOf(file, filter, progressOf, "forwards");
+  const newest: HistoryEntry[] = [];
+  if (last > 0) {
+    for (const entry of entriesOf(file, filter, progressOf, "backwards")) {
+      if (newest.push(entry) === last) break;
+    }
+  }
+  yield* newest.reverse();
+}
+
+function* entriesOf(
+  file: SqliteFile,
+  filter: HistoryFilter,
+  progressOf: (log: bigint, progress: Progress) => Progress,
+  way: keyof typeof HISTORY_PAGE,
+): Iterable<HistoryEntry> {
+  const { sql, start } = HISTORY_PAGE[way];
+  const page = file.prepare(sql);
+  const isFound = finds(filter);
+  let from = start;
   for (;;) {
-    const rows = file.use(() =>
-      page.all({ after, peer: peer ?? null, page: PAGE }) as unknown[] as HistoryRow[]
+    const rows: readonly HistoryRow[] = file.use(() =>
+      page.all({ from, peer: filter.peer ?? null, page: PAGE }) as unknown[] as HistoryRow[]
     );
     for (const row of rows) {
-      after = row.ordinal;
+      from = row.ordinal;
       const said = messageOrGap(row);
+      const progress = progressOf(row.log, row);
       const entry = said.type === "gap"
         ? { ...said, peer: row.peer }
-        : historyText(row, said, progressOf(row.log, row));
-      if (isFound(entry)) yield entry;
+        : historyText(row, said, progress);
+      if (isFound(entry, progress)) yield entry;
     }
     if (rows.length < PAGE) return;
   }
 }
 
-const HISTORY_PAGE = `
+const pageOf = (isNext: string, order: string) => `
   SELECT message.ordinal, side.peer, side.direction, message.log, message.number, message.type,
     message.gap_from AS gapFrom, message.written, message.content, log.last, log.stored, log.read
   FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
-  WHERE message.ordinal > :after
+  WHERE message.ordinal ${isNext} :from
     AND (message.type = 'text' OR message.type = 'gap' AND side.direction = 'received')
     AND (:peer IS NULL OR side.peer = :peer)
-  ORDER BY message.ordinal LIMIT :page`;
+  ORDER BY message.ordinal ${order} LIMIT :page`;
+/** An ordinal is positive, and has 63 bits. */
+const HISTORY_PAGE = {
+  forwards: { sql: pageOf(">", "ASC"), start: 0n },
+  backwards: { sql: pageOf("<", "DESC"), start: 2n ** 63n - 1n },
+};

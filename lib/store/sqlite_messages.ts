@@ -36,6 +36,7 @@ import type {
   Direction,
   Gap,
   HistoryEntry,
+  HistoryFilter,
   IncomingState,
   Lost,
   MessageStore,
@@ -298,9 +299,7 @@ export class SqliteMessages implements MessageStore {
     return Number(row?.seq ?? 0n);
   }
 
-  history(
-    filter: { readonly peer?: string; readonly search?: string },
-  ): Iterable<HistoryEntry> {
+  history(filter: HistoryFilter): Iterable<HistoryEntry> {
     this.#requireOpen();
     return historyOf(this.#file, filter, (log, progress) => this.#withLater(log, progress));
   }

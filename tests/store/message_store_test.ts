@@ -717,6 +717,52 @@ conforms(
   },
 );
 
+conforms(
+  "finds words whatever their case and Unicode form, on disk and asked for",
+  async (disk) => {
+    const store = await disk.open();
+    const said = ["Stra\u00dfe", "cafe\u0301", "\uff21\ufb01", "\u039f\u0394\u039f\u03a3", "100%"];
+    await store.append(BOB, said.map((each) => text(each)));
+    const found = (search: string) =>
+      lines(store.history({ search })).map((line) => said.findIndex((each) => line.includes(each)));
+    for (const search of ["STRASSE", "stra\u1e9ee", "strasse"]) assertEquals(found(search), [0]);
+    for (const search of ["CAF\u00c9", "caf\u00e9", "cafe\u0301"]) assertEquals(found(search), [1]);
+    assertEquals(found("AFI"), [2]);
+    // Small sigma has two forms, by its place.
+    for (const search of ["\u03bf\u03b4\u03bf\u03c3", "\u03bf\u03c2"]) {
+      assertEquals(found(search), [3]);
+    }
+    assertEquals(found("%"), [4]);
+  },
+);
+
+conforms("tells the newest of the history, since when, and what is past", async (disk) => {
+  const store = await disk.open();
+  const log = systemRandom(16);
+  const at = (content: string, written: number) => ({ ...text(content), written });
+  await store.append(BOB, Array.from({ length: 250 }, (_, i) => at(`${i}`, i)));
+  await store.append(CAROL, [at("other", 250)]);
+  await store.receive(BOB, log, numbered(1, at("seen", 300), at("new", 301)));
+  store.acknowledge(BOB, 248n, 248n);
+  store.markRead(BOB, log, 1n);
+  const found = (filter: Parameters<typeof store.history>[0]) =>
+    lines(store.history(filter)).map((line) => line.split(" ")[3]!);
+  assertEquals(found({ last: 0 }), []);
+  assertEquals(found({ last: 1 }), ["new"]);
+  assertEquals(found({ last: 3 }), ["other", "seen", "new"]);
+  assertEquals(found({ last: 3, peer: "bob" }), ["249", "seen", "new"]);
+  assertEquals(found({ last: 2, search: "4" }), ["248", "249"]);
+  assertEquals(found({ last: 1000 }).length, 253);
+  assertEquals(found({ last: 3, isPast: true, peer: "bob" }), ["246", "247", "seen"]);
+  assertEquals(found({ since: 249 }), ["249", "other", "seen", "new"]);
+  assertEquals(found({ since: 249, last: 2, search: "e" }), ["seen", "new"]);
+  await store.close();
+  assertEquals(
+    lines((await disk.open()).history({ last: 2, isPast: true })).map((line) => line.split(" ")[3]),
+    ["247", "seen"],
+  );
+});
+
 conforms("gives a long history whole, in order, also while it grows", async (disk) => {
   const store = await disk.open();
   await store.append(BOB, Array.from({ length: 250 }, (_, i) => text(`${i}`)));

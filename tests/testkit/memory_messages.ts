@@ -22,6 +22,7 @@ import type {
   Direction,
   Gap,
   HistoryEntry,
+  HistoryFilter,
   IncomingState,
   MessageStore,
   OutgoingState,
@@ -283,17 +284,21 @@ export class MemoryMessages implements MessageStore {
     return this.#disk.lastOrdinal;
   }
 
-  *history(
-    filter: { readonly peer?: string; readonly search?: string },
-  ): Iterable<HistoryEntry> {
+  history(filter: HistoryFilter): Iterable<HistoryEntry> {
+    const { last } = filter;
+    const all = this.#history(filter);
+    return last === undefined ? all : last === 0 ? [] : [...all].slice(-last);
+  }
+
+  *#history(filter: HistoryFilter): Iterable<HistoryEntry> {
     this.#requireUsable();
-    const isFound = finds(filter.search);
+    const isFound = finds(filter);
     for (const { side, log, message } of this.#disk.kept) {
       if (message.type === "end" || (filter.peer ?? side.peer) !== side.peer) continue;
       const entry = message.type === "gap"
         ? { ...message, peer: side.peer }
         : historyText(side, message, this.#progress(log));
-      if (isFound(entry)) yield entry;
+      if (isFound(entry, this.#progress(log))) yield entry;
     }
   }
 
