@@ -112,7 +112,7 @@ async function talk(
       store,
       openServer: (sendPort) => access.open(address, sendPort),
       giveUpAfter: giveUpAfter ?? (isPipe ? PIPE_PATIENCE : undefined),
-      register: remembering(profile, address),
+      register: remembering(profile, access, address),
       receivePort: options.receivePort ?? 0,
       lobby: to !== undefined ? "absent" : hidden ? "unlisted" : "listed",
       trace,
@@ -127,7 +127,7 @@ async function talk(
 }
 
 /** Registers, and keeps where that was for the next time. */
-function remembering(profile: Profile, address: ServerAddress): Registrar {
+function remembering(profile: Profile, access: ServerAccess, address: ServerAddress): Registrar {
   const { date } = systemEnvironment.time;
   const register = profile.registrar(date);
   let isKept = false;
@@ -138,6 +138,7 @@ function remembering(profile: Profile, address: ServerAddress): Registrar {
     const visit = { server: serverSubject(address), time: date() };
     // A disk that is full is told of where it matters.
     await rememberVisit(profile.folder, visit).catch(() => {});
+    await access.registered(address).catch(() => {});
     return answer;
   };
 }

@@ -37,6 +37,10 @@ export class ServerAccess {
   readonly #ticker: Ticker;
   #tickets: Promise<TicketHolder> | undefined;
   readonly #trace: Tracer | undefined;
+  /** Whether the line was read in this run. */
+  #isInvited = false;
+  /** The server has registered us in this run, and wants no invite. */
+  #isKnown = false;
 
   constructor(
     choice: ServerChoice,
@@ -79,6 +83,7 @@ export class ServerAccess {
       line = await askLine(this.#terminal, "invite line:");
     }
     const address = parseInviteLine(line ?? "");
+    this.#isInvited = true;
     // The line names the key of the suite modern; the others have keys of their own.
     const isModern = this.#profile.suite.name === "modern";
     return isModern ? address : { ...address, fingerprint: undefined };
@@ -120,14 +125,28 @@ export class ServerAccess {
     });
   }
 
+  /** The server has registered us, and knows us from now on without an invite. */
+  async registered(address: ServerAddress): Promise<void> {
+    this.#isKnown = true;
+    await this.#profile.forgetInvite(serverSubject(address));
+  }
+
+  /** Where our ticket is. Whoever was given a line may not be known any more: then what was is not shown. */
+  async #openTickets(address: ServerAddress): Promise<TicketHolder> {
+    const tickets = await this.#profile.ticketsOf(serverSubject(address));
+    if (this.#isInvited) await tickets.take();
+    return tickets;
+  }
+
   /** Connects, and pins a new server that is trusted. Throws like `openServer`. */
   async open(address: ServerAddress, sendPort: number | undefined): Promise<ServerLink> {
     const { suite, identity, servers } = this.#profile;
     const terminal = this.#terminal;
-    this.#tickets ??= this.#profile.ticketsOf(serverSubject(address));
+    this.#tickets ??= this.#openTickets(address);
+    const inviteSecret = this.#isKnown ? undefined : address.inviteSecret;
     const server = await openServer({
       environment: systemEnvironment,
-      address,
+      address: { ...address, inviteSecret },
       suite,
       identity,
       servers,
@@ -152,7 +171,6 @@ export class ServerAccess {
         ),
       trace: this.#trace,
     });
-    const { inviteSecret } = address;
     if (!inviteSecret) return server;
     try {
       // The server holds the secret too, or the two would not have come this far.

@@ -235,11 +235,21 @@ export class Profile {
     return secret === undefined ? undefined : decodeBase64Url(secret);
   }
 
-  /** Remembers an invite that was good, so that its line is needed once. */
+  /** Remembers an invite until the server has registered us: its line is needed once. Throws `local`. */
   async rememberInvite(server: string, secret: Bytes): Promise<void> {
     const invites = await this.#invites();
     if (invites.get(server) === encodeBase64Url(secret)) return;
     invites.set(server, encodeBase64Url(secret));
+    await this.#writeInvites(invites);
+  }
+
+  /** The server knows us now, and asks for no invite. Throws `local`. */
+  async forgetInvite(server: string): Promise<void> {
+    const invites = await this.#invites();
+    if (invites.delete(server)) await this.#writeInvites(invites);
+  }
+
+  async #writeInvites(invites: ReadonlyMap<string, string>): Promise<void> {
     const lines = [...invites].map((invite) => `${invite.join(" ")}\n`);
     await this.#folder.write(INVITES_FILE, lines.join(""));
   }

@@ -104,7 +104,8 @@ export class ServerLink {
   static async open(options: ServerDialOptions): Promise<ServerLink> {
     const { environment, address, suite, identity, ephemeralKey, ticker, trace } = options;
     const { time, random } = environment;
-    const secret = address.inviteSecret;
+    // Whom the server knows needs no invite, which may have ended since.
+    const secret = options.tickets?.isThere ? undefined : address.inviteSecret;
     // Before the dial: making an RSA key may take longer than a server waits for a first byte.
     const start = await startInitiator({
       mode: secret ? 3 : 1,

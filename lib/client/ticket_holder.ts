@@ -18,6 +18,11 @@ export class TicketHolder {
     this.#save = save;
   }
 
+  /** Whether there is one. */
+  get isThere(): boolean {
+    return this.#ticket !== undefined;
+  }
+
   /** The ticket, which is not here any more; none that cannot be forgotten, for it is shown once. */
   async take(): Promise<Ticket | undefined> {
     const ticket = this.#ticket;

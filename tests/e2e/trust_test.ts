@@ -289,3 +289,35 @@ Deno.test("an invite opens a closed server, and is needed once", async () => {
   // The line is a secret: what is said about it does not repeat it.
   assert(!mistaken.told.includes(other.slice(-43)));
 });
+
+Deno.test("whom a server knows comes in when all its lines are void, also after a line was read anew", async () => {
+  await using scene = await Scene.open();
+  const serve = () =>
+    scene.start("serve", "server", ["--port", `${port}`, "--json", "--admission", "invite"]);
+  const file = `${scene.stateOf("alice")}/invite`;
+  const come = async (...args: string[]) => {
+    const alice = scene.connect("alice", "bob", ["--json", ...args]);
+    await alice.event("waiting");
+    alice.kill("SIGINT");
+    await alice.exits(130);
+  };
+  let server = await scene.serve(["--admission", "invite"]);
+  const { invite, port } = await server.event("listening");
+  await Deno.mkdir(scene.stateOf("alice"), { recursive: true, mode: 0o700 });
+  await Deno.writeTextFile(file, `${invite}\n`, { mode: 0o600 });
+  await come("--invite-file", file);
+  server.kill("SIGTERM");
+  await server.exits(0);
+  for (const secret of ["invite", "ticket"]) {
+    await Deno.remove(`${scene.stateOf("server")}/server/${secret}.secret`);
+  }
+  server = serve();
+  await come();
+  await come();
+  // The operator has forgotten her: a line is wanted once more, and is shown although she has a ticket.
+  await scene.operate("forget alice");
+  const { invite: other } = await server.event("listening");
+  await Deno.writeTextFile(file, `${other}\n`);
+  await come("--invite-file", file);
+  await come();
+});
