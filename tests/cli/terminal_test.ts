@@ -223,8 +223,8 @@ Deno.test("results that cannot be written are a failure in words, told once", as
   const failures: readonly (readonly [Error, string])[] = [
     [new Deno.errors.BrokenPipe("gone"), "its reader has gone"],
     [Object.assign(new Error("x"), { code: "ENOSPC" }), "the disk is full"],
-    [Object.assign(new Error("x"), { code: "EDQUOT" }), "the disk quota is used up"],
-    [new Error("Disk quota exceeded (os error 122)"), "the disk quota is used up"],
+    [Object.assign(new Error("x"), { code: "EDQUOT" }), "this user has no room left on the disk"],
+    [new Error("Disk quota exceeded (os error 122)"), "this user has no room left on the disk"],
     [
       Object.assign(new Error("x"), { code: "EIO" }),
       "its terminal has gone, or its disk has failed",

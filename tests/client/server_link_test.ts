@@ -575,7 +575,7 @@ test("a server elsewhere is dialled from the send port", () =>
 test("a server elsewhere is dialled from any port while the send port is in use", () =>
   talk(async ({ server }) => {
     for (const code of ["EADDRINUSE", "EADDRNOTAVAIL", "EINVAL"]) {
-      const cause = new Error(`connect ${code}`);
+      const cause = Object.assign(new Error(`connect ${code}`), { code });
       const { network, environment } = leading(() =>
         Promise.reject(new CifraError("unreachable", "Cannot reach it", { cause }))
       );
