@@ -43,13 +43,13 @@ async function aliceInWindow(
 const WAYS: Readonly<Record<string, (scene: Scene, task: "serve" | "connect") => string>> = {
   "deno task": (_, task) => `deno task --quiet ${task}`,
   "deno run": (scene, task) => {
-    const state = scene.stateOf("home");
+    const state = scene.stateOf("there");
     const flags = sourceCommand(task, state).filter((word) => !word.startsWith("--allow-run"));
     return `${quoted(flags)} --state ${state}`;
   },
   // Where another program stands between the shell and ours, both must stop.
   "a script": (scene, task) => {
-    const state = scene.stateOf("home");
+    const state = scene.stateOf("there");
     return `sh -c '"$@"; echo over' sh ${quoted(sourceCommand(task, state))} --state ${state}`;
   },
 };
