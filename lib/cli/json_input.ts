@@ -121,8 +121,8 @@ function unknownKey(object: Record<string, unknown>, known: readonly string[]): 
   }`;
 }
 
-function wrong(reason: string, ref: Ref | undefined): Request {
-  return { line: { type: "wrong", reason: `Not done: ${reason}` }, ref };
+function wrong(why: string, ref: Ref | undefined): Request {
+  return { line: { type: "wrong", reason: `Not done: ${why}` }, ref };
 }
 
 function isRef(ref: unknown): ref is Ref {

@@ -227,9 +227,12 @@ Deno.test("results that cannot be written are a failure in words, told once", as
     [new Error("Disk quota exceeded (os error 122)"), "this user has no room left on the disk"],
     [
       Object.assign(new Error("x"), { code: "EIO" }),
-      "its terminal has gone, or its disk has failed",
+      "the disk or the device does not answer, or is damaged",
     ],
-    [Object.assign(new Error("x"), { code: "ESTALE" }), "it fails"],
+    [
+      Object.assign(new Error("x"), { code: "ESTALE" }),
+      "the disk of the network does not know it any more",
+    ],
   ];
   try {
     for (const [error, why] of failures) {
