@@ -140,7 +140,8 @@ Deno.test({
           assertEquals(
             ["dial", "write in the state folder", "read a file", "read elsewhere", "interfaces"]
               .map((what) => results[what] === "done"),
-            [dials, writes, false, false, false],
+            // Who talks looks at the addresses of this machine.
+            [dials, writes, false, false, dials],
             args.join(" "),
           );
         }

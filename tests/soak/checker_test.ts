@@ -62,10 +62,30 @@ Deno.test("check() lets a kill swallow what was not taken yet, and show once mor
 
 Deno.test("check() knows that the end of a program's input has a number and is no message", () => {
   const verdict = check({
-    writer: [run(["a"], ...queued(1, 2), stored(2)), run(["b"], ...queued(3), stored(3))],
-    reader: [run([], message(1, "a"), message(3, "b"))],
+    writer: [
+      run(["a"], ...queued(1), stored(1)),
+      run([], stored(2)),
+      // Two ends are between, and one is after.
+      run(["b"], ...queued(4), stored(4)),
+      run([], stored(5)),
+    ],
+    reader: [run([], message(1, "a"), message(4, "b"))],
   });
   assert(isClean(verdict), JSON.stringify(verdict));
+});
+
+Deno.test("check() takes no number for an end that a run may not have come to", () => {
+  const verdict = check({
+    // It was killed before it told that "b" is queued.
+    writer: [run(["a", "b"], ...queued(1), stored(1)), run(["c"], ...queued(3), stored(3))],
+    reader: [run([], message(1, "a"), message(3, "c"))],
+  });
+  assertEquals(verdict.wrong, ["number 2 was passed over"]);
+  const none = check({
+    writer: [run([], ...queued(1))],
+    reader: [run([])],
+  });
+  assertMatch(none.wrong.join(), /nothing was written/);
 });
 
 Deno.test("check() does not mind a program that could not begin", () => {
