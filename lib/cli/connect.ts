@@ -4,6 +4,7 @@ import type { Registrar } from "../client/name_claim.ts";
 import type { Profile } from "../client/profile.ts";
 import { type ServerAddress, serverSubject } from "../client/server_address.ts";
 import type { Tracer } from "../client/trace.ts";
+import { parseFingerprint, shortFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { PIPE_PATIENCE } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
@@ -160,8 +161,8 @@ function contactsOf(
       connectCommand({ ...options, server }, ["--to", name, "--peer-key", key]),
     onPinned: (name, fingerprint) =>
       terminal.say(
-        `first contact with ${name}, known from now on by the key ${fingerprint}; ` +
-          "compare words with /verify",
+        `first contact with ${name}, known from now on by the key ` +
+          `${shortFingerprint(parseFingerprint(fingerprint))}; compare words with /verify`,
         { event: "peer-pinned", peer: name, fingerprint },
       ),
   });

@@ -168,11 +168,8 @@ export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEv
     case "registered": {
       const { title, observed, ports } = status;
       const server = formatEndpoint(status.server);
-      const ours = ports
-        ? `receive port ${ports.receivePort}, send port ${ports.sendPort}`
-        : "no ports of our own";
       return [
-        `connected to ${quoted(title)} at ${server}; ${ours}`,
+        `connected to ${quoted(title)} at ${server}`,
         { event: "registered", server, title, observed: formatEndpoint(observed), ...ports },
       ];
     }

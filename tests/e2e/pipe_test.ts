@@ -201,12 +201,12 @@ Deno.test("stdout of a pipe has what was sent and not a byte beside; talk is on 
   assertEquals(stdout, "");
   const lines = stderr.trimEnd().split("\n");
   assert(lines.every((line) => line.startsWith("cifra: ")), stderr);
-  const fingerprint = /(?:[a-z2-7]{4}-){12}[a-z2-7]{4}/g;
+  const fingerprint = /(?:[a-z2-7]{4}-){2,}[a-z2-7]{4}/g;
   const plain = lines.map((line) => line.replace(fingerprint, "KEY").replace(/\d{4,5}/g, "PORT"));
   assertEquals(plain.slice(0, 4), [
     "cifra: alice, key KEY, made just now",
     "cifra: the server 127.0.0.1:PORT is known from now on by its key KEY",
-    'cifra: connected to "cifra server" at 127.0.0.1:PORT; receive port PORT, send port PORT',
+    'cifra: connected to "cifra server" at 127.0.0.1:PORT',
     "cifra: waiting for bob",
   ]);
 });
