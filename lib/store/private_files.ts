@@ -3,7 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { systemRandom } from "../crypto/platform.ts";
 import { type Bytes, decodeUtf8, encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { isNotGiven, platformFailure } from "../platform_errors.ts";
+import { isNotGiven, meaningOf, platformFailure } from "../platform_errors.ts";
 
 const LARGEST_FILE = 1024 * 1024;
 
@@ -98,7 +98,11 @@ export class PrivateFolder {
     const path = `${this.path}/lock`;
     return await explain(path, async () => {
       const file = await Deno.open(path, { write: true, create: true, mode: OWNER_ONLY });
-      if (!await file.tryLock(true)) {
+      const isOurs = await file.tryLock(true).catch((cause) => {
+        file.close();
+        throw noLocks(this.path, cause);
+      });
+      if (!isOurs) {
         file.close();
         throw new CifraError("locked", `Cannot use ${this.path}: another cifra is using it`, {
           hint: "end the other one, or choose another folder with --state",
@@ -107,6 +111,15 @@ export class PrivateFolder {
       return () => file.close();
     });
   }
+}
+
+/** Without a lock two programs might write there at once: rather none does. */
+function noLocks(path: string, cause: unknown): CifraError {
+  const { why } = meaningOf(cause);
+  return new CifraError("local", `Cannot lock ${path}: ${why}`, {
+    cause,
+    hint: "choose a folder on another disk with --state, such as one of this machine itself",
+  });
 }
 
 /**

@@ -23,6 +23,10 @@ const ERROR = 1,
   CANNOT_OPEN = 14,
   CONSTRAINT = 19,
   NOT_A_DATABASE = 26;
+/** Extended: the index of the write-ahead log cannot be opened, locked or mapped as memory that programs share. */
+const CANNOT_SHARE: readonly number[] = [4618, 5130, 5386];
+/** Extended: nothing can be locked on this disk. */
+const NO_LOCKS: readonly number[] = [2058, 2314, 3850];
 /** Extended: the index of the write-ahead log cannot grow, which is how a full disk shows itself first. */
 const INDEX_CANNOT_GROW = 4874;
 
@@ -101,7 +105,7 @@ export class SqliteFile {
 
   static #open(path: string, kind: FileKind, readOnly: boolean): SqliteFile {
     for (const companion of COMPANIONS) lookAt(path + companion);
-    const database = explained(path, () => openDatabase(path, readOnly));
+    const database = explained(path, () => openShared(path, readOnly));
     const file = new SqliteFile(path, database, readOnly);
     try {
       file.use(() => {
@@ -220,7 +224,10 @@ async function make(folder: string, path: string, kind: FileKind): Promise<void>
     (await createPrivate(aside)).close();
     const database = openDatabase(aside, false);
     try {
-      database.exec("PRAGMA journal_mode = WAL; BEGIN;");
+      // Nobody else has it yet, and so no disk has to share anything.
+      database.prepare("PRAGMA locking_mode = EXCLUSIVE").get();
+      database.prepare("PRAGMA journal_mode = WAL").get();
+      database.exec("BEGIN");
       upgrade(database, 0, kind);
       database.exec("COMMIT");
     } finally {
@@ -229,9 +236,54 @@ async function make(folder: string, path: string, kind: FileKind): Promise<void>
     await Deno.rename(aside, path);
     await syncFolder(folder);
   } catch (error) {
+    // Nobody else has it yet: SQLite calls it in use where nothing can be locked.
+    if ((extendedCode(error) & 0xff) === BUSY) throw noLocks(path, error);
     throw localError(path, explanation(path, error));
   }
 }
+
+/**
+ * Opens a database and looks into it. Programs share the index of its log in memory; some disks of networks
+ * cannot do that, and then this program keeps the index, and the database, to itself until it closes it.
+ */
+function openShared(path: string, readOnly: boolean): DatabaseSync {
+  const database = openDatabase(path, readOnly);
+  try {
+    database.prepare("SELECT count(*) FROM sqlite_schema").get();
+    return database;
+  } catch (error) {
+    if (!CANNOT_SHARE.includes(extendedCode(error))) return database;
+  }
+  database.close();
+  // Who has it to itself locks it as for writing, also to read it alone.
+  const alone = openDatabase(path, false);
+  try {
+    alone.exec("PRAGMA locking_mode = EXCLUSIVE");
+    alone.prepare("SELECT count(*) FROM sqlite_schema").get();
+    if (readOnly) alone.exec("PRAGMA query_only = ON");
+    return alone;
+  } catch (error) {
+    alone.close();
+    throw error;
+  }
+}
+
+/** SQLite's extended result code; 0 when it is no error of SQLite's. */
+function extendedCode(error: unknown): number {
+  if (!(error instanceof Error)) return 0;
+  if ("errcode" in error) return Number(error.errcode);
+  return SAID.find(([words]) => words.test(error.message))?.[1] ?? 0;
+}
+
+/** What SQLite says of a failure of `exec`, which comes without its code. */
+const SAID: readonly (readonly [words: RegExp, code: number])[] = [
+  [/disk is full/, FULL],
+  [/is locked/, BUSY],
+  [/readonly/, READONLY],
+  [/unable to open/, CANNOT_OPEN],
+  [/malformed/, CORRUPT],
+  [/not a database/, NOT_A_DATABASE],
+];
 
 /** SQLite opens no further file by itself: neither ATTACH nor VACUUM INTO asks whether this program may. */
 function openDatabase(path: string, readOnly: boolean): DatabaseSync {
@@ -319,12 +371,15 @@ const DISK_TROUBLE: Readonly<Record<number, string>> = {
   [10 | (6 << 8)]: "it cannot be cut",
   [10 | (7 << 8)]: "the system does not tell its size",
   [10 | (10 << 8)]: "a file beside it cannot be removed",
-  [10 | (15 << 8)]: "it cannot be locked",
-  [10 | (18 << 8)]: "the index of its log (-shm) cannot be opened",
-  [10 | (20 << 8)]: "the index of its log (-shm) cannot be locked",
-  [10 | (21 << 8)]: "the index of its log (-shm) cannot be shared in memory",
   [7]: "this machine has no memory left",
 };
+
+function noLocks(path: string, cause: unknown): StoreFailure {
+  return new StoreFailure(
+    `Cannot use ${path}: its disk has not what keeps two programs apart, as some disks of networks`,
+    { cause, hint: "choose a folder on another disk with --state", fatal: true },
+  );
+}
 
 /** What the system says of the folder of a database, since SQLite does not tell what it was told. */
 function folderTrouble(path: string): { readonly why?: string; readonly hint?: string } {
@@ -346,7 +401,7 @@ function explanation(path: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || !("code" in cause) || cause.code !== "ERR_SQLITE_ERROR") {
     return cause;
   }
-  const extended = "errcode" in cause ? Number(cause.errcode) : 0;
+  const extended = extendedCode(cause);
   const failure = (
     what: string,
     hint: string,
@@ -370,9 +425,11 @@ function explanation(path: string, cause: unknown): unknown {
       );
     case BUSY:
     case LOCKED:
-      return failure("another program is writing to it", "try again when that one has ended", {
-        trouble: "inUse",
-      });
+      return failure(
+        "another program is writing to it, or has it to itself, as where a disk lets no two share it",
+        "try again when that one has ended",
+        { trouble: "inUse" },
+      );
     case CONSTRAINT:
       return cause;
     // A table or a column is not there: the layout is not the one that the version promises.
@@ -382,6 +439,9 @@ function explanation(path: string, cause: unknown): unknown {
     case NOT_A_DATABASE:
       return foreign(path, cause);
     default:
+      if ([...CANNOT_SHARE, ...NO_LOCKS].includes(extended)) {
+        return noLocks(path, cause);
+      }
       return failure(
         trouble.why ?? DISK_TROUBLE[extended] ?? "the disk does not do what the database needs",
         trouble.hint ?? "look after the disk, and start again: what was confirmed is in the file",

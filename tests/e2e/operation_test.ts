@@ -360,7 +360,10 @@ Deno.test("a copy of a server that does not run leaves nothing beside the origin
   // The second does not write over it.
   const second = await backUp(scene, file);
   const { stderr } = await second.exits(1);
-  assertStringIncludes(stderr, `error: Cannot write the backup ${file}\nhint: `);
+  assertStringIncludes(
+    stderr,
+    `error: Cannot write the backup ${file}: there is something of that name already\nhint: `,
+  );
 });
 
 /** The lines of a log file. */

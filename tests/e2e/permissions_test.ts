@@ -234,7 +234,10 @@ Deno.test("the task for connect reads an invite file in its state folder, and sa
   }
   const strange = scene.connect("alice", "bob", ["--invite-file", elsewhere]);
   const { stderr } = await strange.exits(1);
-  assertStringIncludes(stderr, `Cannot read the invite file ${elsewhere}\n`);
+  assertStringIncludes(
+    stderr,
+    `Cannot read the invite file ${elsewhere}: this program was not given`,
+  );
   assertStringIncludes(stderr, "deno task connect reads files in its state folder only");
   const alice = scene.connect("alice", "bob", ["--json", "--invite-file", inside]);
   await alice.event("waiting");

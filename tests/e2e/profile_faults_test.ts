@@ -164,7 +164,7 @@ Deno.test({
       await unable.exits(1);
       const { message } = await unable.event("error", { code: "local" });
       assertStringIncludes(String(message), `Cannot use ${folder}/profiles/alice/`);
-      assertStringIncludes(String(message), "ead-only");
+      assertStringIncludes(String(message), "can only be read");
       assertEquals(await history(scene, folder), ["sent kept"]);
     }),
 });
