@@ -3,7 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { systemRandom } from "../crypto/platform.ts";
 import { type Bytes, decodeUtf8, encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { isNotGiven, meaningOf, platformFailure } from "../platform_errors.ts";
+import { isNotAllowed, isNotGiven, meaningOf, platformFailure } from "../platform_errors.ts";
 
 const LARGEST_FILE = 1024 * 1024;
 
@@ -160,12 +160,29 @@ export async function syncFolder(path: string): Promise<void> {
 /** What the platform threw about `path`, as a sentence; a CifraError is given back as it is. */
 export function localError(path: string, cause: unknown): CifraError {
   return platformFailure(`Cannot use ${path}`, cause, {
-    ...isNotGiven(cause) && {
-      hint: "the deno tasks may use the default state folder only; for another one run " +
-        "'deno run --allow-net --allow-env --allow-sys=uid --allow-read=DIR --allow-write=DIR " +
-        "main.ts ... --state DIR', or the compiled program",
+    ...isNotGiven(cause) ? { hint: notGiven(path) } : isNotAllowed(cause) && {
+      hint: "choose a folder that you may write in with --state",
     },
   });
+}
+
+function notGiven(path: string): string {
+  return path.includes(",")
+    ? "Deno takes a comma in a path for its end: let XDG_STATE_HOME name a folder without one, or " +
+      "run the compiled program"
+    : "the deno tasks may use the default state folder only; for another one run " +
+      "'deno run --allow-net --allow-env --allow-sys=uid --allow-read=DIR --allow-write=DIR " +
+      "main.ts ... --state DIR', or the compiled program";
+}
+
+/** Where a link leads, for a hint: what is private is not reached through something that may be turned. */
+function behind(path: string, { isSymlink }: Deno.FileInfo): { readonly hint?: string } {
+  if (!isSymlink) return {};
+  try {
+    return { hint: `it is a link: name what it leads to, ${Deno.realPathSync(path)}` };
+  } catch {
+    return { hint: "it is a link: name what it leads to" };
+  }
 }
 
 function decodeText(path: string, bytes: Bytes): string {
@@ -182,19 +199,34 @@ function requirePrivate(path: string, info: Deno.FileInfo, kind: "isFile" | "isD
     throw new CifraError(
       "local",
       `Cannot use ${path}: must be ${wanted}, not a link or anything else`,
+      behind(path, info),
     );
   }
   if (Deno.build.os === "windows") return;
+  if (info.uid !== Deno.uid()) {
+    // Whoever has only a volume of root's, as in a container, may still have a folder of their own in it.
+    throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
+      hint: kind === "isDirectory" && mayWriteIn(path)
+        ? `choose a folder of your own in it, which cifra makes: --state '${path}/cifra'`
+        : "choose a folder of your own with --state",
+    });
+  }
   if ((info.mode! & 0o077) !== 0) {
     const mode = (info.mode! & 0o777).toString(8);
     throw new CifraError("local", `Cannot use ${path}: others can read it (mode ${mode})`, {
-      hint: `make it private: chmod ${kind === "isFile" ? "600" : "700"} '${path}'`,
+      hint: `make it private: chmod ${kind === "isFile" ? "600" : "700"} '${path}'; where that ` +
+        "changes nothing, choose a folder on another disk with --state",
     });
   }
-  if (info.uid !== Deno.uid()) {
-    throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
-      hint: "choose a folder of your own with --state",
-    });
+}
+
+/** Whether this user may make something in a folder: tried, since groups and other lists decide as well. */
+function mayWriteIn(folder: string): boolean {
+  try {
+    Deno.removeSync(Deno.makeTempDirSync({ dir: folder, prefix: ".cifra-" }));
+    return true;
+  } catch {
+    return false;
   }
 }
 

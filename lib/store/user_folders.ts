@@ -43,7 +43,7 @@ export function userFolder(
   // The specific before HOME.
   for (const { variable, below } of folders[platform].toReversed()) {
     const base = environment(variable);
-    if (base !== undefined && isAbsolute(base)) return `${base}/${below}`;
+    if (base !== undefined && isAbsolute(base)) return `${base.replace(/[/\\]+$/, "")}/${below}`;
   }
   return undefined;
 }

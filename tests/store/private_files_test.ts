@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
-import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { localError, PrivateFolder } from "../../lib/store/private_files.ts";
 import { withFolder } from "../testkit/server.ts";
 
 const POSIX = Deno.build.os !== "windows";
@@ -66,6 +66,44 @@ Deno.test({
       await refusal(() => PrivateFolder.open(`${path}/file`));
       await refusal(() => PrivateFolder.open(`${path}/file/below`));
     }),
+});
+
+Deno.test({
+  name:
+    "a folder of another user's that we may write in, as a container's volume, gets a hint to one below",
+  ignore: !POSIX || Deno.uid() !== 0,
+  fn: () =>
+    withFolder(async (path) => {
+      await Deno.mkdir(`${path}/volume`);
+      await Deno.chmod(`${path}/volume`, 0o770);
+      await Deno.chown(`${path}/volume`, 12345, 0);
+      const { hint } = await refusal(() => PrivateFolder.open(`${path}/volume`));
+      assertStringIncludes(hint!, `--state '${path}/volume/cifra'`);
+      assertEquals(await namesIn(`${path}/volume`), []);
+      const { path: below } = await PrivateFolder.open(`${path}/volume/cifra`);
+      assertEquals(await modeOf(below), "700");
+    }),
+});
+
+Deno.test({
+  name: "a link in the place of the folder is told, and where it leads",
+  ignore: !POSIX,
+  fn: () =>
+    withFolder(async (path) => {
+      await PrivateFolder.open(`${path}/real`);
+      await Deno.symlink("real", `${path}/link`);
+      const { hint } = await refusal(() => PrivateFolder.open(`${path}/link`));
+      assertEquals(hint, `it is a link: name what it leads to, ${await Deno.realPath(path)}/real`);
+    }),
+});
+
+Deno.test("a folder whose path has a comma, which Deno was not given, is told to be why", () => {
+  const notGiven = new Deno.errors.NotCapable("x");
+  const { hint } = localError("/home/a,b/.local/state/cifra", notGiven);
+  assertStringIncludes(hint!, "Deno takes a comma in a path for its end");
+  assertStringIncludes(localError("/srv", notGiven).hint!, "the deno tasks may use the default");
+  const denied = new Deno.errors.PermissionDenied("x");
+  assertStringIncludes(localError("/.local/state/cifra", denied).hint!, "--state");
 });
 
 Deno.test("read() gives what write() wrote, and undefined for what nobody wrote", async () => {

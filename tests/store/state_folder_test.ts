@@ -24,6 +24,15 @@ Deno.test("defaultStateFolder() follows the convention of each platform", () => 
   }
 });
 
+Deno.test("defaultStateFolder() passes over a relative XDG_STATE_HOME, and takes / for a home", () => {
+  const folder = (variables: Readonly<Record<string, string>>) =>
+    defaultStateFolder("linux", (name) => variables[name]);
+  const home = "/home/a/.local/state/cifra";
+  assertEquals(folder({ HOME: "/home/a", XDG_STATE_HOME: "state" }), home);
+  assertEquals(folder({ HOME: "/home/a/", XDG_STATE_HOME: "" }), home);
+  assertEquals(folder({ HOME: "/" }), "/.local/state/cifra");
+});
+
 Deno.test("defaultStateFolder() asks for --state when the environment names no home", () => {
   for (const os of ["linux", "darwin", "windows"] as const) {
     const error = assertThrows(() => defaultStateFolder(os, () => undefined), CifraError);
