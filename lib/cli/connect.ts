@@ -119,7 +119,15 @@ async function talk(
       trace,
     },
   });
-  const stopAnswering = answerForProgram(profile, () => desk.people());
+  const stopAnswering = answerForProgram(
+    profile,
+    () => desk.people(),
+    ({ message }) =>
+      terminal.say(`${message}; users and keys verify wait until this program has ended`, {
+        event: "no-answers",
+        message,
+      }),
+  );
   try {
     return await desk.run();
   } finally {

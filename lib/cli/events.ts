@@ -114,6 +114,12 @@ const CONNECT: EventGroup = {
       when: "others can read the file of `--invite-file`",
       keys: { path: text },
     },
+    "no-answers": {
+      when:
+        "at the start: no socket can be beside the profile; `users` and `keys verify` wait for " +
+        "the end",
+      keys: { message: text },
+    },
     "server-pinned": {
       when: "the server is known from now on",
       keys: { server: text, fingerprint: text, knownAs: optional(text, "its address before") },
@@ -377,12 +383,16 @@ const SERVE: EventGroup = {
   title: "serve",
   name: "serve",
   about:
-    "All but `listening`, `trace`, `backup`, `answer` and `closing` have a `time`. `source` is a tag " +
+    "All but `no-console`, `listening`, `trace`, `backup`, `answer` and `closing` have a `time`. `source` is a tag " +
     "that stands for an address for a day; with `--log-ip` it is the address itself. `client` is " +
     "the beginning of a fingerprint. `names` and `wanted`, and the `name` of `wants`, are there with " +
     "`--log-people` alone.",
   common: { time: optional(text), suppressed: optional(number) },
   events: {
+    "no-console": {
+      when: "at the start: no socket can be; `serve console` and `serve invite` reach no server",
+      keys: { message: text, hint: optional(text) },
+    },
     listening: {
       when: "at the start",
       keys: {

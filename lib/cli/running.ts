@@ -40,10 +40,14 @@ export function sorted(people: ReadonlyMap<string, Attendance>): People {
   return [...people].sort(([a], [b]) => compareNames(a, b));
 }
 
-/** Answers for a running program; returns what ends it. Where no socket can be made, nobody is answered. */
+/**
+ * Answers for a running program; returns what ends it. Where no socket can be made, as on a path that is too long
+ * for one, nobody is answered, and `onSilence` is told why.
+ */
 export function answerForProgram(
   profile: Profile,
   users: () => Promise<People>,
+  onSilence: (error: CifraError) => void = () => {},
 ): () => void {
   const answer = async (line: string): Promise<unknown> => {
     try {
@@ -60,8 +64,9 @@ export function answerForProgram(
       (connection) => void answerLines(connection, answer),
     );
   } catch (error) {
-    if (error instanceof CifraError) return () => {};
-    throw error;
+    if (!(error instanceof CifraError)) throw error;
+    onSilence(error);
+    return () => {};
   }
 }
 

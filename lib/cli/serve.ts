@@ -2,6 +2,7 @@
 import type { Bytes } from "../bytes.ts";
 import { formatInviteLine } from "../client/server_address.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
+import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { serveHttp } from "../net/http.ts";
@@ -176,7 +177,7 @@ async function run(
     };
     // What fails there is a bug, which `outlive` tells.
     const onOperator = (connection: LocalConnection) => void answerOperator(connection, console);
-    endings.push(listenLocally(socketPath(options.state), onOperator));
+    endings.push(listenForOperators(options.state, onOperator, terminal));
     const http = options.http === undefined
       ? undefined
       : serveHttp(options.http, (path) => healthPage(path, { metrics, server, store }));
@@ -191,6 +192,27 @@ async function run(
   } finally {
     for (const end of endings) await end();
     log.close();
+  }
+}
+
+/** A server serves without its console where there can be no socket, as on a path that is too long for one. */
+function listenForOperators(
+  state: string | undefined,
+  onOperator: (connection: LocalConnection) => void,
+  terminal: Terminal,
+): () => void {
+  try {
+    return listenLocally(socketPath(state), onOperator);
+  } catch (error) {
+    if (!(error instanceof CifraError)) throw error;
+    const { message, hint } = error;
+    const what = "serve console and serve invite do not reach this server";
+    terminal.say(`${message}; ${what}${hint === undefined ? "" : ` (${hint})`}`, {
+      event: "no-console",
+      message,
+      ...hint !== undefined && { hint },
+    });
+    return () => {};
   }
 }
 

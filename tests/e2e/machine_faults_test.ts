@@ -75,7 +75,10 @@ Deno.test({
     await using scene = await Scene.open();
     const full = after("true", "> /dev/full");
     const help = await scene.start("connect", "help", ["--help"], full).exits(1);
-    assertStringIncludes(requireWords(help), "Cannot go on: the disk is full\nhint: make room");
+    assertStringIncludes(
+      requireWords(help),
+      "Cannot write to standard output: the disk is full\nhint: make room",
+    );
     const args = ["--json", "--name", "not a name"];
     const wrong = await scene.start("connect", "wrong", args, full).exits(2);
     assertStringIncludes(requireWords(wrong), "error: ");
@@ -118,5 +121,29 @@ Deno.test({
       requireWords(exit),
       "Cannot listen on port 80: this user is not allowed to\nhint: ports below 1024 are for root",
     );
+  },
+});
+
+Deno.test({
+  name: "where a path is too long for a socket a server serves without its console, and says why",
+  ignore: !POSIX,
+  fn: async () => {
+    await using scene = await Scene.open();
+    const state = "x".repeat(100);
+    const server = await scene.serve([], { state });
+    const { message } = await server.event("no-console");
+    assertStringIncludes(String(message), "longer than that of a socket may be (107 bytes)");
+    scene.lendServerKeys(scene.stateOf("alice"));
+    const alice = scene.connect("alice", "bob", ["--json", "--accept-new"], { state: `a${state}` });
+    const silent = await alice.event("no-answers");
+    assertStringIncludes(String(silent.message), "longer than that of a socket may be");
+    const bob = scene.connect("bob", "alice", ["--json", "--accept-new"]);
+    await Promise.all([alice.event("connected"), bob.event("connected")]);
+    const start: CastOptions["start"] = (task, folder) => [
+      ...cifraCommand(task, folder),
+      "console",
+    ];
+    const console = await scene.start("serve", "console", [], { state, start }).exits(1);
+    assertStringIncludes(requireWords(console), "longer than that of a socket may be (107 bytes)");
   },
 });
