@@ -120,7 +120,7 @@ Deno.test("a port that is in use is known by its code, or by Deno's class", asyn
 const RAW = [
   /instanceof Error \? \w+\.message/,
   /String\((?:error|cause|reason|e)\)/,
-  /\$\{(?:error|cause|reason|e)\}/,
+  /\$\{(?:error|cause|e)\}/,
   /\bcause\.message\b/,
   /\(error as Error\)\.message/,
   /os error/,
