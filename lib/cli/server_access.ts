@@ -1,7 +1,13 @@
 /** The way to the server, as the command line gives it: its address, its key, and who is asking. */
 import type { Profile } from "../client/profile.ts";
 import { insist } from "../client/patience.ts";
-import { parseInviteLine, type ServerAddress, serverSubject } from "../client/server_address.ts";
+import {
+  inviteTextOf,
+  isPartOfInvite,
+  parseInviteLine,
+  type ServerAddress,
+  serverSubject,
+} from "../client/server_address.ts";
 import type { ServerLink } from "../client/server_link.ts";
 import type { TicketHolder } from "../client/ticket_holder.ts";
 import { openServer } from "../client/server_trust.ts";
@@ -67,13 +73,14 @@ export class ServerAccess {
     let line: string | undefined;
     if (inviteFile !== undefined) {
       this.#warnIfReadable(inviteFile);
-      line = await Deno.readTextFile(inviteFile).catch((cause) => {
+      const bytes = await Deno.readFile(inviteFile).catch((cause) => {
         throw platformFailure(`Cannot read the invite file ${inviteFile}`, cause, {
           hint:
             "check the name, or paste the line with --invite; deno task connect reads files in its " +
             "state folder only",
         });
       });
+      line = inviteTextOf(bytes);
     } else {
       if (!this.#terminal.interactive) {
         throw new CifraError("usage", "--invite asks on a terminal, and there is none", {
@@ -81,6 +88,12 @@ export class ServerAccess {
         });
       }
       line = await askLine(this.#terminal, "invite line:");
+      // What was broken into several lines where it came from comes as several.
+      while (line !== undefined && isPartOfInvite(line)) {
+        const more = await askLine(this.#terminal, "the rest of it:");
+        if (more === undefined || more.trim() === "") break;
+        line += `\n${more}`;
+      }
     }
     const address = parseInviteLine(line ?? "");
     this.#isInvited = true;

@@ -51,11 +51,50 @@ export function formatInviteLine(
   return `cifra1:${formatEndpoint({ host, port })}:${plain}:${encodeBase64Url(secret)}`;
 }
 
-/** Reads an invite line; throws `usage`. */
-export function parseInviteLine(line: string): ServerAddress {
-  const text = line.trim();
+/** How an invite line begins. */
+const PREFIX = "cifra1:";
+/** All of one: host and port, fingerprint, secret. */
+const WHOLE = /^cifra1:.+:[a-z2-7]{52}:[\w-]{43}$/;
+/** What mail, chats and terminals put into and around a line that they quote or break. */
+const AROUND = /[\s\0"'`<>|\u200b\u2028\ufeff\u2018-\u201f\u00ab\u00bb]/;
+
+/** A text, and where its invite line ends; no end when there is only the beginning of one. */
+function findInvite(text: string): { readonly line: string; readonly rest?: string } | undefined {
+  const start = text.indexOf(PREFIX);
+  if (start < 0) return undefined;
+  let line = "";
+  for (let i = start; i < text.length && line.length < 512; i++) {
+    if (!AROUND.test(text[i]!)) line += text[i];
+    if (text[i] === line.at(-1) && WHOLE.test(line)) return { line, rest: text.slice(i + 1) };
+  }
+  return { line };
+}
+
+/** Whether more of an invite line is to come, as where it was broken into several. */
+export function isPartOfInvite(text: string): boolean {
+  const found = findInvite(text);
+  return found !== undefined && found.rest === undefined;
+}
+
+/** The text of a file with an invite line, which Windows may have written as UTF-16. */
+export function inviteTextOf(bytes: Bytes): string {
+  const [first, second] = bytes;
+  const isBig = first === 0xfe && second === 0xff || first === 0 && second !== 0;
+  const isLittle = first === 0xff && second === 0xfe || second === 0 && first !== 0;
+  const encoding = isBig ? "utf-16be" : isLittle ? "utf-16le" : "utf-8";
+  return new TextDecoder(encoding).decode(bytes);
+}
+
+/**
+ * Reads an invite line out of a text: it may be broken, quoted or labelled, and something may follow, as what
+ * `cifra serve invite` prints. Throws `usage`.
+ */
+export function parseInviteLine(text: string): ServerAddress {
+  const { line = "", rest = "" } = findInvite(text) ?? {};
+  // Two lines may be for two servers, and a letter more is no end.
+  const isOne = !/^[\w-]/.test(rest) && !rest.includes(PREFIX);
   // From the end: an IPv6 address has colons of its own.
-  const parts = text.split(":");
+  const parts = isOne ? line.split(":") : [];
   const secretText = parts.pop() ?? "", fingerprintText = parts.pop() ?? "";
   try {
     const inviteSecret = decodeBase64Url(secretText);

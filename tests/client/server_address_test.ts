@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   formatInviteLine,
+  inviteTextOf,
   isLoopback,
+  isPartOfInvite,
   parseInviteLine,
   parseServerAddress,
   serverSubject,
@@ -102,6 +104,53 @@ Deno.test("an invite line comes back as it was written", () => {
       });
     }
   }
+});
+
+Deno.test("parseInviteLine() finds the line however mail, chats and terminals have treated it", () => {
+  const expected = {
+    host: "2001:db8::7",
+    port: 7411,
+    fingerprint: FINGERPRINT,
+    inviteSecret: SECRET,
+  };
+  const line = formatInviteLine(expected.host, expected.port, FINGERPRINT, SECRET);
+  const broken = (width: number, between: string) =>
+    line.match(new RegExp(`.{1,${width}}`, "g"))!.join(between);
+  for (
+    const text of [
+      `invite       ${line}`,
+      `"${line}"`,
+      `\u201c${line}\u201d,`,
+      `\ufeff${line}\r\n`,
+      `Hello,\n> my server: <${line}>\n> see you`,
+      broken(40, "\n"),
+      broken(64, "\r\n   "),
+      broken(72, "\n> "),
+      `${line}\n8c1d04e2: good for one person, 7 days\n`,
+      `${line}.`,
+    ]
+  ) {
+    assert(!isPartOfInvite(text), text);
+    assertEquals(parseInviteLine(text), expected, text);
+  }
+  for (const text of [line.slice(0, 80), line.slice(0, -1)]) assert(isPartOfInvite(text));
+  for (const text of ["", "hello", line]) assert(!isPartOfInvite(text));
+});
+
+Deno.test("inviteTextOf() reads what Windows has written", () => {
+  const line = "cifra1:lab";
+  const utf16 = (isLittle: boolean, text: string) => {
+    const bytes = new Uint8Array(2 * text.length);
+    const view = new DataView(bytes.buffer);
+    for (let i = 0; i < text.length; i++) view.setUint16(2 * i, text.charCodeAt(i), isLittle);
+    return bytes;
+  };
+  const files = [`\ufeff${line}`, line].flatMap((text) => [
+    utf16(true, text),
+    utf16(false, text),
+    new TextEncoder().encode(text),
+  ]);
+  for (const bytes of files) assertEquals(inviteTextOf(bytes), line);
 });
 
 Deno.test("parseInviteLine() refuses a line with anything missing, and never repeats it", () => {
