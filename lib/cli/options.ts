@@ -246,6 +246,7 @@ export const PLAIN = {
     kind: "flag",
     does:
       "for screen readers: what stands on the screen stays as it is, and the terminal edits lines",
+    setting: "both",
   },
 } as const satisfies OptionTable;
 

@@ -26,7 +26,7 @@ export class Terminal {
   /** Both ends are a person's. */
   readonly interactive: boolean;
   /** Lines are typed as the terminal itself edits them, and nothing is ever drawn again: for screen readers. */
-  readonly plain: boolean;
+  plain: boolean;
   /** Aborted by the signal that ends the program: nobody is asked any more. */
   interrupted: AbortSignal | undefined;
   /** Set while a line is being typed: prints around it. */

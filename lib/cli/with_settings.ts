@@ -27,6 +27,8 @@ export async function withSettings(
   const typed = withSmallNames(command, args, terminal);
   const { layers } = await readSettings(command, typed);
   const completed = complete(command, typed, layers);
+  // Before anything is drawn.
+  if (completed.args.includes("--plain")) terminal.plain = true;
   tellLastTime(command, completed, terminal);
   return await withAnswers(command, completed, terminal);
 }

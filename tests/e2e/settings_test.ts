@@ -275,3 +275,23 @@ Deno.test({
     await leavesTerminal(back);
   },
 });
+
+Deno.test({
+  name: "a screen reader's terminal is plain by its settings, also at the first question",
+  ignore: !hasPty,
+  fn: async () => {
+    await using scene = await Scene.open();
+    const home = await Home.open(scene, "plain = true", "[serve]", "port = 0");
+    const server = `127.0.0.1:${await home.serve()}`;
+    await home.write("plain = true", "[connect]", `server = "${server}"`);
+    const alice = home.onTerminal("connect");
+    await shows(alice, "your name:");
+    await alice.write("alice\r");
+    await shows(alice, "talk to (only Enter: the lobby):");
+    await alice.write("\r");
+    await shows(alice, "in the lobby of");
+    await alice.write("/quit\r");
+    await leavesTerminal(alice);
+    assert(!alice.stdout.includes("\x1b"), alice.stdout);
+  },
+});
