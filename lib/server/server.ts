@@ -310,7 +310,8 @@ export class Server {
       if (isFailed) {
         const { code } = failure;
         const event = { event: "handshake-failed", source: this.#tag(host), code } as const;
-        if (!isBug) this.#options.onEvent(event);
+        // Whoever only asks for the key, as at every first visit, has not failed.
+        if (!isBug && code !== "shutdown") this.#options.onEvent(event);
       }
       client?.channel.destroy();
       this.#leaves();
