@@ -46,7 +46,16 @@ function title(text: string): void {
   show("lesson", text);
 }
 
-const ENVIRONMENT = ["HOME", "XDG_STATE_HOME", "LOCALAPPDATA", "NO_COLOR", "TERM"];
+const ENVIRONMENT = [
+  "HOME",
+  "XDG_STATE_HOME",
+  "LOCALAPPDATA",
+  "XDG_CONFIG_HOME",
+  "APPDATA",
+  "NO_COLOR",
+  "CIFRA_*",
+  "TERM",
+];
 const PROGRAM = new URL("../main.ts", import.meta.url).href;
 
 /** One process that tells what it does in lines of JSON. */
@@ -81,7 +90,8 @@ class Actor {
         "--trace",
         "--json",
       ],
-      env: { NO_COLOR: "1", RUST_BACKTRACE: "0" },
+      // Nobody's settings change the lesson.
+      env: { NO_COLOR: "1", RUST_BACKTRACE: "0", XDG_CONFIG_HOME: state },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

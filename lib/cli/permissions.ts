@@ -103,7 +103,9 @@ function keepOnly(name: "read" | "write", paths: readonly string[]): void {
   for (const path of paths) Deno.permissions.requestSync({ name, path });
   // Other commands have read the settings before.
   for (const path of ["/", ...accidents(), configFolder()]) {
-    if (path !== undefined && !paths.includes(path)) giveUp({ name, path });
+    // Below a path that is kept it is a part of that.
+    const isKept = path !== undefined && paths.some((kept) => `${path}/`.startsWith(`${kept}/`));
+    if (path !== undefined && !isKept) giveUp({ name, path });
   }
 }
 
