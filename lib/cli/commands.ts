@@ -35,6 +35,7 @@ import {
   readAdvertised,
   readCount,
   readHost,
+  readInviteHost,
   readName,
   readPeerName,
   readTitle,
@@ -100,6 +101,13 @@ export const SERVE = {
         read: readHost,
       },
       port: { ...ANY_PORT, does: "listen there; 0 takes any free port", default: DEFAULT_PORT },
+      "invite-host": {
+        kind: "text",
+        value: "HOST",
+        does: "the name or address of this machine in the invite line",
+        otherwise: "the likeliest of its addresses",
+        read: readInviteHost,
+      },
       title: {
         kind: "text",
         value: "NAME",

@@ -400,6 +400,7 @@ const SERVE: EventGroup = {
         port: number,
         fingerprints: bySuite,
         invite: optional(text),
+        inviteHosts: optional(texts, "the first is in the line"),
         http: optional(number),
       },
     },

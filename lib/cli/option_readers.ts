@@ -33,6 +33,16 @@ export function readHost(text: string): string {
   throw new CifraError("usage", `--host must be an IP address, got "${text}"`);
 }
 
+/** A host as an invite line names it: an IP address, in canonical form, or a name. Throws `usage`. */
+export function readInviteHost(text: string): string {
+  const host = canonicalAddress(text);
+  if (host) return host;
+  if (/^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/i.test(text)) return text.toLowerCase();
+  throw new CifraError("usage", `--invite-host must be a name or an IP address, got "${text}"`, {
+    hint: "the port is that of --port",
+  });
+}
+
 /** An address of a private network, in canonical form. Throws `usage`. */
 export function readAdvertised(text: string): string {
   const address = canonicalAddress(text);

@@ -7,7 +7,7 @@ import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { serveHttp } from "../net/http.ts";
 import { listenLocally, type LocalConnection } from "../net/local_socket.ts";
-import { ownAddresses } from "../net/own_addresses.ts";
+import { reachableAddresses } from "../net/own_addresses.ts";
 import type { ConsoleOptions } from "../server/console.ts";
 import type { ServerEvent } from "../server/events.ts";
 import { healthPage } from "../server/health.ts";
@@ -34,6 +34,8 @@ type AdmissionMode = "open" | "invite" | "accounts";
 interface ServeOptions {
   readonly hosts: readonly string[];
   readonly port: number;
+  /** The host of the invite line; undefined chooses. */
+  readonly inviteHost: string | undefined;
   readonly title: Line;
   readonly state: string | undefined;
   readonly admission: AdmissionMode;
@@ -74,6 +76,7 @@ function serveOptions(given: Given<typeof SERVE>): ServeOptions {
   return {
     hosts,
     port: given.port,
+    inviteHost: given["invite-host"],
     title: given.title,
     state: given.state,
     admission: given.admission ?? (isHere ? "open" : "invite"),
@@ -165,7 +168,8 @@ async function run(
   const endings: (() => void | Promise<void>)[] = [() => server.stop()];
   try {
     endings.push(outlive((error) => tell({ event: "bug", reason: String(error?.name) })));
-    const host = publicHost(options.hosts);
+    const publicly = publicHosts(options);
+    const [host] = publicly;
     const asked = Promise.withResolvers<void>();
     const console: ConsoleOptions = {
       server,
@@ -182,7 +186,7 @@ async function run(
       ? undefined
       : serveHttp(options.http, (path) => healthPage(path, { metrics, server, store }));
     if (http) endings.push(http.close);
-    introduce(terminal, server, options, host, http?.port);
+    introduce(terminal, server, options, publicly, http?.port);
     // Nothing of a client was read yet: there was no pause since the port was opened.
     giveUpAll();
     if (terminal.interactive) endings.push(await openConsole(terminal, console));
@@ -238,13 +242,14 @@ function introduce(
   terminal: Terminal,
   server: Server,
   options: ServeOptions,
-  host: string,
+  [host, ...otherHosts]: readonly [string, ...string[]],
   http: number | undefined,
 ): void {
   const endpoints = server.endpoints.map(formatEndpoint);
   const { port } = server.endpoints[0]!;
   // To a server that is open, and on this machine alone, nobody needs a line to find it or to come in.
-  const isUseful = options.admission !== "open" || addressScope(host) !== "loopback";
+  const isHere = options.inviteHost === undefined && addressScope(host) === "loopback";
+  const isUseful = options.admission !== "open" || !isHere;
   const standing = isUseful ? server.invites.standing(Date.now()) : undefined;
   const invite = standing && inviteLine(server, host, standing.secret);
   const fingerprints = [...server.fingerprints].map(([suite, key]) =>
@@ -252,7 +257,10 @@ function introduce(
   );
   if (terminal.json) {
     const keys = Object.fromEntries(fingerprints);
-    const more = { ...invite && { invite }, ...http !== undefined && { http } };
+    const more = {
+      ...invite && { invite, inviteHosts: [host, ...otherHosts] },
+      ...http !== undefined && { http },
+    };
     terminal.emit({ event: "listening", endpoints, port, fingerprints: keys, ...more });
     return;
   }
@@ -263,6 +271,10 @@ function introduce(
     const until = new Date(expires).toISOString().slice(0, 10);
     terminal.print(`invite       ${invite}`);
     terminal.print(`             lets ${uses} more people in until ${until}; renew sets both anew`);
+    if (options.inviteHost === undefined && !isHere && otherHosts.length > 0) {
+      terminal.print(`             with ${host}; --invite-host puts in another:`);
+      terminal.print(`             ${otherHosts.join(", ")}`);
+    }
   }
   if (http !== undefined) terminal.print(`http         127.0.0.1:${http}`);
   if (options.allowClassic) {
@@ -275,12 +287,14 @@ function inviteLine(server: Server, host: string, secret: Bytes): string {
   return formatInviteLine(host, port, server.fingerprints.get("modern")!, secret);
 }
 
-/** An address under which others can reach us, for the invite line. */
-function publicHost(hosts: readonly string[]): string {
-  const own = hosts.find((host) => addressScope(host) !== "unspecified");
-  if (own) return own;
-  const addresses = ownAddresses();
-  const reachable = (address: string) => ["private", "public"].includes(addressScope(address));
-  return addresses.find((address) => !address.includes(":") && reachable(address)) ??
-    addresses.find(reachable) ?? "127.0.0.1";
+/** The hosts for the invite line, of which the first stands in it. */
+function publicHosts({ inviteHost, hosts }: ServeOptions): readonly [string, ...string[]] {
+  const listed = hosts.filter((host) => addressScope(host) !== "unspecified");
+  const isEverywhere = listed.length < hosts.length;
+  const candidates = isEverywhere ? reachableAddresses() : listed;
+  const [first, ...more] = [
+    ...inviteHost === undefined ? [] : [inviteHost],
+    ...candidates.filter((host) => host !== inviteHost),
+  ];
+  return [first ?? "127.0.0.1", ...more];
 }

@@ -201,6 +201,33 @@ Deno.test("a server prints an invite line where it lets somebody in, or says whe
   }
 });
 
+Deno.test("--invite-host names this machine in the invite line, before its addresses", async () => {
+  await using scene = await Scene.open();
+  const args = ["--host", "0.0.0.0", "--invite-host", "Lab-3.example"];
+  const server = await scene.serve(args);
+  const { invite, inviteHosts } = await server.event("listening");
+  assertStringIncludes(String(invite), `cifra1:lab-3.example:${scene.port}:`);
+  assertEquals((inviteHosts as string[])[0], "lab-3.example");
+  assertEquals((inviteHosts as string[]).length > 1, hasNetwork());
+  const wrong = scene.start("serve", "wrong", ["--invite-host", "lab:80"]);
+  assertStringIncludes((await wrong.exits(2)).stderr, "--invite-host must be a name or an IP");
+});
+
+Deno.test("what serve invite prints is a file for --invite-file, also as Windows writes it", async () => {
+  await using scene = await Scene.withServer("--admission", "invite");
+  const start: CastOptions["start"] = (task, folder) => [...sourceCommand(task, folder), "invite"];
+  const { stdout } = await scene.start("serve", "invite", [], { state: "server", start }).exits(0);
+  const folder = scene.stateOf("alice");
+  await Deno.mkdir(folder, { mode: 0o700 });
+  const utf16 = Uint8Array.from([...`\ufeff${stdout}`].flatMap((letter) => {
+    const code = letter.charCodeAt(0);
+    return [code & 0xff, code >> 8];
+  }));
+  await Deno.writeFile(`${folder}/invite`, utf16, { mode: 0o600 });
+  const args = ["--json", "--invite-file", `${folder}/invite`];
+  await scene.connect("alice", "bob", args).event("registered");
+});
+
 /** Whether this machine has an address that others can reach. */
 function hasNetwork(): boolean {
   return Deno.networkInterfaces().some(({ address }) =>
