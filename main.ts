@@ -6,7 +6,7 @@ import { confine } from "./lib/cli/permissions.ts";
 import { withSettings } from "./lib/cli/with_settings.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { isPlatformError } from "./lib/platform_errors.ts";
-import { VERSION } from "./lib/version.ts";
+import { requireDeno, VERSION } from "./lib/version.ts";
 
 /** Runs a command; returns the exit code. */
 type Run = (args: readonly string[], terminal: Terminal) => number | Promise<number>;
@@ -58,6 +58,7 @@ async function perform(
     terminal.print(`cifra ${VERSION}`);
     return 0;
   }
+  requireDeno(Deno.version.deno);
   const command = findCommand(name);
   if (args.includes("--help") || args.includes("-h")) {
     terminal.print(helpOf(command, columnsOf()));

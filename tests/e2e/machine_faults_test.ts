@@ -1,5 +1,6 @@
 /** A machine that gives little: few descriptors, small files, full and vanished disks, ports that are root's. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { requireDeno } from "../../lib/version.ts";
 import { type CastOptions, cifraCommand, type Exit, Scene } from "../testkit/program.ts";
 
 const POSIX = Deno.build.os !== "windows";
@@ -145,5 +146,29 @@ Deno.test({
     ];
     const console = await scene.start("serve", "console", [], { state, start }).exits(1);
     assertStringIncludes(requireWords(console), "longer than that of a socket may be (107 bytes)");
+  },
+});
+
+Deno.test({
+  name: "a Deno that is too old is told at the start",
+  ignore: Deno.env.has("CIFRA_EXECUTABLE"),
+  fn: async () => {
+    await using scene = await Scene.open();
+    const fake = `${scene.folder}/old.ts`;
+    const version = JSON.stringify({ deno: "2.7.11", v8: "", typescript: "" });
+    await Deno.writeTextFile(
+      fake,
+      `Object.defineProperty(Deno, "version", { value: ${version} });`,
+    );
+    const start: CastOptions["start"] = (task, folder) =>
+      cifraCommand(task, folder).flatMap((word) =>
+        word === "run" ? [word, "--preload", fake] : [word]
+      );
+    const { stderr } = await scene.start("serve", "server", ["--port", "0"], { start }).exits(1);
+    assertEquals(stderr.split("\n").slice(0, 2), [
+      "error: This is Deno 2.7.11, and cifra needs 2.9 or newer",
+      "hint: bring it up to date with deno upgrade, or npm install --global deno",
+    ]);
+    for (const good of ["2.9.0", "2.10.1", "3.0.0"]) requireDeno(good);
   },
 });
