@@ -296,6 +296,11 @@ export function isFinal(code: ErrorCode, wasRegistered: boolean): boolean {
   return final === "always" || final === "at first" && !wasRegistered;
 }
 
+/** Whether the other side said no, for good. */
+export function isRefusal(code: ErrorCode): boolean {
+  return FACTS[code].fault === "refusal" && FACTS[code].final === "always";
+}
+
 /** Whether the error says that somebody is not who they were. */
 export function isChange(code: ErrorCode): boolean {
   return FACTS[code].exitCode === 3;

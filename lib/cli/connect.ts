@@ -5,7 +5,7 @@ import type { Profile } from "../client/profile.ts";
 import { type ServerAddress, serverSubject } from "../client/server_address.ts";
 import type { Tracer } from "../client/trace.ts";
 import { parseFingerprint, shortFingerprint } from "../crypto/identity.ts";
-import { CifraError } from "../errors.ts";
+import { CifraError, isRefusal } from "../errors.ts";
 import { PIPE_PATIENCE } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { stateFolder } from "../store/state_folder.ts";
@@ -42,13 +42,19 @@ async function sit(options: ConnectOptions, terminal: Terminal): Promise<number>
     try {
       const outcome = await talk(options, terminal, frame, place);
       if (outcome === "interrupted") return outcome;
-      if (typeof outcome === "object") return terminal.fail(outcome.error);
+      if (typeof outcome === "object") {
+        leaveNothingIfRefused(place, outcome.error);
+        return terminal.fail(outcome.error);
+      }
       if (outcome === "finished") terminal.say("done", { event: "done" });
       return 0;
     } catch (error) {
       const way = await chooseAccount(error, options, terminal);
       const { profile, server } = place;
-      if (!way || !profile || !server) throw error;
+      if (!way || !profile || !server) {
+        leaveNothingIfRefused(place, error);
+        throw error;
+      }
       // The account brings another one.
       if ("signIn" in way) await profile.forgetNewIdentity();
       // The invite line was read already, and the profile remembers it.
@@ -63,6 +69,14 @@ async function sit(options: ConnectOptions, terminal: Terminal): Promise<number>
 interface Place {
   profile?: Profile;
   server?: ServerAddress;
+  /** Whether the server has taken the profile. */
+  isLetIn?: true;
+}
+
+/** A profile that no server has taken is not there the next time. */
+function leaveNothingIfRefused({ profile, isLetIn }: Place, error: unknown): void {
+  if (isLetIn || !profile?.isNew || !(error instanceof CifraError)) return;
+  if (isRefusal(error.code)) profile.leaveNothing();
 }
 
 /** From the profile to the last word. */
@@ -88,7 +102,10 @@ async function talk(
   const address = await access.address();
   place.server = address;
   const tools = { secrets, terminal, interrupted };
-  if (options.signUp) await makeAccount(profile, access, address, options, tools);
+  if (options.signUp) {
+    await makeAccount(profile, access, address, options, tools);
+    place.isLetIn = true;
+  }
   const contacts = contactsOf(profile, options, address, terminal);
   const store = await profile.openMessages(options.keepHistory);
   for (const lost of store.lost) terminal.say(describeLost(lost), lostJson(lost));
@@ -113,7 +130,7 @@ async function talk(
       store,
       openServer: (sendPort) => access.open(address, sendPort),
       giveUpAfter: giveUpAfter ?? (isPipe ? PIPE_PATIENCE : undefined),
-      register: remembering(profile, access, address),
+      register: remembering(profile, access, address, () => place.isLetIn = true),
       receivePort: options.receivePort ?? 0,
       lobby: to !== undefined ? "absent" : hidden ? "unlisted" : "listed",
       trace,
@@ -136,12 +153,18 @@ async function talk(
 }
 
 /** Registers, and keeps where that was for the next time. */
-function remembering(profile: Profile, access: ServerAccess, address: ServerAddress): Registrar {
+function remembering(
+  profile: Profile,
+  access: ServerAccess,
+  address: ServerAddress,
+  onLetIn: () => void,
+): Registrar {
   const { date } = systemEnvironment.time;
   const register = profile.registrar(date);
   let isKept = false;
   return async (place, job) => {
     const answer = await register(place, job);
+    onLetIn();
     if (isKept) return answer;
     isKept = true;
     const visit = { server: serverSubject(address), time: date() };

@@ -18,7 +18,7 @@ import { requireName } from "../wire/names.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { findEntry, removeIdentity } from "../store/identity_file.ts";
 import { findPrivate, PrivateFolder } from "../store/private_files.ts";
-import { PROFILES_FOLDER, SERVER_FOLDER } from "../store/state_folder.ts";
+import { profilePath, PROFILES_FOLDER, SERVER_FOLDER } from "../store/state_folder.ts";
 import { SqliteMessages } from "../store/sqlite_messages.ts";
 import { type AskPassphrase, KeyRing } from "./key_ring.ts";
 import { Pins } from "./pins.ts";
@@ -53,6 +53,9 @@ export class Profile {
   readonly #folder: PrivateFolder;
   readonly #stateFolder: string;
   readonly #unlock: () => void;
+  /** Whether its folder was made when it was opened. */
+  readonly #isFolderNew: boolean;
+  #leavesNothing = false;
   #others: Promise<readonly Identity[]> | undefined;
   readonly #registering = new Limiter(1);
   #messages: Promise<MessageStore> | undefined;
@@ -67,6 +70,7 @@ export class Profile {
     folder: PrivateFolder,
     stateFolder: string,
     unlock: () => void,
+    isFolderNew: boolean,
   ) {
     this.name = name;
     this.suite = suite;
@@ -78,6 +82,7 @@ export class Profile {
     this.#folder = folder;
     this.#stateFolder = stateFolder;
     this.#unlock = unlock;
+    this.#isFolderNew = isFolderNew;
   }
 
   /**
@@ -117,6 +122,8 @@ export class Profile {
     load: (keys: KeyRing, suite: Suite) => ReturnType<KeyRing["load"]>,
   ): Promise<Profile> {
     requireName(name);
+    const path = profilePath(stateFolder, name);
+    const isFolderNew = await Deno.lstat(path).then(() => false, () => true);
     const folder = await openProfileFolder(stateFolder, name);
     const unlock = await folder.lock();
     try {
@@ -137,6 +144,7 @@ export class Profile {
         folder,
         stateFolder,
         unlock,
+        isFolderNew,
       );
     } catch (error) {
       unlock();
@@ -163,6 +171,14 @@ export class Profile {
   /** Removes the identity if it was made just now: the server wants another, and nobody knows it. Throws `local`. */
   async forgetNewIdentity(): Promise<void> {
     if (this.isNew) await removeIdentity(this.#folder, this.suite.name);
+  }
+
+  /**
+   * The visit for which the profile was made was refused: unless it was there before, or somebody has a message in
+   * it that waits, it is gone when it is closed.
+   */
+  leaveNothing(): void {
+    this.#leavesNothing = true;
   }
 
   /**
@@ -307,7 +323,12 @@ export class Profile {
   /** Puts everything on disk, and lets another program have the profile. Throws `local`. */
   async close(): Promise<void> {
     try {
-      await (await this.#messages)?.close();
+      const messages = await this.#messages;
+      const isEmpty = (messages?.lastOrdinal() ?? 0) === 0;
+      await messages?.close();
+      if (this.#leavesNothing && this.#isFolderNew && isEmpty) {
+        await Deno.remove(this.path, { recursive: true }).catch(() => {});
+      }
     } finally {
       this.keys.drop();
       this.#unlock();

@@ -206,6 +206,30 @@ Deno.test("--trace without --json prints lines for people, on stderr", async () 
   assert(!stderr.includes("hello"));
 });
 
+Deno.test("a first visit that is refused leaves no profile; whoever was let in before keeps theirs", async () => {
+  await using scene = await Scene.open();
+  const names = (state: string) => {
+    const folder = `${scene.stateOf(state)}/profiles`;
+    return [...Deno.readDirSync(folder)].map(({ name }) => name);
+  };
+  let server = await scene.serve();
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  await bob.event("waiting");
+  for (const program of [bob, server]) {
+    program.kill("SIGINT");
+    await program.exits(130);
+  }
+  server = await scene.serve(["--admission", "accounts"]);
+  const alice = scene.connect("alice", "bob", ["--json"]);
+  await alice.event("error", { code: "account_required" });
+  await alice.exits(1);
+  assertEquals(names("alice"), []);
+  const again = scene.connect("bob", "alice", ["--json"]);
+  await again.event("error", { code: "account_required" });
+  await again.exits(1);
+  assertEquals(names("bob"), ["bob"]);
+});
+
 Deno.test("serve --admission invite admits who has the invite line, and nobody else", async () => {
   await using scene = await Scene.open();
   const server = await scene.serve(["--admission", "invite"]);
