@@ -1,4 +1,5 @@
 /** How a line that is being typed is drawn: rows for any width, and the bytes that change one drawing into the next. */
+import { painted } from "./colours.ts";
 import { GRAPHEMES, widthOf } from "./page.ts";
 import { sanitize } from "./sanitize.ts";
 
@@ -17,6 +18,8 @@ export interface Drawn {
   /** The draft, and where the cursor is in it. */
   readonly text: string;
   readonly cursor: number;
+  /** Of the prompt: SGR parameters. */
+  readonly colour?: string | undefined;
 }
 
 /** Where it is drawn; more rows are never taken. */
@@ -37,13 +40,15 @@ export interface LineView {
   /** Where the cursor is: in this row, behind this text. */
   readonly row: number;
   readonly before: string;
+  /** Of the marks of the rows. */
+  readonly colour?: string | undefined;
 }
 
 /** Nothing is drawn: the cursor is at the start of an empty row. */
 export const EMPTY_VIEW: LineView = { rows: [{ mark: "", text: "" }], row: 0, before: "" };
 
 /** Lays the line out: no row is wider than the frame, and what does not fit its rows is left out around the cursor. */
-export function draw({ prompt, text, cursor }: Drawn, frame: Frame): LineView {
+export function draw({ prompt, text, cursor, colour }: Drawn, frame: Frame): LineView {
   const width = Math.max(NARROWEST, frame.columns);
   const rows: { mark: string; text: string }[] = [];
   let place: { row: number; before: string } | undefined;
@@ -90,7 +95,7 @@ export function draw({ prompt, text, cursor }: Drawn, frame: Frame): LineView {
     start = at + 1;
   }
   const { row, before } = place ?? { row: rows.length - 1, before: "" };
-  return cutToFit({ rows, row, before }, { columns: width, rows: frame.rows });
+  return cutToFit({ rows, row, before, colour }, { columns: width, rows: frame.rows });
 }
 
 /** The bytes that take a view away: the cursor is at the start of its first row then. */
@@ -101,7 +106,7 @@ export function eraseView({ row }: LineView): string {
 /** The bytes that draw a view where nothing is; the cursor is at the start of a row. */
 export function showView(view: LineView): string {
   const { rows } = view;
-  const all = rows.map(({ mark, text }) => mark + text).join("\r\n");
+  const all = rows.map((_, n) => shownStart(view, n, rowOf(view, n))).join("\r\n");
   return all +
     moveCursor({ ...view, row: rows.length - 1, before: rowOf(view, rows.length - 1) }, view);
 }
@@ -113,7 +118,8 @@ export function changeView(from: LineView, to: LineView): string {
     to.rows.every((_, n) => n === last || rowOf(from, n) === rowOf(to, n));
   if (isSame && rowOf(from, last) === rowOf(to, last)) return moveCursor(from, to);
   const isAtEnd = (view: LineView) => view.row === last && view.before === rowOf(view, last);
-  if (isSame && isAtEnd(from) && isAtEnd(to) && to.before.startsWith(from.before)) {
+  const isPainted = to.colour === undefined || from.rows[last]?.mark === to.rows[last]!.mark;
+  if (isSame && isPainted && isAtEnd(from) && isAtEnd(to) && to.before.startsWith(from.before)) {
     const added = to.before.slice(from.before.length);
     // What belongs to the letter before it must be written with that.
     if (/^[\x20-\x7e]+$/.test(added)) return added;
@@ -137,7 +143,7 @@ function moveCursor(from: LineView, to: LineView): string {
   if (from.row === to.row && from.before === to.before) return "";
   const rows = from.row > to.row ? up(from.row - to.row) : down(to.row - from.row);
   // Written again, what is before the cursor brings it to the right place, whatever the terminal takes letters for.
-  return `${rows}\r${to.before}`;
+  return `${rows}\r${shownStart(to, to.row, to.before)}`;
 }
 
 function rowsTaken(text: string, columns: number): number {
@@ -169,7 +175,14 @@ function cutToFit(view: LineView, frame: Frame): LineView {
     const below = count - first - most;
     if (below > 0) rows[most - 1] = note(below + 1);
   }
-  return { rows, row, before: view.before };
+  return { ...view, rows, row };
+}
+
+/** The beginning of a row as it is written: what belongs to the prompt is in its colour. */
+function shownStart({ rows, colour }: LineView, n: number, start: string): string {
+  if (colour === undefined) return start;
+  const { length } = rows[n]!.mark;
+  return painted(start.slice(0, length), colour) + start.slice(length);
 }
 
 function rowOf({ rows }: LineView, n: number): string {

@@ -2,6 +2,7 @@
  * Text as it goes to a terminal: harmless, and laid out so that only its first line begins at the edge. Terminals
  * and prompts take nothing else, so that nobody who prints can forget it (PROTOCOL.md, attack A22).
  */
+import { painted } from "./colours.ts";
 import { sanitize } from "./sanitize.ts";
 
 /** What may be printed as it stands; made here alone. */
@@ -93,6 +94,20 @@ export function page(mark: string, text: string, layout: Layout): Shown {
     return wrap(isTable ? own : own.replace(BLANK_RUN, " "), width, layout);
   });
   return rows.join("\n") as Shown;
+}
+
+/**
+ * A text whose first parts are these, each in its colour. Where they do not stand at its beginning, as when a row
+ * had no room for them, it is left as it is.
+ */
+export function paintStart(
+  shown: Shown,
+  parts: readonly (readonly [text: string, colour: string])[],
+): Shown {
+  const start = parts.map(([text]) => text).join("");
+  if (!shown.startsWith(start)) return shown;
+  const colours = parts.map(([text, colour]) => painted(text, colour)).join("");
+  return colours + shown.slice(start.length) as Shown;
 }
 
 /** The most columns in which any terminal draws a text: one that draws less wraps nothing. */

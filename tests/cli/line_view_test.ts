@@ -197,3 +197,22 @@ Deno.test("the terminal of the tests wraps as one does", () => {
   assertEquals(screen.rows, ["ab", "你c", "x"]);
   assertEquals(letters("e\u0301x"), ["e\u0301", "x"]);
 });
+
+Deno.test("the prompt is in its colour however the line changes, and what was typed is not", () => {
+  const frame = { columns: 6, rows: 24 };
+  const colour = "32";
+  const seen = (bytes: string) => {
+    // deno-lint-ignore no-control-regex
+    const marks = bytes.matchAll(/\x1b\[32m([^\x1b]*)\x1b\[0m/g);
+    return [...marks].map(([, mark]) => mark);
+  };
+  const of = (text: string, cursor = text.length, prompt = "a> ") =>
+    draw({ prompt, text, cursor, colour }, frame);
+  assertEquals(seen(changeView(EMPTY_VIEW, of(""))), ["a> "]);
+  assertEquals(seen(showView(of("hello"))), ["a> "]);
+  assertEquals(seen(changeView(of("he"), of("he", 0))), ["a> "]);
+  assertEquals(seen(changeView(of("h"), of("h", 1, "b> "))), ["b> "]);
+  // Only what is added is written.
+  assertEquals(changeView(of("h"), of("he")), "e");
+  assertEquals(seen(showView(of("a\nb"))), ["a> ", "... "]);
+});
