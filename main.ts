@@ -33,6 +33,7 @@ function environment(variable: string): string | undefined {
 async function main([name, ...args]: readonly string[]): Promise<number> {
   const terminal = new Terminal(args.includes("--json"), undefined, {
     plain: args.includes("--plain") || environment("TERM") === "dumb",
+    noColor: environment("NO_COLOR"),
   });
   try {
     const code = await perform(name, args, terminal);

@@ -42,6 +42,7 @@ import {
 } from "./option_readers.ts";
 import {
   ACCOUNT,
+  COLOR,
   GIVE_UP,
   KEYS_IN_USE,
   OUTPUT,
@@ -52,8 +53,12 @@ import {
   STATE,
   WRITES_FILE,
 } from "./options.ts";
+import { readMoment } from "./wall_clock.ts";
 
 const MIB = 1024 * 1024;
+/** Lines that are held in memory to be shown: of a conversation that is opened, and of a history. */
+const PAST_MOST = 1000;
+const HISTORY_MOST = 10_000;
 const NO_PERMISSIONS: Permissions = { net: false, sys: [], env: [], files: "none" };
 /** Of somebody who dials where others say. */
 const DIALS = { net: true, denyNet: NEVER_DIALLED } as const;
@@ -346,12 +351,22 @@ export const CONNECT = {
           kind: "flag",
           does: "keep nothing of what was said once both sides have it",
         },
+        last: {
+          kind: "number",
+          value: "N",
+          from: 0,
+          to: PAST_MOST,
+          does: "so many lines of what was said before are shown when you turn to somebody",
+          default: 20,
+        },
+        "no-times": { kind: "flag", does: "show no time beside what is said" },
         trace: {
           kind: "flag",
           does: "show every protocol message by its kind and size; never what is in it",
         },
       }),
       ...PLAIN,
+      ...COLOR,
       json: {
         kind: "flag",
         does:
@@ -410,10 +425,25 @@ export const HISTORY = {
       search: {
         kind: "text",
         value: "TEXT",
-        does: "only messages with this text in them; upper and lower case are the same",
+        does: "only messages with this text in them, whatever its case and Unicode form",
+      },
+      last: {
+        kind: "number",
+        value: "N",
+        from: 1,
+        to: HISTORY_MOST,
+        does: "only the newest, so many of them",
+        otherwise: "all",
+      },
+      since: {
+        kind: "text",
+        value: "WHEN",
+        does: "only what was written then or later: 2026-11-21, 2026-11-21T10:03, 10:03, 2h, 3d",
+        read: (text: string) => readMoment(text),
       },
       ...PROFILE,
       ...STATE,
+      ...COLOR,
       ...OUTPUT,
     },
   },

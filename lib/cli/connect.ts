@@ -31,6 +31,9 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
       hint: "say with --to who the pipe is for, or use --json",
     });
   }
+  if (terminal.interactive) {
+    terminal.looks = { colours: terminal.wantsColours(options.color), times: options.times };
+  }
   return await sit(options, terminal);
 }
 
@@ -117,6 +120,7 @@ async function talk(
     contacts,
     terminal,
     giveUpAfter: giveUpAfter ?? PIPE_PATIENCE,
+    last: options.last,
     asksFirst: await access.mayAsk(address),
     interrupted,
     person: {

@@ -4,6 +4,7 @@ import type { RelayChoice } from "../client/home.ts";
 import type { Acceptance } from "../client/offers.ts";
 import { CifraError } from "../errors.ts";
 import { parse } from "./args.ts";
+import type { ColourChoice } from "./colours.ts";
 import { CONNECT } from "./commands.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
 
@@ -19,6 +20,10 @@ export interface ConnectOptions extends ServerOptions {
   readonly advertised: readonly string[];
   readonly relay: RelayChoice;
   readonly keepHistory: boolean;
+  /** Lines of what was said before that are shown; 0 shows none. */
+  readonly last: number;
+  readonly times: boolean;
+  readonly color: ColourChoice;
   readonly trace: boolean;
   readonly signUp: boolean;
   readonly signIn: boolean;
@@ -46,6 +51,9 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
     advertised: given.advertise,
     relay: given["relay-only"] ? "only" : given["no-relay"] ? "never" : "allowed",
     keepHistory: !given["no-history"],
+    last: given.last,
+    times: !given["no-times"],
+    color: given.color,
     trace: given.trace,
     signUp: given["sign-up"],
     signIn: given["sign-in"],

@@ -13,6 +13,7 @@ import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Throttle } from "../flow/throttle.ts";
+import type { HistoryEntry } from "../store/message_store.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
@@ -37,6 +38,8 @@ export interface DeskOptions {
   readonly terminal: Terminal;
   /** Milliseconds without a connection after which a pipe ends. */
   readonly giveUpAfter: number;
+  /** Lines of what was said before that a person is shown; 0 shows none. */
+  readonly last: number;
   /** Whether the terminal may have to ask whether a server is to be trusted. */
   readonly asksFirst: boolean;
   /** Aborted by SIGINT and SIGTERM. */
@@ -117,6 +120,16 @@ export class Desk implements DeskView, MessengerEvents {
 
   dialogue(name: string): Dialogue | undefined {
     return this.#messenger.get(name);
+  }
+
+  past(name: string): readonly HistoryEntry[] {
+    const { last, person: { store } } = this.#options;
+    try {
+      return [...store.history({ peer: name, last, isPast: true })];
+    } catch (error) {
+      this.#voice.fail("what was said before cannot be shown", error, name);
+      return [];
+    }
   }
 
   async settled(): Promise<CifraError | undefined> {

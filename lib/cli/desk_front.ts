@@ -2,6 +2,7 @@
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import type { CifraError } from "../errors.ts";
+import type { HistoryEntry } from "../store/message_store.ts";
 
 /** How a sitting ended for the one who had it here. */
 export type Outcome =
@@ -24,6 +25,8 @@ export interface DeskView {
   label(name: string): string;
   /** The open conversation with somebody. */
   dialogue(name: string): Dialogue | undefined;
+  /** The last lines of what was said with somebody, and seen. */
+  past(name: string): readonly HistoryEntry[];
   /** Resolves when the others have everything that was written; to why they never will. */
   settled(): Promise<CifraError | undefined>;
   /** Says goodbye to everybody; resolves when everything that came has been read. */

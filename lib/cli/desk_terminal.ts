@@ -2,9 +2,10 @@
 import type { Dialogue } from "../client/conversations.ts";
 import { Signal } from "../flow/signal.ts";
 import { TEXT_LIMIT } from "../limits.ts";
+import { OUR_COLOUR } from "./colours.ts";
 import { commandsAboutSomebody, commandsOf } from "./desk_commands.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
-import { deliveryMark, showEvent } from "./message_words.ts";
+import { deliveryMark, showEvent, showPast } from "./message_words.ts";
 import { openPrompt, type Prompt } from "./prompt.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
@@ -21,6 +22,8 @@ export class DeskTerminal implements Front {
   readonly #finished = Promise.withResolvers<Outcome>();
   /** Names that were announced as having written, until all of their messages are shown. */
   readonly #told = new Set<string>();
+  /** With whom what was said before has been shown. */
+  readonly #reminded = new Set<string>();
   readonly #commands: readonly string[];
   /** What the tab key knows; the editor looks into it at each press. */
   readonly #completions: string[];
@@ -39,6 +42,8 @@ export class DeskTerminal implements Front {
     const failing = Promise.withResolvers<never>();
     const options = {
       prompt: this.#prompt(),
+      colour: this.#terminal.looks.colours ? OUR_COLOUR : undefined,
+      stamp: () => this.#terminal.stamp(Date.now()),
       completions: this.#completions,
       limit: TEXT_LIMIT,
     };
@@ -60,6 +65,7 @@ export class DeskTerminal implements Front {
 
   async read({ name, thread, over }: Dialogue): Promise<void> {
     const shown = new StreamSanitizer();
+    if (await this.#comesIntoFocus(name, over)) this.#showPast(name);
     for await (const event of thread.events()) {
       if (!await this.#comesIntoFocus(name, over)) return;
       showEvent(event, this.#view.label(name), shown, this.#terminal);
@@ -93,6 +99,14 @@ export class DeskTerminal implements Front {
 
   finish(how: Outcome): void {
     this.#finished.resolve(how);
+  }
+
+  /** Once for each person: what was said before this run, and seen. */
+  #showPast(name: string): void {
+    if (this.#reminded.has(name)) return;
+    this.#reminded.add(name);
+    const { ourName } = this.#view;
+    showPast(this.#view.past(name), { ourName, label: this.#view.label(name) }, this.#terminal);
   }
 
   /** Waits until somebody is looked at; false when the conversation is over before. */

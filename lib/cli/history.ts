@@ -1,6 +1,6 @@
 /** `cifra history`: what was said, from the disk; also while `connect` is running. */
 import { CifraError } from "../errors.ts";
-import type { HistoryEntry } from "../store/message_store.ts";
+import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
 import { readHistory } from "../store/messages_history.ts";
 import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
@@ -9,11 +9,7 @@ import { describeGap } from "./message_words.ts";
 import { chooseProfile } from "./profiles.ts";
 import { jsonLine, type Shown } from "./page.ts";
 import type { Terminal } from "./terminal.ts";
-
-interface HistoryOptions {
-  readonly peer: string | undefined;
-  readonly search: string | undefined;
-}
+import { dayOf, timeOf } from "./wall_clock.ts";
 
 /** Stands before lines that go on. */
 const INDENT = "    ";
@@ -23,7 +19,11 @@ const PIECE = 64 * 1024;
 /** Prints the history; returns the exit code, which is 0 also when there is none. */
 export async function history(args: readonly string[], terminal: Terminal): Promise<number> {
   const { given } = parse(HISTORY, args);
-  const options = { peer: given.with, search: given.search };
+  const { with: peer, search, since, last } = given;
+  const options = { peer, search, since, last };
+  if (!terminal.json) {
+    terminal.looks = { colours: terminal.wantsColours(given.color), times: true };
+  }
   const state = stateFolder(given.state);
   const name = await chooseProfile(state, given.name, "history");
   const entries = readHistory(profilePath(state, name), options);
@@ -53,7 +53,8 @@ function* textLines(
     const to = onlyPeer === undefined ? ` to ${other}` : "";
     const who = direction === "received" ? other : `${name}${to}`;
     const mark = state === "queued" ? " (queued)" : "";
-    yield terminal.page(`${localTime(written)} ${who}${mark}: `, text, INDENT);
+    const from = { from: who, isOurs: direction === "sent", after: mark };
+    yield terminal.saying(`${dayOf(written)} ${timeOf(written)} `, from, text, INDENT);
   }
 }
 
@@ -81,14 +82,6 @@ function* jsonLines(entries: Iterable<HistoryEntry>): Iterable<Shown> {
       state,
     });
   }
-}
-
-/** Such as `2026-11-21 10:03`, by the clock on the wall here. */
-function localTime(written: number): string {
-  const date = new Date(written);
-  const two = (part: number) => String(part).padStart(2, "0");
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
 /** Prints until the end, or until the reader of our stdout has had enough, as `head` has. Whether there was anything. */
@@ -124,8 +117,9 @@ function* linesOrNone(lines: Iterable<Shown>): Iterable<Shown> {
   }
 }
 
-function nothing(name: string, { peer, search }: HistoryOptions): string {
+function nothing(name: string, { peer, search, since }: HistoryFilter): string {
   const withPeer = peer === undefined ? "" : ` with ${peer}`;
   const about = search === undefined ? "" : `, with "${search}" in it`;
-  return `nothing is kept of what ${name} said${withPeer}${about}`;
+  const from = since === undefined ? "" : `, since ${dayOf(since)} ${timeOf(since)}`;
+  return `nothing is kept of what ${name} said${withPeer}${about}${from}`;
 }

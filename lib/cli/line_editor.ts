@@ -10,6 +10,7 @@ import { emptyLine, type LineAction, type LineRules, type LineState, press } fro
 import {
   changeView,
   draw,
+  type Drawn,
   EMPTY_VIEW,
   eraseView,
   type Frame,
@@ -34,6 +35,10 @@ const USUAL_FRAME: Frame = { columns: 80, rows: 24 };
 export interface PromptOptions {
   /** Stands before what is typed; one line. */
   readonly prompt: string;
+  /** Of the prompt: SGR parameters. */
+  readonly colour?: string | undefined;
+  /** What stands before the prompt once a line is entered, such as the time. */
+  readonly stamp?: () => string;
   /** Beginnings of lines that Tab knows; looked into at each press. */
   readonly completions?: readonly string[];
   /** Bytes of the longest line. */
@@ -189,9 +194,13 @@ export class LineEditor {
   /** What was entered stays on the screen, whole, and a new line begins. */
   #commit({ text }: LineState): void {
     if (this.#isPlain || this.#isAway) return;
+    const stamp = this.#options.stamp?.() ?? "";
     this.#fit();
-    const shown = this.#shown(text);
-    const whole = draw({ ...shown, cursor: shown.text.length }, { ...this.#frame, rows: Infinity });
+    const { prompt, ...shown } = this.#shown(text);
+    const whole = draw({ ...shown, prompt: stamp + prompt, cursor: shown.text.length }, {
+      ...this.#frame,
+      rows: Infinity,
+    });
     this.#write(`${changeView(this.#view, whole)}\r\n`);
     this.#view = EMPTY_VIEW;
   }
@@ -264,8 +273,9 @@ export class LineEditor {
     });
   }
 
-  #shown(text: string): { readonly prompt: string; readonly text: string } {
-    return { prompt: this.#prompt, text: this.#options.isSecret ? "" : text };
+  #shown(text: string): Pick<Drawn, "prompt" | "text" | "colour"> {
+    const { isSecret, colour } = this.#options;
+    return { prompt: this.#prompt, text: isSecret ? "" : text, colour };
   }
 
   #write(text: string): void {

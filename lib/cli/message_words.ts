@@ -1,7 +1,7 @@
 /** What is said in a conversation, and how far it has come: in words for people, and as events for programs. */
 import type { PeerEvent } from "../client/incoming.ts";
 import type { Delivery } from "../client/thread.ts";
-import type { Lost } from "../store/message_store.ts";
+import type { HistoryEntry, Lost } from "../store/message_store.ts";
 import type { StreamSanitizer } from "./sanitize.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
@@ -18,7 +18,7 @@ export function showEvent(
 ): void {
   switch (event.type) {
     case "text":
-      terminal.message(label, event.text);
+      terminal.message(label, event.text, event.written > 0 ? { written: event.written } : {});
       if (event.recovered) terminal.say(SHOWN_BEFORE);
       return;
     case "bytes": {
@@ -39,6 +39,25 @@ export function showEvent(
     default:
       // Whatever returns from here counts as read.
       event satisfies never;
+  }
+}
+
+/** Shows what was said, and seen, before. */
+export function showPast(
+  entries: readonly HistoryEntry[],
+  { ourName, label }: { readonly ourName: string; readonly label: string },
+  terminal: Terminal,
+): void {
+  if (entries.length === 0) return;
+  terminal.say(`said before, with ${label}:`);
+  for (const entry of entries) {
+    if (entry.type === "gap") {
+      terminal.say(describeGap(entry, label));
+      continue;
+    }
+    const isOurs = entry.direction === "sent";
+    const { text, written } = entry;
+    terminal.message(isOurs ? ourName : label, text, { written, isOurs, isPast: true });
   }
 }
 

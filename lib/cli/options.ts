@@ -250,6 +250,18 @@ export const PLAIN = {
   },
 } as const satisfies OptionTable;
 
+/** Whether names are in colour. */
+export const COLOR = {
+  color: {
+    kind: "choice",
+    value: "WHEN",
+    does: "names in colour: auto is on a terminal, unless NO_COLOR is set",
+    choices: ["auto", "always", "never"],
+    default: "auto",
+    setting: "connect",
+  },
+} as const satisfies OptionTable;
+
 /** How a command tells what it finds. */
 export const OUTPUT = {
   json: { kind: "flag", does: "one JSON object per line on stdout" },

@@ -8,8 +8,10 @@ import { CifraError, exitCodeOf } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { codeOf, isPlatformError, platformFailure } from "../platform_errors.ts";
 import { columnsOf } from "./columns.ts";
-import { harmless, jsonLine, page, type Shown } from "./page.ts";
+import { type ColourChoice, colourOf, FAINT, OUR_COLOUR, wantsColours } from "./colours.ts";
+import { harmless, jsonLine, page, paintStart, type Shown } from "./page.ts";
 import { StreamSanitizer } from "./sanitize.ts";
+import { dayOf, timeOf } from "./wall_clock.ts";
 
 /** One JSON line; keys are documented in lib/docs/json.md. */
 export type JsonEvent = { readonly event: string } & Readonly<Record<string, unknown>>;
@@ -17,8 +19,27 @@ export type JsonEvent = { readonly event: string } & Readonly<Record<string, unk
 /** Stands before what the program itself says. */
 const OURS = "-- ";
 const INDENT = " ".repeat(OURS.length);
+/** Stands before what was said, and seen, before. */
+const PAST = "| ";
 /** Rows of talk have no more columns, however wide the terminal is: it may be made narrower later. */
 const WIDEST = 100;
+
+/** How a person wants to see what is said. */
+export interface Looks {
+  /** Names are in colour. */
+  readonly colours: boolean;
+  /** Each line has its time, and the day stands where it changes. */
+  readonly times: boolean;
+}
+
+/** What is known of somebody's words. */
+export interface Said {
+  /** Milliseconds since 1970, by the writer's clock; by default now. */
+  readonly written?: number;
+  readonly isOurs?: boolean;
+  /** They were seen before. */
+  readonly isPast?: boolean;
+}
 
 /** Where a command's words go. */
 export class Terminal {
@@ -33,16 +54,29 @@ export class Terminal {
   printAround: ((text: Shown) => void) | undefined;
   /** What ends each open prompt, the newest last. */
   readonly prompts = new Set<() => void>();
+  /** How what is said looks; plain, unless a command asks for more. */
+  looks: Looks = { colours: false, times: false };
+  /** The day of what was shown last. */
+  #day = dayOf(Date.now());
   /** Of the bytes that go to a terminal. */
   readonly #stream = new StreamSanitizer();
+  readonly #noColor: string | undefined;
   readonly #columnsOf: typeof columnsOf;
   #failure: CifraError | undefined;
   readonly #failed = Promise.withResolvers<never>();
 
   /** `columns` tells how wide an output is, for tests. */
-  constructor(json: boolean, columns = columnsOf, { plain = false } = {}) {
+  constructor(
+    json: boolean,
+    columns = columnsOf,
+    { plain = false, noColor }: {
+      readonly plain?: boolean;
+      readonly noColor?: string | undefined;
+    } = {},
+  ) {
     this.json = json;
     this.plain = plain;
+    this.#noColor = noColor;
     this.#columnsOf = columns;
     this.interactive = !json && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
     mayFail(this.#failed.promise);
@@ -63,6 +97,16 @@ export class Terminal {
     return this.interactive || !Deno.stdin.isTerminal();
   }
 
+  /** Whether there are colours on stdout. */
+  wantsColours(choice: ColourChoice): boolean {
+    const isTerminal = Deno.stdout.isTerminal();
+    return wantsColours(choice, {
+      isTerminal,
+      isDumb: this.plain,
+      noColor: this.#noColor,
+    });
+  }
+
   /** Ends what is still being typed, and gives the terminal back as it was. */
   close(): void {
     for (const close of [...this.prompts].reverse()) close();
@@ -79,8 +123,23 @@ export class Terminal {
   }
 
   /** What somebody said, under their name: no line of it can pass for another's or for ours. */
-  message(from: string, text: string): void {
-    this.#talk(this.#page(`${from}: `, text));
+  message(
+    from: string,
+    text: string,
+    { written = Date.now(), isOurs = false, isPast = false }: Said = {},
+  ): void {
+    const beside = (isPast ? PAST : "") + this.stamp(written);
+    const shown = this.#page(`${beside}${from}: `, text);
+    this.#talk(this.looks.colours ? paintNames(shown, beside, from, isOurs) : shown);
+  }
+
+  /** What stands before a line of that moment; says which day it is when that has changed. */
+  stamp(written: number): string {
+    if (!this.looks.times) return "";
+    const day = dayOf(written);
+    if (day !== this.#day) this.say(day);
+    this.#day = day;
+    return `${timeOf(written)} `;
   }
 
   /** Rows of a trace, laid out for so many columns. */
@@ -102,10 +161,25 @@ export class Terminal {
     else this.#printResult(shown);
   }
 
-  /** Somebody's words as results on stdout, laid out for whoever looks: `mark` says whose they are. */
+  /** Words as results on stdout, laid out for whoever looks: `mark` says what they are. */
   page(mark: string, text: string, indent: string): Shown {
     const columns = this.#columnsOf(Deno.stdout);
     return page(mark, text, { columns: columns && Math.min(columns, WIDEST), indent });
+  }
+
+  /** The same for somebody's words; `beside` stands before whose they are, `after` behind. */
+  saying(
+    beside: string,
+    { from, isOurs, after }: {
+      readonly from: string;
+      readonly isOurs: boolean;
+      readonly after: string;
+    },
+    text: string,
+    indent: string,
+  ): Shown {
+    const shown = this.page(`${beside}${from}${after}: `, text, indent);
+    return this.looks.colours ? paintNames(shown, beside, from, isOurs) : shown;
   }
 
   /** Results on stdout, a line each; resolves when the reader has taken them. Throws `local`. */
@@ -171,6 +245,12 @@ export class Terminal {
   get #columns(): number | undefined {
     return this.#columnsOf(this.printAround ? Deno.stdout : Deno.stderr);
   }
+}
+
+/** `from` begins with a name; marks may follow. */
+function paintNames(shown: Shown, beside: string, from: string, isOurs: boolean): Shown {
+  const [name = ""] = /^[a-z0-9_-]*/.exec(from) ?? [];
+  return paintStart(shown, [[beside, FAINT], [from, isOurs ? OUR_COLOUR : colourOf(name)]]);
 }
 
 function lineOf(text: Shown): Shown {

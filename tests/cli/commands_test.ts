@@ -22,6 +22,7 @@ const VALUES: Readonly<Record<string, string>> = {
   HOST: "lab-3.example",
   ADDRESS: "10.0.0.1",
   TEXT: "text",
+  WHEN: "2h",
 };
 
 function sample(name: string, option: Option): string[] {

@@ -92,6 +92,7 @@ class Scene {
       names: [],
       label: (name) => name,
       dialogue: (name) => dialogues.get(name),
+      past: () => [],
       settled: async () => {
         await this.settling;
         return this.failure;

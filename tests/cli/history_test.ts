@@ -81,15 +81,21 @@ Deno.test("history reads its options, all of which may be left out", () => {
     with: undefined,
     name: undefined,
     search: undefined,
+    last: undefined,
+    since: undefined,
     state: undefined,
+    color: "auto" as const,
     json: false,
   };
   assertEquals(parse(HISTORY, []).given, none);
   const server = parse(HISTORY, ["--json", "--with=server"]).given;
   assertEquals(server, { ...none, json: true, with: "server" });
+  const newest = parse(HISTORY, ["--last", "3", "--since=2026-11-21"]).given;
+  const since = new Date(2026, 10, 21).getTime();
+  assertEquals(newest, { ...none, last: 3, since });
   const all = ["--with", "bob", "--name", "alice", "--search", "a b", "--state", "/x"];
   assertEquals(parse(HISTORY, all).given, {
-    json: false,
+    ...none,
     with: "bob",
     name: "alice",
     search: "a b",
@@ -106,6 +112,8 @@ Deno.test("history refuses what cannot be a name, and what it does not know", ()
   assertEquals(code("bob"), "usage");
   assertEquals(code("--to", "bob"), "usage");
   assertEquals(code("--search"), "usage");
+  assertEquals(code("--last", "0"), "usage");
+  assertEquals(code("--since", "yesterday"), "usage");
 });
 
 Deno.test("history prints a line for a message, by the clock on the wall, and nothing harmful", async () => {
@@ -119,6 +127,27 @@ Deno.test("history prints a line for a message, by the clock on the wall, and no
         "2026-11-21 10:06 alice (queued): DINNER?\n",
     );
     assertEquals([code, stderr], [0, ""]);
+  });
+});
+
+Deno.test("history tells the newest, and what was written since; names are in colour on request", async () => {
+  await withFolder(async (state) => {
+    await talk(state);
+    const lines = async (...args: readonly string[]) => (await run(state, ...args)).stdout;
+    assertEquals(await lines("--last", "1"), "2026-11-21 10:06 alice to bob (queued): DINNER?\n");
+    assertEquals(
+      await lines("--since", "2026-11-21T10:04", "--with", "bob"),
+      "2026-11-21 10:04 bob: yes [2J\\u{202e}\n2026-11-21 10:06 alice (queued): DINNER?\n",
+    );
+    assertEquals(
+      await lines("--color", "always", "--with", "bob", "--last", "1"),
+      "\x1b[2m2026-11-21 10:06 \x1b[0m\x1b[32malice\x1b[0m (queued): DINNER?\n",
+    );
+    const { stderr } = await run(state, "--since", "2026-11-22");
+    assertEquals(
+      stderr,
+      "cifra: nothing is kept of what alice said, since 2026-11-22 00:00\n",
+    );
   });
 });
 

@@ -195,7 +195,7 @@ for (const columns of [80, 40, 20]) {
         (rows) => rows.at(-1) === "..." && rows.at(-2)!.includes("你好"),
       );
       await bob.write("what are you doing?\n");
-      await pane.shows("what are you");
+      await pane.shows("what are");
       await pane.until("the page again", (rows) => rows.at(-1) === "...");
       assert(!bob.events.some(({ event }) => event === "message" || event === "peer-left"));
       await pane.keys("Enter");

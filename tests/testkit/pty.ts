@@ -77,8 +77,13 @@ export function onTerminal(command: readonly string[]): string[] {
   return maker!(["sh", "-c", AROUND, "sh", ...command]);
 }
 
-/** What the terminal of `program` shows, without what is empty at the end. */
+/** What the terminal of `program` shows, without what is empty at the end, and without the times beside lines. */
 export function screen(program: Program): string {
+  return wholeScreen(program).replace(/^(\| )?\d\d:\d\d /gm, "$1");
+}
+
+/** The same with the times. */
+export function wholeScreen(program: Program): string {
   return render(program.stdout).join("\n").trimEnd();
 }
 
