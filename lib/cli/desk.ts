@@ -132,6 +132,19 @@ export class Desk implements DeskView, MessengerEvents {
     }
   }
 
+  newest(name: string, count: number): readonly string[] {
+    const { store, suite: { name: suite } } = this.#options.person;
+    const unread = store.unread({ peer: name, suite });
+    try {
+      const last = Math.min(count, unread);
+      return [...store.history({ peer: name, isNew: true, last })]
+        .flatMap((entry) => entry.type === "text" ? [entry.text] : []);
+    } catch (error) {
+      if (error instanceof CifraError) return [];
+      throw error;
+    }
+  }
+
   async settled(): Promise<CifraError | undefined> {
     return await this.#messenger.settled();
   }

@@ -27,6 +27,8 @@ export interface DeskView {
   dialogue(name: string): Dialogue | undefined;
   /** The last lines of what was said with somebody, and seen. */
   past(name: string): readonly HistoryEntry[];
+  /** The newest texts that came from somebody and were not shown, the oldest first, so many at most. */
+  newest(name: string, count: number): readonly string[];
   /** Resolves when the others have everything that was written; to why they never will. */
   settled(): Promise<CifraError | undefined>;
   /** Says goodbye to everybody; resolves when everything that came has been read. */

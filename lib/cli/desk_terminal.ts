@@ -1,11 +1,14 @@
-/** A person at the desk: sees one conversation at a time, and is told of the others. */
+/**
+ * A person at the desk: sees one conversation at a time, and is told of the others; who talks to nobody sees what
+ * comes from all.
+ */
 import type { Dialogue } from "../client/conversations.ts";
 import { Signal } from "../flow/signal.ts";
 import { TEXT_LIMIT } from "../limits.ts";
 import { OUR_COLOUR } from "./colours.ts";
 import { commandsAboutSomebody, commandsOf } from "./desk_commands.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
-import { deliveryMark, showEvent, showPast } from "./message_words.ts";
+import { deliveryMark, describeUnread, showEvent, showPast } from "./message_words.ts";
 import { openPrompt, type Prompt } from "./prompt.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
@@ -65,9 +68,10 @@ export class DeskTerminal implements Front {
 
   async read({ name, thread, over }: Dialogue): Promise<void> {
     const shown = new StreamSanitizer();
-    if (await this.#comesIntoFocus(name, over)) this.#showPast(name);
     for await (const event of thread.events()) {
-      if (!await this.#comesIntoFocus(name, over)) return;
+      if (!await this.#comesIntoSight(name, over)) return;
+      // What is on the screen by now is not what was before.
+      this.#reminded.add(name);
       showEvent(event, this.#view.label(name), shown, this.#terminal);
       thread.taken(event);
     }
@@ -76,6 +80,7 @@ export class DeskTerminal implements Front {
   onStatus(): void {}
 
   refresh(): void {
+    if (this.#editor) this.#showPast();
     this.#focusChanged.notify();
     if (!this.#editor) return;
     this.#promptTimer ??= setTimeout(() => {
@@ -91,27 +96,35 @@ export class DeskTerminal implements Front {
 
   onUnread(name: string, unread: number): void {
     if (unread === 0) this.#told.delete(name);
-    if (unread === 0 || name === this.#view.focus || this.#told.has(name)) return;
+    if (unread === 0 || this.#told.has(name)) return;
+    // What is about to be shown is not told of; but nobody shows what is left of a conversation that is not open.
+    if (this.#isInSight(name) && (name === this.#view.focus || this.#view.dialogue(name))) return;
     this.#told.add(name);
-    const count = unread > 1 ? ` (${unread} unread)` : "";
-    this.#terminal.say(`${name} has written${count}: /to ${name}`);
+    const text = describeUnread(name, unread, this.#view.newest(name, 1)[0]);
+    this.#terminal.say(text);
   }
 
   finish(how: Outcome): void {
     this.#finished.resolve(how);
   }
 
-  /** Once for each person: what was said before this run, and seen. */
-  #showPast(name: string): void {
-    if (this.#reminded.has(name)) return;
-    this.#reminded.add(name);
-    const { ourName } = this.#view;
-    showPast(this.#view.past(name), { ourName, label: this.#view.label(name) }, this.#terminal);
+  /** Once for each person that we turn to: what was said before this run, and seen. */
+  #showPast(): void {
+    const { ourName, focus } = this.#view;
+    if (focus === undefined || this.#reminded.has(focus)) return;
+    this.#reminded.add(focus);
+    showPast(this.#view.past(focus), { ourName, label: this.#view.label(focus) }, this.#terminal);
   }
 
-  /** Waits until somebody is looked at; false when the conversation is over before. */
-  async #comesIntoFocus(name: string, over: AbortSignal): Promise<boolean> {
-    while (this.#view.focus !== name || !this.#editor) {
+  /** Whether what somebody writes is shown as it comes. */
+  #isInSight(name: string): boolean {
+    const { focus } = this.#view;
+    return focus === name || focus === undefined;
+  }
+
+  /** Waits until what somebody writes is looked at; false when the conversation is over before. */
+  async #comesIntoSight(name: string, over: AbortSignal): Promise<boolean> {
+    while (!this.#isInSight(name) || !this.#editor) {
       if (over.aborted) return false;
       await this.#focusChanged.wait(over);
     }

@@ -2,7 +2,8 @@
 import type { PeerEvent } from "../client/incoming.ts";
 import type { Delivery } from "../client/thread.ts";
 import type { HistoryEntry, Lost } from "../store/message_store.ts";
-import type { StreamSanitizer } from "./sanitize.ts";
+import { GRAPHEMES, widthOf } from "./page.ts";
+import { sanitize, type StreamSanitizer } from "./sanitize.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
 /** Follows a message that an earlier run may have shown before it was killed. */
@@ -59,6 +60,28 @@ export function showPast(
     const { text, written } = entry;
     terminal.message(isOurs ? ourName : label, text, { written, isOurs, isPast: true });
   }
+}
+
+/** Columns of what is shown of a message that nobody looks at. */
+const PREVIEW = 40;
+
+/** That somebody has written, and of the newest message its beginning: at the end, where it passes for no word of ours. */
+export function describeUnread(name: string, unread: number, newest: string | undefined): string {
+  const count = unread > 1 ? `${unread} unread, ` : "";
+  return newest === undefined
+    ? `${name} has written${unread > 1 ? ` (${unread} unread)` : ""}: /to ${name}`
+    : `${name} has written (${count}/to ${name}): ${preview(newest)}`;
+}
+
+/** The beginning of a message, in one line. */
+function preview(text: string): string {
+  const line = sanitize(text).replace(/\s+/gu, " ").trim();
+  let shown = "";
+  for (const { segment } of GRAPHEMES.segment(line.slice(0, 8 * PREVIEW))) {
+    if (widthOf(shown + segment) > PREVIEW) return `${shown.trimEnd()}\u2026`;
+    shown += segment;
+  }
+  return shown;
 }
 
 /** The same for a program; `decoder` is for the byte stream alone. */

@@ -111,14 +111,15 @@ export function historyText(
 
 /** Whether a line of the history, of a log that has come so far, is one that is looked for. */
 export function finds(
-  { search, since, isPast }: HistoryFilter,
+  { search, since, isPast, isNew }: HistoryFilter,
 ): (entry: HistoryEntry, progress: Progress) => boolean {
   const wanted = search === undefined ? undefined : folded(search);
   return (entry, { read }) => {
     if (entry.type === "gap") {
-      return wanted === undefined && since === undefined && (!isPast || entry.to <= read);
+      return wanted === undefined && since === undefined && !isNew && (!isPast || entry.to <= read);
     }
     const { state, number, written, text } = entry;
+    if (isNew && (state !== "received" || number <= read)) return false;
     if (isPast && (state === "queued" || state === "received" && number > read)) return false;
     if (since !== undefined && written < since) return false;
     return wanted === undefined || folded(text).includes(wanted);

@@ -109,6 +109,8 @@ export interface HistoryFilter {
   readonly since?: number | undefined;
   /** What we have seen: what came and was shown, and what we wrote that the other side has. */
   readonly isPast?: boolean | undefined;
+  /** What came and was not shown. */
+  readonly isNew?: boolean | undefined;
   /** The newest of these alone, so many. They are held in memory. */
   readonly last?: number | undefined;
 }

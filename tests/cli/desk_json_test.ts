@@ -93,6 +93,7 @@ class Scene {
       label: (name) => name,
       dialogue: (name) => dialogues.get(name),
       past: () => [],
+      newest: () => [],
       settled: async () => {
         await this.settling;
         return this.failure;

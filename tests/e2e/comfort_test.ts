@@ -1,7 +1,7 @@
 /** What makes a talk at a terminal pleasant: times, days, colours, and what was said before. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dayOf, timeOf } from "../../lib/cli/wall_clock.ts";
-import { friends, interrupt, openScene, sitDown } from "../testkit/lobby.ts";
+import { enter, friends, interrupt, openScene, sitDown } from "../testkit/lobby.ts";
 import { hasPty, leavesTerminal, screen, shows, wholeScreen } from "../testkit/pty.ts";
 
 function terminalTest(name: string, fn: () => Promise<void>): void {
@@ -75,3 +75,59 @@ terminalTest("times, colours and what was said before can be switched off", asyn
   await alice.write("\x03");
   assertEquals(await leavesTerminal(alice), { code: 130, restored: true });
 });
+
+terminalTest(
+  "who talks to nobody sees what comes: two people who name each other read the answers",
+  async () => {
+    await using scene = await openScene();
+    const pair = await friends(scene, "alice", "bob");
+    for (const program of pair) await interrupt(program);
+    const alice = sitDown(scene, "alice"), bob = sitDown(scene, "bob");
+    await Promise.all([shows(alice, "alice>"), shows(bob, "bob>")]);
+    await alice.write("bob: hello bob\r");
+    await shows(bob, "\nalice: hello bob");
+    await bob.write("alice: hello alice\r");
+    await shows(alice, "\nbob: hello alice");
+    // Read, and not announced, by neither.
+    for (const program of [alice, bob]) {
+      assert(!screen(program).includes("has written"), screen(program));
+      await program.write("/users\r");
+    }
+    await shows(alice, "   bob: connected");
+    // What is on the screen is no news, and nothing that was before.
+    await alice.write("/to bob\r");
+    await shows(alice, "-- talking to bob");
+    assert(!screen(alice).includes("| "), screen(alice));
+    for (const program of [alice, bob]) {
+      await program.write("/quit\r");
+      assertEquals(await leavesTerminal(program), { code: 0, restored: true });
+    }
+  },
+);
+
+terminalTest(
+  "of what waits while one talks to another the beginning is shown, harmless and short",
+  async () => {
+    await using scene = await openScene();
+    const [former, bob] = await friends(scene, "alice", "bob");
+    await interrupt(former);
+    const alice = sitDown(scene, "alice", ["--accept", "all"]);
+    await shows(alice, "alice>");
+    await alice.write("/to bob\r");
+    await shows(alice, "-- connected to bob");
+    const carol = enter(scene, "carol");
+    const long = "x".repeat(60);
+    await carol.write(`alice: are \x1b[2J\u202e you ${long}\n`);
+    await shows(alice, "-- carol has written (/to carol): are [2J\\u{202e} you xxx");
+    const [row = ""] = /.*carol has written.*/.exec(screen(alice)) ?? [];
+    assert(row.endsWith("x\u2026") && row.length < 80, row);
+    await carol.event("stored", { with: "alice", number: 1 });
+    assert(!carol.events.some(({ event }) => event === "read"));
+    await bob.write("alice: still here\n");
+    await shows(alice, "\nbob: still here");
+    await alice.write("/to carol\r");
+    await carol.event("read", { with: "alice" });
+    await alice.write("/quit\r");
+    assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+  },
+);

@@ -754,6 +754,7 @@ conforms("tells the newest of the history, since when, and what is past", async 
   assertEquals(found({ last: 2, search: "4" }), ["248", "249"]);
   assertEquals(found({ last: 1000 }).length, 253);
   assertEquals(found({ last: 3, isPast: true, peer: "bob" }), ["246", "247", "seen"]);
+  assertEquals(found({ last: 3, isNew: true, peer: "bob" }), ["new"]);
   assertEquals(found({ since: 249 }), ["249", "other", "seen", "new"]);
   assertEquals(found({ since: 249, last: 2, search: "e" }), ["seen", "new"]);
   await store.close();
