@@ -36,10 +36,11 @@ export function lastVisit(state: string, name: string): Visit | undefined {
   }
 }
 
-/** Who was last let in by a server, of all profiles in the state folder; undefined when nobody was. */
-export function lastName(state: string): string | undefined {
+/** Who was last let in by a server, of all profiles in the state folder but `other`; undefined when nobody was. */
+export function lastName(state: string, other?: string): string | undefined {
   let last: { readonly name: string; readonly time: number } | undefined;
   for (const name of profilesIn(state)) {
+    if (name === other) continue;
     const visit = lastVisit(state, name);
     if (visit && (!last || visit.time > last.time)) last = { name, time: visit.time };
   }

@@ -56,7 +56,8 @@ function rememberedLayer(args: readonly string[]): Layer {
     layer.set(idOf("connect", name), { texts: [text], source: { from: "remembered" } });
   const state = folderOf(args);
   if (state === undefined) return layer;
-  const last = lastName(state);
+  // Nobody talks to themselves: whoever is asked for is somebody else here.
+  const last = lastName(state, valueOf(args, "to"));
   if (last !== undefined) add("name", last);
   const name = valueOf(args, "name") ?? last;
   const visit = name === undefined ? undefined : lastVisit(state, name);

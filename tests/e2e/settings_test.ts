@@ -104,6 +104,12 @@ Deno.test("what a server let in is known the next time, and of several names the
   await again.event("waiting");
   again.kill("SIGTERM");
   await again.exits(0);
+  // Whoever is asked for is not who asks.
+  const other = home.run("connect", ["--to", "carol", "--json"]);
+  await other.event("as-last-time", { name: "alice", server });
+  await other.event("waiting");
+  other.kill("SIGTERM");
+  await other.exits(0);
   // The server is that of the name.
   const alice = home.run("connect", ["--name", "alice", "--to", "bob"]);
   await alice.says(`cifra: as last time: the server ${server}; --server says otherwise`);
