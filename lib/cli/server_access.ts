@@ -169,7 +169,9 @@ export class ServerAccess {
       sendPort,
       acceptNew: this.#choice.acceptNew,
       ownServer: () => this.#profile.ownServer(),
-      ask: terminal.interactive ? (key) => askTrust(terminal, key) : undefined,
+      ask: terminal.interactive
+        ? (key, knownIn) => askTrust(terminal, key, suite.name, knownIn)
+        : undefined,
       onPinned: (subject, fingerprint, knownAs) =>
         terminal.say(
           knownAs === undefined
@@ -212,7 +214,16 @@ function keyAhead(generate: () => Promise<KemKeyPair>): () => Promise<KemKeyPair
   };
 }
 
-async function askTrust(terminal: Terminal, fingerprint: string): Promise<boolean> {
-  terminal.say(`this server is not known here; its key is\n   ${fingerprint}`);
+async function askTrust(
+  terminal: Terminal,
+  fingerprint: string,
+  suite: string,
+  knownIn: string | undefined,
+): Promise<boolean> {
+  const what = knownIn === undefined
+    ? "this server is not known here; its key is"
+    : `this server is known here by its ${knownIn} key; a server has one for each suite, and for ` +
+      `${suite} this one shows`;
+  terminal.say(`${what}\n   ${fingerprint}`);
   return await askYesNo(terminal, "-- is that what the server prints?");
 }

@@ -19,8 +19,11 @@ export interface TrustOptions extends Omit<ServerDialOptions, "pinned" | "checkS
   readonly acceptNew: boolean;
   /** The server whose keys for this suite lie in our own state folder, if there is one. */
   readonly ownServer: () => Promise<PublicIdentity | undefined>;
-  /** Asks a person whether this is the fingerprint of the server; absent where there is nobody to ask. */
-  readonly ask?: ((fingerprint: string) => Promise<boolean>) | undefined;
+  /**
+   * Asks a person whether this is the fingerprint of the server, which is known by its key for another suite, if
+   * it is; absent where there is nobody to ask.
+   */
+  readonly ask?: ((fingerprint: string, knownIn?: string) => Promise<boolean>) | undefined;
   /** Told when a server is trusted from now on; `knownAs` is where its key was known before. */
   readonly onPinned: (subject: string, fingerprint: string, knownAs?: string) => void;
 }
@@ -49,7 +52,11 @@ export async function openServer(options: TrustOptions): Promise<ServerLink> {
   }
   if (options.acceptNew) return await pin(options, await ServerLink.open(options));
   const others = servers.inOtherSuites(subject, suite.name);
-  if (others.length > 0) throw otherSuite(subject, suite.name, others[0]!);
+  const [other] = others;
+  // Whoever is known by a key that holds is not met by one that does not, whatever a person would answer.
+  if (other && (!options.ask || suite.name === "classic")) {
+    throw otherSuite(subject, suite.name, other);
+  }
 
   // Anybody may listen on this machine: what makes a server ours is that we hold its keys.
   const own = isLoopback(address) ? await options.ownServer() : undefined;
@@ -61,7 +68,7 @@ export async function openServer(options: TrustOptions): Promise<ServerLink> {
   const known = servers.everybody.find((one) =>
     one.suite === suite.name && timingSafeEqual(one.fingerprint, fingerprint)
   );
-  if (!known) await requireYes(options, subject, formatFingerprint(fingerprint));
+  if (!known) await requireYes(options, subject, formatFingerprint(fingerprint), other?.suite);
   return await pin(options, await openPinned(options, server), known?.subject);
 }
 
@@ -69,9 +76,10 @@ async function requireYes(
   { ask }: TrustOptions,
   subject: string,
   fingerprint: string,
+  knownIn: string | undefined,
 ): Promise<void> {
   if (!ask) throw unknownServer(subject, fingerprint);
-  if (await ask(fingerprint)) return;
+  if (await ask(fingerprint, knownIn)) return;
   throw new CifraError("identity_unknown", `Not connected: ${subject} is not trusted`);
 }
 

@@ -304,12 +304,27 @@ play("a fingerprint that the person names replaces the pin, once it was proved",
 
 play("a server known in another suite is not met anew without being told to", async (scene) => {
   await scene.pin(await person("rsa", "server"));
-  const ask = () => Promise.reject(new Error("Nobody is to be asked"));
-  const outcome = await scene.open({ ask });
+  const outcome = await scene.open();
   assertEquals(codeOf(outcome), "suite_downgrade");
   assertEquals(scene.network.given, 0);
-  assertEquals(await scene.open({ acceptNew: true, ask }), printOf(scene.server));
+  assertEquals(await scene.open({ acceptNew: true }), printOf(scene.server));
 });
+
+play(
+  "a person is asked about a server known in another suite, and told by which",
+  async (scene) => {
+    await scene.pin(await person("rsa", "server"));
+    const asked: unknown[] = [];
+    const answer = (isRight: boolean) => (key: string, knownIn?: string) => {
+      asked.push([key, knownIn]);
+      return Promise.resolve(isRight);
+    };
+    assertEquals(codeOf(await scene.open({ ask: answer(false) })), "identity_unknown");
+    assertEquals(await scene.open({ ask: answer(true) }), printOf(scene.server));
+    const key = formatFingerprint(scene.server.identity.fingerprint);
+    assertEquals(asked, [[key, "rsa"], [key, "rsa"]]);
+  },
+);
 
 play("with a damaged file nobody new is trusted, however it is asked for", async (scene) => {
   await scene.pin(scene.server.who);
