@@ -7,6 +7,7 @@ export interface DeskActions {
   turnTo(name: string | undefined): Promise<void>;
   refuse(name: string): Promise<void>;
   close(name: string): Promise<void>;
+  forget(name: string): Promise<void>;
   setAway(isAway: boolean): void;
   verify(name: string): Promise<void>;
   markVerified(name: string): Promise<void>;
@@ -53,6 +54,12 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     about: "focus",
     inLobby: true,
     run: (desk, name) => desk.close(name),
+  },
+  "/forget": {
+    does: "drop what NAME does not have yet, and end the conversation",
+    about: "named",
+    inLobby: true,
+    run: (desk, name) => desk.forget(name),
   },
   "/away": {
     does: "the others see that you are away",

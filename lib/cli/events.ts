@@ -310,6 +310,10 @@ const LOBBY: EventGroup = {
     accepted: { when: '`{"do":"accept"}`', keys: { with: text } },
     refused: { when: "`/refuse`", keys: { with: text } },
     closed: { when: "`/close`", keys: { with: text, undelivered: number } },
+    forgotten: {
+      when: "`/forget`; `messages` that the other side did not have are gone",
+      keys: { with: text, messages: number },
+    },
     away: { when: "`/away`", keys: {} },
     back: { when: "`/back`", keys: {} },
   },

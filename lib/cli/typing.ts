@@ -132,6 +132,17 @@ export class Typing implements DeskActions {
     );
   }
 
+  async forget(name: string): Promise<void> {
+    const { messenger, voice } = this.#options;
+    if (messenger.get(name)) this.#lookAwayFrom(name);
+    const messages = await messenger.forget(name);
+    const what = messages === 1 ? "1 message" : `${messages} messages`;
+    const said = messages === 0
+      ? `nothing waits for ${name}`
+      : `${what} that ${name} did not have: gone, and never sent again`;
+    voice.say(said, { event: "forgotten", messages }, name);
+  }
+
   setAway(isAway: boolean): void {
     const { messenger, isHidden, voice } = this.#options;
     messenger.setAway(isAway);

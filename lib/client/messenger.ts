@@ -240,6 +240,16 @@ export class Messenger {
     await this.#conversations.close(name);
   }
 
+  /**
+   * Ends the conversation with somebody, and drops what they do not have yet; resolves to how many messages that
+   * were. Throws `local`.
+   */
+  async forget(name: string): Promise<number> {
+    await this.close(name);
+    const { store, suite } = this.#options;
+    return await store.forget({ peer: name, suite: suite.name });
+  }
+
   /** Resolves when the others have everything that was written; to why they never will. */
   async settled(): Promise<CifraError | undefined> {
     return await this.#conversations.settled() ?? this.#unfinished;

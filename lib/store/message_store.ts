@@ -142,6 +142,11 @@ export interface MessageStore {
    * the other side has another log of this name than we do, because ours came back from an old copy.
    */
   restart(key: ConversationKey): Promise<OutgoingState>;
+  /**
+   * Deletes what is not stored over there and begins a new log, since the other side may know the numbers in the
+   * old one; resolves to how many messages that were. For whoever has the log open nowhere.
+   */
+  forget(key: ConversationKey): Promise<number>;
 
   /** Where the given log of the other person stands, or without `log` the one read last. */
   incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined;

@@ -76,6 +76,7 @@ export function prepareStatements(file: SqliteFile) {
     moveMessages: prepare(`
       UPDATE message SET log = ?1, number = number - ?2, gap_from = max(1, gap_from - ?2)
       WHERE log = ?3 AND number > ?2`),
+    deleteUnstored: prepare("DELETE FROM message WHERE log = ? AND number > ?"),
     deleteStored: prepare(`
       DELETE FROM message WHERE log = :log AND number <= :stored
       AND number > (SELECT stored FROM log WHERE id = :log)`),

@@ -194,6 +194,19 @@ export class SqliteMessages implements MessageStore {
     });
   }
 
+  async forget(key: ConversationKey): Promise<number> {
+    return await this.#change(() => {
+      const old = this.#current(key, "sent");
+      if (!old || old.last === old.stored) return 0;
+      this.#marks.erase(old.side);
+      const { changes } = this.#statements.deleteUnstored.run(old.id, old.stored);
+      this.#statements.setLast.run(old.stored, old.id);
+      const log = this.#beginLog(old.side, this.#random(ID_LENGTH));
+      this.#move(key, "sent", log);
+      return Number(changes);
+    });
+  }
+
   incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined {
     this.#requireOpen();
     const row = log ? this.#named(key, log) : this.#current(key, "received");

@@ -100,6 +100,7 @@ Deno.test("each command does what it says", async () => {
     "/to": "turnTo undefined",
     "/refuse bob": "refuse bob",
     "/close bob": "close bob",
+    "/forget bob": "forget bob",
     "/away": "setAway true",
     "/back": "setAway false",
     "/path bob": "path bob",

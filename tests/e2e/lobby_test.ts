@@ -13,6 +13,31 @@ import {
 } from "../testkit/lobby.ts";
 import { couple, Scene } from "../testkit/program.ts";
 
+Deno.test("/forget takes back what somebody does not have, to a mistyped name or to who is away", async () => {
+  await using scene = await openScene();
+  const [alice, bob] = await friends(scene, "alice", "bob");
+  await alice.write("bbo: for bob alone\n");
+  await alice.event("queued", { with: "bbo" });
+  await alice.write("/forget bbo\n");
+  await alice.event("forgotten", { with: "bbo", messages: 1 });
+  await interrupt(bob);
+  await alice.event("peer-left", { with: "bob" });
+  await alice.write("bob: too early\nbob: and wrong\n");
+  await alice.event("queued", { with: "bob", number: 3 });
+  await alice.write("/forget bob\n");
+  await alice.event("forgotten", { with: "bob", messages: 2 });
+  await alice.write("bob: right\n");
+  const again = enter(scene, "bob", ["--accept", "all"]);
+  await again.until("the message", () => textsFrom(again, "alice").length > 0);
+  assertEquals(textsFrom(again, "alice"), ["right"]);
+  assertEquals(again.events.filter(({ event }) => event === "gap"), []);
+  await interrupt(alice);
+  const args = ["--json", "--name", "alice"];
+  const history = scene.start("history", "history", args, { state: "alice" });
+  await history.exits(0);
+  assertEquals(history.events.map(({ text }) => text), ["hello", "right"]);
+});
+
 Deno.test("three people have two conversations each at once, and all is delivered", async () => {
   await using scene = await openScene();
   const names = ["alice", "bob", "carol"];

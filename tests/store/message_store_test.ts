@@ -1030,3 +1030,24 @@ Deno.test("MemoryMessages goes on after a disk that refused, and never after one
   assertEquals(assertThrows(() => store.read(BOB, 1n, 1)), lost);
   assertEquals(await assertRejects(() => store.close()), lost);
 });
+
+conforms(
+  "forgets what is not stored over there, and begins a log of another name",
+  async (disk) => {
+    const store = await disk.open();
+    assertEquals(await store.forget(BOB), 0);
+    const { log } = await store.outgoing(BOB);
+    await store.append(BOB, [text("one"), text("two"), text("three")]);
+    store.acknowledge(BOB, 1n, 1n);
+    assertEquals(await store.forget(BOB), 2);
+    const after = await store.outgoing(BOB);
+    assertEquals([after.last, after.stored], [0n, 0n]);
+    assertNotEquals(after.log, log);
+    assertEquals(store.read(BOB, 1n, 1000), []);
+    assertEquals(await store.append(BOB, [text("four")]), 1n);
+    assertEquals(await store.forget(BOB), 1);
+    assertEquals(await store.forget(BOB), 0);
+    const texts = [...store.history({})].map((entry) => entry.type === "text" ? entry.text : "gap");
+    assertEquals(texts, ["one"]);
+  },
+);

@@ -193,6 +193,20 @@ export class MemoryMessages implements MessageStore {
     });
   }
 
+  forget(key: ConversationKey): Promise<number> {
+    return this.#change(() => {
+      const side = this.#side(key, "sent");
+      const old = side.current;
+      if (!old || old.progress.last === old.progress.stored) return 0;
+      const { last, stored } = old.progress;
+      const count = old.kept.length;
+      this.#forget(old, stored, last);
+      old.progress = { ...old.progress, last: stored };
+      this.#beginLog(side, this.#random(LOG_ID_LENGTH));
+      return count - old.kept.length;
+    });
+  }
+
   incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined {
     const side = this.#find(key, "received");
     const found = log ? side?.logs.get(encodeHex(log)) : side?.current;
