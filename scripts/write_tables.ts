@@ -3,7 +3,7 @@ import { flagsFor } from "../lib/cli/allowances.ts";
 import { callOf, type Command, type Permissions } from "../lib/cli/command.ts";
 import { COMMANDS, EXIT_CODES } from "../lib/cli/commands.ts";
 import { formatWord } from "../lib/cli/args.ts";
-import { SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
+import { argumentOf, SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
 import { defaultOf, formatOption, usageOf } from "../lib/cli/help.ts";
 import type { Option } from "../lib/cli/options.ts";
 import { eventsSchema } from "../lib/cli/events.ts";
@@ -155,9 +155,10 @@ function errorRow([name, row]: readonly [string, ErrorRow]): string[] {
 }
 
 function slashCommandsPage(): string {
-  const rows = Object.entries(SLASH_COMMANDS).map(([word, { does, about, inLobby }]) => {
-    const argument = about === undefined ? "" : about === "focus" ? " [NAME]" : " NAME";
-    return [code(word + argument), does, inLobby ? "in the lobby" : "everywhere"];
+  const rows = Object.entries(SLASH_COMMANDS).map(([word, command]) => {
+    const { does, inLobby, atTerminal } = command;
+    const where = [inLobby ? "in the lobby" : "everywhere", ...atTerminal ? ["at a terminal"] : []];
+    return [code(word + argumentOf(command, { isLobby: true })), does, where.join(", ")];
   });
   return [
     "# Slash commands",

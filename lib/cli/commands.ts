@@ -30,6 +30,7 @@ import {
 import { NEVER_DIALLED } from "../net/never_dialled.ts";
 import { lineOf } from "../wire/line.ts";
 import { VARIABLES_OF_TASKS } from "./allowances.ts";
+import { BELLS } from "./attention.ts";
 import type { Command, Permissions } from "./command.ts";
 import {
   readAdvertised,
@@ -358,6 +359,13 @@ export const CONNECT = {
           to: PAST_MOST,
           does: "so many lines of what was said before are shown when you turn to somebody",
           default: 20,
+        },
+        bell: {
+          kind: "choice",
+          value: "WHEN",
+          does: "ring for all messages, for mentions of your name, or off; /bell changes it",
+          choices: BELLS,
+          default: "off",
         },
         "no-times": { kind: "flag", does: "show no time beside what is said" },
         trace: {

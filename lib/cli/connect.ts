@@ -32,6 +32,7 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
     });
   }
   if (terminal.interactive) {
+    terminal.bell = options.bell;
     terminal.looks = { colours: terminal.wantsColours(options.color), times: options.times };
   }
   return await sit(options, terminal);

@@ -4,6 +4,7 @@ import type { RelayChoice } from "../client/home.ts";
 import type { Acceptance } from "../client/offers.ts";
 import { CifraError } from "../errors.ts";
 import { parse } from "./args.ts";
+import type { Bell } from "./attention.ts";
 import type { ColourChoice } from "./colours.ts";
 import { CONNECT } from "./commands.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
@@ -23,6 +24,7 @@ export interface ConnectOptions extends ServerOptions {
   /** Lines of what was said before that are shown; 0 shows none. */
   readonly last: number;
   readonly times: boolean;
+  readonly bell: Bell;
   readonly color: ColourChoice;
   readonly trace: boolean;
   readonly signUp: boolean;
@@ -53,6 +55,7 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
     keepHistory: !given["no-history"],
     last: given.last,
     times: !given["no-times"],
+    bell: given.bell,
     color: given.color,
     trace: given.trace,
     signUp: given["sign-up"],

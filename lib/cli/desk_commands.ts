@@ -15,19 +15,28 @@ export interface DeskActions {
   quit(): void;
   help(): void;
   accept(name: string): Promise<void>;
+  bell(when: string): void;
+  showLast(count: string): void;
+  act(words: string): Promise<void>;
 }
 
-/** One command: about nobody, or about whoever is named, and without a name about whom we talk to. */
+/** One command: about nobody, or about whoever is named, and without a name about whom we talk to; or with words. */
 export interface Command {
   readonly does: string;
   /** `named`: somebody is to be named; `focus`: without a name it is whom we talk to. */
   readonly about?: "named" | "focus";
   /** Without a name it is about nobody. */
   readonly mayBeNobody?: true;
+  /** What stands after it is no name but words, of which this is said in help. */
+  readonly takes?: string;
+  /** It can stand alone. */
+  readonly mayBeAlone?: true;
+  /** Only for a person at a terminal. */
+  readonly atTerminal?: true;
   /** Only where there are many. */
   readonly inLobby?: true;
-  /** Those that are about somebody are given a name. */
-  readonly run: (desk: DeskActions, name: string) => Promise<void> | void;
+  /** Those that are about somebody are given a name, those that take words the words. */
+  readonly run: (desk: DeskActions, given: string) => Promise<void> | void;
 }
 
 /** All slash commands, in the order of the help. `/to` alone talks to nobody. */
@@ -86,6 +95,25 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     about: "focus",
     run: (desk, name) => desk.markVerified(name),
   },
+  "/last": {
+    does: "print the last N lines that were said here, or the last 20",
+    takes: "N",
+    mayBeAlone: true,
+    atTerminal: true,
+    run: (desk, count) => desk.showLast(count),
+  },
+  "/me": {
+    does: "say what you do: /me waves",
+    takes: "WORDS",
+    atTerminal: true,
+    run: (desk, words) => desk.act(words),
+  },
+  "/bell": {
+    does: "ring for mentions (of your name), for all messages, or off",
+    takes: "WHEN",
+    atTerminal: true,
+    run: (desk, when) => desk.bell(when),
+  },
   "/help": { does: "print this list", run: (desk) => desk.help() },
   "/quit": { does: "leave", run: (desk) => desk.quit() },
 };
@@ -100,6 +128,8 @@ export type Line =
     readonly word: string;
     readonly command: Command;
     readonly name: string | undefined;
+    /** What stands after a command that takes words. */
+    readonly text?: string;
   }
   /** It cannot be done; a sentence that says why. */
   | { readonly type: "wrong"; readonly reason: string };
@@ -110,13 +140,27 @@ export interface Place {
   readonly isLobby: boolean;
   /** Whether there is somebody of a name. */
   readonly isKnown: (name: string) => boolean;
+  /** Whether a program writes the lines. */
+  readonly isProgram?: boolean;
 }
 
 /** The commands that can be given there. */
-export function commandsOf({ isLobby }: Pick<Place, "isLobby">): readonly string[] {
-  return Object.entries(SLASH_COMMANDS).flatMap(([word, { inLobby }]) =>
-    isLobby || !inLobby ? [word] : []
+export function commandsOf(
+  { isLobby, isProgram }: Pick<Place, "isLobby" | "isProgram">,
+): readonly string[] {
+  return Object.entries(SLASH_COMMANDS).flatMap(([word, { inLobby, atTerminal }]) =>
+    (isLobby || !inLobby) && !(isProgram && atTerminal) ? [word] : []
   );
+}
+
+/** What stands after a command, as help has it. */
+export function argumentOf(
+  { about, takes, mayBeAlone }: Command,
+  { isLobby }: Pick<Place, "isLobby">,
+): string {
+  if (takes !== undefined) return mayBeAlone ? ` [${takes}]` : ` ${takes}`;
+  if (!isLobby || about === undefined) return "";
+  return about === "focus" ? " [NAME]" : " NAME";
 }
 
 /** Those of them that take a name. */
@@ -125,11 +169,10 @@ export function commandsAboutSomebody(): readonly string[] {
 }
 
 /** What `/help` says. */
-export function slashHelp(place: Pick<Place, "isLobby">): string {
+export function slashHelp(place: Pick<Place, "isLobby" | "isProgram">): string {
   const rows = commandsOf(place).map((word) => {
-    const { about, does } = SLASH_COMMANDS[word]!;
-    const argument = !place.isLobby || !about ? "" : about === "focus" ? " [NAME]" : " NAME";
-    return `${word}${argument}`.padEnd(18) + does;
+    const command = SLASH_COMMANDS[word]!;
+    return `${word}${argumentOf(command, place)} `.padEnd(18) + command.does;
   });
   const toMany = "NAME: hello".padEnd(18) + "to NAME, whoever else you are talking to";
   return [
@@ -180,8 +223,18 @@ function readCommand(line: string, place: Place): Line {
       reason: `Unknown command; ${known}, or // for a line that starts with /`,
     };
   }
+  if (command.atTerminal && place.isProgram) {
+    return { type: "wrong", reason: `${word} is for a person at a terminal` };
+  }
   if (!commandsOf(place).includes(word)) {
     return { type: "wrong", reason: `${word} is for the lobby: connect without --to` };
+  }
+  if (command.takes !== undefined) {
+    const text = line.slice(word.length).trim();
+    if (text !== "" || command.mayBeAlone) {
+      return { type: "command", word, command, name: undefined, text };
+    }
+    return { type: "wrong", reason: `${word} takes ${command.takes} after it` };
   }
   if (more.length > 0 || name !== undefined && command.about === undefined) {
     const argument = command.about === undefined ? "nothing" : "one name";

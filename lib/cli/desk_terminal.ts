@@ -5,6 +5,7 @@
 import type { Dialogue } from "../client/conversations.ts";
 import { Signal } from "../flow/signal.ts";
 import { TEXT_LIMIT } from "../limits.ts";
+import { rings } from "./attention.ts";
 import { OUR_COLOUR } from "./colours.ts";
 import { commandsAboutSomebody, commandsOf } from "./desk_commands.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
@@ -15,6 +16,8 @@ import type { Terminal } from "./terminal.ts";
 
 /** The prompt follows a message on its way, but not every step of it. */
 const PROMPT_PAUSE = 40;
+/** Of messages that come at once so many are looked at for the bell. */
+const RUNG_FOR = 50;
 /** Names that the tab key knows. */
 const NAMES_COMPLETED = 500;
 
@@ -25,6 +28,8 @@ export class DeskTerminal implements Front {
   readonly #finished = Promise.withResolvers<Outcome>();
   /** Names that were announced as having written, until all of their messages are shown. */
   readonly #told = new Set<string>();
+  /** How many messages wait, by who wrote them. */
+  readonly #unread = new Map<string, number>();
   /** With whom what was said before has been shown. */
   readonly #reminded = new Set<string>();
   readonly #commands: readonly string[];
@@ -62,6 +67,7 @@ export class DeskTerminal implements Front {
     } finally {
       clearTimeout(this.#promptTimer);
       this.#editor = undefined;
+      this.#terminal.setUnread(0);
       editor.close();
     }
   }
@@ -72,6 +78,7 @@ export class DeskTerminal implements Front {
       if (!await this.#comesIntoSight(name, over)) return;
       // What is on the screen by now is not what was before.
       this.#reminded.add(name);
+      if (event.type === "text") this.#ring([event.text]);
       showEvent(event, this.#view.label(name), shown, this.#terminal);
       thread.taken(event);
     }
@@ -87,6 +94,9 @@ export class DeskTerminal implements Front {
       this.#promptTimer = undefined;
       this.#editor?.setPrompt(this.#prompt());
       this.#complete();
+      const { focus } = this.#view;
+      const waiting = [...this.#unread].filter(([name]) => name !== focus);
+      this.#terminal.setUnread(waiting.reduce((sum, [, count]) => sum + count, 0));
     }, PROMPT_PAUSE);
   }
 
@@ -95,7 +105,14 @@ export class DeskTerminal implements Front {
   }
 
   onUnread(name: string, unread: number): void {
+    const before = this.#unread.get(name) ?? 0;
+    this.#unread.set(name, unread);
+    this.refresh();
     if (unread === 0) this.#told.delete(name);
+    // For what is shown it rings then.
+    if (this.#editor && unread > before && !this.#isInSight(name)) {
+      this.#ring(this.#view.newest(name, Math.min(RUNG_FOR, unread - before)));
+    }
     if (unread === 0 || this.#told.has(name)) return;
     // What is about to be shown is not told of; but nobody shows what is left of a conversation that is not open.
     if (this.#isInSight(name) && (name === this.#view.focus || this.#view.dialogue(name))) return;
@@ -114,6 +131,11 @@ export class DeskTerminal implements Front {
     if (focus === undefined || this.#reminded.has(focus)) return;
     this.#reminded.add(focus);
     showPast(this.#view.past(focus), { ourName, label: this.#view.label(focus) }, this.#terminal);
+  }
+
+  #ring(texts: readonly string[]): void {
+    const { bell } = this.#terminal;
+    if (texts.some((text) => rings(bell, text, this.#view.ourName))) this.#terminal.ring();
   }
 
   /** Whether what somebody writes is shown as it comes. */

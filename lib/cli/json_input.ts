@@ -32,7 +32,7 @@ const ACCEPT: Command = {
 
 /** Everything that `do` can be there, with what it does. */
 export function deeds(only: string | undefined): ReadonlyMap<string, Command> {
-  const words = commandsOf({ isLobby: only === undefined });
+  const words = commandsOf({ isLobby: only === undefined, isProgram: true });
   const commands = words.map((word) => [word.slice(1), SLASH_COMMANDS[word]!] as const);
   return new Map(only === undefined ? [...commands, ["accept", ACCEPT]] : commands);
 }

@@ -7,6 +7,7 @@ import { type Bytes, encodeUtf8, writeAll, writeAllSync } from "../bytes.ts";
 import { CifraError, exitCodeOf } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { codeOf, isPlatformError, platformFailure } from "../platform_errors.ts";
+import { type Bell, titleBytes } from "./attention.ts";
 import { columnsOf } from "./columns.ts";
 import { type ColourChoice, colourOf, FAINT, OUR_COLOUR, wantsColours } from "./colours.ts";
 import { harmless, jsonLine, page, paintStart, type Shown } from "./page.ts";
@@ -21,6 +22,8 @@ const OURS = "-- ";
 const INDENT = " ".repeat(OURS.length);
 /** Stands before what was said, and seen, before. */
 const PAST = "| ";
+/** Milliseconds between two rings. */
+const BELL_PAUSE = 1000;
 /** Rows of talk have no more columns, however wide the terminal is: it may be made narrower later. */
 const WIDEST = 100;
 
@@ -56,6 +59,11 @@ export class Terminal {
   readonly prompts = new Set<() => void>();
   /** How what is said looks; plain, unless a command asks for more. */
   looks: Looks = { colours: false, times: false };
+  /** For what the bell rings. */
+  bell: Bell = "off";
+  #rungAt = 0;
+  /** As the title of the window has it. */
+  #unread = 0;
   /** The day of what was shown last. */
   #day = dayOf(Date.now());
   /** Of the bytes that go to a terminal. */
@@ -95,6 +103,21 @@ export class Terminal {
   /** Whether stdin is a pipe or a file: a person types at a terminal that shows what comes, or not at all. */
   get takesInput(): boolean {
     return this.interactive || !Deno.stdin.isTerminal();
+  }
+
+  /** Rings, once a second at the most. */
+  ring(): void {
+    const now = Date.now();
+    if (!this.interactive || Math.abs(now - this.#rungAt) < BELL_PAUSE) return;
+    this.#rungAt = now;
+    this.#drive("\x07");
+  }
+
+  /** Tells in the title of the window how many messages wait; 0 gives it back. Never with `plain`. */
+  setUnread(count: number): void {
+    if (!this.interactive || this.plain) return;
+    this.#drive(titleBytes(this.#unread, count));
+    this.#unread = count;
   }
 
   /** Whether there are colours on stdout. */
@@ -220,6 +243,15 @@ export class Terminal {
     } catch (error) {
       this.#failure = unwritten(error);
       this.#failed.reject(this.#failure);
+    }
+  }
+
+  /** Writes to the terminal what is not shown. */
+  #drive(bytes: string): void {
+    try {
+      writeAllSync(Deno.stdout, encodeUtf8(bytes));
+    } catch (error) {
+      if (!isGone(error)) throw error;
     }
   }
 

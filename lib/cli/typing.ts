@@ -13,10 +13,14 @@ import type { Front } from "./desk_front.ts";
 import type { DeskVoice } from "./desk_voice.ts";
 import { isObject, readObject, type Ref } from "./json_input.ts";
 import { describeUsers } from "./lobby_words.ts";
-import { describeComparison, describeUndelivered, undelivered } from "./message_words.ts";
+import { BELLS } from "./attention.ts";
+import { describeComparison, describeUndelivered, showPast, undelivered } from "./message_words.ts";
 import type { Roster } from "./roster.ts";
 import { describeWay } from "./status_words.ts";
 import type { Terminal } from "./terminal.ts";
+
+/** Lines that `/last` alone shows. */
+const LAST = 20;
 
 /** What typed lines act on. */
 export interface TypingOptions {
@@ -182,8 +186,37 @@ export class Typing implements DeskActions {
     voice.say(only === undefined ? `${name}: ${text}` : text, { event: "path", text }, name);
   }
 
+  bell(when: string): void {
+    const { terminal, voice } = this.#options;
+    const bell = BELLS.find((each) => each === when);
+    if (bell === undefined) return voice.complain(`/bell takes one of ${BELLS.join(", ")}`);
+    terminal.bell = bell;
+    const told = {
+      off: "is silent",
+      mentions: "rings for your name",
+      all: "rings for all messages",
+    };
+    terminal.say(`the bell ${told[bell]}`);
+  }
+
+  showLast(count: string): void {
+    const { store, terminal, roster, ourName, voice } = this.#options;
+    if (!/^\d{0,4}$/.test(count)) return voice.complain("/last takes a number, such as /last 50");
+    if (this.focus === undefined) return voice.complain("Of whom? Turn to somebody with /to bob");
+    const label = roster.label(this.focus);
+    const last = count === "" ? LAST : Number(count);
+    const entries = [...store.history({ peer: this.focus, last, isPast: true })];
+    if (entries.length === 0) terminal.say(`nothing is kept of what was said with ${label}`);
+    showPast(entries, { ourName, label }, terminal);
+  }
+
+  async act(words: string): Promise<void> {
+    await this.#send(this.focus, `* ${this.#options.ourName} ${words}`);
+  }
+
   help(): void {
-    const text = slashHelp({ isLobby: this.#options.only === undefined });
+    const { only, terminal } = this.#options;
+    const text = slashHelp({ isLobby: only === undefined, isProgram: terminal.json });
     this.#options.voice.say(text, { event: "help", text });
   }
 
@@ -199,7 +232,7 @@ export class Typing implements DeskActions {
     // Before anybody told who is there, a person who talks to nobody means it as well.
     const mustBe = terminal.json || this.focus === undefined && !messenger.isTold;
     const isKnown = (name: string) => mustBe || name === ourName || roster.has(name);
-    return readLine(line, { isLobby: only === undefined, isKnown });
+    return readLine(line, { isLobby: only === undefined, isKnown, isProgram: terminal.json });
   }
 
   async #obey(line: Line, ref?: Ref): Promise<void> {
@@ -218,9 +251,10 @@ export class Typing implements DeskActions {
   }
 
   async #command(
-    { word, command, name: named }: Extract<Line, { readonly type: "command" }>,
+    { word, command, name: named, text }: Extract<Line, { readonly type: "command" }>,
   ): Promise<void> {
     const { voice, ourName } = this.#options;
+    if (text !== undefined) return await command.run(this, text);
     // Only commands about the focus fall back to it: /refuse alone must not refuse whoever is talked to.
     const name = named ?? (command.about === "focus" ? this.focus : undefined);
     if (name === ourName) return voice.complain("That is you");

@@ -25,7 +25,7 @@ async function does(line: string, place = LOBBY): Promise<string> {
       done.push([String(action), ...given.map((each) => String(each))].join(" "));
     },
   });
-  await read.command.run(desk, read.name ?? "");
+  await read.command.run(desk, read.name ?? read.text ?? "");
   return done.join();
 }
 
@@ -88,8 +88,9 @@ Deno.test("commands take a name where they are about somebody, and nothing else"
     const command = read(line);
     assert(command.type === "wrong" && command.reason.startsWith("Unknown command"), line);
   }
-  for (const command of Object.keys(SLASH_COMMANDS)) {
-    assert(read(command).type !== "wrong", command);
+  for (const [word, { takes, mayBeAlone }] of Object.entries(SLASH_COMMANDS)) {
+    const isAlone = takes === undefined || mayBeAlone === true;
+    assertEquals(read(word).type !== "wrong", isAlone, word);
   }
 });
 
@@ -106,6 +107,10 @@ Deno.test("each command does what it says", async () => {
     "/path bob": "path bob",
     "/verify bob": "verify bob",
     "/verified bob": "markVerified bob",
+    "/last": "showLast ",
+    "/last  50": "showLast 50",
+    "/me waves  at you": "act waves  at you",
+    "/bell all": "bell all",
     "/help": "help",
     "/quit": "quit",
   };
@@ -116,9 +121,14 @@ Deno.test("each command does what it says", async () => {
 
 Deno.test("with one person alone there are the commands that are about one, and the help says so", () => {
   const words = commandsOf(ALONE);
-  assertEquals(words, ["/users", "/path", "/verify", "/verified", "/help", "/quit"]);
+  const ofMany = ["/users", "/path", "/verify", "/verified", "/help", "/quit"];
+  assertEquals(words.filter((word) => !SLASH_COMMANDS[word]!.atTerminal), ofMany);
+  assertEquals(commandsOf({ ...ALONE, isProgram: true }), ofMany);
+  assertEquals(read("/bell all", { ...LOBBY, isProgram: true } as typeof LOBBY).type, "wrong");
   for (const word of Object.keys(SLASH_COMMANDS)) {
-    assertEquals(read(word, ALONE).type === "wrong", !words.includes(word), word);
+    const { takes, mayBeAlone } = SLASH_COMMANDS[word]!;
+    const line = takes && !mayBeAlone ? `${word} words` : word;
+    assertEquals(read(line, ALONE).type === "wrong", !words.includes(word), word);
     assertEquals(slashHelp(ALONE).includes(`\n${word} `), words.includes(word), word);
     assert(slashHelp(LOBBY).includes(`\n${word} `), word);
   }

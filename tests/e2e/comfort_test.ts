@@ -122,11 +122,32 @@ terminalTest(
     const [row = ""] = /.*carol has written.*/.exec(screen(alice)) ?? [];
     assert(row.endsWith("x\u2026") && row.length < 80, row);
     await carol.event("stored", { with: "alice", number: 1 });
+    // The title of the window is ours alone; the bell was not asked for.
+    await alice.until("the title", () => alice.stdout.includes("\x1b[22;2t\x1b]2;(1) cifra\x07"));
+    // deno-lint-ignore no-control-regex
+    const bells = () => alice.stdout.replaceAll(/\]2;[^\x07]*\x07/g, "").split("\x07").length - 1;
+    assertEquals(bells(), 0);
+    await alice.write("/bell mentions\r");
+    await shows(alice, "-- the bell rings for your name");
+    await carol.write("alice: nothing\n");
+    await carol.event("stored", { with: "alice", number: 2 });
+    await alice.until("two", () => alice.stdout.includes("]2;(2) cifra"));
+    assertEquals(bells(), 0);
+    await carol.write("alice: Alice, look\n");
+    await alice.until("the bell", () => bells() === 1);
     assert(!carol.events.some(({ event }) => event === "read"));
     await bob.write("alice: still here\n");
     await shows(alice, "\nbob: still here");
     await alice.write("/to carol\r");
-    await carol.event("read", { with: "alice" });
+    await carol.event("read", { with: "alice", number: 3 });
+    await alice.until(
+      "the title it had",
+      () => alice.stdout.includes("\x1b]2;cifra\x07\x1b[23;2t"),
+    );
+    await alice.write("/me waves\r");
+    await carol.event("message", { text: "* alice waves" });
+    await alice.write("/last 2\r");
+    await shows(alice, "| carol: Alice, look\n| alice: * alice waves");
     await alice.write("/quit\r");
     assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
   },

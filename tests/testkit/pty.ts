@@ -127,6 +127,9 @@ export function render(output: string): string[] {
     while (line.length < column) line.push(" ");
     line[column++] = character;
   };
+  // The title of the window, as we alone write it, is no part of what it shows.
+  // deno-lint-ignore no-control-regex
+  output = output.replace(/\x1b\[2[23];2t|\x1b\]2;(?:\(\d+\) )?cifra\x07/g, "");
   // deno-lint-ignore no-control-regex
   const token = /\x1b\[(\??)(\d*)(?:;\d*)*([A-Za-z])|[\s\S]/gu;
   for (const [text, question, digits, final] of output.matchAll(token)) {
