@@ -60,6 +60,7 @@ const KEYS: readonly string[][] = [
   ["put in what was cut", "Ctrl-Y"],
   ["exchange two letters", "Ctrl-T"],
   ["lines that were typed before", "up, down; Ctrl-P, Ctrl-N"],
+  ["look for one of them; again: an older one; Ctrl-G: none", "Ctrl-R"],
   ["complete a command or a name; twice: show what there is", "Tab"],
   ["a new line in the same message", "Alt-Enter, or a backslash before Enter"],
   ["clear the screen", "Ctrl-L"],

@@ -22,6 +22,7 @@ import { ServerAccess } from "./server_access.ts";
 import { connectCommand } from "./server_options.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
+import { TypedLines } from "./typed_lines.ts";
 
 /** Connects and talks; returns the exit code. */
 export async function connect(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -116,11 +117,15 @@ async function talk(
   const { to, hidden, giveUpAfter } = options;
   const isPipe = !terminal.interactive && !terminal.json;
   const { name, suite, identity } = profile;
+  const typed = terminal.interactive && options.keepHistory
+    ? await TypedLines.open(profile.folder)
+    : undefined;
   const desk = new Desk({
     only: to,
     contacts,
     terminal,
     giveUpAfter: giveUpAfter ?? PIPE_PATIENCE,
+    typed,
     last: options.last,
     asksFirst: await access.mayAsk(address),
     interrupted,
@@ -154,6 +159,7 @@ async function talk(
     return await desk.run();
   } finally {
     stopAnswering();
+    await typed?.close();
   }
 }
 

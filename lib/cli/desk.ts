@@ -28,6 +28,7 @@ import { Pipe } from "./pipe.ts";
 import { Roster } from "./roster.ts";
 import { type People, sorted } from "./running.ts";
 import type { Terminal } from "./terminal.ts";
+import type { TypedLines } from "./typed_lines.ts";
 import { Typing } from "./typing.ts";
 
 /** Who sits down, and what for. */
@@ -38,6 +39,8 @@ export interface DeskOptions {
   readonly terminal: Terminal;
   /** Milliseconds without a connection after which a pipe ends. */
   readonly giveUpAfter: number;
+  /** Lines that were typed; undefined where none are kept. */
+  readonly typed: TypedLines | undefined;
   /** Lines of what was said before that a person is shown; 0 shows none. */
   readonly last: number;
   /** Whether the terminal may have to ask whether a server is to be trusted. */
@@ -272,8 +275,8 @@ export class Desk implements DeskView, MessengerEvents {
   }
 
   #makeFront(): Front {
-    const { terminal, giveUpAfter, person: { environment } } = this.#options;
-    if (terminal.interactive) return new DeskTerminal(this, terminal);
+    const { terminal, typed, giveUpAfter, person: { environment } } = this.#options;
+    if (terminal.interactive) return new DeskTerminal(this, terminal, typed);
     if (terminal.json) return new DeskJson(this, terminal);
     return new Pipe(this, terminal, environment.time, giveUpAfter);
   }

@@ -13,6 +13,7 @@ import { deliveryMark, describeUnread, showEvent, showPast } from "./message_wor
 import { openPrompt, type Prompt } from "./prompt.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 import type { Terminal } from "./terminal.ts";
+import type { TypedLines } from "./typed_lines.ts";
 
 /** The prompt follows a message on its way, but not every step of it. */
 const PROMPT_PAUSE = 40;
@@ -25,6 +26,7 @@ const NAMES_COMPLETED = 500;
 export class DeskTerminal implements Front {
   readonly #view: DeskView;
   readonly #terminal: Terminal;
+  readonly #typed: TypedLines | undefined;
   readonly #finished = Promise.withResolvers<Outcome>();
   /** Names that were announced as having written, until all of their messages are shown. */
   readonly #told = new Set<string>();
@@ -39,7 +41,9 @@ export class DeskTerminal implements Front {
   #editor: Prompt | undefined;
   #promptTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(view: DeskView, terminal: Terminal) {
+  /** `typed` remembers the lines. */
+  constructor(view: DeskView, terminal: Terminal, typed: TypedLines | undefined) {
+    this.#typed = typed;
     this.#view = view;
     this.#terminal = terminal;
     this.#commands = commandsOf({ isLobby: view.only === undefined });
@@ -53,10 +57,14 @@ export class DeskTerminal implements Front {
       colour: this.#terminal.looks.colours ? OUR_COLOUR : undefined,
       stamp: () => this.#terminal.stamp(Date.now()),
       completions: this.#completions,
+      history: this.#typed?.lines ?? [],
       limit: TEXT_LIMIT,
     };
     const editor = await openPrompt(this.#terminal, options, {
-      onMessage: (text) => void take(text).catch((error) => failing.reject(error)),
+      onMessage: (text) => {
+        this.#typed?.add(text);
+        take(text).catch((error) => failing.reject(error));
+      },
       onEnd: () => this.finish("finished"),
       onInterrupt: () => this.finish("interrupted"),
     });

@@ -6,7 +6,8 @@ import { encodeUtf8, writeAllSync } from "../bytes.ts";
 import type { CifraError } from "../errors.ts";
 import { keyboard } from "./keyboard.ts";
 import type { Key } from "./key_decoder.ts";
-import { emptyLine, type LineAction, type LineRules, type LineState, press } from "./line_state.ts";
+import { pressOrSearch } from "./line_search.ts";
+import { emptyLine, type LineAction, type LineRules, type LineState } from "./line_state.ts";
 import {
   changeView,
   draw,
@@ -41,6 +42,8 @@ export interface PromptOptions {
   readonly stamp?: () => string;
   /** Beginnings of lines that Tab knows; looked into at each press. */
   readonly completions?: readonly string[];
+  /** Lines that were entered before, the oldest first. */
+  readonly history?: readonly string[];
   /** Bytes of the longest line. */
   readonly limit: number;
   /** One answer is wanted: Enter never goes on in another line, and Ctrl-C never only clears. */
@@ -70,7 +73,7 @@ export class LineEditor {
   readonly #out: typeof Deno.stdout | typeof Deno.stderr;
   readonly #releases: (() => void)[] = [];
   #prompt: string;
-  #state: LineState = emptyLine();
+  #state: LineState;
   #view: LineView = EMPTY_VIEW;
   #frame = USUAL_FRAME;
   /** Somebody else has the screen. */
@@ -83,6 +86,7 @@ export class LineEditor {
     this.#terminal = terminal;
     this.#events = events;
     this.#prompt = options.prompt;
+    this.#state = emptyLine(options.history);
     this.#rules = { ...options, completions: options.completions ?? [] };
     this.#isPlain = terminal.plain && !options.isSecret;
     this.#out = Deno.stdout.isTerminal() ? Deno.stdout : Deno.stderr;
@@ -152,7 +156,7 @@ export class LineEditor {
   }
 
   #press(key: Key): void {
-    const { state, action } = press(this.#state, key, this.#rules);
+    const { state, action } = pressOrSearch(this.#state, key, this.#rules);
     const before = this.#state;
     this.#state = state;
     if (action) this.#act(action, before);
@@ -275,7 +279,9 @@ export class LineEditor {
 
   #shown(text: string): Pick<Drawn, "prompt" | "text" | "colour"> {
     const { isSecret, colour } = this.#options;
-    return { prompt: this.#prompt, text: isSecret ? "" : text, colour };
+    const { search } = this.#state;
+    const prompt = search ? `looking for "${search.words}": ` : this.#prompt;
+    return { prompt, text: isSecret ? "" : text, colour };
   }
 
   #write(text: string): void {

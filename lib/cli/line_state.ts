@@ -32,6 +32,17 @@ export interface LineState {
   readonly isCompleting: boolean;
   /** Of the paste that is going on a part was left out. */
   readonly isCut: boolean;
+  /** A line that was entered before is being looked for. */
+  readonly search?: Search;
+}
+
+/** What is looked for among the lines that were entered. */
+export interface Search {
+  readonly words: string;
+  /** Which of them was found; `history.length` when none was. */
+  readonly place: number;
+  /** The line before the search. */
+  readonly before: LineState;
 }
 
 /** What is asked for. */
@@ -130,8 +141,6 @@ function pressNamed(
       return { state, action: { type: "clear-screen" } };
     case "tab":
       return rules.isSecret ? { state } : complete(before, state, rules);
-    case "ctrl-r": // searching the history: nothing yet
-      return { state };
     case "up":
     case "ctrl-p":
       return { state: rules.isSecret ? state : moveUp(state) };

@@ -152,3 +152,53 @@ terminalTest(
     assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
   },
 );
+
+terminalTest(
+  "what was typed is there in the next run, and found with Ctrl-R; not with --no-history",
+  async () => {
+    await using scene = await openScene();
+    const [former, bob] = await friends(scene, "alice", "bob");
+    await interrupt(former);
+    const alice = sitDown(scene, "alice");
+    await shows(alice, "alice>");
+    await alice.write("bob: the first line\r");
+    await bob.event("message", { from: "alice", text: "the first line" });
+    await alice.write("/quit\r");
+    assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+
+    const again = sitDown(scene, "alice");
+    await shows(again, "alice>");
+    await again.write("\x1b[A");
+    await again.until("the last line", () => screen(again).endsWith("alice> /quit"));
+    await again.write("\x15\x12FIRST");
+    await again.until(
+      "the line that was found",
+      () => screen(again).endsWith('looking for "FIRST": bob: the first line'),
+    );
+    await again.write("!\x07");
+    await again.until("the prompt", () => screen(again).endsWith("alice>"));
+    await again.write("\x12first\r");
+    await bob.until(
+      "twice",
+      () => bob.events.filter(({ text }) => text === "the first line").length === 2,
+    );
+    await again.write("\x03");
+    assertEquals(await leavesTerminal(again), { code: 130, restored: true });
+
+    const third = sitDown(scene, "alice", ["--no-history"]);
+    await shows(third, "alice>");
+    await third.write("\x1b[Anothing\r");
+    await shows(third, "alice> nothing\n");
+    await third.write("/quit\r");
+    assertEquals((await leavesTerminal(third)).code, 0);
+    const fourth = sitDown(scene, "alice");
+    await shows(fourth, "alice>");
+    await fourth.write("\x1b[A");
+    await fourth.until(
+      "the last that was kept",
+      () => screen(fourth).endsWith("alice> bob: the first line"),
+    );
+    await fourth.write("\x03\x03");
+    assertEquals((await leavesTerminal(fourth)).code, 130);
+  },
+);
