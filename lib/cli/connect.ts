@@ -14,6 +14,7 @@ import { type ConnectOptions, parseConnect } from "./connect_options.ts";
 import { Desk } from "./desk.ts";
 import type { Outcome } from "./desk_front.ts";
 import { greet } from "./greeting.ts";
+import { Ignored } from "./ignored.ts";
 import { rememberVisit } from "./last_time.ts";
 import { describeLost, lostJson } from "./message_words.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
@@ -117,6 +118,7 @@ async function talk(
   const { to, hidden, giveUpAfter } = options;
   const isPipe = !terminal.interactive && !terminal.json;
   const { name, suite, identity } = profile;
+  const ignored = await Ignored.open(profile.folder);
   const typed = terminal.interactive && options.keepHistory
     ? await TypedLines.open(profile.folder)
     : undefined;
@@ -126,11 +128,13 @@ async function talk(
     terminal,
     giveUpAfter: giveUpAfter ?? PIPE_PATIENCE,
     typed,
+    ignored,
     last: options.last,
     asksFirst: await access.mayAsk(address),
     interrupted,
     person: {
       ...options,
+      refused: ignored.names,
       environment: systemEnvironment,
       ticker,
       name,

@@ -24,6 +24,7 @@ import { DeskVoice } from "./desk_voice.ts";
 import { CHANGES_PAUSE, describeCrowd } from "./lobby_words.ts";
 import { describeUndelivered, undelivered } from "./message_words.ts";
 import { describeOffers, offerJson } from "./offer_words.ts";
+import type { Ignored } from "./ignored.ts";
 import { Pipe } from "./pipe.ts";
 import { Roster } from "./roster.ts";
 import { type People, sorted } from "./running.ts";
@@ -39,6 +40,7 @@ export interface DeskOptions {
   readonly terminal: Terminal;
   /** Milliseconds without a connection after which a pipe ends. */
   readonly giveUpAfter: number;
+  readonly ignored: Ignored;
   /** Lines that were typed; undefined where none are kept. */
   readonly typed: TypedLines | undefined;
   /** Lines of what was said before that a person is shown; 0 shows none. */
@@ -102,6 +104,7 @@ export class Desk implements DeskView, MessengerEvents {
       only,
       isHidden: person.lobby === "unlisted",
       terminal,
+      ignored: options.ignored,
       store,
       roster: this.#roster,
       voice: this.#voice,

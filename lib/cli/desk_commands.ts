@@ -15,6 +15,8 @@ export interface DeskActions {
   quit(): void;
   help(): void;
   accept(name: string): Promise<void>;
+  ignore(name: string): Promise<void>;
+  reply(words: string): Promise<void>;
   bell(when: string): void;
   showLast(count: string): void;
   act(words: string): Promise<void>;
@@ -57,6 +59,12 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     about: "named",
     inLobby: true,
     run: (desk, name) => desk.refuse(name),
+  },
+  "/ignore": {
+    does: "refuse NAME in all runs to come; /to NAME ends that",
+    about: "named",
+    inLobby: true,
+    run: (desk, name) => desk.ignore(name),
   },
   "/close": {
     does: "end a conversation; /to NAME goes on with it",
@@ -101,6 +109,13 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     mayBeAlone: true,
     atTerminal: true,
     run: (desk, count) => desk.showLast(count),
+  },
+  "/reply": {
+    does: "answer whoever wrote last, whoever else you are talking to",
+    takes: "WORDS",
+    inLobby: true,
+    atTerminal: true,
+    run: (desk, words) => desk.reply(words),
   },
   "/me": {
     does: "say what you do: /me waves",

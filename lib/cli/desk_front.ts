@@ -41,6 +41,8 @@ export interface Front {
   run(take: (line: string) => Promise<void>): Promise<Outcome>;
   /** Reads what comes in a conversation, for as long as it is open. */
   read(dialogue: Dialogue): Promise<void>;
+  /** Who wrote what a person was shown last. */
+  readonly lastFrom?: string | undefined;
   /** What happens to the connection of a conversation. */
   onStatus(status: Status): void;
   /** To whom plain text goes, or how far it came, has changed. */

@@ -38,6 +38,7 @@ export class DeskTerminal implements Front {
   /** What the tab key knows; the editor looks into it at each press. */
   readonly #completions: string[];
   readonly #focusChanged = new Signal();
+  lastFrom: string | undefined;
   #editor: Prompt | undefined;
   #promptTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -86,6 +87,7 @@ export class DeskTerminal implements Front {
       if (!await this.#comesIntoSight(name, over)) return;
       // What is on the screen by now is not what was before.
       this.#reminded.add(name);
+      this.lastFrom = name;
       if (event.type === "text") this.#ring([event.text]);
       showEvent(event, this.#view.label(name), shown, this.#terminal);
       thread.taken(event);

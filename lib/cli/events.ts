@@ -309,6 +309,8 @@ const LOBBY: EventGroup = {
     focus: { when: "`/to`", keys: { with: optional(text, "nobody without it") } },
     accepted: { when: '`{"do":"accept"}`', keys: { with: text } },
     refused: { when: "`/refuse`", keys: { with: text } },
+    ignored: { when: "`/ignore`", keys: { with: text } },
+    heeded: { when: "who was ignored is spoken to", keys: { with: text } },
     closed: { when: "`/close`", keys: { with: text, undelivered: number } },
     forgotten: {
       when: "`/forget`; `messages` that the other side did not have are gone",

@@ -11,6 +11,7 @@ import { SERVER_NAME } from "../wire/names.ts";
 import { type DeskActions, type Line, readLine, slashHelp } from "./desk_commands.ts";
 import type { Front } from "./desk_front.ts";
 import type { DeskVoice } from "./desk_voice.ts";
+import type { Ignored } from "./ignored.ts";
 import { isObject, readObject, type Ref } from "./json_input.ts";
 import { describeUsers } from "./lobby_words.ts";
 import { BELLS } from "./attention.ts";
@@ -37,6 +38,7 @@ export interface TypingOptions {
   readonly roster: Roster;
   readonly voice: DeskVoice;
   readonly front: Front;
+  readonly ignored: Pick<Ignored, "set">;
 }
 
 /** What is kept from line to line. */
@@ -119,6 +121,16 @@ export class Typing implements DeskActions {
     const told = asked ? `${name} is told` : `if ${name} asks, ${name} is told`;
     const text = `${told} that you do not want to talk now; /to ${name} when you do`;
     voice.say(text, { event: "refused" }, name);
+  }
+
+  async ignore(name: string): Promise<void> {
+    const { messenger, ignored, voice } = this.#options;
+    this.#lookAwayFrom(name);
+    await messenger.refuse(name);
+    await ignored.set(name, true);
+    const text = `${name} is ignored, also in the runs to come, and told that you do not want to ` +
+      `talk; /to ${name} ends that`;
+    voice.say(text, { event: "ignored" }, name);
   }
 
   async close(name: string): Promise<void> {
@@ -271,6 +283,7 @@ export class Typing implements DeskActions {
     }
     if (name === ourName) return voice.complain("NOT SENT: that is you");
     try {
+      await this.#heed(name);
       await messenger.send(name, text, ref);
     } catch (error) {
       voice.fail("NOT SENT", error, name);
@@ -281,11 +294,26 @@ export class Typing implements DeskActions {
   async #open(name: string): Promise<Dialogue | undefined> {
     const { messenger, voice } = this.#options;
     try {
+      await this.#heed(name);
       return await messenger.open(name);
     } catch (error) {
       voice.fail(`no conversation with ${name}`, error, name);
       return undefined;
     }
+  }
+
+  /** Whoever is spoken to is not ignored any more. */
+  async #heed(name: string): Promise<void> {
+    const { ignored, voice } = this.#options;
+    if (!await ignored.set(name, false)) return;
+    voice.say(`${name} is not ignored any more`, { event: "heeded" }, name);
+  }
+
+  async reply(words: string): Promise<void> {
+    const { front, voice } = this.#options;
+    const { lastFrom } = front;
+    if (lastFrom === undefined) return voice.complain("NOT SENT: nobody has written in this run");
+    await this.#send(lastFrom, words);
   }
 
   #lookAwayFrom(name: string): void {

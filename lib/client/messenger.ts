@@ -58,6 +58,8 @@ export interface MessengerOptions
   readonly store: MessageStore;
   readonly contacts: Pick<Contacts, "judge" | "check" | "meet">;
   readonly accept: Acceptance;
+  /** Whom we refused before this run; by default nobody. */
+  readonly refused?: Iterable<string>;
   /** How people are written to; what is said to the server is live, whatever this says. */
   readonly kind: LogKind;
   /** Whether messages are shown as they come, so that unread ones open their conversation. */
@@ -123,6 +125,7 @@ export class Messenger {
     this.#offers = new Offers({
       contacts,
       accept,
+      refused: options.refused ?? [],
       isOpen: (name) => this.#conversations.has(name),
       begin: (name) => this.#answer(name),
       decline: (name) => this.#person.home.decline(name),
@@ -264,8 +267,8 @@ export class Messenger {
   /** Goes on with what is unfinished of an earlier run; returns the names for whom there is no room. */
   async resume(leftovers: readonly Leftover[]): Promise<readonly string[]> {
     const { showsAll } = this.#options;
-    const unfinished = leftovers.filter(({ unread, undelivered }) =>
-      undelivered > 0 || unread > 0 && showsAll
+    const unfinished = leftovers.filter(({ name, unread, undelivered }) =>
+      !this.#offers.isRefused(name) && (undelivered > 0 || unread > 0 && showsAll)
     ).map(({ name }) => name);
     for (const name of unfinished.slice(0, CONVERSATIONS_LIMIT)) await this.#goOn(name);
     return unfinished.slice(CONVERSATIONS_LIMIT);

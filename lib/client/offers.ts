@@ -17,6 +17,8 @@ export interface Asking extends Offer {
 export interface OffersOptions {
   readonly contacts: Pick<Contacts, "judge">;
   readonly accept: Acceptance;
+  /** Whom we refused before this run; by default nobody. */
+  readonly refused?: Iterable<string>;
   /** Whether there is a conversation with somebody, or one is being begun. */
   readonly isOpen: (name: string) => boolean;
   /** Begins a conversation; false when there is no room for it. */
@@ -38,6 +40,7 @@ export class Offers {
 
   constructor(options: OffersOptions) {
     this.#options = options;
+    for (const name of options.refused ?? []) this.#refused.set(name, undefined);
   }
 
   /** Who asks and has not been answered. */
@@ -53,6 +56,11 @@ export class Offers {
   /** Whether somebody asks and has not been answered. */
   has(name: string): boolean {
     return this.#asking.has(name);
+  }
+
+  /** Whether somebody is declined whenever they ask. */
+  isRefused(name: string): boolean {
+    return this.#refused.has(name);
   }
 
   /** Somebody asks for us, or asks again. Throws `local`. */

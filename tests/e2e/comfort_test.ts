@@ -1,7 +1,7 @@
 /** What makes a talk at a terminal pleasant: times, days, colours, and what was said before. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dayOf, timeOf } from "../../lib/cli/wall_clock.ts";
-import { enter, friends, interrupt, openScene, sitDown } from "../testkit/lobby.ts";
+import { enter, friends, interrupt, openScene, sees, sitDown } from "../testkit/lobby.ts";
 import { hasPty, leavesTerminal, screen, shows, wholeScreen } from "../testkit/pty.ts";
 
 function terminalTest(name: string, fn: () => Promise<void>): void {
@@ -202,3 +202,43 @@ terminalTest(
     assertEquals((await leavesTerminal(fourth)).code, 130);
   },
 );
+
+Deno.test("who is ignored stays so in the next run, until somebody speaks to them", async () => {
+  await using scene = await openScene();
+  const alice = enter(scene, "alice");
+  const dave = enter(scene, "dave", ["--accept", "all"]);
+  await sees(alice, "dave");
+  await dave.write("alice: let me in\n");
+  await alice.event("offer", { from: "dave" });
+  await alice.write('{"do":"ignore","with":"dave"}\n');
+  await alice.event("ignored", { with: "dave" });
+  await dave.event("declined", { with: "alice" });
+  await interrupt(alice);
+
+  const again = enter(scene, "alice", ["--accept", "all"]);
+  await sees(again, "dave");
+  const declined = () => dave.events.filter(({ event }) => event === "declined").length;
+  await dave.write("/close alice\nalice: please\n");
+  await dave.until("declined once more", () => declined() === 2);
+  assert(!again.events.some(({ event }) => event === "offer"));
+  await again.write('{"to":"dave","text":"all right"}\n');
+  await again.event("heeded", { with: "dave" });
+  await dave.event("message", { from: "alice", text: "all right" });
+  await again.event("message", { from: "dave", text: "please" });
+});
+
+terminalTest("/reply answers whoever wrote last", async () => {
+  await using scene = await openScene();
+  const [former, bob] = await friends(scene, "alice", "bob");
+  await interrupt(former);
+  const alice = sitDown(scene, "alice");
+  await shows(alice, "alice>");
+  await alice.write("/reply to whom?\r");
+  await shows(alice, "-- NOT SENT: nobody has written in this run");
+  await bob.write("alice: coming?\n");
+  await shows(alice, "\nbob: coming?");
+  await alice.write("/reply yes,  soon\r");
+  await bob.event("message", { from: "alice", text: "yes,  soon" });
+  await alice.write("/quit\r");
+  assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+});
