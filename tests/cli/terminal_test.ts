@@ -296,3 +296,22 @@ Deno.test("what somebody says and does is shown under their name, and harmless",
     "-- bob has nothing more to send",
   ]);
 });
+
+Deno.test("the day stands where it changes, and each line has its time; evil words change neither", () => {
+  const { terminal, around } = ofPerson(true);
+  terminal.looks = { colours: true, times: true };
+  const today = new Date();
+  const at = (day: number, hours: number) =>
+    new Date(today.getFullYear(), today.getMonth(), today.getDate() - day, hours, 5).getTime();
+  terminal.message("bob", "old", { written: at(2, 9), isPast: true });
+  terminal.message("alice", "old as well", { written: at(2, 10), isOurs: true, isPast: true });
+  terminal.message("bob\u2713", EVIL, { written: at(0, 11) });
+  const dates = around.filter((line) => /^-- \d{4}-\d\d-\d\d$/.test(line));
+  assertEquals(dates.length, 2);
+  assertEquals(around.indexOf(dates[0]!), 0);
+  // deno-lint-ignore no-control-regex
+  const plain = around.map((line) => line.replace(/\x1b\[\d+m/g, ""));
+  assertEquals(around[4]!.split("\x1b").length - 1, 4);
+  assertEquals(plain.slice(1, 4), ["| 09:05 bob: old", "| 10:05 alice: old as well", dates[1]!]);
+  assertHarmless(plain[4]!, "11:05 bob\u2713: hi");
+});
