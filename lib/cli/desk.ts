@@ -131,7 +131,9 @@ export class Desk implements DeskView, MessengerEvents {
   past(name: string): readonly HistoryEntry[] {
     const { last, person: { store } } = this.#options;
     try {
-      return [...store.history({ peer: name, last, isPast: true })];
+      // What the other side does not have yet is told of by itself.
+      return [...store.history({ peer: name, last, isPast: true })]
+        .filter((entry) => entry.type === "gap" || entry.state !== "queued");
     } catch (error) {
       this.#voice.fail("what was said before cannot be shown", error, name);
       return [];

@@ -57,8 +57,9 @@ export function showPast(
       continue;
     }
     const isOurs = entry.direction === "sent";
-    const { text, written } = entry;
-    terminal.message(isOurs ? ourName : label, text, { written, isOurs, isPast: true });
+    const { text, written, state } = entry;
+    const from = isOurs ? `${ourName}${state === "queued" ? " (queued)" : ""}` : label;
+    terminal.message(from, text, { written, isOurs, isPast: true });
   }
 }
 

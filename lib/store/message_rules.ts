@@ -120,7 +120,7 @@ export function finds(
     }
     const { state, number, written, text } = entry;
     if (isNew && (state !== "received" || number <= read)) return false;
-    if (isPast && (state === "queued" || state === "received" && number > read)) return false;
+    if (isPast && state === "received" && number > read) return false;
     if (since !== undefined && written < since) return false;
     return wanted === undefined || folded(text).includes(wanted);
   };

@@ -107,7 +107,7 @@ export interface HistoryFilter {
   readonly search?: string | undefined;
   /** What was written then or later, in milliseconds since 1970, by the clock of who wrote it. */
   readonly since?: number | undefined;
-  /** What we have seen: what came and was shown, and what we wrote that the other side has. */
+  /** What we have seen: what we wrote, and what came and was shown. */
   readonly isPast?: boolean | undefined;
   /** What came and was not shown. */
   readonly isNew?: boolean | undefined;

@@ -146,6 +146,7 @@ terminalTest(
     );
     await alice.write("/me waves\r");
     await carol.event("message", { text: "* alice waves" });
+    await alice.until("its way", () => screen(alice).endsWith("(read) alice to carol>"));
     await alice.write("/last 2\r");
     await shows(alice, "| carol: Alice, look\n| alice: * alice waves");
     await alice.write("/quit\r");
