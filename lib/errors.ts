@@ -199,8 +199,10 @@ export const ERRORS = {
     fault: "refusal",
     final: "always",
     exitCode: 1,
-    hint: "another program uses this identity now: go on there, or end it and connect again",
-    refusal: { number: 5 },
+    hint:
+      "go on there, or end it and connect here again; to be at two machines at once, take a name " +
+      "for each",
+    refusal: { number: 5, text: "You are connected from elsewhere now, by the same key" },
   },
   invite_required: {
     fault: "refusal",

@@ -228,7 +228,9 @@ Deno.test("a copy of a profile that connects elsewhere takes the place of the on
   await here.event("waiting");
   const elsewhere = scene.connect("alice", "bob", ["--json"], { state: "copy" });
   await elsewhere.event("waiting");
-  await here.event("error", { code: "replaced" });
+  const { message, hint } = await here.event("error", { code: "replaced" });
+  assertStringIncludes(String(message), "You are connected from elsewhere now, by the same key");
+  assertStringIncludes(String(hint), "go on there, or end it");
   await here.exits(1);
   const bob = scene.connect("bob", "alice", ["--json"]);
   await Promise.all([elsewhere.event("connected"), bob.event("connected")]);
