@@ -1,12 +1,13 @@
 /** cifra: an encrypted messenger for machines that share a network. One program with a table of commands. */
 import { columnsOf } from "./lib/cli/columns.ts";
+import { requireDeno } from "./lib/cli/deno_version.ts";
 import type { CommandName } from "./lib/cli/commands.ts";
 import { findCommand, helpOf, overview } from "./lib/cli/help.ts";
 import { confine } from "./lib/cli/permissions.ts";
 import { withSettings } from "./lib/cli/with_settings.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { isPlatformError } from "./lib/platform_errors.ts";
-import { requireDeno, VERSION } from "./lib/version.ts";
+import { VERSION } from "./lib/version.ts";
 
 /** Runs a command; returns the exit code. */
 type Run = (args: readonly string[], terminal: Terminal) => number | Promise<number>;

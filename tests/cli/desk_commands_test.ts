@@ -101,12 +101,9 @@ Deno.test("each command does what it says", async () => {
     "/to": "turnTo undefined",
     "/refuse bob": "refuse bob",
     "/close bob": "close bob",
-<<<<<<< HEAD
     "/forget bob": "forget bob",
-=======
     "/ignore bob": "ignore bob",
     "/reply so  do I": "reply so  do I",
->>>>>>> 6f3ac5a (connect: /ignore lasts over runs, /reply answers whoever wrote last)
     "/away": "setAway true",
     "/back": "setAway false",
     "/path bob": "path bob",

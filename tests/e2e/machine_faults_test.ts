@@ -1,6 +1,6 @@
 /** A machine that gives little: few descriptors, small files, full and vanished disks, ports that are root's. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { requireDeno } from "../../lib/version.ts";
+import { requireDeno } from "../../lib/cli/deno_version.ts";
 import { type CastOptions, cifraCommand, type Exit, Scene } from "../testkit/program.ts";
 
 const POSIX = Deno.build.os !== "windows";
