@@ -38,7 +38,7 @@ export interface TypingOptions {
   readonly roster: Roster;
   readonly voice: DeskVoice;
   readonly front: Front;
-  readonly ignored: Pick<Ignored, "set">;
+  readonly ignored: Pick<Ignored, "names" | "set">;
 }
 
 /** What is kept from line to line. */
@@ -277,13 +277,13 @@ export class Typing implements DeskActions {
   }
 
   async #send(name: string | undefined, text: string, ref?: Ref): Promise<void> {
-    const { messenger, voice, ourName } = this.#options;
+    const { messenger, voice, ignored, ourName } = this.#options;
     if (name === undefined) {
       return voice.complain("NOT SENT: say to whom, with /to bob or bob: hello");
     }
     if (name === ourName) return voice.complain("NOT SENT: that is you");
     try {
-      await this.#heed(name);
+      if (ignored.names.has(name)) await this.#heed(name);
       await messenger.send(name, text, ref);
     } catch (error) {
       voice.fail("NOT SENT", error, name);
@@ -292,9 +292,9 @@ export class Typing implements DeskActions {
 
   /** Begins a conversation or goes on with it; says so when that cannot be. */
   async #open(name: string): Promise<Dialogue | undefined> {
-    const { messenger, voice } = this.#options;
+    const { messenger, voice, ignored } = this.#options;
     try {
-      await this.#heed(name);
+      if (ignored.names.has(name)) await this.#heed(name);
       return await messenger.open(name);
     } catch (error) {
       voice.fail(`no conversation with ${name}`, error, name);

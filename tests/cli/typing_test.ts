@@ -35,7 +35,7 @@ function desk() {
     terminal,
     messenger,
     roster: { has: () => true },
-    ignored: { set: () => Promise.resolve(false) },
+    ignored: { names: new Set() },
     voice: new DeskVoice(view, terminal, "modern"),
   } as unknown as TypingOptions);
   return { typing, disk, sent, said: terminal.said };
