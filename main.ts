@@ -4,6 +4,7 @@ import { requireDeno } from "./lib/cli/deno_version.ts";
 import type { CommandName } from "./lib/cli/commands.ts";
 import { findCommand, helpOf, overview } from "./lib/cli/help.ts";
 import { confine } from "./lib/cli/permissions.ts";
+import { prepareToStop } from "./lib/cli/suspend.ts";
 import { withSettings } from "./lib/cli/with_settings.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { isPlatformError } from "./lib/platform_errors.ts";
@@ -66,6 +67,7 @@ async function perform(
     terminal.print(helpOf(command, columnsOf()));
     return 0;
   }
+  if (command.permissions && "suspends" in command.permissions) prepareToStop();
   const all = await withSettings(command, args, terminal);
   confine(command, all);
   const run = await RUNS[command.name]();

@@ -6,7 +6,7 @@ import {
   type UserFolder,
 } from "../store/user_folders.ts";
 import type { Permissions } from "./command.ts";
-import { KILL, TASK_MARK } from "./suspend.ts";
+import { SHELL, TASK_MARK } from "./suspend.ts";
 
 const STATE = allFolders(STATE_FOLDERS);
 const CONFIG = allFolders(CONFIG_FOLDERS);
@@ -35,7 +35,7 @@ export function flagsFor(
     ...(env.length > 0 ? [`--allow-env="${env.join(",")}"`] : []),
     ...(files === "none" ? [] : [`--allow-read=${read}`]),
     ...(files === "none" || files === "looked at" ? [] : [`--allow-write=${write}`]),
-    ...(suspends ? [`--allow-run=${KILL}`] : []),
+    ...(suspends ? [`--allow-run=${SHELL}`] : []),
   ];
 }
 

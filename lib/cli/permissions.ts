@@ -18,16 +18,8 @@ const ALL: readonly Kind[] = ["import", "net", "read", "write", "env", "sys", "r
  * nothing comes in between.
  */
 export function giveUpAll(): void {
-  for (const name of ALL) {
-    if (name !== "run" || !mayStop()) giveUp({ name });
-  }
+  for (const name of ALL) giveUp({ name });
   sealLimits();
-}
-
-/** Whether a person may press Ctrl-Z, and it is allowed to stop for that and to run nothing else. */
-function mayStop(): boolean {
-  const { state } = Deno.permissions.querySync({ name: "run" });
-  return state !== "granted" && Deno.stdin.isTerminal();
 }
 
 /** Gives up what `command` with these arguments does not need. Throws like `parse` and `stateFolder`. */
@@ -42,7 +34,6 @@ export function confine(command: Command, args: readonly string[]): void {
   if (permissions && permissions.env.length > 0) needs.add("env");
   if (permissions && permissions.files !== "none") needs.add("read");
   if (permissions?.files === "state" || permissions?.files === "all") needs.add("write");
-  if (permissions?.suspends && mayStop()) needs.add("run");
   // The folder is asked for while the environment may be.
   const paths = needs.has("read") ? pathsOf(command, parsed, action) : undefined;
   for (const name of ALL) {

@@ -1,8 +1,23 @@
 /** Stopping at Ctrl-Z, like every program on a terminal, until the shell continues it. */
 import { CifraError } from "../errors.ts";
 
-/** Sends signals to others: Deno allows a program that alone, and no signal but to itself. */
-export const KILL = "/bin/kill";
+/** Runs the helper below: Deno lets a program send no signal but to itself. */
+export const SHELL = "/bin/sh";
+/**
+ * What is to be stopped and continued, by a word on a line each, for a program ($1) and its parent ($2), and nobody
+ * else. The program is stopped before its parent: whoever sees that `deno task` has stopped may continue it at once,
+ * and must not be overtaken.
+ */
+const SCRIPT = `trap '' INT QUIT
+while read -r word; do
+  case $word in
+    leads) kill -0 "-$2" && echo yes || echo no ;;
+    all) kill -TSTP 0; echo ;;
+    both) kill -TSTP "$1"; kill -STOP "$2"; echo ;;
+    both-hard) kill -STOP "$1"; kill -STOP "$2"; echo ;;
+    go) kill -CONT "$2"; echo ;;
+  esac
+done`;
 /** What `deno task` tells its program: where it was called. */
 export const TASK_MARK = "INIT_CWD";
 
@@ -14,19 +29,55 @@ export const IS_TASK = !Deno.build.standalone &&
   Deno.permissions.querySync({ name: "env", variable: TASK_MARK }).state === "granted" &&
   Deno.env.get(TASK_MARK) !== undefined;
 
+/** Asks the helper; undefined without one. */
+let ask: ((word: string) => Promise<string>) | undefined;
+
+/**
+ * Starts the helper, where a person sits and it is allowed: before anything is read from outside, since the
+ * permission to start it is given up then. Whoever takes the program over later can stop it and its parent.
+ */
+export function prepareToStop(): void {
+  if (Deno.build.os === "windows" || !Deno.stdin.isTerminal()) return;
+  const { state } = Deno.permissions.querySync({ name: "run", command: SHELL });
+  // Whoever may start anything has not said that it may start this.
+  if (state !== "granted" || Deno.permissions.querySync({ name: "run" }).state === "granted") {
+    return;
+  }
+  try {
+    const child = new Deno.Command(SHELL, {
+      args: ["-c", SCRIPT, SHELL, `${Deno.pid}`, `${Deno.ppid}`],
+      clearEnv: true,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    child.unref();
+    const words = child.stdin.getWriter();
+    const answers = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    ask = async (word) => {
+      await words.write(new TextEncoder().encode(`${word}\n`));
+      const { value } = await answers.read();
+      if (value === undefined) throw cannot();
+      return value.trim();
+    };
+  } catch {
+    // Where there is no shell, Ctrl-Z says that it cannot.
+  }
+}
+
 /**
  * Stops whatever the shell started together with us, as the terminal does at Ctrl-Z; resolves when it is continued,
  * or at once where there is no shell to continue it: the system stops nobody then. Throws `local` when it is not
  * possible. The terminal must be as the shell left it.
  */
 export async function stopJob(): Promise<void> {
-  if (!mayKill()) {
+  if (!ask) {
     if (IS_TASK) throw cannot();
-    return stopOurselves("SIGTSTP");
+    return stopOurselves();
   }
   // A script between the shell and us, or npm's deno, stops like anybody, and it is that for which the shell waits.
-  if (!await isParentLeading()) await kill("-TSTP", 0);
-  else await stopWithTask("SIGTSTP");
+  if (!await isParentLeading(ask)) await ask("all");
+  else await stopWithTask(ask, "both");
 }
 
 /**
@@ -38,8 +89,8 @@ export function stopWithParent(complain: (error: CifraError) => void): () => voi
   if (!IS_TASK || Deno.build.os === "windows") return () => {};
   const onSignal = async () => {
     try {
-      if (!mayKill()) throw cannot();
-      if (await isParentLeading()) await stopWithTask("SIGSTOP");
+      if (!ask) throw cannot();
+      if (await isParentLeading(ask)) await stopWithTask(ask, "both-hard");
     } catch (error) {
       complain(error as CifraError);
     }
@@ -48,23 +99,20 @@ export function stopWithParent(complain: (error: CifraError) => void): () => voi
   return () => Deno.removeSignalListener("SIGTSTP", onSignal);
 }
 
-/**
- * Stops us and `deno task`, for which the shell waits. We are first: whoever sees that `deno task` has stopped may
- * continue it at once, and must not be overtaken by our stop.
- */
-async function stopWithTask(signal: "SIGTSTP" | "SIGSTOP"): Promise<void> {
-  const parent = Deno.ppid;
-  const stopping = kill("-STOP", parent);
-  stopOurselves(signal);
-  await stopping;
+/** Stops us and `deno task`, for which the shell waits; comes back when somebody continues us. */
+async function stopWithTask(
+  helper: NonNullable<typeof ask>,
+  word: "both" | "both-hard",
+): Promise<void> {
+  await helper(word);
   // If nobody stopped, because no shell is there, our parent has.
-  await kill("-CONT", parent);
+  await helper("go");
 }
 
 /** Comes back when somebody continues us. */
-function stopOurselves(signal: "SIGTSTP" | "SIGSTOP"): void {
+function stopOurselves(): void {
   try {
-    Deno.kill(Deno.pid, signal);
+    Deno.kill(Deno.pid, "SIGTSTP");
   } catch (error) {
     // Older versions of Deno allow it as little as a signal to others.
     throw cannot(error);
@@ -74,41 +122,16 @@ function stopOurselves(signal: "SIGTSTP" | "SIGSTOP"): void {
 let leading: Promise<boolean> | undefined;
 
 /** Whether our parent, `deno task`, is what the shell started: the first of its process group. */
-async function isParentLeading(): Promise<boolean> {
-  leading ??= IS_TASK ? kill("-0", -Deno.ppid) : Promise.resolve(false);
+async function isParentLeading(helper: NonNullable<typeof ask>): Promise<boolean> {
+  leading ??= IS_TASK ? helper("leads").then((answer) => answer === "yes") : Promise.resolve(false);
   return await leading;
-}
-
-let canStart = true;
-
-function mayKill(): boolean {
-  if (Deno.permissions.querySync({ name: "run", command: KILL }).state !== "granted") return false;
-  // Where that program is not installed it cannot even be started.
-  return canStart;
-}
-
-/** Sends a signal: to a process, to the group of one (negative), or to our own (0). Whether there is such a one. */
-async function kill(signal: string, to: number): Promise<boolean> {
-  const command = new Deno.Command(KILL, {
-    args: [signal, ...to < 0 ? ["--"] : [], `${to}`],
-    clearEnv: true,
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  });
-  try {
-    return (await command.output()).success;
-  } catch (cause) {
-    canStart = false;
-    throw cannot(cause);
-  }
 }
 
 function cannot(cause?: unknown): CifraError {
   return new CifraError("local", "Ctrl-Z cannot stop this program", {
     cause,
     hint: IS_TASK
-      ? `deno task is stopped by ${KILL}, which is not there or not allowed`
-      : `without --allow-run=${KILL} it may stop nothing`,
+      ? `deno task is stopped by ${SHELL}, which is not there or not allowed`
+      : "this version of Deno does not allow it",
   });
 }

@@ -3,6 +3,7 @@ import { COMMANDS } from "../../lib/cli/commands.ts";
 import { NEVER_DIALLED } from "../../lib/net/never_dialled.ts";
 import { permissionsFor } from "../../scripts/compile.ts";
 import { may, PROBE, probed } from "../testkit/probe.ts";
+import { hasPty, onTerminal } from "../testkit/pty.ts";
 import { couple, Program, Scene, sourceCommand, type Task } from "../testkit/program.ts";
 import { within } from "../testkit/time_limit.ts";
 
@@ -153,6 +154,30 @@ Deno.test(
   }),
 );
 
+Deno.test({
+  name:
+    "at a terminal the task for connect starts a shell for Ctrl-Z, and can start none after that",
+  ignore: !hasPty,
+  async fn() {
+    await using scene = await Scene.open();
+    const state = scene.stateOf("alice");
+    await Deno.mkdir(state, { mode: 0o700 });
+    const [deno, run, ...flags] = sourceCommand("connect", state);
+    const args = ["--name", "alice", "--to", "bob", "--server", "127.0.0.1:1", "--state", state];
+    const command = onTerminal([deno!, run!, ...PROBE, ...flags, ...args]);
+    const alice = scene.add(new Program({ name: "alice", command }));
+    const tried = await alice.until("what it could do", () => {
+      const [, results] = /probed touch (\{.*\})\r?\n/.exec(alice.stdout) ?? [];
+      return results === undefined ? undefined : JSON.parse(results) as Record<string, string>;
+    });
+    assertMatch(tried["start a shell"]!, /^NotCapable/);
+    assertMatch(tried["run a program"]!, /^NotCapable/);
+    // While there is nobody to talk to, it waits.
+    await alice.until("a prompt", () => alice.stdout.includes("no connection to the server yet"));
+    await alice.write("\x03");
+  },
+});
+
 Deno.test("of permissions without a list, connect gives up those of which it needs nothing", async () => {
   await using scene = await Scene.open();
   const state = scene.stateOf("state");
@@ -199,7 +224,7 @@ Deno.test("permissions.md says what each task has", () => {
       ...sys.some((kind) => kind === "networkInterfaces") ? ["the list of network interfaces"] : [],
     ];
     assertEquals(sys.length, others.length - Math.sign(env.length), name);
-    if ("suspends" in more) others.push("`/bin/kill`");
+    if ("suspends" in more) others.push("`/bin/sh`");
     return [name, network, disk, others.join(", ")];
   });
   assertEquals(said, expected);
@@ -254,7 +279,7 @@ Deno.test("the tasks give what is needed and nothing else", () => {
       `--allow-sys=uid${network}`,
       "--allow-env=HOME,XDG_STATE_HOME,LOCALAPPDATA,XDG_CONFIG_HOME,APPDATA,NO_COLOR,CIFRA_*,TERM," +
       "INIT_CWD",
-      ...(["serve", "connect"].includes(task) ? ["--allow-run=/bin/kill"] : []),
+      ...(["serve", "connect"].includes(task) ? ["--allow-run=/bin/sh"] : []),
       "--allow-read=/state",
       "--allow-write=/state",
     ]);
