@@ -65,10 +65,14 @@ class Keyboard {
     };
   }
 
-  /** The listener gets the keys until the returned function is called; then whoever had them before. */
-  listen(listener: KeyListener): () => void {
+  /**
+   * The listener gets the keys until the returned function is called; then whoever had them before. With `isFresh`
+   * only those that are pressed from now on: what was typed earlier is for whoever comes next.
+   */
+  listen(listener: KeyListener, { isFresh = false } = {}): () => void {
     this.#listeners.at(-1)?.onAway();
     this.#listeners.push(listener);
+    const earlier = isFresh ? this.#kept.splice(0) : [];
     queueMicrotask(() => this.#pump());
     let isListening = true;
     return () => {
@@ -76,6 +80,8 @@ class Keyboard {
       isListening = false;
       const isTop = this.#listener === listener;
       this.#listeners.splice(this.#listeners.indexOf(listener), 1);
+      this.#kept.unshift(...earlier);
+      if (earlier.length > 0) queueMicrotask(() => this.#pump());
       if (isTop && !this.#isAway) this.#listener?.onBack();
     };
   }

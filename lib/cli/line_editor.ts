@@ -48,6 +48,8 @@ export interface PromptOptions {
   readonly limit: number;
   /** One answer is wanted: Enter never goes on in another line, and Ctrl-C never only clears. */
   readonly isQuestion?: boolean;
+  /** What was typed before it was asked is no answer. */
+  readonly isFresh?: boolean;
   /** It is neither shown nor remembered. */
   readonly isSecret?: boolean;
 }
@@ -104,7 +106,7 @@ export class LineEditor {
       onContinued: () => this.#drawAnew(),
       onAway: () => this.#leave(),
       onBack: () => this.#begin(),
-    });
+    }, { isFresh: options.isFresh });
     this.#releases.unshift(release);
   }
 

@@ -36,8 +36,15 @@ export async function askLine(terminal: Terminal, question: string): Promise<str
   return await ask(terminal, { prompt: `${question} `, limit: LONGEST_ANSWER });
 }
 
-/** Asks whether something is so; whatever is not yes is no. Throws like `ask`. */
+/**
+ * Asks whether something is so; nothing, and the end of input, is no. Somebody who answers something else is asked
+ * again, and what was typed before the question is no answer. Throws like `ask`.
+ */
 export async function askYesNo(terminal: Terminal, question: string): Promise<boolean> {
-  const answer = await askLine(terminal, `${question} [y/N]`);
-  return /^y(?:es)?$/i.test(answer?.trim() ?? "");
+  const asked = { prompt: `${question} [y/N] `, limit: LONGEST_ANSWER, isFresh: true };
+  for (;;) {
+    const answer = (await ask(terminal, asked))?.trim().toLowerCase() ?? "";
+    if (["y", "yes"].includes(answer)) return true;
+    if (["", "n", "no"].includes(answer)) return false;
+  }
 }

@@ -327,6 +327,34 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "what was typed before a question is no answer to it, but a message",
+  ignore: !hasPty || address === undefined,
+  async fn() {
+    await using scene = await Scene.open();
+    // A port at which a server stands a moment later.
+    const server = await scene.serve(["--host", address!, "--admission", "open"]);
+    const { port } = await server.event("listening");
+    server.kill("SIGTERM");
+    await server.exits(0);
+    const where = ["--server", `${address}:${port}`];
+    const alice = scene.connect("alice", "bob", where, ON_TERMINAL);
+    await shows(alice, "-- no connection to the server yet");
+    await alice.write("y\r");
+    scene.start("serve", "server", [
+      ...["--host", address!, "--port", `${port}`, "--admission", "open", "--json"],
+    ]);
+    await shows(alice, "is that what the server prints? [y/N]");
+    await alice.write("perhaps\r");
+    await alice.until("the question again", () => screen(alice).split("[y/N]").length === 3);
+    await alice.write("y\r");
+    await shows(alice, "alice> y\n");
+    await shows(alice, "(queued) alice>");
+    await alice.write("\x03");
+    assertEquals((await leavesTerminal(alice)).code, 130);
+  },
+});
+
 terminalTest(
   "with a pipe on stdout alone nobody types, and the end of the other is the end",
   async () => {
