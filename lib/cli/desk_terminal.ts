@@ -57,6 +57,8 @@ export class DeskTerminal implements Front {
       prompt: this.#prompt(),
       colour: this.#terminal.looks.colours ? OUR_COLOUR : undefined,
       stamp: () => this.#terminal.stamp(Date.now()),
+      // How far an earlier line came says nothing of this one.
+      entered: () => this.#who(),
       completions: this.#completions,
       history: this.#typed?.lines ?? [],
       limit: TEXT_LIMIT,
@@ -65,6 +67,7 @@ export class DeskTerminal implements Front {
       onMessage: (text) => {
         this.#typed?.add(text);
         take(text).catch((error) => failing.reject(error));
+        this.refresh();
       },
       onEnd: () => this.finish("finished"),
       onInterrupt: () => this.finish("interrupted"),
@@ -165,13 +168,22 @@ export class DeskTerminal implements Front {
 
   /** How far the last message came, who we are, and to whom a line goes. */
   #prompt(): string {
+    const { focus } = this.#view;
+    const dialogue = focus === undefined ? undefined : this.#view.dialogue(focus);
+    if (!dialogue) return this.#who();
+    const { thread, arrived } = dialogue;
+    const mark = thread.unkept > 0
+      ? `(${thread.unkept} in memory) `
+      : deliveryMark(thread.delivery, arrived);
+    return mark + this.#who();
+  }
+
+  /** Who types, and to whom. */
+  #who(): string {
     const { ourName, focus, only } = this.#view;
-    if (focus === undefined) return `${ourName}> `;
-    const dialogue = this.#view.dialogue(focus);
-    const mark = dialogue ? deliveryMark(dialogue.thread.delivery, dialogue.arrived) : "";
-    return only === undefined
-      ? `${mark}${ourName} to ${this.#view.label(focus)}> `
-      : `${mark}${ourName}> `;
+    return focus === undefined || only !== undefined
+      ? `${ourName}> `
+      : `${ourName} to ${this.#view.label(focus)}> `;
   }
 
   #complete(): void {

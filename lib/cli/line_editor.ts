@@ -40,6 +40,8 @@ export interface PromptOptions {
   readonly colour?: string | undefined;
   /** What stands before the prompt once a line is entered, such as the time. */
   readonly stamp?: () => string;
+  /** Stands before a line that was entered; the prompt that stood before it, without this. */
+  readonly entered?: () => string;
   /** Beginnings of lines that Tab knows; looked into at each press. */
   readonly completions?: readonly string[];
   /** Lines that were entered before, the oldest first. */
@@ -203,7 +205,8 @@ export class LineEditor {
     const stamp = this.#options.stamp?.() ?? "";
     this.#fit();
     const { prompt, ...shown } = this.#shown(text);
-    const whole = draw({ ...shown, prompt: stamp + prompt, cursor: shown.text.length }, {
+    const before = this.#options.entered?.() ?? prompt;
+    const whole = draw({ ...shown, prompt: stamp + before, cursor: shown.text.length }, {
       ...this.#frame,
       rows: Infinity,
     });

@@ -36,6 +36,11 @@ export class PatientLog {
     return this.#trouble;
   }
 
+  /** How many wait, when they cannot be kept at the moment. */
+  get waiting(): number {
+    return this.#trouble ? this.#written.length : 0;
+  }
+
   /**
    * Resolves to the number of the message when it is kept. Throws `local` when too much waits already, and when it
    * is not kept when `stop` was called.

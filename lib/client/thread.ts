@@ -205,6 +205,11 @@ export class Thread {
     return { queued, sent: sent < queued ? sent : queued, stored, read };
   }
 
+  /** Our messages that wait in memory, since they cannot be stored at the moment. */
+  get unkept(): number {
+    return this.#written.waiting;
+  }
+
   /** Another figure than before says that something has been stored since, here or over there. */
   get progress(): bigint {
     return this.#outgoing.stored + this.#incoming.stored;

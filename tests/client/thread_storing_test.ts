@@ -130,12 +130,13 @@ test("what is written on a full disk waits, in order, and is sent when there is 
   const texts = ["one", "two", "three"];
   const sent = texts.map((text) => alice.thread.sendText(text));
   await until(() => alice.told.length > 0, "the word of it");
-  assertEquals(alice.thread.delivery.queued, 1n);
+  assertEquals([alice.thread.delivery.queued, alice.thread.unkept], [1n, 3]);
   // There is room before the pause is over: whoever comes now is not first.
   alice.disk.full = false;
   const last = alice.thread.sendText("four");
   await alice.clock.during(last, "the last one");
   assertEquals(await Promise.all([...sent, last]), [2n, 3n, 4n, 5n]);
+  assertEquals(alice.thread.unkept, 0);
   await alice.thread.settled();
   assertEquals([alice.told, bob.told], [["us local", "us again"], []]);
   await alice.thread.leave();

@@ -71,6 +71,8 @@ terminalTest("the prompt tells how far the last message came: queued and read", 
   await isTyping(alice, "(queued) alice>");
   await alice.write("two\r");
   await isTyping(alice, "(2 queued) alice>");
+  // How far the first one came says nothing of the second.
+  await shows(alice, "\nalice> one\nalice> two\n");
   const bob = scene.connect("bob", "alice", [], ON_TERMINAL);
   await isTyping(alice, "(read) alice>");
   await shows(bob, "alice: one\nalice: two\n");
