@@ -1,5 +1,6 @@
 /** Where settings are read: the environment, and cifra.toml. */
 import { CifraError } from "../errors.ts";
+import { requireOursToWrite } from "../store/private_files.ts";
 import { configFolder } from "../store/user_folders.ts";
 import { readOption } from "./args.ts";
 import { closest } from "./closest.ts";
@@ -62,9 +63,10 @@ export function findSettings(folder = configFolder()): SettingsFile | undefined 
   if (folder === undefined) return undefined;
   const path = `${folder}/${FILE}`;
   try {
-    const info = Deno.statSync(path);
-    requireOurs(path, info);
-    return { path, text: Deno.readTextFileSync(path), isAllowed: true };
+    // Before it is opened: a pipe would keep us waiting.
+    requireFile(path, Deno.statSync(path));
+    requireOursToWrite(folder, Deno.statSync(folder));
+    return { path, text: readOurs(path), isAllowed: true };
   } catch (cause) {
     if (cause instanceof CifraError) throw cause;
     if (cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory) {
@@ -79,22 +81,26 @@ export function findSettings(folder = configFolder()): SettingsFile | undefined 
   }
 }
 
-/** Who writes the settings says which server is asked. */
-function requireOurs(path: string, { isFile, size, mode, uid }: Deno.FileInfo): void {
+/** Who writes the settings says which server is asked: looked at is what is read, whatever its path leads to by then. */
+function readOurs(path: string): string {
+  const file = Deno.openSync(path);
+  try {
+    const info = file.statSync();
+    requireFile(path, info);
+    requireOursToWrite(path, info);
+    const bytes = new Uint8Array(LARGEST_FILE);
+    let length = 0;
+    for (let count; (count = file.readSync(bytes.subarray(length)));) length += count;
+    return new TextDecoder().decode(bytes.subarray(0, length));
+  } finally {
+    file.close();
+  }
+}
+
+function requireFile(path: string, { isFile, size }: Deno.FileInfo): void {
   if (!isFile) throw new CifraError("local", `Cannot use ${path}: must be a file`);
   if (size > LARGEST_FILE) {
     throw new CifraError("local", `Cannot use ${path}: it is larger than ${LARGEST_FILE} bytes`);
-  }
-  if (Deno.build.os === "windows") return;
-  if ((mode! & 0o002) !== 0) {
-    throw new CifraError("local", `Cannot use ${path}: everybody can write it`, {
-      hint: `keep others out: chmod o-w '${path}'`,
-    });
-  }
-  if (uid !== Deno.uid() && uid !== 0) {
-    throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
-      hint: "copy it, so that it is yours",
-    });
   }
 }
 

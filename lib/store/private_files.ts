@@ -10,6 +10,11 @@ const LARGEST_FILE = 1024 * 1024;
 /** The mode of a file that only its owner may read and write. */
 export const OWNER_ONLY = 0o600;
 
+/** The bits of a mode that let others than the owner write. */
+const OTHERS_WRITE = 0o022;
+/** In a folder with this bit, as /tmp, nobody can replace what is another's. */
+const STICKY = 0o1000;
+
 /** One folder of private files, mode 0700; the files in it are 0600 (docs/files.md). */
 export class PrivateFolder {
   readonly path: string;
@@ -139,6 +144,28 @@ export function findPrivate(
   }
   requirePrivate(path, info, kind);
   return info;
+}
+
+/**
+ * Throws `local` unless this user and root alone may write the file or folder that `info` tells of: its owner
+ * and its mode decide. `sticky`: a folder that others may write as well will do, if it is like /tmp.
+ */
+export function requireOursToWrite(
+  path: string,
+  { isDirectory, uid, mode }: Deno.FileInfo,
+  { sticky = false }: { readonly sticky?: boolean } = {},
+): void {
+  if (Deno.build.os === "windows") return;
+  if (uid !== Deno.uid() && uid !== 0) {
+    throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
+      hint: isDirectory ? "choose a folder of your own" : "copy it, so that it is yours",
+    });
+  }
+  if ((mode! & OTHERS_WRITE) !== 0 && !(sticky && (mode! & STICKY) !== 0)) {
+    throw new CifraError("local", `Cannot use ${path}: others can write it`, {
+      hint: `keep others out: chmod go-w '${path}'`,
+    });
+  }
 }
 
 /** Makes a new file that only its owner may read. Throws the platform's errors: AlreadyExists over anything. */

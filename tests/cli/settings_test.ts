@@ -4,8 +4,10 @@ import { parse } from "../../lib/cli/args.ts";
 import type { Command } from "../../lib/cli/command.ts";
 import { COMMANDS, CONNECT, KEYS, SERVE } from "../../lib/cli/commands.ts";
 import { complete, type Layer, SETTINGS, variableOf } from "../../lib/cli/settings.ts";
-import { environmentLayer, fileLayer } from "../../lib/cli/settings_sources.ts";
+import { environmentLayer, fileLayer, findSettings } from "../../lib/cli/settings_sources.ts";
 import { CifraError } from "../../lib/errors.ts";
+import { meanwhile } from "../testkit/meanwhile.ts";
+import { withFolder } from "../testkit/server.ts";
 
 const PATH = "/c/cifra.toml";
 
@@ -227,4 +229,50 @@ Deno.test("a variable that is wrong is refused by its name", () => {
     said({ CIFRA_HIDDEN: "y" }),
     'The variable CIFRA_HIDDEN must be true or false, got "y"',
   );
+});
+
+Deno.test({
+  name: "settings that a group, or anybody, may write or replace are refused",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withFolder((folder) => {
+      const path = `${folder}/cifra.toml`;
+      Deno.writeTextFileSync(path, 'name = "alice"\n');
+      const refused = (what: string) => {
+        const { code, message, hint } = assertThrows(() => findSettings(folder), CifraError);
+        assertEquals([code, message, hint], [
+          "local",
+          `Cannot use ${what}: others can write it`,
+          `keep others out: chmod go-w '${what}'`,
+        ]);
+      };
+      for (const mode of [0o664, 0o620, 0o646, 0o602]) {
+        Deno.chmodSync(path, mode);
+        refused(path);
+      }
+      Deno.chmodSync(path, 0o644);
+      // In a folder like /tmp nobody replaces it; but no settings belong there.
+      for (const mode of [0o770, 0o720, 0o707, 0o1777]) {
+        Deno.chmodSync(folder, mode);
+        refused(folder);
+      }
+      Deno.chmodSync(folder, 0o755);
+      assertEquals(findSettings(folder)?.text, 'name = "alice"\n');
+      return Promise.resolve();
+    }),
+});
+
+Deno.test({
+  name: "settings are judged as they were opened, whatever their path leads to by then",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withFolder((folder) => {
+      const path = `${folder}/cifra.toml`, other = `${folder}/other`;
+      Deno.writeTextFileSync(path, "");
+      Deno.writeTextFileSync(other, 'server = "evil"\n');
+      Deno.chmodSync(other, 0o666);
+      using _swap = meanwhile("statSync", path, () => Deno.renameSync(other, path));
+      assertThrows(() => findSettings(folder), CifraError, "others can write it");
+      return Promise.resolve();
+    }),
 });

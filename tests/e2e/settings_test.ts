@@ -200,7 +200,7 @@ Deno.test("settings that others may write are not followed, and without access t
   const home = await Home.open(scene, "[serve]", "port = 1");
   await Deno.chmod(home.file, 0o666);
   const { stderr } = await home.run("config").exits(1);
-  assertStringIncludes(stderr, `error: Cannot use ${home.file}: everybody can write it\nhint: `);
+  assertStringIncludes(stderr, `error: Cannot use ${home.file}: others can write it\nhint: `);
   await Deno.chmod(home.file, 0o644);
   // A link is how many people keep such files.
   await Deno.rename(home.file, `${scene.folder}/dotfile`);
