@@ -82,7 +82,8 @@ interface Place {
 /** A profile that no server has taken is not there the next time. */
 function leaveNothingIfRefused({ profile, isLetIn }: Place, error: unknown): void {
   if (isLetIn || !profile?.isNew || !(error instanceof CifraError)) return;
-  if (isRefusal(error.code)) profile.leaveNothing();
+  // Nothing can have been written while somebody has to say whether the server is the right one.
+  if (isRefusal(error.code) || error.code === "identity_unknown") profile.leaveNothing();
 }
 
 /** From the profile to the last word. */

@@ -320,6 +320,9 @@ Deno.test({
       await shows(alice, next);
       if (answer === "y") await alice.write("\x03");
       assertEquals((await leavesTerminal(alice)).code, answer === "y" ? 130 : 1);
+      const profiles = `${scene.stateOf("alice")}/profiles`;
+      const kept = [...Deno.readDirSync(profiles)].map(({ name }) => name);
+      assertEquals(kept, answer === "y" ? ["alice"] : []);
     }
     const known = scene.connect("alice", "bob", where, ON_TERMINAL);
     await shows(known, "-- waiting for bob");
