@@ -83,7 +83,8 @@ export class DeskVoice {
         const left = only !== undefined || status.failed
           ? text
           : `${name} has left the conversation`;
-        if (focus !== name) return this.#once(name, left);
+        // Nothing of a pipe is kept, and nobody types there.
+        if (focus !== name || !this.#terminal.interactive) return this.#once(name, left);
         const quit = only === undefined ? "" : "; /quit to leave";
         return this.#once(name, `${left}\nwhat you write is kept until ${name} is back${quit}`);
       }
