@@ -2,6 +2,7 @@
  * What a command gives up before the first byte from outside. What is given up never comes back, whoever takes
  * the program over. The tasks ask for little; the executable has the same permissions for every command.
  */
+import { requireKeptFolder } from "../store/private_files.ts";
 import { sealLimits } from "../store/sqlite_file.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { configFolder } from "../store/user_folders.ts";
@@ -22,7 +23,10 @@ export function giveUpAll(): void {
   sealLimits();
 }
 
-/** Gives up what `command` with these arguments does not need. Throws like `parse` and `stateFolder`. */
+/**
+ * Gives up what `command` with these arguments does not need. Throws like `parse`, `stateFolder` and
+ * `requireKeptFolder`.
+ */
 export function confine(command: Command, args: readonly string[]): void {
   const { permissions } = command;
   const parsed = parse(command, args) as unknown as CommandLine;
@@ -59,7 +63,7 @@ interface CommandLine {
   readonly given: Readonly<Record<string, unknown>>;
 }
 
-/** The state folder, and what the command line names. */
+/** The state folder, and what the command line names; throws where others could replace what is to be written. */
 function pathsOf(
   command: Command,
   { words, given }: CommandLine,
@@ -73,6 +77,8 @@ function pathsOf(
     const path = given[name];
     if (option.kind === "flag" || !option.access || typeof path !== "string") continue;
     const { permissions, files = 1 } = option.access;
+    // Afterwards nobody can look at the folder.
+    if (option.access.path === "file" && permissions.includes("write")) requireKeptFolder(path);
     const all = Array.from({ length: files }, (_, i) => i === 0 ? path : `${path}.${i}`);
     if (permissions.includes("read")) read.push(...all);
     if (permissions.includes("write")) write.push(...all);

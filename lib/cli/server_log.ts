@@ -5,7 +5,7 @@ import { TokenBucket } from "../flow/token_bucket.ts";
 import { LOG_FILE_LIMIT, LOG_FILES, SOURCES_REMEMBERED } from "../limits.ts";
 import { isAboutTwo, type ServerEvent } from "../server/events.ts";
 import { isNotGiven, platformFailure } from "../platform_errors.ts";
-import { findPrivate, OWNER_ONLY } from "../store/private_files.ts";
+import { openPrivate } from "../store/private_files.ts";
 import { jsonLine } from "./page.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
@@ -118,16 +118,14 @@ export class LogFile {
 
   /**
    * Opens `path`, `path.1` and so on, each of `limit` bytes at most, and goes on in the one written last.
-   * Throws `local`, also for a file that others can read, or that is a link or another user's.
+   * Throws `local`, also for a file that others can read, or that is a link or another user's. No
+   * path is opened again later: what is judged here is what is written.
    */
   static open(path: string, limit = LOG_FILE_LIMIT): LogFile {
     const paths = Array.from({ length: LOG_FILES }, (_, i) => i === 0 ? path : `${path}.${i}`);
     const files: Deno.FsFile[] = [];
     try {
-      for (const each of paths) {
-        findPrivate(each, "isFile");
-        files.push(Deno.openSync(each, { write: true, create: true, mode: OWNER_ONLY }));
-      }
+      for (const each of paths) files.push(openPrivate(each));
       const infos = files.map((file) => file.statSync());
       const written = infos.map(({ size, mtime }) => size === 0 ? -1 : mtime?.getTime() ?? 0);
       const current = Math.max(0, written.indexOf(Math.max(...written)));

@@ -173,6 +173,66 @@ export function createPrivate(path: string): Promise<Deno.FsFile> {
   return Deno.open(path, { write: true, createNew: true, mode: OWNER_ONLY });
 }
 
+/**
+ * Opens a private file to write in it, making it if there is none. Throws `local` as `findPrivate` does, and where
+ * not the file that was looked at is open, or it has other names; and the platform's errors.
+ */
+export function openPrivate(path: string): Deno.FsFile {
+  const found = findPrivate(path, "isFile");
+  const options = found ? { write: true } : { write: true, createNew: true, mode: OWNER_ONLY };
+  const file = Deno.openSync(path, options);
+  try {
+    const opened = file.statSync();
+    requirePrivate(path, opened, "isFile");
+    if (found) requireSame(path, found, opened);
+    requireOneName(path, opened);
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** Opening follows links: somebody else may have put one there after it was looked at. */
+function requireSame(path: string, found: Deno.FileInfo, opened: Deno.FileInfo): void {
+  if (Deno.build.os === "windows") return;
+  if (found.dev === opened.dev && found.ino === opened.ino) return;
+  throw new CifraError("local", `Cannot use ${path}: somebody put another file there meanwhile`, {
+    hint: "choose a folder that nobody else may write",
+  });
+}
+
+/** Another name of a file of ours may be one that somebody gave it, to have it written over. */
+function requireOneName(path: string, { nlink }: Deno.FileInfo): void {
+  if (Deno.build.os === "windows" || nlink === 1) return;
+  throw new CifraError("local", `Cannot use ${path}: the file has another name as well`, {
+    hint: "remove this one, or choose another",
+  });
+}
+
+/**
+ * Throws `local` where somebody else could put another file at `path`: the folder that it is in is not like /tmp,
+ * and others may write it. Nothing is said of a folder that cannot be looked at: opening the file tells why.
+ */
+export function requireKeptFolder(path: string): void {
+  const folder = folderOf(path);
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.statSync(folder);
+  } catch {
+    return;
+  }
+  requireOursToWrite(folder, info, { sticky: true });
+}
+
+/** The folder that a file is in, `.` for a mere name. */
+function folderOf(path: string): string {
+  const isEnd = (character: string) =>
+    character === "/" || Deno.build.os === "windows" && character === "\\";
+  const end = path.split("").findLastIndex(isEnd);
+  return end < 0 ? "." : end === 0 ? "/" : path.slice(0, end);
+}
+
 /** Puts on disk which files there are in a folder; a rename is durable afterwards. */
 export async function syncFolder(path: string): Promise<void> {
   if (Deno.build.os === "windows") return;

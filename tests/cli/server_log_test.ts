@@ -4,6 +4,7 @@ import { LogFile, ServerLog } from "../../lib/cli/server_log.ts";
 import type { Terminal } from "../../lib/cli/terminal.ts";
 import { CifraError } from "../../lib/errors.ts";
 import type { ServerEvent } from "../../lib/server/events.ts";
+import { meanwhile } from "../testkit/meanwhile.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, withTmpfs } from "../testkit/tmpfs.ts";
 
@@ -137,6 +138,73 @@ Deno.test({
         assertEquals(Deno.readTextFileSync(`${path}/victim`), "kept");
         Deno.removeSync(file);
       }
+    });
+  },
+});
+
+Deno.test({
+  name:
+    "a link or a file that is put there while the log is opened is refused, and nothing is written",
+  ignore: !POSIX,
+  fn: async () => {
+    await inFolder((path) => {
+      const file = `${path}/log`, victim = `${path}/victim`;
+      Deno.writeTextFileSync(victim, "kept", { mode: 0o600 });
+      const swaps = [
+        () => Deno.symlinkSync(victim, file),
+        () => Deno.linkSync(victim, file),
+        () => Deno.renameSync(victim, file),
+      ];
+      for (const there of [true, false]) {
+        for (const swap of swaps) {
+          if (there) Deno.writeTextFileSync(file, "", { mode: 0o600 });
+          using _swap = meanwhile("lstatSync", file, () => {
+            if (there) Deno.removeSync(file);
+            swap();
+          });
+          assertEquals(assertThrows(() => LogFile.open(file), CifraError).code, "local");
+          assertEquals(Deno.readTextFileSync(file), "kept");
+          // The third was moved there itself.
+          if (swap === swaps[2]) Deno.renameSync(file, victim);
+          else Deno.removeSync(file);
+        }
+      }
+      // A link that leads nowhere makes no file where it points to.
+      using _swap = meanwhile("lstatSync", file, () => Deno.symlinkSync(`${path}/new`, file));
+      assertThrows(() => LogFile.open(file), CifraError);
+      assertThrows(() => Deno.lstatSync(`${path}/new`), Deno.errors.NotFound);
+    });
+  },
+});
+
+Deno.test({
+  name: "a log is no second name of a file",
+  ignore: !POSIX,
+  fn: async () => {
+    await inFolder((path) => {
+      const file = `${path}/log`;
+      Deno.writeTextFileSync(`${path}/victim`, "kept", { mode: 0o600 });
+      Deno.linkSync(`${path}/victim`, `${file}.1`);
+      assertThrows(() => LogFile.open(file), CifraError, `${file}.1: the file has another name`);
+      Deno.removeSync(`${file}.1`);
+    });
+  },
+});
+
+Deno.test({
+  name: "a log that goes round writes on where it was opened, not where its paths lead by then",
+  ignore: !POSIX,
+  fn: async () => {
+    await inFolder((path) => {
+      const log = LogFile.open(`${path}/log`, 100);
+      Deno.writeTextFileSync(`${path}/victim`, "kept", { mode: 0o600 });
+      for (const end of ["", ".1", ".2"]) {
+        Deno.removeSync(`${path}/log${end}`);
+        Deno.symlinkSync(`${path}/victim`, `${path}/log${end}`);
+      }
+      for (let n = 0; n < 50; n++) log.write({ event: "test", n });
+      log.close();
+      assertEquals(Deno.readTextFileSync(`${path}/victim`), "kept");
     });
   },
 });

@@ -13,6 +13,7 @@ import type { PasswordCost } from "../../lib/crypto/scram.ts";
 import { LOG_FILE_LIMIT } from "../../lib/limits.ts";
 import { CONSOLE_COMMANDS } from "../../lib/server/console.ts";
 import { parsePem } from "../../lib/store/pem.ts";
+import { permissionsFor } from "../../scripts/compile.ts";
 import { friends, interrupt } from "../testkit/lobby.ts";
 import { type CastOptions, Program, Scene, sourceCommand } from "../testkit/program.ts";
 import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
@@ -591,6 +592,44 @@ for (const [what, { args, shows: holds }] of Object.entries(FLAGS)) {
     });
   }
 }
+
+Deno.test({
+  name: "a log or a copy is not written where others can put another file in its place",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using scene = await Scene.open();
+    const first = await scene.serve();
+    first.kill("SIGTERM");
+    await first.exits(0);
+    const shared = `${scene.folder}/shared`;
+    await Deno.mkdir(shared);
+    // Allowed what the executable is, of which it keeps the files alone that are named.
+    const flags = permissionsFor(undefined, Deno.build.os).filter((flag) =>
+      flag !== "--deny-import"
+    );
+    const start: CastOptions["start"] = (
+      task,
+    ) => [Deno.execPath(), "run", "--quiet", "--frozen", ...flags, "main.ts", task];
+    const serve = (option: string) =>
+      scene.start("serve", "server", ["--port", "0", option, `${shared}/file`], { start });
+    for (const option of ["--log", "--backup"]) {
+      for (const mode of [0o770, 0o707]) {
+        await Deno.chmod(shared, mode);
+        const { stderr } = await serve(option).exits(1);
+        assertEquals(stderr.split("\n"), [
+          `error: Cannot use ${shared}: others can write it`,
+          `hint: keep others out: chmod go-w '${shared}'`,
+          "",
+        ]);
+      }
+      assertEquals([...Deno.readDirSync(shared)], []);
+    }
+    // Where everybody may write, but nobody can replace what is another's, as in /tmp.
+    await Deno.chmod(shared, 0o1777);
+    await serve("--backup").exits(0);
+    assertEquals(Deno.statSync(`${shared}/file`).mode! & 0o777, 0o600);
+  },
+});
 
 Deno.test("the task does not write a log or a copy elsewhere, and says what to do", async () => {
   await using scene = await Scene.open();
