@@ -1,6 +1,8 @@
 /** A server's memory on disk: a ServerStore in one SQLite database. */
 import { backup, DatabaseSync, type StatementSync } from "node:sqlite";
-import type { Bytes } from "../bytes.ts";
+import { encodeHex } from "@std/encoding/hex";
+import { type Bytes, writeAll } from "../bytes.ts";
+import { systemRandom } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { STORE_BUDGET, STORE_LAZY_AFTER } from "../limits.ts";
@@ -15,6 +17,8 @@ const KIND = { steps: SERVER_STEPS };
 /** Of the budget, so much is for the database; its log and a copy of a page need room as well. */
 const SHARE = 0.8;
 const PAGE_SIZE = 4096;
+/** Bytes of a backup that are in memory at a time. */
+const COPIED_AT_ONCE = 64 * 1024;
 /** SQLite's result code for a database that may not grow, or cannot. */
 const FULL = 13;
 
@@ -336,8 +340,9 @@ export class SqliteServerStore implements ServerStore {
 export async function backUpServerStore(folder: PrivateFolder, target: string): Promise<void> {
   const path = `${folder.path}/${FILE_NAME}`;
   SqliteFile.openToRead(path, KIND).close();
+  let file: Deno.FsFile;
   try {
-    (await createPrivate(target)).close();
+    file = await createPrivate(target);
   } catch (cause) {
     throw platformFailure(`Cannot write the backup ${target}`, cause, {
       hint: isNotGiven(cause)
@@ -345,15 +350,43 @@ export async function backUpServerStore(folder: PrivateFolder, target: string): 
         : "choose a file that does not exist yet, in a folder that can be written",
     });
   }
-  // Not read-only, though it writes nothing: if no server runs, the log that reading makes is removed again.
-  const source = new DatabaseSync(path);
   try {
-    await backup(source, target);
+    await copyDatabase(folder, path, file);
   } catch (cause) {
     await Deno.remove(target).catch(() => {});
     throw platformFailure(`Cannot write the backup ${target}`, cause);
   } finally {
-    source.close();
+    file.close();
+  }
+}
+
+/**
+ * SQLite opens a path, at which there may be another's file by then: it writes in the private folder, and
+ * from there the copy goes into the file that was made.
+ */
+async function copyDatabase(folder: PrivateFolder, path: string, to: Deno.FsFile): Promise<void> {
+  const aside = `${folder.path}/${FILE_NAME}.${encodeHex(systemRandom(8))}.new`;
+  (await createPrivate(aside)).close();
+  try {
+    // Not read-only, though it writes nothing: if no server runs, the log that reading makes is removed again.
+    const source = new DatabaseSync(path);
+    try {
+      await backup(source, aside);
+    } finally {
+      source.close();
+    }
+    const from = await Deno.open(aside);
+    try {
+      const chunk = new Uint8Array(COPIED_AT_ONCE);
+      for (let count; (count = await from.read(chunk)) !== null;) {
+        await writeAll(to, chunk.subarray(0, count));
+      }
+      await to.sync();
+    } finally {
+      from.close();
+    }
+  } finally {
+    await Deno.remove(aside);
   }
 }
 

@@ -17,6 +17,7 @@ import {
   type SqliteServerStoreOptions,
 } from "../../lib/store/sqlite_server.ts";
 import { Program } from "../testkit/program.ts";
+import { meanwhile } from "../testkit/meanwhile.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, withTmpfs } from "../testkit/tmpfs.ts";
 import { ManualTime } from "../testkit/clock.ts";
@@ -357,6 +358,42 @@ Deno.test("a copy of a store that is being written to is whole, private, and ope
     assertEquals(Deno.readFileSync(target), before);
     store.close();
   });
+});
+
+Deno.test({
+  name: "a copy goes into the file that was made for it, whatever is put in its place meanwhile",
+  ignore: !POSIX,
+  fn: () =>
+    withFolder(async (path) => {
+      const folder = await PrivateFolder.open(`${path}/server`);
+      const store = await SqliteServerStore.open(folder);
+      fill(store);
+      store.close();
+      const target = `${path}/copy.db`, moved = `${path}/moved.db`, trap = `${path}/trap`;
+      Deno.writeTextFileSync(trap, "", { mode: 0o644 });
+      for (
+        const swap of [() => Deno.symlinkSync(trap, target), () => Deno.linkSync(trap, target)]
+      ) {
+        {
+          using _swap = meanwhile("open", target, () => {
+            Deno.renameSync(target, moved);
+            swap();
+          });
+          await backUpServerStore(folder, target);
+        }
+        assertEquals(Deno.statSync(trap).size, 0);
+        assertEquals(Deno.lstatSync(moved).mode! & 0o777, 0o600);
+        const home = await PrivateFolder.open(`${path}/home`);
+        Deno.renameSync(moved, `${home.path}/server.db`);
+        const copy = await SqliteServerStore.open(home);
+        assertFull(copy);
+        copy.close();
+        Deno.removeSync(home.path, { recursive: true });
+        Deno.removeSync(target);
+      }
+      // Nothing is left of what was written aside.
+      assertEquals(Array.from(Deno.readDirSync(folder.path), ({ name }) => name), ["server.db"]);
+    }),
 });
 
 Deno.test("there is nothing to copy where no server was, and nothing is left of the try", async () => {
