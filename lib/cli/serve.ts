@@ -119,6 +119,7 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
   }
   const unlock = await folder.lock();
   try {
+    await folder.removeUnfinished();
     return await runFramed(terminal, async ({ interrupted }) => {
       const store = await SqliteServerStore.open(folder, { budget: options.budget });
       try {

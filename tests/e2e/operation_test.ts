@@ -631,6 +631,19 @@ Deno.test({
   },
 });
 
+Deno.test("what a copy that was killed left beside the database is gone with the next server", async () => {
+  await using scene = await Scene.open();
+  const first = await scene.serve();
+  first.kill("SIGTERM");
+  await first.exits(0);
+  const left = `${scene.stateOf("server")}/server/server.db.0123456789abcdef.new`;
+  await Deno.writeTextFile(left, "half a copy", { mode: 0o600 });
+  const second = await scene.serve();
+  second.kill("SIGTERM");
+  await second.exits(0);
+  assertEquals(databaseFiles(scene), ["server.db"]);
+});
+
 Deno.test("the task does not write a log or a copy elsewhere, and says what to do", async () => {
   await using scene = await Scene.open();
   const elsewhere = await Deno.makeTempDir({ prefix: "cifra-test-" });
