@@ -184,7 +184,7 @@ export function openPrivate(path: string): Deno.FsFile {
   try {
     const opened = file.statSync();
     requirePrivate(path, opened, "isFile");
-    if (found) requireSame(path, found, opened);
+    requireSame(path, found ?? opened, opened);
     requireOneName(path, opened);
     return file;
   } catch (error) {
@@ -196,8 +196,9 @@ export function openPrivate(path: string): Deno.FsFile {
 /** Opening follows links: somebody else may have put one there after it was looked at. */
 function requireSame(path: string, found: Deno.FileInfo, opened: Deno.FileInfo): void {
   if (Deno.build.os === "windows") return;
-  if (found.dev === opened.dev && found.ino === opened.ino) return;
-  throw new CifraError("local", `Cannot use ${path}: somebody put another file there meanwhile`, {
+  // Without a name it was removed.
+  if (found.dev === opened.dev && found.ino === opened.ino && opened.nlink !== 0) return;
+  throw new CifraError("local", `Cannot use ${path}: somebody removed or replaced it meanwhile`, {
     hint: "choose a folder that nobody else may write",
   });
 }

@@ -169,6 +169,10 @@ Deno.test({
           else Deno.removeSync(file);
         }
       }
+      {
+        using _swap = meanwhile("openSync", file, () => Deno.removeSync(file));
+        assertThrows(() => LogFile.open(file), CifraError, "removed or replaced");
+      }
       // A link that leads nowhere makes no file where it points to.
       using _swap = meanwhile("lstatSync", file, () => Deno.symlinkSync(`${path}/new`, file));
       assertThrows(() => LogFile.open(file), CifraError);

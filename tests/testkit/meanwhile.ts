@@ -1,7 +1,7 @@
 /** What somebody else does to a path at the worst moment: between two steps of the program, both of them real. */
 
 /** Calls of Deno that look at a path, or open it. */
-type Call = "lstatSync" | "statSync" | "open";
+type Call = "lstatSync" | "statSync" | "openSync" | "open";
 
 /**
  * Runs `action` once, right after `Deno[call]` has dealt with `path`, and before its caller goes on. To be
