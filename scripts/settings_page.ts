@@ -45,8 +45,8 @@ export function settingsPage(): string {
     "number, what may be repeated a list; in a variable a flag is also `1` or `0`, and a list has " +
     "commas. What is unknown or of a wrong kind is an error that names the file and the line " +
     "(exit code 2), whatever the command. Of variables only those below are looked at; what both halves have, as " +
-    "`CIFRA_TRACE`, is for both. The file must " +
-    "be yours or root's, and nobody else may write it.",
+    "`CIFRA_TRACE`, is for both. The file and its folder must " +
+    "be yours or root's, and nobody else may write them.",
     "An option that was typed wins over settings that make no sense beside it: `--invite` needs no " +
     "`--server` taken back. A flag of the settings is taken back by `=false`, as in " +
     "`--no-history=false`. A setting that needs an option which is not there, such as " +

@@ -250,10 +250,15 @@ export class Server {
   }
 
   #sendAway(subject: Subject, code: "kicked" | "banned"): number {
-    const isMeant = ({ name, channel: { established: { theirs } } }: Client) =>
-      subject.kind === "name"
-        ? name === subject.name
-        : encodeHex(theirs.fingerprint) === subject.fingerprint;
+    const { store } = this.#options;
+    // Whoever is about to get the name has it on disk already.
+    const owners = subject.kind === "name" ? store.keysOf(subject.name) : [];
+    const isMeant = ({ name, channel: { established: { theirs } } }: Client) => {
+      const fingerprint = encodeHex(theirs.fingerprint);
+      return subject.kind === "name"
+        ? name === subject.name || owners.some((owner) => owner.fingerprint === fingerprint)
+        : fingerprint === subject.fingerprint;
+    };
     return this.#requests.dismiss([...this.#clients].filter(isMeant), code);
   }
 

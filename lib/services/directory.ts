@@ -77,8 +77,10 @@ export class Directory {
     // The word of one who is shut out is worth nothing.
     const vouching = known ? [] : (await vouchersOf(claimant))
       .filter((voucher) => !this.#store.isBanned("key", voucher));
-    // From here on nothing waits. While signatures were checked somebody else may have come, or the same
-    // identity with a higher number.
+    // From here on nothing waits. While signatures were checked somebody else may have come, the same identity
+    // with a higher number, or the operator have shut them out.
+    this.requireAllowed(identity);
+    if (this.#store.isBanned("name", name)) throw banned();
     if (!this.#find(claimant, fingerprint)) {
       const isVouched = this.#store.keysOf(name)
         .some(({ fingerprint }) => vouching.includes(fingerprint));

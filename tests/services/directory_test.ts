@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
+import { ban } from "../../lib/services/bans.ts";
 import { NOWHERE } from "../../lib/wire/name_claim.ts";
 import { claimName } from "../../lib/client/name_claim.ts";
 import type { Identity } from "../../lib/crypto/identity.ts";
@@ -510,3 +511,20 @@ const ACCOUNT = {
   backup: new Uint8Array(0),
   created: NOW,
 };
+
+Deno.test("claim() refuses whom the operator shuts out while signatures are checked", async () => {
+  for (const kind of ["key", "name"] as const) {
+    const place = new Place();
+    const mallory = await modern("mallory");
+    const fingerprint = encodeHex(mallory.identity.fingerprint);
+    const { store } = place;
+    const find = store.keyWith.bind(store);
+    // It is asked for after the bans, and before anything is checked.
+    store.keyWith = (wanted) => {
+      store.keyWith = find;
+      ban(store, kind === "key" ? { kind, fingerprint } : { kind, name: "mallory" }, NOW);
+      return find(wanted);
+    };
+    assertEquals(await place.refusal("mallory", mallory), "banned", kind);
+  }
+});
