@@ -21,11 +21,13 @@ const OWN_HOST = /^(?:127\.0\.0\.1|\[::1\]|localhost)(?::\d{1,5})?$/i;
  */
 export function serveHttp(port: number, page: Page): HttpServer {
   const answer = (request: Request) => {
-    if (!OWN_HOST.test(request.headers.get("host") ?? "")) {
+    // A port that no machine has makes an address that is none, although the name is right.
+    const url = URL.parse(request.url);
+    if (!url || !OWN_HOST.test(request.headers.get("host") ?? "")) {
       return new Response(null, { status: 421 });
     }
     if (request.method !== "GET") return new Response(null, { status: 405 });
-    const found = page(new URL(request.url).pathname);
+    const found = page(url.pathname);
     if (!found) return new Response("not found\n", { status: 404 });
     const { text, type, status = 200 } = found;
     return new Response(text, { status, headers: { "content-type": type } });

@@ -69,6 +69,7 @@ Deno.test("only the names of this machine are answered: a page in a browser has 
       "127.0.0.1.evil.example",
       "::1",
       "127.0.0.2",
+      "127.0.0.1:99999",
     ];
     for (const host of [...others, "evil@localhost", "localhost.", "192.168.0.1"]) {
       const answered = await status(`Host: ${host}\r\n`);
