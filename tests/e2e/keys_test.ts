@@ -420,7 +420,7 @@ terminalTest("keys verify marks when a person says yes, and only then", async ()
   for (
     const [answer, outcome] of [
       ["no", "not marked"],
-      ["yesterday they were", "not marked"],
+      ["yesterday they were\rno", "not marked"],
       ["yes", "marked as verified"],
     ]
   ) {
