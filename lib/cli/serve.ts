@@ -4,6 +4,7 @@ import { formatInviteLine } from "../client/server_address.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
+import { dayOf } from "../flow/time.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { serveHttp } from "../net/http.ts";
 import { listenLocally, type LocalConnection } from "../net/local_socket.ts";
@@ -269,7 +270,7 @@ function introduce(
   for (const [suite, key] of fingerprints) terminal.print(`key ${suite.padEnd(8)} ${key}`);
   if (standing) {
     const { uses, expires } = standing.invite;
-    const until = new Date(expires).toISOString().slice(0, 10);
+    const until = dayOf(expires);
     terminal.print(`invite       ${invite}`);
     terminal.print(`             lets ${uses} more people in until ${until}; renew sets both anew`);
     if (options.inviteHost === undefined && !isHere && otherHosts.length > 0) {

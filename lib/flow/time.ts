@@ -7,3 +7,8 @@ export interface Time {
   /** Calls `action` once after `milliseconds`, unless the returned function is called before. */
   after(milliseconds: number, action: () => void): () => void;
 }
+
+/** The day of a time in milliseconds since 1970, in UTC: `2026-03-01` (RFC 3339, full-date). */
+export function dayOf(date: number): string {
+  return new Date(date).toISOString().slice(0, 10);
+}

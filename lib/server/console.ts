@@ -2,6 +2,7 @@
 import { decodeHex } from "@std/encoding/hex";
 import { formatFingerprint, shortFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
+import { dayOf } from "../flow/time.ts";
 import {
   DAY,
   PASSWORD_TRIES_NAME_PER_MINUTE,
@@ -140,8 +141,8 @@ function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
     name,
     suite,
     short(fingerprint),
-    day(created),
-    day(lastSeen),
+    dayOf(created),
+    dayOf(lastSeen),
     store.credentials(name) ? "yes" : "no",
     invite === undefined ? "-" : idStart(invite),
   ]);
@@ -201,7 +202,7 @@ function unban({ server, store }: ConsoleOptions, [who = ""]: readonly string[])
 function bans({ store }: ConsoleOptions): string {
   const lines = store.bans().map(({ kind, subject, since, name }) => {
     const who = kind === "name" ? subject : `key:${short(subject)}`;
-    return `${who} since ${day(since)}${name === undefined ? "" : ` (of ${name})`}`;
+    return `${who} since ${dayOf(since)}${name === undefined ? "" : ` (of ${name})`}`;
   });
   return lines.join("\n") || "nobody is kept out";
 }
@@ -221,14 +222,13 @@ function invite(
 ): string {
   const lasts = whole(days, "DAYS", 3650), times = whole(uses, "USES", 1_000_000);
   const { invite: { id }, secret } = server.invites.make(date(), date() + lasts * DAY, times);
-  const people = times === 1 ? "one person" : `${times} people`;
-  return `${inviteLine(secret)}\n${id}: good for ${people}, ${lasts} days`;
+  return `${inviteLine(secret)}\n${id}: good for ${headcount(times)}, ${lasts} days`;
 }
 
 function invites({ store, date }: ConsoleOptions): string {
   const lines = store.invites().map((invite) => {
     const { id, created, expires, uses, standing } = invite;
-    const ending = isRevoked(invite) ? "" : ` until ${day(expires)}`;
+    const ending = isRevoked(invite) ? "" : ` until ${dayOf(expires)}`;
     const state = isRevoked(invite)
       ? "revoked"
       : expires <= date()
@@ -237,7 +237,7 @@ function invites({ store, date }: ConsoleOptions): string {
       ? "used up"
       : `${uses} left`;
     const printed = standing ? ", printed at the start" : "";
-    return `${id} ${state.padEnd(10)} made ${day(created)}${ending}${printed}`;
+    return `${id} ${state.padEnd(10)} made ${dayOf(created)}${ending}${printed}`;
   });
   return lines.join("\n") || "none";
 }
@@ -278,8 +278,9 @@ function recall(
   ];
   if (!other) return told.join("\n");
   const { invite: { id: next, uses }, secret } = other;
-  const people = uses === 1 ? "one person" : `${uses} people`;
-  return [...told, inviteLine(secret), `${next}: good for ${people} in its place`].join("\n");
+  return [...told, inviteLine(secret), `${next}: good for ${headcount(uses)} in its place`].join(
+    "\n",
+  );
 }
 
 function locks({ server }: ConsoleOptions): string {
@@ -387,14 +388,14 @@ function connections(count: number): string {
   return counted(count, "connection");
 }
 
+function headcount(count: number): string {
+  return count === 1 ? "one person" : `${count} people`;
+}
+
 function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function short(fingerprint: string): string {
   return shortFingerprint(new Uint8Array(decodeHex(fingerprint)));
-}
-
-function day(time: number): string {
-  return new Date(time).toISOString().slice(0, 10);
 }

@@ -114,16 +114,14 @@ export class ConnectionLimits<Stranger> {
     if (connections > 0 && this.connections >= connections) return { type: "full" };
     const state = this.#source(source, now);
     const out: Stranger[] = [];
-    if (strangersPerSource > 0 && state.strangers >= strangersPerSource) {
-      const least = this.#least((visit) => visit.source === source);
+    const isSourceFull = strangersPerSource > 0 && state.strangers >= strangersPerSource;
+    const isPorchFull = strangers > 0 && this.#porch.size >= strangers;
+    if (isSourceFull || isPorchFull) {
+      const least = this.#least((visit) => !isSourceFull || visit.source === source);
       if (least === undefined) return { type: "crowded" };
-      out.push(least);
-    } else if (strangers > 0 && this.#porch.size >= strangers) {
-      const least = this.#least(() => true);
-      if (least === undefined) return { type: "crowded" };
+      this.#take(least);
       out.push(least);
     }
-    for (const each of out) this.#take(each);
     const doubt = this.#doubt(state, now);
     this.#porch.set(stranger, { source, doubt, acquaintance: undefined });
     state.strangers++;

@@ -7,6 +7,7 @@ import { type PublicIdentity, readIdentity, verifyBy } from "../crypto/identity.
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { SlidingWindow } from "../flow/sliding_window.ts";
+import { dayOf } from "../flow/time.ts";
 import { CLAIM_LIFETIME, CLAIM_RENEWAL, DAY, NAME_EXPIRY, SOURCES_REMEMBERED } from "../limits.ts";
 import type { NameKey, ServerStore } from "../store/server_store.ts";
 import { type NameClaim, type Place, signedNameClaim, type Voucher } from "../wire/name_claim.ts";
@@ -62,8 +63,7 @@ export class Directory {
   async claim(claimant: Claimant, now: number, signingUp = false): Promise<NameKey> {
     const { name, identity } = claimant;
     requireName(name);
-    this.requireAllowed(identity);
-    if (this.#store.isBanned("name", name)) throw banned();
+    this.#requireNotBanned(claimant);
     const needsAccount = this.#rules.accountsOnly && !signingUp;
     const fingerprint = encodeHex(identity.fingerprint);
     const known = this.#find(claimant, fingerprint);
@@ -79,8 +79,7 @@ export class Directory {
       .filter((voucher) => !this.#store.isBanned("key", voucher));
     // From here on nothing waits. While signatures were checked somebody else may have come, the same identity
     // with a higher number, or the operator have shut them out.
-    this.requireAllowed(identity);
-    if (this.#store.isBanned("name", name)) throw banned();
+    this.#requireNotBanned(claimant);
     if (!this.#find(claimant, fingerprint)) {
       const isVouched = this.#store.keysOf(name)
         .some(({ fingerprint }) => vouching.includes(fingerprint));
@@ -106,6 +105,12 @@ export class Directory {
     };
     this.#store.putKey(key);
     return key;
+  }
+
+  /** Throws `banned` when this identity may not come in, or nobody of this name. */
+  #requireNotBanned({ name, identity }: Claimant): void {
+    this.requireAllowed(identity);
+    if (this.#store.isBanned("name", name)) throw banned();
   }
 
   /**
@@ -138,8 +143,8 @@ export class Directory {
     const theirs = Number(claim.notAfter) - CLAIM_LIFETIME;
     throw new CifraError(
       "auth_failed",
-      `This clock says ${day(theirs)}, the server's ${
-        day(now)
+      `This clock says ${dayOf(theirs)}, the server's ${
+        dayOf(now)
       }: your claim to the name has run out`,
     );
   }
@@ -212,8 +217,4 @@ export function staleRegistration(sequence: bigint, last: bigint): CifraError {
   return new CifraError("stale_registration", "This registration is older than the present one", {
     retryAfter: Math.min(behind, 0xffff),
   });
-}
-
-function day(time: number): string {
-  return new Date(time).toISOString().slice(0, 10);
 }

@@ -28,6 +28,7 @@ export async function claim(
   const used = isNew && invite && invites.reserve(invite, time.date()) ? invite : undefined;
   const uninvited = isNew && inviteOnly && !used ? inviteRequired(client) : undefined;
   if (uninvited && vouchers.length === 0) throw uninvited;
+  const source = sourceOf(host);
   const claimant = {
     name,
     suite: suite.name,
@@ -37,17 +38,17 @@ export async function claim(
     vouchers,
     invite: used?.id,
     uninvited,
-    source: sourceOf(host),
+    source,
   };
   let isIn = false;
   try {
     const key = await directory.claim(claimant, time.date(), type === "signUp");
     isIn = true;
-    if (used && invites.isRush(used, sourceOf(host), time.now())) {
+    if (used && invites.isRush(used, source, time.now())) {
       const rush = { source: context.tag(host), invite: used.id, people: INVITE_RUSH };
       context.onEvent({ event: "invite-rush", ...rush });
     }
-    accounts.lanes.visited(name, sourceOf(host));
+    accounts.lanes.visited(name, source);
     return key;
   } finally {
     if (used) invites.release(used, isIn);
