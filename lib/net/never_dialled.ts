@@ -27,6 +27,8 @@ const OF_CLOUDS_IPV6: readonly string[] = [
   "fd00:c1::a9fe:a9fe", // Oracle
 ];
 
+const BEYOND_THE_LINK: ReadonlySet<string> = new Set([...OF_CLOUDS, ...OF_CLOUDS_IPV6]);
+
 /**
  * The same for `--deny-net`, which knows no blocks of IPv6, and takes a mapped IPv4 address (::ffff:0:0/96) for
  * what it is, but not one behind NAT64: the rest is up to `isNeverDialled`.
@@ -42,8 +44,7 @@ export const NEVER_DIALLED: readonly string[] = [
 export function isNeverDialled(host: string): boolean {
   const address = canonicalAddress(host.replace(/^\[|\]$/g, "").replace(/%.*$/, ""));
   if (address === undefined) return false;
-  const ofClouds = [...OF_CLOUDS, ...OF_CLOUDS_IPV6];
-  return ofClouds.includes(ipv4Within(address) ?? address) ||
+  return BEYOND_THE_LINK.has(ipv4Within(address) ?? address) ||
     addressScope(address) === "link-local";
 }
 

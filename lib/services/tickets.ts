@@ -65,7 +65,8 @@ export class Tickets {
   ): string | undefined {
     const sealed = ticket.subarray(0, NONCE_LENGTH + INSIDE_LENGTH);
     // Of the last period there may be some that hold.
-    const seal = [periodOf(now), periodOf(now) - 1].map((period) => this.#sealAt(period))
+    const seal = [periodOf(now), periodOf(now) - 1].values()
+      .map((period) => this.#sealAt(period))
       .find((each) => timingSafeEqual(ticket.slice(sealed.length), tagOf(each, sealed)));
     if (!seal) return undefined;
     const expected = ticketPrefaceToken(keyOf(seal, ticket), sha512(m1));
