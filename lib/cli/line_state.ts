@@ -3,8 +3,8 @@ import { encodeUtf8 } from "../bytes.ts";
 import type { Key } from "./key_decoder.ts";
 import { GRAPHEMES } from "./page.ts";
 
-/** Lines that are remembered. */
-const HISTORY_LIMIT = 500;
+/** Lines that are remembered, at the most. */
+export const HISTORY_LIMIT = 500;
 /** The draft may be longer than what can be sent, so that it can be made shorter; what is much longer is left out. */
 const ROOM = 4;
 

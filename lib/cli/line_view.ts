@@ -1,6 +1,6 @@
 /** How a line that is being typed is drawn: rows for any width, and the bytes that change one drawing into the next. */
 import { painted } from "./colours.ts";
-import { GRAPHEMES, widthOf } from "./page.ts";
+import { GRAPHEMES, TAB, widthOf } from "./page.ts";
 import { sanitize } from "./sanitize.ts";
 
 /** Stands before each line of a draft but the first. */
@@ -192,7 +192,7 @@ function rowOf({ rows }: LineView, n: number): string {
 
 /** A letter as it may be written to a terminal. */
 function shownOf(letter: string, isHarmless: boolean): string {
-  if (letter === "\t") return " ".repeat(4);
+  if (letter === "\t") return TAB;
   const shown = isHarmless ? letter : sanitize(letter);
   // A mark on nothing would be drawn on what stands before it.
   return /^[\p{M}\p{Cf}]/u.test(shown) ? NOTHING + shown : shown;

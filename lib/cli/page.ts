@@ -13,6 +13,8 @@ const NARROWEST = 20;
 /** More blanks in a row than this fold into one: they must not push text to where lines begin. */
 const BLANKS = 16;
 const BLANK_RUN = new RegExp(`[\\p{Zs}\\t]{${BLANKS + 1},}`, "gu");
+/** How a tab is shown. */
+export const TAB = " ".repeat(4);
 /** A fingerprint, or the beginning of one, as people read it. */
 const FINGERPRINT = /\b([a-z2-7]{4}(?:-[a-z2-7]{4}){2,})\b/;
 const PLAIN = /^[\x20-\x7e]*$/;
@@ -132,7 +134,7 @@ function wrap(line: string, width: number, { indent, keepsWords }: Layout): read
   let lastBreak = 0;
   for (const piece of piecesOf(line, width - indent.length)) {
     const isBlank = /^[\p{Zs}\t]$/u.test(piece);
-    const shown = piece === "\t" ? " ".repeat(4) : piece;
+    const shown = piece === "\t" ? TAB : piece;
     const pieceWidth = widthOf(shown);
     if (rowWidth + pieceWidth > width && (!keepsWords || isBlank || lastBreak > 0)) {
       const word = row.slice(lastBreak).trimStart();

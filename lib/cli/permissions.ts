@@ -14,10 +14,8 @@ import { type Action, type Command, optionsOf } from "./command.ts";
 type Kind = Deno.PermissionName | "import";
 
 const ALL: readonly Kind[] = ["import", "net", "read", "write", "env", "sys", "run", "ffi"];
-/**
- * Gives up everything but to stop at Ctrl-Z, where a person may press it: what is open stays open. At once, so that
- * nothing comes in between.
- */
+
+/** Gives up everything: what is open stays open. At once, so that nothing comes in between. */
 export function giveUpAll(): void {
   for (const name of ALL) giveUp({ name });
   sealLimits();

@@ -2,10 +2,10 @@
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
+import { HISTORY_LIMIT } from "./line_state.ts";
 
 /** In a profile's folder: a line of JSON for each, the oldest first. */
 const FILE = "typed-lines";
-const MOST = 500;
 /** Bytes; a longer line, such as a page that was pasted, is not kept. */
 const LONGEST = 2048;
 const LARGEST = 256 * 1024;
@@ -60,7 +60,7 @@ function noneIfLocal(error: unknown): undefined {
 }
 
 function bounded(lines: readonly string[]): readonly string[] {
-  const kept = lines.slice(-MOST);
+  const kept = lines.slice(-HISTORY_LIMIT);
   let bytes = 0;
   const first = kept.findLastIndex((line) =>
     (bytes += encodeUtf8(format([line])).length) > LARGEST
