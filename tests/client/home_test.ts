@@ -559,6 +559,18 @@ play("an answer to a registration that nobody needs any more registers nothing",
   second.letGo();
 });
 
+/** The server does not let us in, for this reason; in so many seconds we may ask again. */
+async function turnAway(
+  channel: PuppetChannel,
+  code: keyof typeof REFUSAL_CODES,
+  retryAfter = 0,
+): Promise<void> {
+  await channel.request();
+  const reason = lineOf("Not now");
+  channel.respond({ type: "refused", code: REFUSAL_CODES[code], retryAfter, reason });
+  channel.letGo();
+}
+
 play("before the first registration trouble is waited out as after it", async (scene) => {
   const { guest, home, server, arrive } = scene;
   guest.network.refuses = () => true;
@@ -566,11 +578,7 @@ play("before the first registration trouble is waited out as after it", async (s
   await guest.loses("unreachable");
   guest.network.refuses = () => false;
   guest.time.advance(SERVER_BACKOFF_MAXIMUM);
-  const channel = await server.accept();
-  await channel.request();
-  const code = REFUSAL_CODES.limit;
-  channel.respond({ type: "refused", code, retryAfter: 0, reason: lineOf("Too many") });
-  channel.letGo();
+  await turnAway(await server.accept(), "limit");
   await guest.loses("limit", 1);
   guest.time.advance(SERVER_BACKOFF_MAXIMUM);
   await arrive();
@@ -581,11 +589,7 @@ play("before the first registration trouble is waited out as after it", async (s
 play("a server that names a time is asked then, by nobody's haste before", async (scene) => {
   const { guest, home, server, arrive } = scene;
   home.hold();
-  const channel = await server.accept();
-  await channel.request();
-  const code = REFUSAL_CODES.limit;
-  channel.respond({ type: "refused", code, retryAfter: 7, reason: lineOf("Too many") });
-  channel.letGo();
+  await turnAway(await server.accept(), "limit", 7);
   await guest.loses("limit");
   // Spread by as much once more at the most; here the dice fall in the middle.
   assertEquals(guest.pauses, [10_500]);
@@ -626,25 +630,13 @@ play("trouble that lasts too long ends it, after a last try", async (scene) => {
 play("a time that is later than our patience is not waited for", async (scene) => {
   const { guest, home, server } = scene;
   home.hold();
-  const channel = await server.accept();
-  await channel.request();
-  const code = REFUSAL_CODES.limit;
-  channel.respond({ type: "refused", code, retryAfter: 3, reason: lineOf("Too many") });
-  channel.letGo();
+  await turnAway(await server.accept(), "limit", 3);
   const error = await guest.ended;
   assertEquals(error instanceof CifraError && error.code, "limit");
   assertEquals([guest.statuses, guest.time.pending], [[], 0]);
 }, { giveUpAfter: 2000 });
 
 let isTalking = true;
-
-/** The server lets us in no more, for this reason. */
-async function turnAway(channel: PuppetChannel, code: keyof typeof REFUSAL_CODES): Promise<void> {
-  await channel.request();
-  const reason = lineOf("Other rules");
-  channel.respond({ type: "refused", code: REFUSAL_CODES[code], retryAfter: 0, reason });
-  channel.letGo();
-}
 
 play(
   "a server with other rules ends nothing while people talk, and is asked once a minute",
@@ -697,11 +689,7 @@ play("who talks no more ends with the reason why the server takes nobody", async
 play("a number that was behind is no reason to give up, not even at first", async (scene) => {
   const { guest, home, server, arrive } = scene;
   home.hold();
-  const channel = await server.accept();
-  await channel.request();
-  const code = REFUSAL_CODES.stale_registration;
-  channel.respond({ type: "refused", code, retryAfter: 0, reason: lineOf("Behind") });
-  channel.letGo();
+  await turnAway(await server.accept(), "stale_registration");
   await guest.loses("stale_registration");
   guest.time.advance(BACKOFF_MAXIMUM);
   await arrive();

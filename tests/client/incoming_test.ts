@@ -4,6 +4,7 @@ import { Incoming, type PeerEvent } from "../../lib/client/incoming.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW } from "../../lib/limits.ts";
+import { TestDisk } from "../testkit/links.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
@@ -117,19 +118,15 @@ Deno.test("nothing counts as here, or is given out, before its commit", async ()
 });
 
 Deno.test("take() holds back what cannot be stored, in order, until it can be", async () => {
-  let full = true;
-  const commit = (work: () => void) => {
-    if (full) return Promise.reject(new CifraError("local", "The disk is full"));
-    work();
-    return Promise.resolve();
-  };
-  const { incoming } = await reading(KEPT, new MemoryMessages({ commit }));
+  const disk = new TestDisk();
+  disk.full = true;
+  const { incoming } = await reading(KEPT, new MemoryMessages(disk));
   assertEquals(await incoming.take([text(1n, "one")]), true);
   assertEquals(await incoming.take([text(2n, "two")]), true);
   await incoming.storeHeldBack();
   assertEquals([incoming.have, incoming.stored, incoming.come], [0n, 0n, 2n]);
   assertEquals([incoming.isInTrouble, incoming.trouble?.code], [true, "local"]);
-  full = false;
+  disk.full = false;
   // Not before those that came earlier.
   assertEquals(await incoming.take([text(3n, "three")]), true);
   assertEquals(incoming.have, 0n);
@@ -139,17 +136,13 @@ Deno.test("take() holds back what cannot be stored, in order, until it can be", 
 });
 
 Deno.test("what could not be stored comes again over another channel, and counts once", async () => {
-  let full = true;
-  const commit = (work: () => void) => {
-    if (full) return Promise.reject(new CifraError("local", "The disk is full"));
-    work();
-    return Promise.resolve();
-  };
-  const { incoming } = await reading(KEPT, new MemoryMessages({ commit }));
+  const disk = new TestDisk();
+  disk.full = true;
+  const { incoming } = await reading(KEPT, new MemoryMessages(disk));
   await incoming.take([text(1n, "one"), text(2n, "two")]);
   await incoming.begin(KEPT);
   assertEquals([incoming.come, incoming.isInTrouble], [0n, false]);
-  full = false;
+  disk.full = false;
   await incoming.take([text(1n, "one"), text(2n, "two"), text(3n, "three")]);
   assertEquals(incoming.trouble, undefined);
   assertEquals(await told(incoming), ["1 one", "2 two", "3 three"]);
@@ -285,17 +278,13 @@ Deno.test("a gap is shown though the program was killed between storing and show
 });
 
 Deno.test("begin() tells of a gap only when it is on disk", async () => {
-  let full = true;
-  const commit = (work: () => void) => {
-    if (full) return Promise.reject(new CifraError("local", "The disk is full"));
-    work();
-    return Promise.resolve();
-  };
-  const incoming = new Incoming(new MemoryMessages({ commit }), BOB);
+  const disk = new TestDisk();
+  disk.full = true;
+  const incoming = new Incoming(new MemoryMessages(disk), BOB);
   for (let n = 0; n < 3; n++) {
     await assertRejects(() => incoming.begin({ ...KEPT, first: 4n }), CifraError);
   }
-  full = false;
+  disk.full = false;
   await incoming.begin({ ...KEPT, first: 4n });
   assertEquals(await told(incoming), ["gap 1-3"]);
 });

@@ -3,6 +3,7 @@ import { encodeUtf8 } from "../../lib/bytes.ts";
 import { KeptLog, LiveLog, type Outgoing } from "../../lib/client/outgoing.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
+import { TestDisk } from "../testkit/links.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
 import { decode } from "../../lib/wire/layout.ts";
 import {
@@ -81,18 +82,13 @@ Deno.test("a kept log is where it was when its program has ended", async () => {
 });
 
 Deno.test("a kept log does not count what could not be kept", async () => {
-  let full = false;
-  const commit = (work: () => void) => {
-    if (full) return Promise.reject(new CifraError("local", "The disk is full"));
-    work();
-    return Promise.resolve();
-  };
-  const log = await KeptLog.open(new MemoryMessages({ commit }), BOB);
+  const disk = new TestDisk();
+  const log = await KeptLog.open(new MemoryMessages(disk), BOB);
   assertEquals(await log.append(text("one")), 1n);
-  full = true;
+  disk.full = true;
   const error = await assertRejects(() => log.append(text("lost")), CifraError);
   assertEquals([error.code, log.last], ["local", 1n]);
-  full = false;
+  disk.full = false;
   assertEquals(await log.append(text("two")), 2n);
   assertEquals(decoded(log, 1n).map(({ number }) => number), [1n, 2n]);
 });
