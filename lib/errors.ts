@@ -375,3 +375,15 @@ export class CifraError extends Error {
     this.retryAfter = options.retryAfter;
   }
 }
+
+/** What a program is told of an error: `hint` only where there is one. */
+export interface ErrorReport {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** The report of an error, as it stands in JSON. */
+export function reportOf({ code, message, hint }: CifraError): ErrorReport {
+  return { code, message, ...(hint !== undefined && { hint }) };
+}

@@ -3,7 +3,7 @@ import type { Status } from "../client/conversation.ts";
 import type { HomeStatus } from "../client/home.ts";
 import type { Changes } from "../client/lobby.ts";
 import type { SuiteName } from "../crypto/suite.ts";
-import { CifraError } from "../errors.ts";
+import { CifraError, reportOf } from "../errors.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { quoted } from "../wire/line.ts";
 import type { DeskView } from "./desk_front.ts";
@@ -58,12 +58,11 @@ export class DeskVoice {
   /** Says what failed, about `name` if it was about somebody. Throws what is no expected failure. */
   fail(what: string, error: unknown, name?: string): void {
     if (!(error instanceof CifraError)) throw error;
-    const { code, message, hint } = error;
+    const { message, hint } = error;
     const tail = hint === undefined ? "" : `\n${hint}`;
     const isOneOfMany = name !== undefined && this.#view.only === undefined;
     const event = isOneOfMany ? "conversation-failed" : "error";
-    const details = { event, code, message, ...(hint !== undefined && { hint }) };
-    this.say(`${what}: ${message}${tail}`, details, name);
+    this.say(`${what}: ${message}${tail}`, { event, ...reportOf(error) }, name);
   }
 
   /** What happens in a conversation. */

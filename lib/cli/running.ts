@@ -6,7 +6,7 @@ import { comparePeer, type Comparison } from "../client/comparison.ts";
 import type { Attendance } from "../client/lobby.ts";
 import type { Profile } from "../client/profile.ts";
 import { isSuiteName } from "../crypto/suite.ts";
-import { CifraError, type ErrorCode } from "../errors.ts";
+import { CifraError, type ErrorReport, reportOf } from "../errors.ts";
 import { listenLocally } from "../net/local_socket.ts";
 import { compareNames } from "../wire/names.ts";
 import { answerLines, askAt } from "./local_lines.ts";
@@ -28,9 +28,7 @@ type Question =
     readonly mark: boolean;
   };
 
-type Failure = {
-  readonly failed: { readonly code: ErrorCode; readonly message: string; readonly hint?: string };
-};
+type Failure = { readonly failed: ErrorReport };
 
 /** Who is in the lobby, sorted by name. */
 export type People = readonly (readonly [name: string, state: Attendance])[];
@@ -54,8 +52,7 @@ export function answerForProgram(
       return await reply(readQuestion(line), profile, users);
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
-      const { code, message, hint } = error;
-      return { failed: { code, message, ...(hint !== undefined && { hint }) } } satisfies Failure;
+      return { failed: reportOf(error) } satisfies Failure;
     }
   };
   try {

@@ -6,7 +6,7 @@ import type { HomeStatus } from "../client/home.ts";
 import type { Storing } from "../client/thread.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
-import { CifraError } from "../errors.ts";
+import { CifraError, reportOf } from "../errors.ts";
 import { type StoreTrouble, troubleOf } from "../store/store_failure.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { quoted } from "../wire/line.ts";
@@ -104,16 +104,10 @@ export function describeStatus(
     case "storing":
       return describeStoring(status.storing, peerName, label);
     case "unwanted": {
-      const { error: { code, message, hint }, retryIn } = status;
+      const { error, retryIn } = status;
       return [
-        `${lowerFirst(message)}; asking again in ${howLong(retryIn)}`,
-        {
-          event: "unwanted",
-          code,
-          message,
-          ...(hint !== undefined && { hint }),
-          retryIn: Math.round(retryIn),
-        },
+        `${lowerFirst(error.message)}; asking again in ${howLong(retryIn)}`,
+        { event: "unwanted", ...reportOf(error), retryIn: Math.round(retryIn) },
       ];
     }
     case "no-way": {
@@ -179,13 +173,13 @@ export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEv
       return [`${describeTrouble(error, again)}; ${next}`, troubleJson(error, retryIn)];
     }
     case "shut-out": {
-      const { error: { code, message, hint }, retryIn } = status;
-      const details = { code, message, ...(hint !== undefined && { hint }) };
+      const { error, retryIn } = status;
+      const { message, hint } = error;
       const advice = hint === undefined ? "" : `\n${hint}`;
       return [
         `THE SERVER DOES NOT TAKE YOU ANY MORE: ${message}${advice}\n` +
         "who is connected goes on; nobody else can be reached",
-        { event: "shut-out", ...details, retryIn },
+        { event: "shut-out", ...reportOf(error), retryIn },
       ];
     }
   }
@@ -199,9 +193,8 @@ export function describeTrouble({ code, message, hint }: CifraError, again: bool
 }
 
 /** The same for programs; `retryIn` milliseconds until the next try. */
-export function troubleJson({ code, message, hint }: CifraError, retryIn: number): JsonEvent {
-  const details = { code, message, ...(hint !== undefined && { hint }) };
-  return { event: "server-lost", ...details, retryIn: Math.round(retryIn) };
+export function troubleJson(error: CifraError, retryIn: number): JsonEvent {
+  return { event: "server-lost", ...reportOf(error), retryIn: Math.round(retryIn) };
 }
 
 /** `5 s`, `48 min`. */

@@ -4,7 +4,7 @@
  * terminal nor begins a line (PROTOCOL.md, attack A22).
  */
 import { type Bytes, encodeUtf8, writeAll, writeAllSync } from "../bytes.ts";
-import { CifraError, exitCodeOf } from "../errors.ts";
+import { CifraError, exitCodeOf, reportOf } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { codeOf, isPlatformError, platformFailure } from "../platform_errors.ts";
 import { type Bell, titleBytes } from "./attention.ts";
@@ -223,10 +223,9 @@ export class Terminal {
   /** Says what went wrong and what to try, and returns the exit code for it. */
   fail(error: unknown): number {
     if (!(error instanceof CifraError) && !isPlatformError(error)) throw error;
-    const { code, message, hint } = platformFailure("Cannot go on", error);
-    if (this.json) {
-      this.emit({ event: "error", code, message, ...(hint !== undefined && { hint }) });
-    }
+    const failure = platformFailure("Cannot go on", error);
+    const { code, message, hint } = failure;
+    if (this.json) this.emit({ event: "error", ...reportOf(failure) });
     // Where no event can be read, somebody may read this.
     if (!this.json || this.#failure) {
       printTalk(lineOf(this.#page("error: ", message)));
