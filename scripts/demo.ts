@@ -2,7 +2,6 @@
  * A lesson: a real server and two real people hold a short conversation, each a process of its own with
  * the permissions that it needs and no others. `deno task demo`.
  */
-import { VARIABLES } from "../lib/cli/allowances.ts";
 
 /** The whole lesson takes a few seconds; a first run also fetches libraries. */
 const PATIENCE = 60_000;
@@ -47,6 +46,16 @@ function title(text: string): void {
   show("lesson", text);
 }
 
+const ENVIRONMENT = [
+  "HOME",
+  "XDG_STATE_HOME",
+  "LOCALAPPDATA",
+  "XDG_CONFIG_HOME",
+  "APPDATA",
+  "NO_COLOR",
+  "CIFRA_*",
+  "TERM",
+];
 const PROGRAM = new URL("../main.ts", import.meta.url).href;
 
 /** One process that tells what it does in lines of JSON. */
@@ -71,7 +80,7 @@ class Actor {
           // A server has a console; choosing the port that one dials from counts as a use of 0.0.0.0.
           name === "server" ? `unix:${state}/server/console.sock` : "0.0.0.0"}`,
         "--allow-sys=uid",
-        `--allow-env=${VARIABLES.join(",")}`,
+        `--allow-env=${ENVIRONMENT.join(",")}`,
         `--allow-read=${state}`,
         `--allow-write=${state}`,
         PROGRAM,
