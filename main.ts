@@ -61,7 +61,8 @@ async function perform(
     terminal.print(`cifra ${VERSION}`);
     return 0;
   }
-  requireDeno(Deno.version.deno);
+  // An executable brings its own Deno: whoever built it answers for that, and whoever has it cannot change it.
+  if (!Deno.build.standalone) requireDeno(Deno.version.deno);
   const command = findCommand(name);
   if (args.includes("--help") || args.includes("-h")) {
     terminal.print(helpOf(command, columnsOf()));

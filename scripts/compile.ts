@@ -3,6 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { VARIABLES } from "../lib/cli/allowances.ts";
 import { parse } from "../lib/cli/args.ts";
 import type { Command } from "../lib/cli/command.ts";
+import { requireDeno } from "../lib/cli/deno_version.ts";
 import { helpOf } from "../lib/cli/help.ts";
 import { CifraError } from "../lib/errors.ts";
 import { NEVER_DIALLED } from "../lib/net/never_dialled.ts";
@@ -176,6 +177,8 @@ async function main(args: readonly string[]): Promise<void> {
   if (builds.length > 1 && Deno.env.has("DENORT_BIN")) {
     throw new CifraError("usage", "DENORT_BIN is the base of one target: build one at a time");
   }
+  // Another Deno is the choice of whoever names it.
+  if (deno === undefined) requireDeno(Deno.version.deno);
   const command = deno?.trim().split(/\s+/) ?? [Deno.execPath()];
   // Where it is told to put things is meant from where it was called.
   const absolute = (path: string) => /^([/\\]|\w:)/.test(path) ? path : `${Deno.cwd()}/${path}`;
