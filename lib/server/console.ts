@@ -1,6 +1,6 @@
 /** The commands of an operator, on the server's own terminal or over its local socket: text in, text out. */
-import { decodeHex } from "@std/encoding/hex";
-import { formatFingerprint, shortFingerprint } from "../crypto/identity.ts";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
+import { formatFingerprint, parseFingerprint, shortFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { dayOf } from "../flow/time.ts";
 import {
@@ -9,7 +9,7 @@ import {
   STANDING_INVITE_LIFETIME,
   STANDING_INVITE_USES,
 } from "../limits.ts";
-import { invitesOf, namesBy, type Subject, unban as lift } from "../services/bans.ts";
+import { bannedAlone, invitesOf, namesBy, type Subject, unban as lift } from "../services/bans.ts";
 import { isRevoked, type MadeInvite } from "../services/invites.ts";
 import { compareNames, isName } from "../wire/names.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
@@ -19,6 +19,8 @@ import type { Server } from "./server.ts";
 const PAGE = 100;
 /** Letters of a key that name it: enough that few keys begin alike. */
 const KEY_BEGINNING = 7;
+/** Letters of a whole key. */
+const KEY_LETTERS = 52;
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
 const NO_INVITE = "there is no such invite";
 
@@ -194,15 +196,20 @@ function ban(
 }
 
 function unban({ server, store }: ConsoleOptions, [who = ""]: readonly string[]): string {
-  return lift(store, subjectOf(server, store, who))
-    ? `${who} may come in again`
-    : `${who} was not kept out`;
+  const subject = subjectOf(server, store, who);
+  const words = lift(store, subject) ? `${who} may come in again` : `${who} was not kept out`;
+  if (subject.kind === "key") return words;
+  const kept = bannedAlone(store, subject.name).map((fingerprint) => `key:${short(fingerprint)}`)
+    .map((key) => `its ${key} is kept out by a ban of its own: unban ${key} lifts that`);
+  return [words, ...kept].join("\n");
 }
 
 function bans({ store }: ConsoleOptions): string {
   const lines = store.bans().map(({ kind, subject, since, name }) => {
-    const who = kind === "name" ? subject : `key:${short(subject)}`;
-    return `${who} since ${dayOf(since)}${name === undefined ? "" : ` (of ${name})`}`;
+    if (kind === "name") return `${subject} since ${dayOf(since)}`;
+    const owner = store.keyWith(subject)?.name;
+    const whose = name !== undefined ? ` (with ${name})` : owner && ` (of ${owner})`;
+    return `key:${short(subject)} since ${dayOf(since)}${whose ?? ""}`;
   });
   return lines.join("\n") || "nobody is kept out";
 }
@@ -352,8 +359,16 @@ function subjectOf(server: Server, store: ServerStore, who: string): Subject {
       .startsWith(letters)
   );
   if (found.length > 1) throw new CifraError("usage", `${who} is the beginning of several`);
-  if (found.length === 0) throw new CifraError("usage", `There is no ${who} here`);
-  return { kind: "key", fingerprint: found[0]! };
+  const [fingerprint = wholeKey(letters)] = found;
+  if (fingerprint !== undefined) return { kind: "key", fingerprint };
+  throw new CifraError("usage", `There is no ${who} here`, {
+    hint: "a key that was never here is meant by all its 52 letters",
+  });
+}
+
+/** The hexadecimal digits of a key whose letters are all there, or undefined. */
+function wholeKey(letters: string): string | undefined {
+  return letters.length < KEY_LETTERS ? undefined : encodeHex(parseFingerprint(letters));
 }
 
 /** The hexadecimal digits with which a fingerprint begins whose letters of base32 are these. */

@@ -8,29 +8,45 @@ export type Subject =
   | { readonly kind: "key"; readonly fingerprint: string };
 
 /**
- * Keeps a name and the keys that own it out, or one key, from `now` on (milliseconds since 1970). Each ban of
- * a key keeps the name for whose sake it was made, so that it is lifted with it whatever happens meanwhile.
+ * Keeps a name and the keys that own it out, or one key, from `now` on (milliseconds since 1970). A key that is
+ * kept out with a name remembers which, so that both are let in together whatever happens meanwhile. One that was
+ * banned by itself is kept out for its own sake, whatever becomes of its name.
  */
 export function ban(store: ServerStore, subject: Subject, now: number): void {
-  if (subject.kind === "name") {
-    const { name } = subject;
-    store.putBan({ kind: "name", subject: name, since: now, name: undefined });
-    for (const key of store.keysOf(name)) {
-      store.putBan({ kind: "key", subject: key.fingerprint, since: now, name });
-    }
-  } else {
-    const { fingerprint } = subject;
-    const name = store.keyWith(fingerprint)?.name;
-    store.putBan({ kind: "key", subject: fingerprint, since: now, name });
+  if (subject.kind === "key") return putKeyBan(store, subject.fingerprint, now, undefined);
+  const { name } = subject;
+  store.putBan({ kind: "name", subject: name, since: now, name: undefined });
+  for (const { fingerprint } of store.keysOf(name)) {
+    if (!isBannedAlone(store, fingerprint)) putKeyBan(store, fingerprint, now, name);
   }
 }
 
-/** Lets a name and all keys in again that were kept out with it, or one key; false when none was kept out. */
+/** Lets a name in again with the keys that were kept out for its sake, or one key; false when none was. */
 export function unban(store: ServerStore, subject: Subject): boolean {
-  if (subject.kind === "key") return store.removeBan("key", subject.fingerprint);
-  const { name } = subject;
-  const lifted = store.keysOf(name).map((key) => store.removeBan("key", key.fingerprint));
-  return [store.removeBan("name", name), ...lifted].includes(true);
+  return subject.kind === "key"
+    ? store.removeBan("key", subject.fingerprint)
+    : store.removeBan("name", subject.name);
+}
+
+/** The fingerprints of a name's keys that are kept out by bans of their own. */
+export function bannedAlone(store: ServerStore, name: string): readonly string[] {
+  return store.keysOf(name).map(({ fingerprint }) => fingerprint)
+    .filter((fingerprint) => isBannedAlone(store, fingerprint));
+}
+
+function isBannedAlone(store: ServerStore, fingerprint: string): boolean {
+  return store.bans().some((ban) =>
+    ban.kind === "key" && ban.subject === fingerprint && ban.name === undefined
+  );
+}
+
+function putKeyBan(
+  store: ServerStore,
+  fingerprint: string,
+  since: number,
+  name: string | undefined,
+): void {
+  store.putBan({ kind: "key", subject: fingerprint, since, name });
 }
 
 /** Makes a name free, with its account, or takes one key from its name; false when it is not known. */

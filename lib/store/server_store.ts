@@ -64,7 +64,7 @@ export interface Ban {
   /** A name, or 64 hexadecimal digits. */
   readonly subject: string;
   readonly since: number;
-  /** Of a key: the name that it had, or undefined when it had none. */
+  /** Of a key: the name for whose sake it is kept out; undefined when that is for its own. */
   readonly name: string | undefined;
 }
 
@@ -113,7 +113,7 @@ export interface ServerStore {
   /** All bans, the oldest first. */
   bans(): readonly Ban[];
   putBan(ban: Ban): void;
-  /** Lifts a ban, of a name with those of all keys that had it; false when there was none. */
+  /** Lifts a ban, of a name with those of the keys for its sake; false when there was none. */
   removeBan(kind: Ban["kind"], subject: string): boolean;
 
   counts(): StoreCounts;

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { encodeBase64Url } from "@std/encoding/base64url";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
-import { shortFingerprint } from "../../lib/crypto/identity.ts";
+import { formatFingerprint, shortFingerprint } from "../../lib/crypto/identity.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
 import { CONSOLE_COMMANDS, runCommand } from "../../lib/server/console.ts";
@@ -249,7 +249,7 @@ test("ban keeps a name and its keys out, by any name, until unban", async () => 
     assertEquals(await refusal(server, "fresh key", "mallory"), "banned");
     assertEquals(await refusal(server, "fresh key", "fresh"), "registered");
     const [key, name] = type("bans").split("\n");
-    assertMatch(key!, /^key:[a-z2-7-]{14} since 2030-05-06 \(of mallory\)$/);
+    assertMatch(key!, /^key:[a-z2-7-]{14} since 2030-05-06 \(with mallory\)$/);
     assertEquals(name, "mallory since 2030-05-06");
     assertEquals(type("unban mallory"), "mallory may come in again");
     assertEquals(type("unban mallory"), "mallory was not kept out");
@@ -442,6 +442,13 @@ test("a key is kept out, let in and forgotten by what the console shows of it", 
     assertEquals(type(`ban key:${shown}`), `key:${shown} is kept out; 1 connection ended`);
     assertEquals(await sentAway(client), "banned");
     assertEquals(await refusal(server, "mallory", "mallory"), "banned");
+    assertEquals(type("bans"), `key:${shown} since 2030-05-06 (of mallory)`);
+    assertEquals(
+      type("unban mallory"),
+      "mallory was not kept out\n" +
+        `its key:${shown} is kept out by a ban of its own: unban key:${shown} lifts that`,
+    );
+    assertEquals(await refusal(server, "mallory", "mallory"), "banned");
     assertEquals(type(`forget key:${shown}`), `key:${shown} belongs to nobody now`);
     assertEquals(store.keysOf("mallory"), []);
     // It is not in the directory any more, and still listed and lifted by what the list says.
@@ -451,6 +458,13 @@ test("a key is kept out, let in and forgotten by what the console shows of it", 
     assertEquals(await refusal(server, "mallory", "mallory"), "registered");
     assertEquals(refused("ban key:abc"), SAY_KEY);
     assertEquals(refused("ban key:aaaa-aaaa-aaaa"), "usage: There is no key:aaaa-aaaa-aaaa here");
+    // One that was never here is kept out by all its letters.
+    const { identity: { fingerprint: stranger } } = await person("modern", "stranger");
+    const whole = `key:${formatFingerprint(stranger)}`;
+    assertEquals(type(`ban ${whole}`), `${whole} is kept out; 0 connections ended`);
+    assertEquals(await refusal(server, "stranger", "stranger"), "banned");
+    assertEquals(type(`unban ${whole}`), `${whole} may come in again`);
+    assertMatch(refused(`ban key:${"a".repeat(51)}b`), /^usage: Cannot read fingerprint/);
   });
 });
 

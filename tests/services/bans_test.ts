@@ -1,5 +1,13 @@
 import { assertEquals } from "@std/assert";
-import { ban, forget, invitesOf, namesBy, type Subject, unban } from "../../lib/services/bans.ts";
+import {
+  ban,
+  bannedAlone,
+  forget,
+  invitesOf,
+  namesBy,
+  type Subject,
+  unban,
+} from "../../lib/services/bans.ts";
 import { keyOf, NOW } from "../store/server_samples.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 
@@ -62,6 +70,20 @@ Deno.test("unban() of a name that was forgotten meanwhile lets its keys in again
   assertEquals(unban(store, NAME), true);
   assertEquals(store.bans(), []);
   assertEquals(unban(store, NAME), false);
+});
+
+Deno.test("a key that is banned by itself stays out when its name is let in again, in either order", () => {
+  for (const order of [[NAME, KEY], [KEY, NAME], [NAME, KEY, NAME]]) {
+    const store = place();
+    for (const subject of order) ban(store, subject, NOW);
+    assertEquals(unban(store, NAME), true);
+    const words = order.map(({ kind }) => kind).join(", ");
+    assertEquals(store.bans().map(({ subject }) => subject), [MODERN.fingerprint], words);
+    assertEquals(bannedAlone(store, "mallory"), [MODERN.fingerprint], words);
+    assertEquals(unban(store, NAME), false, words);
+    assertEquals(unban(store, KEY), true, words);
+    assertEquals([store.bans(), bannedAlone(store, "mallory")], [[], []], words);
+  }
 });
 
 Deno.test("a key is banned and forgotten without the others of its name", () => {
