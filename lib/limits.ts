@@ -185,6 +185,12 @@ export const PRESENCE_PAUSE = SECOND / 2;
 export const PRESENCE_LOG = 8192;
 /** People who ask for somebody in the lobby, of whom it is told. */
 export const OFFERS_LIMIT = 64;
+/**
+ * Strangers whom `--accept all` answers at once, a class that comes in together, and then one after each pause: an
+ * answer makes us dial addresses that a server can have invented with the person.
+ */
+export const STRANGERS_ANSWERED = 48;
+export const STRANGERS_ANSWERED_PAUSE = 10 * SECOND;
 /** People whom one may want at once, and how often one may want somebody: an offer costs others something. */
 export const WANTS_LIMIT = 16;
 export const WANTS_PER_MINUTE = 120;

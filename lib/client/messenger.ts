@@ -123,10 +123,12 @@ export class Messenger {
       isInUse: (name) => events.isInUse(name),
     });
     this.#offers = new Offers({
+      time,
       contacts,
       accept,
       refused: options.refused ?? [],
       isOpen: (name) => this.#conversations.has(name),
+      askAgain: (offer) => this.#onOffer(offer),
       begin: (name) => this.#answer(name),
       decline: (name) => this.#person.home.decline(name),
       onAsking: (asking, isAnswered) => events.onAsking(asking, isAnswered),
@@ -186,6 +188,7 @@ export class Messenger {
   /** Ends `run`; conversations are to be left before. */
   stop(): void {
     this.#lobby.stop();
+    this.#offers.stop();
     this.#person.leave();
   }
 

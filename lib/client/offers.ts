@@ -1,6 +1,8 @@
 /** Who asks for us in the lobby: who is answered automatically, who is announced, and who is declined. */
 import { timingSafeEqual } from "../crypto/platform.ts";
-import { OFFERS_LIMIT } from "../limits.ts";
+import type { Time } from "../flow/time.ts";
+import { TokenBucket } from "../flow/token_bucket.ts";
+import { OFFERS_LIMIT, STRANGERS_ANSWERED, STRANGERS_ANSWERED_PAUSE } from "../limits.ts";
 import type { Acquaintance, Contacts } from "./contacts.ts";
 import type { Offer } from "./lobby.ts";
 
@@ -15,16 +17,22 @@ export interface Asking extends Offer {
 
 /** What answering takes. */
 export interface OffersOptions {
+  readonly time: Time;
   readonly contacts: Pick<Contacts, "judge">;
   readonly accept: Acceptance;
   /** Whom we refused before this run; by default nobody. */
   readonly refused?: Iterable<string>;
   /** Whether there is a conversation with somebody, or one is being begun. */
   readonly isOpen: (name: string) => boolean;
+  /** Takes the offer of a stranger once more, for whom there was no turn or no room. */
+  readonly askAgain: (offer: Offer) => void;
   /** Begins a conversation; false when there is no room for it. */
   readonly begin: (name: string) => Promise<boolean>;
   readonly decline: (name: string) => void;
-  /** Told of everybody who asks, once: whether they were answered, or wait for an answer. */
+  /**
+   * Told of everybody who asks, once: whether they were answered, or wait for an answer; and again when a stranger
+   * who had to wait for their turn is answered.
+   */
   readonly onAsking: (asking: Asking, isAnswered: boolean) => void;
 }
 
@@ -37,9 +45,15 @@ export class Offers {
   readonly #refused = new Map<string, Offer | undefined>();
   /** Those with whom we have ended it: they are not answered automatically any more. */
   readonly #closed = new Set<string>();
+  /** Strangers who may be answered by themselves. */
+  readonly #turns: TokenBucket;
+  #cancelTurn: (() => void) | undefined;
+  #isStopped = false;
 
   constructor(options: OffersOptions) {
     this.#options = options;
+    const perMinute = 60_000 / STRANGERS_ANSWERED_PAUSE;
+    this.#turns = new TokenBucket(STRANGERS_ANSWERED, perMinute, options.time.now());
     for (const name of options.refused ?? []) this.#refused.set(name, undefined);
   }
 
@@ -65,19 +79,24 @@ export class Offers {
 
   /** Somebody asks for us, or asks again. Throws `local`. */
   async take(offer: Offer): Promise<void> {
-    const { contacts, isOpen, begin, decline, onAsking } = this.#options;
+    const { contacts, isOpen, decline, onAsking } = this.#options;
     const { name } = offer;
     if (isOpen(name)) return;
     if (this.#refused.has(name) && isSame(this.#refused.get(name), offer)) return decline(name);
     const acquaintance = await contacts.judge(name, offer.identity);
     const asking: Asking = { ...offer, acquaintance };
     if (isOpen(name)) return;
-    if (this.#isWelcome(asking) && await begin(name)) return onAsking(asking, true);
-    const earlier = this.#asking.get(name);
-    if (earlier && isSame(earlier, asking)) return;
-    this.#asking.set(name, asking);
-    if (this.#asking.size > OFFERS_LIMIT) this.forget(this.#asking.keys().next().value!);
-    onAsking(asking, false);
+    const isAnswered = await this.#answers(asking);
+    if (isAnswered) this.forget(name);
+    const isNews = isAnswered || this.#remember(asking);
+    this.#awaitTurn();
+    if (isNews) onAsking(asking, isAnswered);
+  }
+
+  /** Nobody is answered by themselves any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancelTurn?.();
   }
 
   /** Somebody does not ask any more. */
@@ -104,6 +123,41 @@ export class Offers {
   /** Somebody is announced when they ask again, and not answered. */
   close(name: string): void {
     this.#closed.add(name);
+  }
+
+  /** Begins a conversation with somebody who is welcome; false when they have to wait. Throws `local`. */
+  async #answers(asking: Asking): Promise<boolean> {
+    if (this.#isStopped || !this.#isWelcome(asking)) return false;
+    if (asking.acquaintance !== "stranger") return await this.#options.begin(asking.name);
+    if (!this.#turns.take(this.#options.time.now())) return false;
+    return await this.#options.begin(asking.name);
+  }
+
+  /** Whether somebody who waits for an answer was not among those who do. */
+  #remember(asking: Asking): boolean {
+    const { name } = asking;
+    const earlier = this.#asking.get(name);
+    if (earlier && isSame(earlier, asking)) return false;
+    this.#asking.set(name, asking);
+    if (this.#asking.size > OFFERS_LIMIT) this.forget(this.#asking.keys().next().value!);
+    return true;
+  }
+
+  /** The stranger who has waited longest asks again with the next turn. */
+  #awaitTurn(): void {
+    const { time, askAgain } = this.#options;
+    if (this.#isStopped || !this.#nextStranger()) return;
+    this.#cancelTurn ??= time.after(STRANGERS_ANSWERED_PAUSE, () => {
+      this.#cancelTurn = undefined;
+      const next = this.#nextStranger();
+      if (next) askAgain(next);
+    });
+  }
+
+  #nextStranger(): Asking | undefined {
+    return this.#asking.values().find((asking) =>
+      asking.acquaintance === "stranger" && this.#isWelcome(asking)
+    );
   }
 
   /** Whether they are answered automatically. Never with a key that is not the one we know. */

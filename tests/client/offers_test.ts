@@ -3,24 +3,30 @@ import { assertEquals } from "@std/assert";
 import type { Acquaintance } from "../../lib/client/contacts.ts";
 import type { Offer } from "../../lib/client/lobby.ts";
 import { type Acceptance, Offers } from "../../lib/client/offers.ts";
-import { OFFERS_LIMIT } from "../../lib/limits.ts";
+import { OFFERS_LIMIT, STRANGERS_ANSWERED, STRANGERS_ANSWERED_PAUSE } from "../../lib/limits.ts";
 import { test } from "../testkit/adversary.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { person } from "../testkit/handshake.ts";
 
 /** What `Offers` does, in order: `+bob` is answered, `?bob` is announced, `-bob` is declined. */
 class Scene {
   readonly offers: Offers;
+  readonly time = new ManualTime();
   readonly said: string[] = [];
   /** Those with whom there is a conversation. */
   readonly open = new Set<string>();
   /** How those are known who are not strangers. */
   readonly known = new Map<string, Acquaintance>();
   hasRoom = true;
+  /** Those who were asked for again. */
+  readonly again: Promise<string>[] = [];
   /** What judging waits for. */
   judging: Promise<void> = Promise.resolve();
 
   constructor(accept: Acceptance = "none") {
     this.offers = new Offers({
+      time: this.time,
+      askAgain: (offer) => void this.again.push(this.take(offer)),
       contacts: {
         judge: async (name) => {
           await this.judging;
@@ -50,6 +56,15 @@ class Scene {
     const before = this.said.length;
     await this.offers.take(offer);
     return this.said.slice(before).join(" ");
+  }
+
+  /** Gives what was done when so many turns have come. */
+  async turns(count: number): Promise<string[]> {
+    for (let turn = 0; turn < count; turn++) {
+      this.time.advance(STRANGERS_ANSWERED_PAUSE);
+      await Promise.all(this.again);
+    }
+    return await Promise.all(this.again.splice(0));
   }
 
   get names(): string[] {
@@ -140,6 +155,36 @@ test("when there is no room, somebody who is welcome waits like the others", asy
   assertEquals(await scene.ask("bob"), "");
   scene.hasRoom = true;
   assertEquals(await scene.ask("bob"), "+bob");
+});
+
+test("a server that invents people has no more of them answered than come by in a class", async () => {
+  const scene = new Scene("all");
+  for (let n = 0; n < STRANGERS_ANSWERED; n++) assertEquals(await scene.ask(`n${n}`), `+n${n}`);
+  for (const name of ["late", "later", "last"]) assertEquals(await scene.ask(name), `?${name}`);
+  assertEquals(await scene.ask("late"), "");
+  // Whom we know is answered at once, and whoever has gone loses nobody a turn.
+  scene.known.set("bob", "known");
+  assertEquals(await scene.ask("bob"), "+bob");
+  scene.offers.forget("late");
+  assertEquals(await scene.turns(1), ["+later"]);
+  assertEquals(scene.names, ["last"]);
+  assertEquals(await scene.turns(2), ["+last"]);
+  assertEquals([scene.names, scene.time.pending], [[], 0]);
+});
+
+test("whoever found no room is answered when there is some, and nobody after the end", async () => {
+  const scene = new Scene("all");
+  scene.hasRoom = false;
+  assertEquals(await scene.ask("bob"), "?bob");
+  assertEquals(await scene.turns(3), ["", "", ""]);
+  scene.hasRoom = true;
+  assertEquals(await scene.turns(1), ["+bob"]);
+  scene.hasRoom = false;
+  assertEquals(await scene.ask("carol"), "?carol");
+  scene.offers.stop();
+  assertEquals([await scene.turns(2), scene.time.pending], [[], 0]);
+  assertEquals(await scene.ask("dave"), "?dave");
+  assertEquals(scene.time.pending, 0);
 });
 
 test("a conversation that we begin while somebody is judged is answer enough", async () => {
