@@ -109,6 +109,24 @@ export class Person {
     }
   }
 
+  /** Copies the profile of this person, who has ended; the returned function puts it back. */
+  async copyProfile(): Promise<() => Promise<void>> {
+    const state = this.#scene.stateOf(this.name);
+    const profile = `${state}/profiles/${this.name}`, copy = `${state}/${this.name}.copy`;
+    const take = async (from: string, to: string) => {
+      await Deno.mkdir(to, { mode: 0o700 });
+      for await (const { name, isFile } of Deno.readDir(from)) {
+        if (isFile) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+      }
+    };
+    await take(profile, copy);
+    return async () => {
+      await Deno.remove(profile, { recursive: true });
+      await take(copy, profile);
+      await Deno.remove(copy, { recursive: true });
+    };
+  }
+
   /** Waits until this run has shown so many more messages. */
   async showsMore(count: number): Promise<void> {
     const goal = this.#shown + count;

@@ -7,6 +7,7 @@ import { type Program, Scene } from "../testkit/program.ts";
 import type { Verdict } from "./checker.ts";
 import { Dice } from "./dice.ts";
 import { finish, Person, verdicts } from "./person.ts";
+import { putBack } from "./put_back.ts";
 
 /** What a schedule is made of. */
 export interface ScheduleOptions {
@@ -15,6 +16,8 @@ export interface ScheduleOptions {
   readonly pairs: number;
   /** Faults that each pair meets. */
   readonly rounds: number;
+  /** Programs that come at the same moment, an even number. */
+  readonly crowd: number;
   /** Also lets the network fall silent, which takes the programs twenty seconds to notice. */
   readonly silences: boolean;
 }
@@ -29,15 +32,21 @@ export interface Faults {
   heldStores: number;
   /** Connections of two that were cut in a row, each after it had brought something. */
   flakyMeetings: number;
+  /** Programs that came at the same moment, while the server was killed. */
+  crowded: number;
+  /** Conversations of which a profile was put back from a copy. */
+  putBack: number;
 }
 
 /** How a schedule went. */
 export interface Result {
   readonly faults: Faults;
-  /** Two for each pair, one for each direction; fewer when it got stuck. */
+  /** Two for each pair and those of the crowd, one for each direction; fewer when it got stuck. */
   readonly verdicts: readonly Verdict[];
   /** Where programs did more than they may, while nothing could be stored: a storm. */
   readonly storms: readonly string[];
+  /** What was wrong after a profile was put back. */
+  readonly aftermath: readonly string[];
   /** What kept it from coming to its end. */
   readonly stuck: string | undefined;
 }
@@ -64,14 +73,18 @@ export async function runSchedule(options: ScheduleOptions): Promise<Result> {
     silences: 0,
     heldStores: 0,
     flakyMeetings: 0,
+    crowded: 0,
+    putBack: 0,
   };
   const storms: string[] = [];
   await using stage = await Stage.open(options, faults, storms);
   try {
     const judged = await stage.play();
-    return { faults, verdicts: judged, storms, stuck: undefined };
+    const aftermath = await stage.putBack();
+    return { faults, verdicts: judged, storms, aftermath, stuck: undefined };
   } catch (error) {
-    return { faults, verdicts: [], storms, stuck: (error as Error).stack ?? String(error) };
+    const stuck = (error as Error).stack ?? String(error);
+    return { faults, verdicts: [], storms, aftermath: [], stuck };
   }
 }
 
@@ -109,6 +122,8 @@ class Server {
 
 class Stage {
   readonly #options: ScheduleOptions;
+  readonly #scene: Scene;
+  readonly #faults: Faults;
   readonly #dice: Dice;
   readonly #server: Server;
   readonly #pairs: readonly Pair[];
@@ -116,11 +131,15 @@ class Stage {
 
   private constructor(
     options: ScheduleOptions,
+    scene: Scene,
+    faults: Faults,
     server: Server,
     pairs: readonly Pair[],
     stack: AsyncDisposableStack,
   ) {
     this.#options = options;
+    this.#scene = scene;
+    this.#faults = faults;
     this.#dice = new Dice(options.seed);
     this.#server = server;
     this.#pairs = pairs;
@@ -138,7 +157,7 @@ class Stage {
       const between = betweens.use(await Between.open(scene.port));
       pairs.push(new Pair(scene, server, between, number, options, faults, storms));
     }
-    return new Stage(options, server, pairs, stack.move());
+    return new Stage(options, scene, faults, server, pairs, stack.move());
   }
 
   /** All rounds, and the end of all. */
@@ -149,7 +168,29 @@ class Stage {
       await Promise.all([...this.#pairs.map((pair) => pair.round()), ...others]);
       if (this.#dice.below(4) === 0) await this.#killAll();
     }
-    return (await Promise.all(this.#pairs.map((pair) => pair.finish()))).flat();
+    const crowd = await this.#crowd();
+    return [...crowd, ...(await Promise.all(this.#pairs.map((pair) => pair.finish()))).flat()];
+  }
+
+  /** After `play`: the profile of one or both of each pair is put back. Returns what was wrong then. */
+  async putBack(): Promise<readonly string[]> {
+    return (await Promise.all(this.#pairs.map((pair) => pair.putBack()))).flat();
+  }
+
+  /** A class comes at the same moment, from one address, and the server is killed while it does; all talk. */
+  async #crowd(): Promise<readonly Verdict[]> {
+    const couples = Array.from({ length: this.#options.crowd / 2 }, (_, number) => {
+      const [one, two] = [`pupil-${number}`, `friend-${number}`] as const;
+      return [new Person(this.#scene, one, two), new Person(this.#scene, two, one)] as const;
+    });
+    const pupils = couples.flat();
+    this.#faults.crowded += pupils.length;
+    for (const pupil of pupils) pupil.start();
+    await Promise.all([this.#killServer(), ...pupils.map((pupil) => pupil.feed(3))]);
+    return (await Promise.all(couples.map(async ([one, two]) => {
+      await finish(one, two);
+      return verdicts(one, two);
+    }))).flat();
   }
 
   async #killServer(): Promise<void> {
@@ -251,6 +292,14 @@ class Pair {
     const { alice, bob } = this.#people;
     await finish(alice, bob);
     return verdicts(alice, bob);
+  }
+
+  /** After `finish`. */
+  async putBack(): Promise<readonly string[]> {
+    this.#faults.putBack++;
+    this.#faults.clientKills += 2;
+    const { alice, bob } = this.#people;
+    return await putBack(alice, bob, this.#dice);
   }
 
   async #meet(fault: Fault): Promise<void> {

@@ -14,7 +14,7 @@ class Totals {
   readonly #counts = new Map<string, number>();
   violations = 0;
 
-  add({ faults, verdicts, storms, stuck }: Result): void {
+  add({ faults, verdicts, storms, aftermath, stuck }: Result): void {
     this.#count("schedules", 1);
     for (const [name, count] of Object.entries(LABELS.faults)) {
       this.#count(count, faults[name as keyof Faults]);
@@ -28,7 +28,8 @@ class Totals {
       this.#count(label, sum);
     }
     this.#count("storms", storms.length);
-    this.violations += storms.length;
+    this.#count("wrong after a profile was put back", aftermath.length);
+    this.violations += storms.length + aftermath.length;
     this.#count("schedules that got stuck", stuck === undefined ? 0 : 1);
     this.violations += verdicts.filter((verdict) => !isClean(verdict)).length;
     if (stuck !== undefined) this.violations++;
@@ -52,6 +53,8 @@ const LABELS = {
     silences: "silences",
     heldStores: "times without a store",
     flakyMeetings: "meetings cut in a row",
+    crowded: "programs of crowds",
+    putBack: "conversations with a profile put back",
   },
   verdict: {
     submitted: "messages given to a program",
@@ -83,11 +86,12 @@ const minutes = numberOf("minutes", quick ? 0.4 : 10);
 const seed = numberOf("seed", 1);
 const pairs = numberOf("pairs", quick ? 2 : 4);
 const rounds = numberOf("rounds", 5);
+const crowd = quick ? 4 : 24;
 
 const totals = new Totals();
 const end = performance.now() + minutes * 60_000;
 for (let number = 0; number === 0 || performance.now() < end; number++) {
-  const options = { seed: seed + number, pairs, rounds, silences: !quick };
+  const options = { seed: seed + number, pairs, rounds, crowd, silences: !quick };
   const started = performance.now();
   const result = await runSchedule(options);
   totals.add(result);
@@ -100,6 +104,7 @@ for (let number = 0; number === 0 || performance.now() < end; number++) {
     if (!isClean(verdict)) console.log(`seed ${options.seed}: ${JSON.stringify(verdict)}`);
   }
   for (const storm of result.storms) console.log(`seed ${options.seed}: a storm: ${storm}`);
+  for (const what of result.aftermath) console.log(`seed ${options.seed}: put back: ${what}`);
   if (result.stuck !== undefined) console.log(`seed ${options.seed} got stuck: ${result.stuck}`);
 }
 console.log(`\n${totals}`);
