@@ -117,9 +117,10 @@ export function describeGap(
   { from, to }: { readonly from: bigint; readonly to: bigint },
   who: string,
 ): string {
-  return from === to
-    ? `message ${from} of ${who} is not on this machine any more`
-    : `messages ${from} to ${to} of ${who} are not on this machine any more`;
+  const which = from === to ? `message ${from} of ${who}` : `messages ${from} to ${to} of ${who}`;
+  // From the first one on nothing of theirs was ever here: somebody with our keys has taken it.
+  if (from === 1n) return `${which} went to another machine or profile of yours`;
+  return `${which} ${from === to ? "is" : "are"} not on this machine any more`;
 }
 
 /**
