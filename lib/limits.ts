@@ -311,6 +311,82 @@ export const MESSAGES_LAZY_COUNT = 1000;
 /** So long after a change the write-ahead log of messages is emptied, ms: what was deleted is gone then. */
 export const MESSAGES_SETTLE_AFTER = 1 * SECOND;
 
+// --- The mailbox (PROTOCOL.md 3.12) ---
+
+/** Smallest plaintext of an envelope, a short message; doubled up to `PADDING_STEP`, then multiples of it. */
+export const CONTENT_MINIMUM = 512;
+/** Largest plaintext of an envelope: sealed, and with the request that leaves it, it is one item. */
+export const CONTENT_LIMIT = 56 * KIB;
+/** What an envelope has beside its plaintext: version, header, place in its session, salt and tag. */
+export const ENVELOPE_OVERHEAD = 1 + 1152 + 2 + 32 + 16;
+/** A session ends after so many envelopes, and after so long: whoever has stolen it reads no more than that. */
+export const SESSION_ENVELOPES = 1024;
+export const SESSION_LIFETIME = 1 * DAY;
+/** An envelope is kept by the server for so long: a holiday, and secrets need not live longer. */
+export const ENVELOPE_LIFETIME = 14 * DAY;
+
+/** One-time prekeys in stock, which one request can bring; more are published when there are fewer than so many. */
+export const ONE_TIME_PREKEYS = 40;
+export const ONE_TIME_PREKEYS_LOW = 20;
+/** A signed prekey is replaced after so long. */
+export const SIGNED_PREKEY_LIFETIME = 7 * DAY;
+/** Its secret goes so long after, as that of a one-time prekey that was handed out; a day is for clocks that are off. */
+export const PREKEY_SECRET_LIFETIME = ENVELOPE_LIFETIME + SESSION_LIFETIME + 1 * DAY;
+/** So many newer signed prekeys are enough: however often somebody changes boxes, no more secrets lie about. */
+export const SIGNED_PREKEYS_NEWER = 4;
+/** A box that is not opened for so long is forgotten, and its prekeys with it: nobody comes for what is left there. */
+export const BOX_LIFETIME = 60 * DAY;
+
+/** Prekeys of one person are handed to one asker so often, milliseconds: a session lasts a day. */
+export const KEYS_PAUSE = 10 * 60 * SECOND;
+/** People whose prekeys one identity asks for in an hour: names cannot be tried one after the other. */
+export const KEYS_PER_HOUR = 20;
+/**
+ * One-time prekeys of one owner in an hour for those whom the owner has not written to, and how many are not for
+ * them at all: who drains them costs strangers alone what they add.
+ */
+export const KEYS_FOR_STRANGERS_PER_HOUR = 10;
+export const KEYS_NOT_FOR_STRANGERS = 10;
+
+/** What one sender has waiting for one person, in bytes and envelopes: a day of talk. */
+export const WAITING_OF_PAIR_BYTES = 1024 * KIB;
+export const WAITING_OF_PAIR = 256;
+/** The same for whoever that person has not written to: a first contact. */
+export const WAITING_OF_STRANGER_BYTES = 256 * KIB;
+export const WAITING_OF_STRANGER = 64;
+/** What waits for one person, and how much of it may be from strangers: they cannot shut out friends. */
+export const WAITING_FOR_ONE_BYTES = 8 * 1024 * KIB;
+export const WAITING_FOR_ONE = 2048;
+export const WAITING_FROM_STRANGERS_BYTES = 2 * 1024 * KIB;
+export const WAITING_FROM_STRANGERS = 512;
+/** What one sender has waiting in all, in bytes: no key fills the server by writing to many. */
+export const WAITING_OF_SENDER_BYTES = 16 * 1024 * KIB;
+/** What one identity leaves at once, and in a minute: twice a fast typist. */
+export const DEPOSITS_BURST = 60;
+export const DEPOSITS_PER_MINUTE = 60;
+/** Envelopes handed out and not settled, and their bytes: what a client may have to hold. */
+export const HANDED_OUT_LIMIT = 16;
+export const HANDED_OUT_BYTES = 512 * KIB;
+/** Ids in one request: of envelopes that a deposit replaces, and of those that are settled or withdrawn. */
+export const REPLACES_LIMIT = 16;
+export const SETTLED_LIMIT = 64;
+/** Deposits in one answer. */
+export const DEPOSITS_LIMIT = 250;
+/** Default of `--mailbox-budget`: bytes on disk, in a file of its own so that names never suffer. */
+export const MAILBOX_BUDGET = 1024 * 1024 * KIB;
+
+/** Messages of one log that came before those in front of them, and their bytes; what is more comes again. */
+export const EARLY_MESSAGES = 1024;
+export const EARLY_MESSAGES_BYTES = 1024 * KIB;
+/** Without a channel to its reader for so long, a message is sealed: most cuts are shorter. */
+export const SEAL_AFTER = 3 * SECOND;
+/** Sealed again without a word of its reader after so long. */
+export const SEAL_AGAIN_AFTER = 1 * DAY;
+/** A receipt is sealed so long after the last envelope, and so often for what was read and for what did not open. */
+export const RECEIPT_AFTER = 2 * SECOND;
+export const RECEIPT_OF_READING_PAUSE = 10 * SECOND;
+export const RECEIPT_OF_FAILURE_PAUSE = 10 * 60 * SECOND;
+
 // --- The server's memory ---
 
 /** Default of `--budget`: bytes on disk for names, accounts and invites. */

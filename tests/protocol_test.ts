@@ -200,6 +200,45 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "one who has not the pinned key is met, to be told": seconds(L.REFUSAL_PATIENCE)[0],
     "an introduction with nothing under way is given up": seconds(L.MEETING_PATIENCE)[0],
     "the longest pause between introductions": seconds(L.MEETING_BACKOFF_MAXIMUM)[0],
+
+    "content of an envelope / the envelope": `${L.CONTENT_MINIMUM} to ${L.CONTENT_LIMIT} / ${
+      L.ENVELOPE_OVERHEAD + L.CONTENT_MINIMUM
+    } to ${L.ENVELOPE_OVERHEAD + L.CONTENT_LIMIT}`,
+    "envelopes of a session / its age": `${L.SESSION_ENVELOPES} / ${days(L.SESSION_LIFETIME)}`,
+    "one-time prekeys in stock / refilled below":
+      `${L.ONE_TIME_PREKEYS} / ${L.ONE_TIME_PREKEYS_LOW}`,
+    "a signed prekey is replaced after / the secret of a prekey goes after": `${
+      days(L.SIGNED_PREKEY_LIFETIME)
+    } / ${days(L.PREKEY_SECRET_LIFETIME)}`,
+    "newer signed prekeys after which a secret goes": `${L.SIGNED_PREKEYS_NEWER}`,
+    "a box that is not opened, and a signed prekey that is not replaced, count as none after": days(
+      L.BOX_LIFETIME,
+    ),
+    "an envelope is kept": days(L.ENVELOPE_LIFETIME),
+    "waiting of one sender for one person / without a pass":
+      `${L.WAITING_OF_PAIR_BYTES} and ${L.WAITING_OF_PAIR} / ${L.WAITING_OF_STRANGER_BYTES} and ${L.WAITING_OF_STRANGER}`,
+    "waiting for one person / of it without a pass":
+      `${L.WAITING_FOR_ONE_BYTES} and ${L.WAITING_FOR_ONE} / ${L.WAITING_FROM_STRANGERS_BYTES} and ${L.WAITING_FROM_STRANGERS}`,
+    "waiting of one sender in all": `${L.WAITING_OF_SENDER_BYTES}`,
+    "deposits of one identity": `${L.DEPOSITS_BURST} at once, ${L.DEPOSITS_PER_MINUTE} a minute`,
+    "database of the mailbox": `${L.MAILBOX_BUDGET}`,
+    "keys of one person asked by one identity / of all": `one in ${
+      seconds(L.KEYS_PAUSE)
+    } / ${L.KEYS_PER_HOUR} an hour`,
+    "one-time prekeys of one owner to those without a pass":
+      `${L.KEYS_FOR_STRANGERS_PER_HOUR} an hour, never the last ${L.KEYS_NOT_FOR_STRANGERS}`,
+    "handed out and not settled": `${L.HANDED_OUT_LIMIT} and ${L.HANDED_OUT_BYTES}`,
+    "ids in `replaces` / in `settle` and `withdraw` / in one `mine`":
+      `${L.REPLACES_LIMIT} / ${L.SETTLED_LIMIT} / ${L.DEPOSITS_LIMIT}`,
+    "early messages of one log": `${L.EARLY_MESSAGES} and ${L.EARLY_MESSAGES_BYTES}`,
+    "without a channel before a message is sealed / before it is sealed again": `${
+      seconds(L.SEAL_AFTER)
+    } / ${days(L.SEAL_AGAIN_AFTER)}`,
+    "a receipt after the last envelope / of reading / of what did not open": [
+      L.RECEIPT_AFTER,
+      L.RECEIPT_OF_READING_PAUSE,
+      L.RECEIPT_OF_FAILURE_PAUSE,
+    ].map((pause) => seconds(pause)[0]).join(" / one in "),
   };
 }
 
