@@ -240,6 +240,19 @@ export const ERRORS = {
     hint: "connect again, or ask the operator of the server",
     refusal: { number: 10 },
   },
+  quota: {
+    fault: "refusal",
+    // The message waits here, and goes by itself.
+    final: "never",
+    exitCode: 1,
+    hint: "kept here; it goes when there is room",
+  },
+  no_mailbox: {
+    fault: "refusal",
+    final: "never",
+    exitCode: 1,
+    hint: "kept here; it goes when both of you are connected",
+  },
   shutdown: {
     fault: "refusal",
     final: "never",
