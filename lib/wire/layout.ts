@@ -139,6 +139,26 @@ export const flag: Layout<number> = {
   },
 };
 
+/** One of a few numbers, in a u8; every other value is refused. `what` names it in the error. */
+export function oneOf<N extends number>(
+  numbers: Readonly<Record<string, N>>,
+  what: string,
+): Layout<N> {
+  const known: ReadonlySet<number> = new Set(Object.values(numbers));
+  const isKnown = (value: number): value is N => known.has(value);
+  return {
+    write(parts, value) {
+      if (!isKnown(value)) throw new RangeError(`Cannot encode ${value} as ${what}`);
+      u8.write(parts, value);
+    },
+    read(reader) {
+      const value = reader.u8();
+      if (!isKnown(value)) throw badFrame(`unknown ${what} ${value}`);
+      return value;
+    },
+  };
+}
+
 /** Exactly `length` bytes. */
 export function bytes(length: number): Layout<Bytes> {
   return {

@@ -6,8 +6,8 @@ import {
   bytes,
   decode,
   encode,
-  type Layout,
   type Of,
+  oneOf,
   rest,
   struct,
   tagged,
@@ -159,18 +159,8 @@ export function messageLength({ type, content }: Message): number {
   }
 }
 
-const storingState: Layout<StoringState> = {
-  write: u8.write,
-  read(reader) {
-    const state = u8.read(reader);
-    if (!STORING_STATES.has(state)) throw badFrame(`unknown state ${state} of storing`);
-    return state as StoringState;
-  },
-};
-const STORING_STATES: ReadonlySet<number> = new Set(Object.values(StoringState));
-
 /** Whether its sender can store what comes. */
-export const peerStoring = struct({ state: storingState });
+export const peerStoring = struct({ state: oneOf(StoringState, "state of storing") });
 
 /** Everything up to `stored` is safe over there, and everything up to `read` was shown. */
 export const peerAck = struct({ stored: u64, read: u64 });

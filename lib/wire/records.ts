@@ -6,7 +6,7 @@ import {
   PADDING_STEP,
   RECORD_INNER_LIMIT,
 } from "../limits.ts";
-import { badFrame, type Layout, struct, u64, u8 } from "./layout.ts";
+import { badFrame, oneOf, struct, u64 } from "./layout.ts";
 import { CloseCode, ItemType } from "./numbers.ts";
 
 export { CloseCode, ItemType };
@@ -80,16 +80,9 @@ export function decodeItems(inner: Bytes): Item[] {
   return items;
 }
 
-const CLOSE_CODES: ReadonlySet<number> = new Set(Object.values(CloseCode));
-
-const closeCode: Layout<CloseCode> = {
-  write: u8.write,
-  read(reader) {
-    const code = u8.read(reader);
-    if (!CLOSE_CODES.has(code)) throw badFrame(`unknown close code ${code}`);
-    return code as CloseCode;
-  },
-};
-
 /** The last words of a channel; the counters tell the other side whether anything is missing. */
-export const closeLayout = struct({ code: closeCode, lastSent: u64, lastStored: u64 });
+export const closeLayout = struct({
+  code: oneOf(CloseCode, "close code"),
+  lastSent: u64,
+  lastStored: u64,
+});

@@ -7,6 +7,7 @@ import {
   encode,
   type Layout,
   list,
+  oneOf,
   rest,
   struct,
   tagged,
@@ -69,6 +70,16 @@ Deno.test("decode() reads a view at an offset of its buffer", () => {
     b: 0x0304,
     c: 0x05060708,
   });
+});
+
+Deno.test("oneOf() takes its numbers and no other, either way", () => {
+  const colour = oneOf({ red: 1, blue: 3 }, "colour");
+  assertWire(colour, 1, "01");
+  assertWire(colour, 3, "03");
+  for (const other of [0, 2, 4, 255]) {
+    assertRefuses(() => decode(colour, new Uint8Array([other])));
+    assertThrows(() => encode(colour, other as 1), RangeError);
+  }
 });
 
 Deno.test("bytes() refuses to encode any other length", () => {
