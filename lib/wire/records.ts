@@ -1,4 +1,4 @@
-/** What stands inside a record: one or more items, then zero padding (PROTOCOL.md 3.5). */
+/** What stands inside a record: one or more items, then zero padding (PROTOCOL.md 3.5); an envelope has them too (3.12). */
 import type { Bytes } from "../bytes.ts";
 import {
   ITEM_HEADER_LENGTH,
@@ -26,10 +26,13 @@ export function itemLength(item: Item): number {
   return ITEM_HEADER_LENGTH + item.body.length;
 }
 
-/** The padded length of `length` bytes: 64·2^i up to 4 KiB, then multiples of 4 KiB. */
-export function paddedLength(length: number): number {
+/**
+ * The padded length of `length` bytes: `smallest`, a power of two, and then twice as much each time up to 4 KiB, then
+ * multiples of 4 KiB.
+ */
+export function paddedLength(length: number, smallest = PADDING_MINIMUM): number {
   if (length > PADDING_STEP) return Math.ceil(length / PADDING_STEP) * PADDING_STEP;
-  let bucket = PADDING_MINIMUM;
+  let bucket = smallest;
   while (bucket < length) bucket *= 2;
   return bucket;
 }
@@ -44,7 +47,12 @@ export function encodeItems(items: readonly Item[], scratch?: Bytes): Bytes {
   if (length > RECORD_INNER_LIMIT) throw new RangeError(`${length} bytes do not fit a record`);
   const padded = paddedLength(length);
   const inner = scratch ? scratch.subarray(0, padded).fill(0, length) : new Uint8Array(padded);
-  let offset = 0;
+  writeItems(items, inner, 0);
+  return inner;
+}
+
+/** Puts items one after the other into `inner`, the first at `offset`. */
+export function writeItems(items: readonly Item[], inner: Bytes, offset: number): void {
   for (const { type, body } of items) {
     inner[offset] = type;
     inner[offset + 1] = body.length >>> 24;
@@ -54,14 +62,22 @@ export function encodeItems(items: readonly Item[], scratch?: Bytes): Bytes {
     inner.set(body, offset + ITEM_HEADER_LENGTH);
     offset += ITEM_HEADER_LENGTH + body.length;
   }
-  return inner;
 }
 
 /** The items of a record's plaintext, as views of it; throws `bad_frame` on any other encoding. */
 export function decodeItems(inner: Bytes): Item[] {
+  const items = readItems(inner, 0, PADDING_MINIMUM);
+  if (items.length === 0) throw badFrame("a record is empty");
+  return items;
+}
+
+/**
+ * The items that stand in `inner` from `offset` on, as views of it, up to its padding; none are possible. Throws
+ * `bad_frame` on an unknown type, and when `inner` is not the smallest bucket that holds them, `smallest` or above.
+ */
+export function readItems(inner: Bytes, offset: number, smallest: number): Item[] {
   const view = new DataView(inner.buffer, inner.byteOffset, inner.byteLength);
   const items: Item[] = [];
-  let offset = 0;
   while (offset < inner.length && inner[offset] !== 0) {
     const type = inner[offset]!;
     if (!KNOWN_TYPES.has(type)) throw badFrame(`unknown item ${type}`);
@@ -72,10 +88,9 @@ export function decodeItems(inner: Bytes): Item[] {
     items.push({ type: type as ItemType, body: inner.subarray(start, end) });
     offset = end;
   }
-  if (items.length === 0) throw badFrame("a record is empty");
-  if (inner.length !== paddedLength(offset)) throw badFrame("a record is padded wrongly");
+  if (inner.length !== paddedLength(offset, smallest)) throw badFrame("wrong padding");
   for (let i = offset; i < inner.length; i++) {
-    if (inner[i] !== 0) throw badFrame("a record is padded wrongly");
+    if (inner[i] !== 0) throw badFrame("wrong padding");
   }
   return items;
 }
