@@ -22,8 +22,8 @@ export { LogKind, StoringState };
 /** Length of a log's id and of a message's id, in bytes. */
 export const ID_LENGTH = 16;
 
-/** Where the messages of one direction stand. */
-const position = {
+/** Where the messages of one direction stand, and those of the other: fields of a message. */
+export const position = {
   /** The log that this side writes, 16 random bytes chosen when it was begun. */
   log: bytes(ID_LENGTH),
   kind: u8,

@@ -1,4 +1,4 @@
-/** What stands inside a record: one or more items, then zero padding (PROTOCOL.md 3.5); an envelope has them too (3.12). */
+/** What stands inside a record: one or more items, then zero padding (PROTOCOL.md 3.5). An envelope has them too. */
 import type { Bytes } from "../bytes.ts";
 import {
   ITEM_HEADER_LENGTH,

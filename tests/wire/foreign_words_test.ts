@@ -6,6 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { loadSuite } from "../../lib/crypto/suite.ts";
 import { address } from "../../lib/wire/address.ts";
+import { envelopeContent } from "../../lib/wire/envelope.ts";
 import { handshakeLayouts } from "../../lib/wire/handshake_messages.ts";
 import { decode, type Layout } from "../../lib/wire/layout.ts";
 import { lineOf } from "../../lib/wire/line.ts";
@@ -14,7 +15,7 @@ import { serverRequest, serverResponse } from "../../lib/wire/rendezvous_message
 import type { ServerRequest, ServerResponse } from "../../lib/wire/rendezvous_messages.ts";
 import { forge, wordsIn } from "../testkit/forge.ts";
 import { assertRefuses } from "./refusal.ts";
-import { account, introduction, position, registration } from "./samples.ts";
+import { account, content, introduction, position, registration } from "./samples.ts";
 
 type Examples<M extends { readonly type: string }> = {
   readonly [K in M["type"]]: Extract<M, { readonly type: K }>;
@@ -63,6 +64,7 @@ const MODERN = handshakeLayouts(await loadSuite("modern"));
 const MESSAGES: readonly (readonly [string, Layout<unknown>, readonly unknown[]])[] = [
   ["a response", serverResponse, Object.values(RESPONSES)],
   ["a request", serverRequest, Object.values(REQUESTS)],
+  ["an envelope", envelopeContent, [{ ...content, items: id }]],
   ["m4", MODERN.m4Plaintext, [{ bundle: new Uint8Array(129), displayName: lineOf("Lab 3") }]],
   ["a peer's hello", peerHello, [{ from: "alice", to: "bob", ...position }]],
   ["a peer's welcome", peerWelcome, [position]],
@@ -119,6 +121,8 @@ Deno.test("the walk finds the words of all messages, and addresses are none", ()
     "signIn.name",
     "want.name",
     "unwant.name",
+    "from",
+    "to",
     "displayName",
     "from",
     "to",

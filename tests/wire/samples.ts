@@ -2,7 +2,8 @@
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { clientPreface, handshakeLayouts, peerPreface } from "../../lib/wire/handshake_messages.ts";
-import { decode, encode, type Layout } from "../../lib/wire/layout.ts";
+import { badFrame, decode, encode, type Layout } from "../../lib/wire/layout.ts";
+import { decodeContent, encodeContent, envelope, sessionHeader } from "../../lib/wire/envelope.ts";
 import {
   LogKind,
   type LogPosition,
@@ -101,6 +102,23 @@ export const position: LogPosition = {
   haveId: new Uint8Array(16).fill(7),
 };
 
+const box = new Uint8Array(16).fill(17);
+const pass = new Uint8Array(16).fill(18);
+const id = new Uint8Array(16).fill(22);
+
+/** What is in an envelope. */
+export const content = {
+  from: "alice",
+  to: "bob",
+  log: position.log,
+  first: 2n ** 53n + 1n,
+  readLog: position.readLog,
+  have: U64_MAX,
+  haveId: position.haveId,
+  read: 3n,
+  pass,
+} as const;
+
 function ofLayout<T>(
   name: string,
   layout: Layout<T>,
@@ -120,6 +138,14 @@ function ofLength<T>(name: string, layout: Layout<T>, length: number): Sample {
   const valid = [Uint8Array.from({ length }, (_, i) => i & 0xff)];
   const roundTrip = (message: Bytes) => encode(layout, decode(layout, message));
   return { name, valid, roundTrip, openEnd: undefined };
+}
+
+function roundTripOfContent(inner: Bytes): Bytes {
+  const decoded = decodeContent(inner);
+  // A time that no date has is read as none: such a text has no way back.
+  const isTimeless = decoded.messages.some(({ type, written }) => type === "text" && written === 0);
+  if (isTimeless) throw badFrame("a text without a time");
+  return encodeContent(decoded);
 }
 
 /** Every decoder of the wire floor. */
@@ -187,6 +213,41 @@ export async function allSamples(): Promise<Sample[]> {
         }),
       ],
       roundTrip: (message) => encodeServerResponse(decodeServerResponse(message)),
+      openEnd: undefined,
+    },
+    ofLayout("envelope", envelope, [{
+      version: 1,
+      header: new Uint8Array(1152).fill(26),
+      n: 1023,
+      salt: new Uint8Array(32).fill(27),
+      sealed: new Uint8Array(528).fill(28),
+    }]),
+    ofLength("session header", sessionHeader, 1152),
+    {
+      name: "content of an envelope",
+      valid: [
+        encodeContent({ ...content, messages: [] }),
+        encodeContent({
+          ...content,
+          messages: [
+            {
+              type: "text",
+              number: content.first,
+              id,
+              written: 1_800_000_000_000,
+              content: encodeUtf8("ahoj"),
+            },
+            {
+              type: "end",
+              number: content.first + 1n,
+              id: box,
+              written: 0,
+              content: new Uint8Array(0),
+            },
+          ],
+        }),
+      ],
+      roundTrip: roundTripOfContent,
       openEnd: undefined,
     },
     {
