@@ -2,8 +2,11 @@
 import { assert, assertEquals } from "@std/assert";
 import * as everyLimit from "../lib/limits.ts";
 import {
+  BoxState,
   Capability,
   CloseCode,
+  DepositCode,
+  DepositState,
   FrameKind,
   ItemType,
   LogKind,
@@ -13,6 +16,7 @@ import {
   REQUEST_NUMBERS,
   RESPONSE_NUMBERS,
   SPOKEN_FOR,
+  Verdict,
 } from "../lib/wire/numbers.ts";
 
 const LIB = new URL("../lib/", import.meta.url);
@@ -303,11 +307,16 @@ function nameOf(words: string): string {
   return words.replaceAll("`", "").replaceAll(/ ([a-z])/g, (_, letter) => letter.toUpperCase());
 }
 
-/** All numbers with their names that stand in `text` as `pattern` says; a name stands once. */
-function numbersIn(text: string, pattern: RegExp): Record<string, number> {
-  const found = [...text.matchAll(pattern)].map(([, number, name]) =>
+/** All names with their numbers that stand in `text` as `pattern` says, in their order. */
+function pairsIn(text: string, pattern: RegExp): (readonly [string, number])[] {
+  return [...text.matchAll(pattern)].map(([, number, name]) =>
     [nameOf(name!), Number(number)] as const
   );
+}
+
+/** The same by name; a name stands once. */
+function numbersIn(text: string, pattern: RegExp): Record<string, number> {
+  const found = pairsIn(text, pattern);
   assertEquals(new Set(found.map(([name]) => name)).size, found.length, `${pattern}`);
   return Object.fromEntries(found);
 }
@@ -331,6 +340,7 @@ const PEERS = "### 3.8 Peers";
 const RELAY = "### 3.9 Relay";
 const ACCOUNTS = "### 3.10 Accounts";
 const LOBBY = "### 3.11 The lobby";
+const MAILBOX = "### 3.12 The mailbox";
 
 Deno.test("PROTOCOL.md 3.2: the table of frames is that of numbers.ts", () => {
   const table = rows(between(FRAMES, "| kind ", "\n\n"));
@@ -366,12 +376,26 @@ Deno.test("PROTOCOL.md 3.7: the table of requests and responses is that of numbe
   assertEquals(numbers(3), RESPONSE_NUMBERS);
 });
 
-Deno.test("PROTOCOL.md 3.7, 3.10 and 3.11: what is shown of requests and responses has their numbers", () => {
-  const shown = [SERVER, ACCOUNTS, LOBBY].map(section).join("")
+Deno.test("PROTOCOL.md 3.7 and 3.10 to 3.12: what is shown of requests and responses has their numbers", () => {
+  const shown = [SERVER, ACCOUNTS, LOBBY, MAILBOX].map(section).join("")
     .replace("u8 1 (register)", "u8 1 register");
   const wanted = [...Object.entries(REQUEST_NUMBERS), ...Object.entries(RESPONSE_NUMBERS)];
-  const byName = (a: [string, number], b: [string, number]) => a[0] < b[0] ? -1 : 1;
-  assertEquals(Object.entries(numbersIn(shown, LAYOUT)).sort(byName), wanted.sort(byName));
+  // A request and a response may have one name, with a number each.
+  assertEquals(pairsIn(shown, LAYOUT).map(String).sort(), wanted.map(String).sort());
+});
+
+Deno.test("PROTOCOL.md 3.12: states, verdicts and codes are those of numbers.ts", () => {
+  const list = (begin: string, end: string) =>
+    numbersIn(
+      between(MAILBOX, begin, end).replaceAll(/\s+/g, " "),
+      /(\d) ([a-z]+(?: [a-z]+)*)/g,
+    );
+  assertEquals(list("state of a `box`:", ";"), BoxState);
+  assertEquals(list("verdict of `settle`:", ";"), Verdict);
+  assertEquals(list("state of a deposit in `mine`:", ";"), DepositState);
+  assertEquals(list("code of `deposited`:", ","), { stored: 0 });
+  const codes = rows(section(MAILBOX)).map(([code, name]) => [nameOf(name!), Number(code)]);
+  assertEquals(Object.fromEntries(codes), DepositCode);
 });
 
 Deno.test("PROTOCOL.md 3.7 and 3.11: capabilities and states of people are those of numbers.ts", () => {

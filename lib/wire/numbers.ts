@@ -41,7 +41,7 @@ export const CloseCode = { done: 0, replaced: 1, shutdown: 2, failed: 3, strange
 /** The number of a reason. */
 export type CloseCode = typeof CloseCode[keyof typeof CloseCode];
 
-/** What a client asks of the server (PROTOCOL.md 3.7). */
+/** What a client asks of the server (PROTOCOL.md 3.7, 3.12). */
 export const REQUEST_NUMBERS = {
   register: 1,
   decline: 2,
@@ -49,12 +49,19 @@ export const REQUEST_NUMBERS = {
   signUp: 4,
   signIn: 5,
   proof: 6,
+  open: 7,
+  publish: 8,
+  ask: 9,
+  deposit: 10,
+  settle: 11,
+  mine: 12,
+  withdraw: 13,
   want: 18,
   unwant: 19,
   who: 21,
 } as const;
 
-/** What the server answers, and tells unasked (PROTOCOL.md 3.7). */
+/** What the server answers, and tells unasked (PROTOCOL.md 3.7, 3.12). */
 export const RESPONSE_NUMBERS = {
   registered: 1,
   refused: 2,
@@ -66,6 +73,11 @@ export const RESPONSE_NUMBERS = {
   challenge: 8,
   signedIn: 9,
   signedUp: 10,
+  box: 11,
+  keys: 12,
+  deposited: 13,
+  envelope: 14,
+  mine: 15,
   unwanted: 20,
 } as const;
 
@@ -87,6 +99,39 @@ export const Capability = {
 export const PersonState = { here: 1, away: 2, gone: 3 } as const;
 /** The number of a state. */
 export type PersonState = typeof PersonState[keyof typeof PersonState];
+
+/** How a box stands (PROTOCOL.md 3.12): there is no mailbox, it is open, or it is and was not the present one. */
+export const BoxState = { none: 0, open: 1, moved: 2 } as const;
+/** The number of a state. */
+export type BoxState = typeof BoxState[keyof typeof BoxState];
+
+/** What became of an envelope that was handed out (PROTOCOL.md 3.12). */
+export const Verdict = { taken: 1, later: 2, unopened: 3 } as const;
+/** The number of a verdict. */
+export type Verdict = typeof Verdict[keyof typeof Verdict];
+
+/** Where a deposit of ours is (PROTOCOL.md 3.12); `elsewhere`: in a box that is not the present one. */
+export const DepositState = { waits: 1, handedOut: 2, elsewhere: 3 } as const;
+/** The number of a state. */
+export type DepositState = typeof DepositState[keyof typeof DepositState];
+
+/** What became of a deposit (PROTOCOL.md 3.12). */
+export const DepositCode = {
+  stored: 0,
+  /** Unknown, full, or not for those without a pass: nothing tells which. */
+  noRoom: 1,
+  /** Our share with this person. */
+  shareWithThem: 2,
+  /** Our share of the server. */
+  share: 3,
+  tooFast: 4,
+  /** The server has no room. */
+  full: 5,
+  /** The box is not the present one. */
+  moved: 6,
+} as const;
+/** The number of a code. */
+export type DepositCode = typeof DepositCode[keyof typeof DepositCode];
 
 /** How a log is kept by the one who writes it (PROTOCOL.md 3.8). */
 export const LogKind = {
@@ -111,8 +156,8 @@ export const RELAY_NUMBERS = { data: 1, credit: 2, close: 3, full: 4 } as const;
 
 /** Numbers that are spoken for, and unknown in this version (PROTOCOL.md 3.7, 6). */
 export const SPOKEN_FOR = [
-  { of: "request", from: 7, to: 17, for: "a mailbox" },
-  { of: "response", from: 11, to: 18, for: "a mailbox" },
+  { of: "request", from: 14, to: 17, for: "files in a mailbox" },
+  { of: "response", from: 16, to: 18, for: "files in a mailbox" },
   { of: "request", from: 20, to: 20, for: "reaching others" },
   { of: "item", from: 11, to: 11, for: "reaching others" },
   { of: "response", from: 19, to: 19, for: "several servers as one" },

@@ -10,12 +10,21 @@ import { envelopeContent } from "../../lib/wire/envelope.ts";
 import { handshakeLayouts } from "../../lib/wire/handshake_messages.ts";
 import { decode, type Layout } from "../../lib/wire/layout.ts";
 import { lineOf } from "../../lib/wire/line.ts";
+import { mailboxRequest, mailboxResponse } from "../../lib/wire/mailbox_messages.ts";
 import { peerAck, peerHello, peerMessage, peerWelcome } from "../../lib/wire/peer_messages.ts";
 import { serverRequest, serverResponse } from "../../lib/wire/rendezvous_messages.ts";
 import type { ServerRequest, ServerResponse } from "../../lib/wire/rendezvous_messages.ts";
 import { forge, wordsIn } from "../testkit/forge.ts";
 import { assertRefuses } from "./refusal.ts";
-import { account, content, introduction, position, registration } from "./samples.ts";
+import {
+  account,
+  content,
+  introduction,
+  mailboxRequests,
+  mailboxResponses,
+  position,
+  registration,
+} from "./samples.ts";
 
 type Examples<M extends { readonly type: string }> = {
   readonly [K in M["type"]]: Extract<M, { readonly type: K }>;
@@ -64,6 +73,8 @@ const MODERN = handshakeLayouts(await loadSuite("modern"));
 const MESSAGES: readonly (readonly [string, Layout<unknown>, readonly unknown[]])[] = [
   ["a response", serverResponse, Object.values(RESPONSES)],
   ["a request", serverRequest, Object.values(REQUESTS)],
+  ["a response of the mailbox", mailboxResponse, mailboxResponses],
+  ["a request to the mailbox", mailboxRequest, mailboxRequests],
   ["an envelope", envelopeContent, [{ ...content, items: id }]],
   ["m4", MODERN.m4Plaintext, [{ bundle: new Uint8Array(129), displayName: lineOf("Lab 3") }]],
   ["a peer's hello", peerHello, [{ from: "alice", to: "bob", ...position }]],
@@ -121,6 +132,10 @@ Deno.test("the walk finds the words of all messages, and addresses are none", ()
     "signIn.name",
     "want.name",
     "unwant.name",
+    "keys.name",
+    "envelope.sender",
+    "ask.name",
+    "deposit.name",
     "from",
     "to",
     "displayName",

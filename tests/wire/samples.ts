@@ -5,6 +5,14 @@ import { clientPreface, handshakeLayouts, peerPreface } from "../../lib/wire/han
 import { badFrame, decode, encode, type Layout } from "../../lib/wire/layout.ts";
 import { decodeContent, encodeContent, envelope, sessionHeader } from "../../lib/wire/envelope.ts";
 import {
+  decodeMailboxRequest,
+  decodeMailboxResponse,
+  encodeMailboxRequest,
+  encodeMailboxResponse,
+  type MailboxRequest,
+  type MailboxResponse,
+} from "../../lib/wire/mailbox_messages.ts";
+import {
   LogKind,
   type LogPosition,
   peerAck,
@@ -104,7 +112,58 @@ export const position: LogPosition = {
 
 const box = new Uint8Array(16).fill(17);
 const pass = new Uint8Array(16).fill(18);
+const prekey = (number: bigint) => ({
+  number,
+  x25519: new Uint8Array(32).fill(19),
+  mlkem: new Uint8Array(1184).fill(20),
+  signature: new Uint8Array(64).fill(21),
+});
+/** A deposit. */
 const id = new Uint8Array(16).fill(22);
+/** The shortest envelope; nothing is in it. */
+const sealed = new Uint8Array(1715).fill(23);
+const owner = { bundle: introduction.bundle, claim: introduction.claim };
+
+/** One of each request to the mailbox, in the order of the document. */
+export const mailboxRequests: readonly MailboxRequest[] = [
+  {
+    type: "open",
+    box,
+    passKey: new Uint8Array(32).fill(24),
+    notAfter: 2n ** 53n - 1n,
+    signature: new Uint8Array(64).fill(25),
+  },
+  { type: "publish", box, anew: 1, signed: [prekey(U64_MAX)], once: [prekey(1n), prekey(2n)] },
+  { type: "ask", name: "bob", pass },
+  { type: "deposit", id, name: "bob", box, pass, replaces: [box, pass], envelope: sealed },
+  { type: "settle", settled: [{ id, verdict: 1 }, { id: box, verdict: 3 }] },
+  { type: "mine" },
+  { type: "withdraw", ids: [id, box] },
+];
+
+/** One of each response of the mailbox, in the order of the document. */
+export const mailboxResponses: readonly MailboxResponse[] = [
+  {
+    type: "box",
+    state: 2,
+    signed: U64_MAX,
+    next: 1n,
+    highest: 2n ** 53n + 1n,
+    stock: 40,
+    waiting: 2048,
+    elsewhere: 0xffff,
+    now: 2n ** 53n + 1n,
+  },
+  {
+    type: "keys",
+    name: "bob",
+    retryAfter: 600,
+    found: [{ ...owner, box, signed: prekey(2n ** 53n + 1n), once: [prekey(7n)] }],
+  },
+  { type: "deposited", id, code: 4, retryAfter: 1 },
+  { type: "envelope", id, sender: "alice", ...owner, since: 2n ** 53n + 1n, envelope: sealed },
+  { type: "mine", more: 1, deposits: [{ id, state: 2 }, { id: box, state: 3 }] },
+];
 
 /** What is in an envelope. */
 export const content = {
@@ -213,6 +272,18 @@ export async function allSamples(): Promise<Sample[]> {
         }),
       ],
       roundTrip: (message) => encodeServerResponse(decodeServerResponse(message)),
+      openEnd: undefined,
+    },
+    {
+      name: "mailbox request",
+      valid: mailboxRequests.map(encodeMailboxRequest),
+      roundTrip: (message) => encodeMailboxRequest(decodeMailboxRequest(message)),
+      openEnd: undefined,
+    },
+    {
+      name: "mailbox response",
+      valid: mailboxResponses.map(encodeMailboxResponse),
+      roundTrip: (message) => encodeMailboxResponse(decodeMailboxResponse(message)),
       openEnd: undefined,
     },
     ofLayout("envelope", envelope, [{
