@@ -21,6 +21,14 @@ export function encodeU32(value: number): Bytes {
   return bytes;
 }
 
+/** `value` as eight bytes, big-endian; throws RangeError where it does not fit. */
+export function encodeU64(value: bigint): Bytes {
+  if (value < 0n || value >= 2n ** 64n) throw new RangeError(`Cannot encode ${value} in 8 bytes`);
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, value);
+  return bytes;
+}
+
 /** Writes all of `bytes` where one write may take less than it is given, as sockets and files do. */
 export async function writeAll(
   to: { write(bytes: Bytes): Promise<number> },

@@ -1,6 +1,6 @@
 /** Authenticated encryption: AES-256-GCM, and AES-256-CBC with HMAC-SHA-512 for the study suite. */
 import { concat } from "@std/bytes/concat";
-import type { Bytes } from "../bytes.ts";
+import { type Bytes, encodeU64 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { subtle, timingSafeEqual } from "./platform.ts";
 
@@ -76,9 +76,8 @@ export const aes256CbcHs512: Aead = {
       subtle.importKey("raw", raw.subarray(32), "AES-CBC", false, ["encrypt", "decrypt"]),
     ]);
     async function tag(iv: Bytes, additionalData: Bytes, ciphertext: Bytes): Promise<Bytes> {
-      const bitLength = new Uint8Array(8);
-      new DataView(bitLength.buffer).setBigUint64(0, BigInt(additionalData.length) * 8n);
-      const input = concat([additionalData, iv, ciphertext, bitLength]);
+      const bitLength = BigInt(additionalData.length) * 8n;
+      const input = concat([additionalData, iv, ciphertext, encodeU64(bitLength)]);
       const mac = new Uint8Array(await subtle.sign("HMAC", macKey, input));
       return mac.subarray(0, CBC_TAG_LENGTH);
     }

@@ -3,7 +3,7 @@
  * out of this one (PROTOCOL.md 3.5, 3.6).
  */
 import { concat } from "@std/bytes/concat";
-import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import { type Bytes, encodeU64, encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { RECORDS_PER_KEY_HARD_LIMIT } from "../limits.ts";
 import type { AeadKey } from "./aead.ts";
@@ -48,8 +48,7 @@ function recordNonce(iv: Bytes, counter: number): Bytes {
 
 /** What `classic` signs for each record: direction, counter and hash of its sealed form. */
 function recordSignatureInput(direction: Direction, counter: number, sealed: Bytes): Bytes {
-  const sequence = new Uint8Array(8);
-  new DataView(sequence.buffer).setBigUint64(0, BigInt(counter));
+  const sequence = encodeU64(BigInt(counter));
   return concat([RECORD_LABEL, encodeUtf8(direction), sequence, sha512(sealed)]);
 }
 
