@@ -7,7 +7,12 @@ import { ecdsaP256 } from "./ecdsa_p256.ts";
 import { ed25519 } from "./ed25519.ts";
 import type { SignatureScheme, SigningKey } from "./signature.ts";
 import { sha512, subtle, timingSafeEqual } from "./platform.ts";
-import { agreeX25519, checkX25519PublicKey, generateX25519, X25519_KEY_LENGTH } from "./x25519.ts";
+import {
+  checkX25519PublicKey,
+  generateX25519,
+  X25519_KEY_LENGTH,
+  x25519PublicKeyOf,
+} from "./x25519.ts";
 
 /** 1 = ECDSA P-256 (suites rsa and classic), 2 = Ed25519 with an X25519 key (suite modern). */
 export type IdentityClass = 1 | 2;
@@ -131,7 +136,7 @@ export async function openIdentity(stored: StoredIdentity): Promise<Identity> {
 
 /**
  * The ladder never uses the X25519 key of a bundle, so that nothing else would show that its private half is
- * another's. Both halves must agree with a third key on the same secret.
+ * another's.
  */
 async function requireAgreementKey(
   { bundle, signatureKey }: PublicIdentity,
@@ -139,11 +144,9 @@ async function requireAgreementKey(
 ): Promise<void> {
   const start = 1 + signatureKey.length;
   const publicKey = bundle.subarray(start, start + X25519_KEY_LENGTH);
-  const other = await generateX25519();
   const privateKey = pkcs8 &&
     await subtle.importKey("pkcs8", pkcs8, "X25519", false, ["deriveBits"]).catch(() => undefined);
-  const secret = privateKey && await agreeX25519(privateKey, other.publicKey);
-  if (!secret || !timingSafeEqual(secret, await agreeX25519(other.privateKey, publicKey))) {
+  if (!privateKey || !timingSafeEqual(await x25519PublicKeyOf(privateKey), publicKey)) {
     throw refuse("its private X25519 key belongs to another bundle");
   }
 }

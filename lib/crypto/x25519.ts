@@ -1,5 +1,6 @@
 /** X25519 (RFC 7748) with the checks that keys from outside need. */
-import { encodeHex } from "@std/encoding/hex";
+import { concat } from "@std/bytes/concat";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { subtle } from "./platform.ts";
@@ -34,6 +35,27 @@ export async function generateX25519(
   const pair = await subtle.generateKey("X25519", extractable, ["deriveBits"]) as CryptoKeyPair;
   const publicKey = new Uint8Array(await subtle.exportKey("raw", pair.publicKey));
   return { publicKey, privateKey: pair.privateKey };
+}
+
+/** All of a private key in PKCS #8 but its scalar (RFC 8410, 7). */
+const PKCS8_PREFIX = decodeHex("302e020100300506032b656e04220420");
+/** u = 9: a key agrees with it on its own public half. */
+const BASE_POINT = new Uint8Array(X25519_KEY_LENGTH);
+BASE_POINT[0] = 9;
+
+/** The public half of a private key, in wire form. */
+export function x25519PublicKeyOf(privateKey: CryptoKey): Promise<Bytes> {
+  return agreeX25519(privateKey, BASE_POINT);
+}
+
+/** The key pair of a scalar, which is any 32 bytes and stays with the caller. */
+export async function x25519KeyPairOf(
+  scalar: Bytes,
+): Promise<{ publicKey: Bytes; privateKey: CryptoKey }> {
+  const pkcs8 = concat([PKCS8_PREFIX, scalar]);
+  const privateKey = await subtle.importKey("pkcs8", pkcs8, "X25519", false, ["deriveBits"]);
+  pkcs8.fill(0);
+  return { publicKey: await x25519PublicKeyOf(privateKey), privateKey };
 }
 
 /** The 32-byte agreement; throws on a public key that gives the all-zero secret. */

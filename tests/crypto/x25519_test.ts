@@ -1,11 +1,13 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { decodeHex } from "@std/encoding/hex";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
 import {
   agreeX25519,
   checkX25519PublicKey,
   generateX25519,
   X25519_KEY_LENGTH,
+  x25519KeyPairOf,
+  x25519PublicKeyOf,
 } from "../../lib/crypto/x25519.ts";
 import { CifraError } from "../../lib/errors.ts";
 import {
@@ -16,7 +18,6 @@ import {
   smallOrderPoints,
 } from "../testkit/curve25519.ts";
 import { describeTest, readWycheproof } from "../testkit/wycheproof.ts";
-import { x25519KeyPairOf } from "../testkit/x25519_keys.ts";
 
 const HIGH_BIT = 1n << 255n;
 
@@ -85,6 +86,26 @@ Deno.test("agreeX25519() gives both sides the same 32 bytes", async () => {
 Deno.test("generateX25519() lets the private key out when asked alone", async () => {
   assertEquals((await generateX25519()).privateKey.extractable, false);
   assertEquals((await generateX25519(true)).privateKey.extractable, true);
+});
+
+Deno.test("x25519PublicKeyOf() gives the public half that the platform made", async () => {
+  const { publicKey, privateKey } = await generateX25519();
+  assertEquals(await x25519PublicKeyOf(privateKey), publicKey);
+});
+
+Deno.test("x25519KeyPairOf() gives the public key and the secret of Bob in RFC 7748, 6.1", async () => {
+  const scalar = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
+  const alice = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
+  const { publicKey, privateKey } = await x25519KeyPairOf(decodeHex(scalar));
+  assertEquals(privateKey.extractable, false);
+  assertEquals(
+    encodeHex(publicKey),
+    "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+  );
+  assertEquals(
+    encodeHex(await agreeX25519(privateKey, decodeHex(alice))),
+    "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742",
+  );
 });
 
 Deno.test("agreeX25519() throws on a point of small order, rather than give the zero secret", async () => {

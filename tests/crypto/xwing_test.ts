@@ -15,11 +15,11 @@ import {
   webCryptoProvider,
 } from "../../lib/crypto/post_quantum.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
+import { x25519KeyPairOf } from "../../lib/crypto/x25519.ts";
 import { xwing, xwingKeyPair } from "../../lib/crypto/xwing.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { littleEndian32, montgomeryU, P, smallOrderPoints } from "../testkit/curve25519.ts";
 import { readModulusVectors } from "../testkit/mlkem_modulus.ts";
-import { x25519KeyPairOf } from "../testkit/x25519_keys.ts";
 
 const PROVIDERS = [webCryptoProvider, await loadNobleProvider()];
 
