@@ -5,9 +5,10 @@ import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { ecdsaP256 } from "./ecdsa_p256.ts";
 import { ed25519 } from "./ed25519.ts";
-import type { SignatureScheme, SigningKey } from "./signature.ts";
+import type { SignatureScheme } from "./signature.ts";
 import { sha512, subtle, timingSafeEqual } from "./platform.ts";
 import {
+  agreeX25519,
   checkX25519PublicKey,
   generateX25519,
   X25519_KEY_LENGTH,
@@ -32,6 +33,8 @@ export interface PublicIdentity {
   readonly bundle: Bytes;
   /** The public key its signatures are checked with: 65 bytes in class 1, 32 in class 2. */
   readonly signatureKey: Bytes;
+  /** The public X25519 key, 32 bytes that have passed their check; class 2 only. */
+  readonly agreementKey: Bytes | undefined;
   /** 32 bytes: SHA-512 over the bundle without its signature, cut. */
   readonly fingerprint: Bytes;
 }
@@ -40,6 +43,11 @@ export interface PublicIdentity {
 export interface Identity extends PublicIdentity {
   /** A 64-byte signature over `data`. */
   sign(data: Bytes): Promise<Bytes>;
+  /**
+   * The 32-byte X25519 secret of ours with a public key that has passed its check (PROTOCOL.md 3.1). Throws
+   * TypeError in class 1, which has no key for it.
+   */
+  agree(publicKey: Bytes): Promise<Bytes>;
 }
 
 /** The private halves as they are stored: PKCS #8, and the bundle they belong to. */
@@ -81,13 +89,14 @@ export async function readIdentity(
   const signatureKey = bundle.slice(1, 1 + scheme.publicKeyLength);
   scheme.checkPublicKey(signatureKey);
   const signed = bundle.subarray(0, bundle.length - scheme.signatureLength);
-  if (identityClass === 2) checkX25519PublicKey(signed.subarray(1 + scheme.publicKeyLength));
+  const agreementKey = identityClass === 2 ? signed.slice(1 + scheme.publicKeyLength) : undefined;
+  if (agreementKey) checkX25519PublicKey(agreementKey);
   const selfSignature = bundle.subarray(signed.length);
   if (!await scheme.verify(signatureKey, selfSignature, concat([BUNDLE_LABEL, signed]))) {
     throw refuse("its signature does not hold");
   }
   const fingerprint = fingerprintOf(signed);
-  return { identityClass, bundle: bundle.slice(), signatureKey, fingerprint };
+  return { identityClass, bundle: bundle.slice(), signatureKey, agreementKey, fingerprint };
 }
 
 /** Whether `signature` over `data` is by this identity. */
@@ -118,41 +127,33 @@ export async function generateIdentity(
   const signed = concat(parts);
   const bundle = concat([signed, await key.sign(concat([BUNDLE_LABEL, signed]))]);
   const stored = { bundle, signatureKey: pkcs8, agreementKey };
-  return { identity: await identityWith(bundle, key), stored };
+  return { identity: await openIdentity(stored), stored };
 }
 
 /** The identity in its stored form; throws `auth_failed` when its parts do not belong together. */
 export async function openIdentity(stored: StoredIdentity): Promise<Identity> {
-  const { identityClass, signatureKey } = await readIdentity(stored.bundle);
-  const key = await SCHEMES[identityClass].fromPkcs8(stored.signatureKey, signatureKey);
-  const identity = await identityWith(stored.bundle, key);
+  const known = await readIdentity(stored.bundle);
+  const { identityClass, signatureKey, agreementKey } = known;
+  const { sign } = await SCHEMES[identityClass].fromPkcs8(stored.signatureKey, signatureKey);
   const probe = encodeUtf8("cifra/1 identity file probe\0");
-  if (!await verifyBy(identity, await identity.sign(probe), probe)) {
+  if (!await verifyBy(known, await sign(probe), probe)) {
     throw refuse("its private key belongs to another bundle");
   }
-  if (identityClass === 2) await requireAgreementKey(identity, stored.agreementKey);
-  return identity;
+  if (!agreementKey) {
+    return { ...known, sign, agree: () => Promise.reject(new TypeError("No agreement key")) };
+  }
+  const privateKey = await openAgreementKey(agreementKey, stored.agreementKey);
+  return { ...known, sign, agree: (publicKey) => agreeX25519(privateKey, publicKey) };
 }
 
-/**
- * The ladder never uses the X25519 key of a bundle, so that nothing else would show that its private half is
- * another's.
- */
-async function requireAgreementKey(
-  { bundle, signatureKey }: PublicIdentity,
-  pkcs8: Bytes | undefined,
-): Promise<void> {
-  const start = 1 + signatureKey.length;
-  const publicKey = bundle.subarray(start, start + X25519_KEY_LENGTH);
+/** The private X25519 key. The ladder never uses it: nothing else would show that it is another's. */
+async function openAgreementKey(publicKey: Bytes, pkcs8: Bytes | undefined): Promise<CryptoKey> {
   const privateKey = pkcs8 &&
     await subtle.importKey("pkcs8", pkcs8, "X25519", false, ["deriveBits"]).catch(() => undefined);
-  if (!privateKey || !timingSafeEqual(await x25519PublicKeyOf(privateKey), publicKey)) {
-    throw refuse("its private X25519 key belongs to another bundle");
+  if (privateKey && timingSafeEqual(await x25519PublicKeyOf(privateKey), publicKey)) {
+    return privateKey;
   }
-}
-
-async function identityWith(bundle: Bytes, key: SigningKey): Promise<Identity> {
-  return { ...await readIdentity(bundle), sign: key.sign };
+  throw refuse("its private X25519 key belongs to another bundle");
 }
 
 /** A fingerprint for people: 52 lower-case base32 letters and digits in groups of four. */

@@ -103,7 +103,11 @@ export function makeIdentities(count: number): Promise<readonly Identity[]> {
     const signed = concat([new Uint8Array([2]), publicKey, agreementKey]);
     const selfSignature = signatureOf(publicKey, concat([BUNDLE_LABEL, signed]));
     const identity = await readIdentity(concat([signed, selfSignature]));
-    return { ...identity, sign: (data) => Promise.resolve(signatureOf(publicKey, data)) };
+    return {
+      ...identity,
+      sign: (data) => Promise.resolve(signatureOf(publicKey, data)),
+      agree: () => Promise.reject(new TypeError("Nothing in a simulation agrees so")),
+    };
   }));
 }
 
