@@ -3,6 +3,7 @@
  * @noble/post-quantum. Both providers are interchangeable, and the tests hold one against the other.
  */
 import type { Bytes } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
 import { subtle } from "./platform.ts";
 
 /** Lengths on the wire (FIPS 203), in bytes. */
@@ -10,6 +11,27 @@ export const MLKEM_PUBLIC_KEY_LENGTH = 1184;
 export const MLKEM_CIPHERTEXT_LENGTH = 1088;
 /** Length of the seed of a key (FIPS 203), d then z, in bytes. */
 export const MLKEM_SEED_LENGTH = 64;
+
+/** The prime of ML-KEM, the bytes that hold coefficients modulo it, two in three; a seed follows them. */
+const FIELD_PRIME = 3329;
+const COEFFICIENTS_LENGTH = 1152;
+
+/**
+ * Throws `auth_failed` unless the key has its length and every coefficient is below q (FIPS 203, 7.2). For a key
+ * that is not used at once: `encapsulate` refuses the same ones.
+ */
+export function checkMlKemPublicKey(publicKey: Bytes): void {
+  if (publicKey.length !== MLKEM_PUBLIC_KEY_LENGTH) throw badKey();
+  for (let i = 0; i < COEFFICIENTS_LENGTH; i += 3) {
+    const [a, b, c] = [publicKey[i]!, publicKey[i + 1]!, publicKey[i + 2]!];
+    const [first, second] = [a | (b & 0x0f) << 8, b >> 4 | c << 4];
+    if (first >= FIELD_PRIME || second >= FIELD_PRIME) throw badKey();
+  }
+}
+
+function badKey(): CifraError {
+  return new CifraError("auth_failed", "Cannot use ML-KEM key: wrong length or out of range");
+}
 
 /** An ML-KEM-768 key pair of ours. */
 export interface MlKemKeyPair {

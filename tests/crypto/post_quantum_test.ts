@@ -1,8 +1,9 @@
 /** ML-KEM-768 and SHA3-256: each provider against published vectors, and one against the other. */
-import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import {
+  checkMlKemPublicKey,
   loadNobleProvider,
   loadPostQuantumProvider,
   MLKEM_CIPHERTEXT_LENGTH,
@@ -11,6 +12,7 @@ import {
   webCryptoProvider,
 } from "../../lib/crypto/post_quantum.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
+import { CifraError } from "../../lib/errors.ts";
 import { readModulusVectors } from "../testkit/mlkem_modulus.ts";
 import { describeTest, readWycheproof } from "../testkit/wycheproof.ts";
 
@@ -170,5 +172,38 @@ Deno.test("loadPostQuantumProvider() takes @noble/post-quantum where the runtime
   } finally {
     if (original) Object.defineProperty(SubtleCrypto, "supports", original);
     else Reflect.deleteProperty(SubtleCrypto, "supports");
+  }
+});
+
+Deno.test("checkMlKemPublicKey() takes and refuses the keys of every published vector", async () => {
+  const refused = (key: Bytes, what?: string) => {
+    const { code } = assertThrows(() => checkMlKemPublicKey(key), CifraError);
+    assertEquals(code, "auth_failed", what);
+  };
+  const groups = await readWycheproof<unknown, { ek: string }>("mlkem_768_encaps");
+  for (const test of groups.flatMap(({ tests }) => tests)) {
+    const key = decodeHex(test.ek);
+    if (test.result === "valid") checkMlKemPublicKey(key);
+    else refused(key, describeTest(test));
+  }
+  for (const key of await readModulusVectors()) refused(key);
+});
+
+Deno.test("checkMlKemPublicKey() counts a coefficient of q - 1 in and one of q out, in each place", async () => {
+  const { publicKey } = await webCryptoProvider.generate();
+  for (let place = 0; place < 768; place++) {
+    for (const [value, holds] of [[3328, true], [3329, false], [4095, false]] as const) {
+      const key = publicKey.slice();
+      const at = Math.floor(place / 2) * 3;
+      if (place % 2 === 0) {
+        key[at] = value & 0xff;
+        key[at + 1] = key[at + 1]! & 0xf0 | value >> 8;
+      } else {
+        key[at + 1] = key[at + 1]! & 0x0f | (value & 0x0f) << 4;
+        key[at + 2] = value >> 4;
+      }
+      if (holds) checkMlKemPublicKey(key);
+      else assertThrows(() => checkMlKemPublicKey(key), CifraError);
+    }
   }
 });
