@@ -63,8 +63,9 @@ export function derive(
   transcript: Bytes,
   label: string,
   length: number,
+  salt: Bytes = EMPTY,
 ): Bytes {
-  return hkdf(EMPTY, chainKey, info(label, transcript), length);
+  return hkdf(salt, chainKey, info(label, transcript), length);
 }
 
 /** The key of a box that mixes nothing new in. */
@@ -73,35 +74,36 @@ export function deriveBox(
   transcript: Bytes,
   label: string,
   aead: Aead,
+  salt: Bytes = EMPTY,
 ): BoxKey {
   const length = aead.keyLength + aead.ivLength;
-  return splitBoxKey(derive(chainKey, transcript, label, length), aead);
+  return splitBoxKey(derive(chainKey, transcript, label, length, salt), aead);
 }
 
 function splitBoxKey(output: Bytes, aead: Aead): BoxKey {
   return { key: output.slice(0, aead.keyLength), iv: output.slice(aead.keyLength) };
 }
 
-/** Seals the one message of a box; the transcript is its additional data. */
+/** Seals the one message of a box; its additional data are the transcript, or what stands before it. */
 export async function sealBox(
   aead: Aead,
   box: BoxKey,
-  transcript: Bytes,
+  additionalData: Bytes,
   plaintext: Bytes,
 ): Promise<Bytes> {
   const key = await aead.importKey(box.key);
-  return await key.seal(box.iv, transcript, plaintext);
+  return await key.seal(box.iv, additionalData, plaintext);
 }
 
 /** Opens the one message of a box; throws `auth_failed`. */
 export async function openBox(
   aead: Aead,
   box: BoxKey,
-  transcript: Bytes,
+  additionalData: Bytes,
   sealed: Bytes,
 ): Promise<Bytes> {
   const key = await aead.importKey(box.key);
-  return await key.open(box.iv, transcript, sealed);
+  return await key.open(box.iv, additionalData, sealed);
 }
 
 /** Who signs, and when; part of what is signed, so that no signature fits another place. */
