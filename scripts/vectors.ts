@@ -4,11 +4,14 @@
  *   deno task vectors
  *
  * Twice gives the same files. What cannot be told its randomness (RSA-OAEP, ECDSA) is kept from the file
- * that is there; to capture it anew, delete that file first.
+ * that is there; to capture it anew, delete that file first. The keys, salts and contents of mailbox.json stay as
+ * they are: the first program that wrote the file drew them, and all that follows from them is computed again.
  */
 import type { SuiteName } from "../lib/crypto/suite.ts";
 import {
   formatVectorFile,
+  MAILBOX_URL,
+  readMailboxFile,
   readRecordsFile,
   readVectorFile,
   recordsUrl,
@@ -16,6 +19,7 @@ import {
   VALUES_URL,
   vectorUrl,
 } from "../tests/handshake/vector_file.ts";
+import { mailboxByTheBook } from "../tests/handshake/reference_mailbox.ts";
 import { makeVectorFile } from "./handshake_vectors.ts";
 import { makeRecordsFile } from "./record_vectors.ts";
 import { makeRefusalsFile } from "./refusal_vectors.ts";
@@ -48,6 +52,7 @@ export async function makeAllFiles(): Promise<ReadonlyMap<URL, string>> {
   }
   const values = await makeValuesFile(modern);
   put(VALUES_URL, values);
+  put(MAILBOX_URL, mailboxByTheBook(await readMailboxFile()));
   put(REFUSALS_URL, makeRefusalsFile(modern, rsa, values));
   return files;
 }

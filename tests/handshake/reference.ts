@@ -78,29 +78,34 @@ export interface ReferenceOutput {
   readonly record_keys: { readonly i2r: BoxKeyHex; readonly r2i: BoxKeyHex };
 }
 
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
-const raw = (text: string) => Buffer.from(text, "hex");
-const ascii = (text: string) => Buffer.from(text, "latin1");
+export const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+export const raw = (text: string) => Buffer.from(text, "hex");
+export const ascii = (text: string) => Buffer.from(text, "latin1");
 
 function u32(value: number): Uint8Array {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
-function sha512(...parts: Uint8Array[]): Uint8Array {
+export function sha512(...parts: Uint8Array[]): Uint8Array {
   return nobleSha512(Buffer.concat(parts));
 }
 
-function hkdf(salt: Uint8Array, ikm: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+export function hkdf(
+  salt: Uint8Array,
+  ikm: Uint8Array,
+  info: Uint8Array,
+  length: number,
+): Uint8Array {
   return nobleHkdf(nobleSha512, ikm, salt, info, length);
 }
 
 /** H(T ‖ u32 len(x) ‖ x). */
-function absorb(transcript: Uint8Array, x: Uint8Array): Uint8Array {
+export function absorb(transcript: Uint8Array, x: Uint8Array): Uint8Array {
   return sha512(transcript, u32(x.length), x);
 }
 
 /** "cifra/1 " ‖ label ‖ 0 ‖ T. */
-function info(label: string, transcript: Uint8Array): Uint8Array {
+export function info(label: string, transcript: Uint8Array): Uint8Array {
   return Buffer.concat([ascii(`cifra/1 ${label}\0`), transcript]);
 }
 

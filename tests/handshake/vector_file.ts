@@ -19,6 +19,7 @@ import {
   rawPublicKey,
   type ReferenceOutput,
 } from "./reference.ts";
+import type { MailboxFile } from "./reference_mailbox.ts";
 import type { account, AccountInput } from "./reference_values.ts";
 
 /** One side's secrets and public parts; bytes are hexadecimal. */
@@ -174,6 +175,8 @@ export function recordsUrl(suite: SuiteName): URL {
 
 export const VALUES_URL = new URL("values.json", FOLDER);
 
+export const MAILBOX_URL = new URL("mailbox.json", FOLDER);
+
 export const REFUSALS_URL = new URL("refusals.json", FOLDER);
 
 /** The text of any file of vectors. */
@@ -193,12 +196,16 @@ export async function readValuesFile(): Promise<ValuesFile> {
   return JSON.parse(await Deno.readTextFile(VALUES_URL));
 }
 
+export async function readMailboxFile(): Promise<MailboxFile> {
+  return JSON.parse(await Deno.readTextFile(MAILBOX_URL));
+}
+
 export async function readRefusalsFile(): Promise<RefusalsFile> {
   return JSON.parse(await Deno.readTextFile(REFUSALS_URL));
 }
 
 /** The identity of a side, private key and all. */
-export function identityOf({ identity }: VectorSide): Promise<Identity> {
+export function identityOf({ identity }: Pick<VectorSide, "identity">): Promise<Identity> {
   const { bundle, signature_pkcs8, agreement_pkcs8 } = identity;
   return openIdentity({
     bundle: decodeHex(bundle),
