@@ -5,6 +5,7 @@ const MEASUREMENTS = [
   "idle",
   "first_message",
   "messages_store",
+  "mailbox",
   "names",
   "delivery",
   "reconnect",
