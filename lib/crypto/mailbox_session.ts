@@ -5,6 +5,7 @@
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeU64, encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { SESSION_ENVELOPES } from "../limits.ts";
 import { aes256Gcm } from "./aead.ts";
 import type { Identity, PublicIdentity } from "./identity.ts";
 import { hkdf, type Random, sha512, systemRandom } from "./platform.ts";
@@ -20,8 +21,6 @@ import {
 import { absorb, CHAIN_KEY_LENGTH, derive, deriveBox, openBox, sealBox } from "./transcript.ts";
 import { agreeX25519, checkX25519PublicKey, X25519_KEY_LENGTH, x25519KeyPairOf } from "./x25519.ts";
 
-/** Envelopes of one session: places 0 to 1023. */
-export const SESSION_ENVELOPES = 1024;
 /** Length of a session id, in bytes. */
 export const SESSION_ID_LENGTH = 16;
 /** Length of the salt of an envelope, in bytes. */

@@ -1,5 +1,7 @@
 /** Sealed messages for somebody who is not connected: the envelope, and what is in it (PROTOCOL.md 3.12). */
 import type { Bytes } from "../bytes.ts";
+import { PASS_LENGTH } from "../crypto/mailbox_pass.ts";
+import { ENVELOPE_SALT_LENGTH } from "../crypto/mailbox_session.ts";
 import {
   CONTENT_LIMIT,
   CONTENT_MINIMUM,
@@ -32,12 +34,10 @@ import { ItemType, paddedLength, readItems, writeItems } from "./records.ts";
 
 /** Length of the name of a box, in bytes. */
 export const BOX_LENGTH = 16;
-/** Length of what shows that its owner has written to somebody before, in bytes. */
-export const PASS_LENGTH = 16;
 /** Length of a session's header, in bytes. */
 export const SESSION_HEADER_LENGTH = 1152;
 /** What is sealed is bound to the bytes in front of it: so many. */
-export const ENVELOPE_HEAD_LENGTH = 1 + SESSION_HEADER_LENGTH + 2 + 32;
+export const ENVELOPE_HEAD_LENGTH = 1 + SESSION_HEADER_LENGTH + 2 + ENVELOPE_SALT_LENGTH;
 
 /** How a session was begun: the same in each envelope of it. */
 export const sessionHeader = struct({
@@ -98,7 +98,7 @@ export const envelope = struct({
   header: bytes(SESSION_HEADER_LENGTH),
   /** Its place in its session, from 0. */
   n: place,
-  salt: bytes(32),
+  salt: bytes(ENVELOPE_SALT_LENGTH),
   /** The content, sealed; a view of the envelope. */
   sealed: padded(ENVELOPE_OVERHEAD - ENVELOPE_HEAD_LENGTH),
 });

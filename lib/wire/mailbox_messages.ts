@@ -1,8 +1,9 @@
 /** What a client and the server's mailbox say to each other (PROTOCOL.md 3.12). */
 import type { Bytes } from "../bytes.ts";
 import { bundleLength } from "../crypto/identity.ts";
+import { PASS_LENGTH } from "../crypto/mailbox_pass.ts";
 import { DEPOSITS_LIMIT, ONE_TIME_PREKEYS, REPLACES_LIMIT, SETTLED_LIMIT } from "../limits.ts";
-import { BOX_LENGTH, PASS_LENGTH, wholeEnvelope } from "./envelope.ts";
+import { BOX_LENGTH, wholeEnvelope } from "./envelope.ts";
 import {
   bytes,
   decode,

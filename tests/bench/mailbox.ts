@@ -5,10 +5,10 @@ import {
   beginSession,
   openEnvelope,
   sealEnvelope,
-  SESSION_ENVELOPES,
   type SessionState,
   stepSession,
 } from "../../lib/crypto/mailbox_session.ts";
+import { SESSION_ENVELOPES } from "../../lib/limits.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { makePrekey, verifyPrekey } from "../../lib/crypto/prekeys.ts";
 import { envelopeParts, headerParts } from "../testkit/mailbox.ts";

@@ -9,12 +9,12 @@ import {
   beginSession,
   openEnvelope,
   sealEnvelope,
-  SESSION_ENVELOPES,
   sessionIdOf,
   type SessionOffer,
   type SessionState,
   stepSession,
 } from "../../lib/crypto/mailbox_session.ts";
+import { SESSION_ENVELOPES } from "../../lib/limits.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
 import { makePrekey, prekeyStatement } from "../../lib/crypto/prekeys.ts";
 import { deriveBox, sealBox } from "../../lib/crypto/transcript.ts";
