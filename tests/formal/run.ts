@@ -4,6 +4,7 @@
  *
  *     deno run --allow-run=proverif --allow-read --allow-write tests/formal/run.ts [PROVERIF]
  */
+import { MAILBOX_MODELS, MAILBOX_VARIANTS } from "./mailbox_variants.ts";
 import { ABLATIONS, MODELS, type Variant } from "./variants.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
@@ -36,7 +37,7 @@ const prover = Deno.args[0] ?? "proverif";
 const folder = await Deno.makeTempDir();
 let failed = 0, passed = 0;
 try {
-  for (const variant of [...MODELS, ...ABLATIONS]) {
+  for (const variant of [...MODELS, ...MAILBOX_MODELS, ...ABLATIONS, ...MAILBOX_VARIANTS]) {
     const file = `${folder}/model.pv`;
     await Deno.writeTextFile(file, edited(await Deno.readTextFile(HERE + variant.model), variant));
     const began = performance.now();
