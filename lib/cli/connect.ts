@@ -209,7 +209,9 @@ function contactsOf(
     onPinned: (name, fingerprint) =>
       terminal.say(
         `first contact with ${name}, known from now on by the key ` +
-          `${shortFingerprint(parseFingerprint(fingerprint))}; compare words with /verify`,
+          `${shortFingerprint(parseFingerprint(fingerprint))}; compare words with ` +
+          // Nobody types at a pipe.
+          (terminal.interactive ? "/verify" : `cifra keys verify ${name}`),
         { event: "peer-pinned", peer: name, fingerprint },
       ),
   });

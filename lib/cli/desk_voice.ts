@@ -71,7 +71,11 @@ export class DeskVoice {
     const [text, facts] = describeStatus(status, name, this.#view.label(name), this.#suite);
     const event = status.type === "connected" ? { ...facts, isVerified } : facts;
     if (this.#terminal.json) return this.say(text, event, name);
+    // Nothing of a pipe is kept, and nobody types there.
+    const isKept = this.#terminal.interactive;
     switch (status.type) {
+      case "lost":
+        return this.#once(name, isKept ? `${text}, nothing is lost meanwhile` : text);
       case "storing":
         // Our disk is the same for all conversations.
         return this.#once(status.storing.who === "us" ? OUR_DISK : `${name}'s disk`, text);
@@ -82,8 +86,7 @@ export class DeskVoice {
         const left = only !== undefined || status.failed
           ? text
           : `${name} has left the conversation`;
-        // Nothing of a pipe is kept, and nobody types there.
-        if (focus !== name || !this.#terminal.interactive) return this.#once(name, left);
+        if (focus !== name || !isKept) return this.#once(name, left);
         const quit = only === undefined ? "" : "; /quit to leave";
         return this.#once(name, `${left}\nwhat you write is kept until ${name} is back${quit}`);
       }

@@ -9,6 +9,7 @@ import { mayFail } from "../flow/may_fail.ts";
 import type { Time } from "../flow/time.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
 import { describeGap, SHOWN_BEFORE } from "./message_words.ts";
+import { lowerFirst } from "./status_words.ts";
 import { readStdin } from "./stdin.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -85,7 +86,7 @@ export class Pipe implements Front {
     if (status.type === "left") this.#gone.resolve(status);
     if (status.type === "connected") this.#stopWaiting();
     if (status.type === "lost") {
-      const giveUp = () => this.#failed.reject(status.error);
+      const giveUp = () => this.#failed.reject(this.#neverCameBack(status.error));
       this.#stopWaiting();
       this.#stopWaiting = this.#time.after(this.#giveUpAfter, giveUp);
     }
@@ -99,6 +100,16 @@ export class Pipe implements Front {
 
   finish(how: Outcome): void {
     this.#finished.resolve(how);
+  }
+
+  /** Why the wait is over; the hint of a connection that was cut is for those who can go on with another. */
+  #neverCameBack({ message, code }: CifraError): CifraError {
+    const wait = this.#giveUpAfter > 0 ? ` within ${this.#giveUpAfter / 1000} s` : "";
+    return new CifraError(
+      code,
+      `${this.#view.only} did not come back${wait} (${lowerFirst(message)})`,
+      { hint: "run the command again on both sides, or wait longer with --give-up" },
+    );
   }
 
   /** To stdout, no faster than its reader takes it. */

@@ -91,8 +91,7 @@ export function describeStatus(
     case "lost": {
       const { code, message } = status.error;
       return [
-        `the connection to ${label} is lost (${lowerFirst(message)}); ` +
-        "connecting again, nothing is lost meanwhile",
+        `the connection to ${label} is lost (${lowerFirst(message)}); connecting again`,
         { event: "lost", code, message },
       ];
     }

@@ -333,6 +333,9 @@ test("a pipe gives up when a lost connection does not come back in time", async 
     time.advance(1);
     return Promise.resolve();
   }).catch((outcome) => ({ outcome }));
-  assertEquals([outcome, time.pending], [error, 0]);
+  assertEquals([outcome instanceof CifraError && outcome.message, time.pending], [
+    "bob did not come back within 1 s (the connection is gone)",
+    0,
+  ]);
   await thread.leave();
 });

@@ -168,7 +168,14 @@ for (const victim of ["sender", "receiver"] as const) {
     killed.kill("SIGKILL");
     await other.says("cifra: the connection to ");
     const { stderr } = await other.exits(1);
-    assertStringIncludes(stderr, "error: Connection ");
+    const [who, hint] = [killed.name, "run the command again on both sides"];
+    assertMatch(
+      stderr,
+      RegExp(`error: ${who} did not come back within 1 s \\(.*\\)\nhint: ${hint}`),
+    );
+    // Nobody types there, and what a dead program had not taken is lost.
+    assert(!/\/verify|nothing is lost/.test(stderr), stderr);
+    assertStringIncludes(stderr, `compare words with cifra keys verify ${killed.name}`);
   });
 
   Deno.test(`a ${victim} killed in the middle of a stream and started again: the rest would be another`, async () => {
