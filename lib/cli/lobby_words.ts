@@ -6,6 +6,9 @@ export const CHANGES_PAUSE = 5000;
 /** Names in one line. */
 const NAMES_SHOWN = 8;
 
+/** Whoever talks to us need not be in the lobby: they may have come for us alone. */
+const NOBODY = "nobody else is in the lobby";
+
 /** Stands after the names of those who are verified; no name can contain it. */
 export const VERIFIED_MARK = "\u2713";
 
@@ -15,7 +18,7 @@ export function describeChanges(
   isClose: (name: string) => boolean,
 ): readonly string[] {
   const crowd = (names: readonly string[]) => describeCrowd(names, isClose);
-  if (isFirst && joined.length === 0) return ["nobody else is here"];
+  if (isFirst && joined.length === 0) return [NOBODY];
   const lines: string[] = [];
   if (joined.length > 0) lines.push(isFirst ? `here: ${crowd(joined)}` : told("joined", joined));
   if (left.length > 0) lines.push(told("left", left));
@@ -58,7 +61,7 @@ export interface Listed {
 export function describeUsers(people: readonly Listed[], isConnected: boolean): string {
   const here = people.filter(({ state }) => state !== undefined).length;
   const title = isConnected
-    ? here === 0 ? "nobody else is here" : `${here} here`
+    ? here === 0 ? NOBODY : `${here} here`
     : `no connection to the server; ${here} were here`;
   const lines: string[] = [];
   const others: string[] = [];

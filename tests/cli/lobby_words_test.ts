@@ -15,7 +15,9 @@ function crowd(count: number): string[] {
 
 Deno.test("comings and goings are a line for each kind, however many they are", () => {
   assertEquals(describeChanges(NOTHING, nobody), []);
-  assertEquals(describeChanges({ ...NOTHING, isFirst: true }, nobody), ["nobody else is here"]);
+  assertEquals(describeChanges({ ...NOTHING, isFirst: true }, nobody), [
+    "nobody else is in the lobby",
+  ]);
   assertEquals(
     describeChanges({ ...NOTHING, isFirst: true, joined: ["ann", "bob"], away: ["bob"] }, nobody),
     ["here: ann, bob"],
@@ -51,7 +53,12 @@ Deno.test("users are listed with what there is to tell, and the others beside ea
     connected: undefined,
     asks: false,
   };
-  assertEquals(describeUsers([], true), "nobody else is here");
+  assertEquals(describeUsers([], true), "nobody else is in the lobby");
+  // Somebody with whom there is a conversation need not be in the lobby.
+  assertEquals(
+    describeUsers([{ ...plain, name: "bob", state: undefined, connected: true }], true),
+    "nobody else is in the lobby\n   bob: connected, not in the lobby",
+  );
   assertEquals(
     describeUsers([
       { ...plain, name: "ann" },

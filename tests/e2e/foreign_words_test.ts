@@ -132,7 +132,7 @@ Deno.test({
   async fn() {
     await using scene = await openScene();
     const alice = sitDown(scene, "alice", ["--accept", "all"]);
-    await shows(alice, "-- nobody else is here");
+    await shows(alice, "-- nobody else is in the lobby");
     const bob = enter(scene, "bob");
     await shows(alice, "joined");
     await alice.write("/to bob\r");

@@ -18,7 +18,7 @@ terminalTest(
   async () => {
     await using scene = await openScene();
     const alice = sitDown(scene, "alice", ["--accept", "all"]);
-    await shows(alice, "-- nobody else is here");
+    await shows(alice, "-- nobody else is in the lobby");
     const bob = enter(scene, "bob"), carol = enter(scene, "carol");
     await shows(alice, "joined");
     await alice.write("/to bob\r");
@@ -89,7 +89,7 @@ terminalTest(
 terminalTest("strangers are announced with their keys, a crowd of them in one line", async () => {
   await using scene = await openScene();
   const alice = sitDown(scene, "alice");
-  await shows(alice, "-- nobody else is here");
+  await shows(alice, "-- nobody else is in the lobby");
   const dave = enter(scene, "dave");
   await dave.write("alice: let me in\n");
   await shows(
