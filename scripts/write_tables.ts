@@ -176,7 +176,8 @@ function slashCommandsPage(): string {
     table(["what it does", "keys"], KEYS),
     "With `--plain`, and on a terminal that calls itself `dumb`, the terminal itself edits lines: " +
     "nothing on the screen is drawn again, there is no prompt, and how far a message came is not " +
-    "shown. Lines that come within a tenth of a second are one paste.",
+    "shown. What comes begins below what is half typed, and Ctrl-R shows that again. Lines that " +
+    "come within a tenth of a second are one paste.",
     "",
   ].join("\n\n");
 }

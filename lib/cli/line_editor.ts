@@ -30,6 +30,8 @@ const CLEAR_SCREEN = "\x1b[H\x1b[2J";
 const OFFERED = 200;
 /** Milliseconds in which lines come of a paste, where the terminal itself edits them and marks nothing. */
 const PASTE_PAUSE = 100;
+/** Milliseconds in which nobody types a letter: a row that was empty before them is empty after them. */
+const LETTER_PAUSE = 30;
 const USUAL_FRAME: Frame = { columns: 80, rows: 24 };
 
 /** What is asked for, and how. */
@@ -84,6 +86,8 @@ export class LineEditor {
   #isAway = false;
   #isClosed = false;
   #enterTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When a row was certainly empty, by `performance.now()`. */
+  #freshAt = -Infinity;
 
   constructor(options: PromptOptions, terminal: Terminal, events: PromptEvents) {
     this.#options = options;
@@ -115,7 +119,8 @@ export class LineEditor {
   /** Prints above the line being typed, and draws that again as it was. */
   printAround(text: Shown): void {
     const shown = `${text}\n`;
-    if (this.#isClosed || this.#isAway || this.#isPlain) return this.#write(shown);
+    if (this.#isPlain && !this.#isClosed && !this.#isAway) return this.#writeFresh(shown);
+    if (this.#isClosed || this.#isAway) return this.#write(shown);
     this.#fit();
     const next = this.#drawn();
     this.#write(eraseView(this.#view) + shown.replaceAll("\n", "\r\n") + showView(next));
@@ -169,6 +174,7 @@ export class LineEditor {
   #act(action: LineAction, before: LineState): void {
     switch (action.type) {
       case "enter":
+        this.#freshAt = performance.now();
         this.#commit(before);
         return this.#events.onMessage(action.text);
       case "end":
@@ -287,6 +293,16 @@ export class LineEditor {
     const { search } = this.#state;
     const prompt = search ? `looking for "${search.words}": ` : this.#prompt;
     return { prompt, text: isSecret ? "" : text, colour };
+  }
+
+  /**
+   * Below what may be half typed, which the terminal alone knows and repeats at Ctrl-R: an empty row too many is
+   * better than a line of somebody that begins in the middle of ours.
+   */
+  #writeFresh(text: string): void {
+    const isFresh = performance.now() - this.#freshAt < LETTER_PAUSE;
+    this.#write(isFresh ? text : `\n${text}`);
+    this.#freshAt = performance.now();
   }
 
   #write(text: string): void {

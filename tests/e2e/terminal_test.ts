@@ -244,6 +244,32 @@ for (const [how, args, env] of PLAIN) {
   });
 }
 
+terminalTest(
+  "--plain: what comes begins below what is half typed, which Ctrl-R repeats",
+  async () => {
+    await using scene = await Scene.withServer();
+    const alice = scene.connect("alice", "bob", ["--plain", "--no-times"], ON_TERMINAL);
+    const bob = scene.connect("bob", "alice", ["--json"]);
+    await Promise.all([shows(alice, "-- connected to bob"), bob.event("connected")]);
+    await alice.write("half a");
+    await shows(alice, "\nhalf a");
+    // A person types no faster.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await bob.write("hi\nho\n");
+    // Those that come at once have no empty row between them.
+    await shows(alice, "\nhalf a\nbob: hi\nbob: ho");
+    await alice.write("\x12");
+    await shows(alice, "bob: ho\n^R\nhalf a");
+    await alice.write(" line\r");
+    await bob.event("message", { number: 1, text: "half a line" });
+    // What answers a line follows it at once.
+    await alice.write("/path bob\r");
+    await shows(alice, "\n/path bob\n-- ");
+    await alice.write("/quit\r");
+    assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+  },
+);
+
 terminalTest("Ctrl-C while waiting exits with 130", async () => {
   await using scene = await Scene.withServer();
   const alice = scene.connect("alice", "bob", [], ON_TERMINAL);
