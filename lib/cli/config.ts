@@ -5,6 +5,7 @@ import { CONFIG } from "./commands.ts";
 import { defaultOf } from "./help.ts";
 import type { Option, Section } from "./options.ts";
 import { type Found, type Setting, SETTINGS, type Source } from "./settings.ts";
+import { meant } from "./small_names.ts";
 import { placeOf } from "./settings_sources.ts";
 import type { Terminal } from "./terminal.ts";
 import { readSettings } from "./with_settings.ts";
@@ -54,7 +55,12 @@ function effective(setting: Setting, found: Found | undefined): Effective {
     return { ...setting, value, from: "default", where: undefined };
   }
   const { texts, source } = found;
-  return { ...setting, value: valueOf(option, texts), from: source.from, where: whereOf(source) };
+  return {
+    ...setting,
+    value: valueOf(option, meant(option, texts)),
+    from: source.from,
+    where: whereOf(source),
+  };
 }
 
 function valueOf({ kind }: Option, texts: readonly string[]): Effective["value"] {

@@ -1,5 +1,6 @@
 /** The table of slash commands, and what a line means that is typed at the desk. */
 import { isName } from "../wire/names.ts";
+import { withoutCapitals } from "./small_names.ts";
 
 /** What the slash commands do. */
 export interface DeskActions {
@@ -133,7 +134,7 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
   "/quit": { does: "leave", run: (desk) => desk.quit() },
 };
 
-/** What a line means. */
+/** What a line means; names may have capitals as they were typed. */
 export type Line =
   | { readonly type: "nothing" }
   | { readonly type: "say"; readonly name: string | undefined; readonly text: string }
@@ -155,6 +156,8 @@ export interface Place {
   readonly isLobby: boolean;
   /** Whether there is somebody of a name. */
   readonly isKnown: (name: string) => boolean;
+  /** Whoever is named is meant, known or not. */
+  readonly isMeant?: boolean;
   /** Whether a program writes the lines. */
   readonly isProgram?: boolean;
 }
@@ -202,7 +205,7 @@ export function slashHelp(place: Pick<Place, "isLobby" | "isProgram">): string {
 }
 
 /** `bob: hello`; more lines may follow. */
-const ADDRESSED = /^([a-z0-9][a-z0-9_-]*): ([\s\S]+)$/;
+const ADDRESSED = /^([A-Za-z0-9][A-Za-z0-9_-]*): ([\s\S]+)$/;
 
 /** Whether a line is a command, and not something to be said: several lines, such as a page of code, never are. */
 export function isCommand(line: string): boolean {
@@ -217,11 +220,14 @@ export function readLine(line: string, place: Place): Line {
     return { type: "say", name: undefined, text: line.slice(1) };
   }
   const [, name, text] = place.isLobby ? ADDRESSED.exec(line) ?? [] : [];
-  if (name === undefined || text === undefined || !isName(name)) {
+  const meant = withoutCapitals(name ?? "");
+  // `Note: this` names nobody, unless there is somebody of that name.
+  const isSaid = meant !== name && !place.isKnown(meant);
+  if (name === undefined || text === undefined || !isName(meant) || isSaid) {
     const isEscaped = place.isLobby && line.startsWith(" ") && ADDRESSED.test(line.slice(1));
     return { type: "say", name: undefined, text: isEscaped ? line.slice(1) : line };
   }
-  if (place.isKnown(name)) return { type: "say", name, text };
+  if (place.isMeant || place.isKnown(meant)) return { type: "say", name, text };
   // Meant for somebody whose name was mistyped, it must not go to somebody else.
   const reason = `NOT SENT: there is nobody called ${name}; /to ${name} to write to them ` +
     "anyway, or put a space before the line if it is for whom you are talking to";
@@ -255,7 +261,7 @@ function readCommand(line: string, place: Place): Line {
     const argument = command.about === undefined ? "nothing" : "one name";
     return { type: "wrong", reason: `${word} takes ${argument} after it` };
   }
-  if (name !== undefined && !isName(name)) {
+  if (name !== undefined && !isName(withoutCapitals(name))) {
     return { type: "wrong", reason: "That is not a valid name: names are a-z, 0-9, _ and -" };
   }
   return { type: "command", word, command, name };

@@ -7,6 +7,7 @@ import { TEXT_LIMIT } from "../limits.ts";
 import { isName, SERVER_NAME } from "../wire/names.ts";
 import { closest } from "./closest.ts";
 import { type Command, commandsOf, isCommand, type Line, SLASH_COMMANDS } from "./desk_commands.ts";
+import { withoutCapitals } from "./small_names.ts";
 
 /** What a program calls one of its lines; answers and errors repeat it. */
 export type Ref = string | number;
@@ -101,10 +102,11 @@ function readPerson(
   only: string | undefined,
 ): { readonly name: string | undefined } | { readonly wrong: string } {
   if (name === undefined) return { name: undefined };
-  if (typeof name !== "string" || !(isName(name) || name === SERVER_NAME)) {
+  const meant = typeof name === "string" ? withoutCapitals(name) : "";
+  if (typeof name !== "string" || !(isName(meant) || meant === SERVER_NAME)) {
     return { wrong: `"${key}" must be a name: names are a-z, 0-9, _ and -` };
   }
-  if (only !== undefined && name !== only) {
+  if (only !== undefined && meant !== only) {
     return { wrong: `"${key}" can only be ${only}, as --to says` };
   }
   return { name };

@@ -6,6 +6,7 @@ import { readOption } from "./args.ts";
 import { closest } from "./closest.ts";
 import type { Option } from "./options.ts";
 import { type Found, idOf, type Layer, type Setting, SETTINGS, variableOf } from "./settings.ts";
+import { meant } from "./small_names.ts";
 import { lowerFirst } from "./status_words.ts";
 
 const FILE = "cifra.toml";
@@ -231,7 +232,7 @@ function isTable(value: unknown): value is Record<string, unknown> {
 /** The value passes the same reader as on the command line. */
 function check(name: string, option: Option, texts: readonly string[], where: string): void {
   try {
-    if (texts.length > 0) readOption(name, option, texts);
+    if (texts.length > 0) readOption(name, option, meant(option, texts));
   } catch (error) {
     if (!(error instanceof CifraError)) throw error;
     const { code, message, hint } = error;

@@ -1,6 +1,5 @@
 /** Names have no capitals: one that is typed with some is meant without. */
-import type { Command } from "./command.ts";
-import { optionsOf } from "./command.ts";
+import { type Command, optionsOf, type Word } from "./command.ts";
 import type { Option } from "./options.ts";
 import { readName, readPeerName } from "./option_readers.ts";
 import type { Terminal } from "./terminal.ts";
@@ -8,10 +7,15 @@ import type { Terminal } from "./terminal.ts";
 /** What would be a name without its capitals. */
 const WITH_CAPITALS = /^(?=.*[A-Z])[A-Za-z0-9_-]+$/;
 
-/** A name without capitals; says so when it had some. What is no name is left as it is. */
+/** A name without capitals. What is no name is left as it is. */
+export function withoutCapitals(name: string): string {
+  return WITH_CAPITALS.test(name) ? name.toLowerCase() : name;
+}
+
+/** The same; says so when it had some. */
 export function small(name: string, terminal: Terminal): string {
-  if (!WITH_CAPITALS.test(name)) return name;
-  const written = name.toLowerCase();
+  const written = withoutCapitals(name);
+  if (written === name) return name;
   terminal.say(`names have no capitals: ${name} is ${written}`, {
     event: "name-lowered",
     given: name,
@@ -20,22 +24,30 @@ export function small(name: string, terminal: Terminal): string {
   return written;
 }
 
-/** Arguments whose options have names without capitals. */
+/** Arguments in which `lower` was applied to each name, of an option or a word. */
 export function withSmallNames(
   command: Command,
   args: readonly string[],
-  terminal: Terminal,
+  lower: (name: string) => string,
 ): readonly string[] {
   const names = Object.entries(optionsOf(command)).filter(([, option]) => isName(option))
     .map(([name]) => `--${name}`);
+  const action = command.actions?.rows.find(({ name }) => name === args[0]);
   return args.map((arg, i) => {
-    if (names.includes(args[i - 1]!)) return small(arg, terminal);
+    const word = action?.words[i - 1];
+    if (names.includes(args[i - 1]!) || word && isName(word)) return lower(arg);
     const [, option, value] = /^(--[^=]+)=(.*)$/s.exec(arg) ?? [];
     if (option === undefined || !names.includes(option)) return arg;
-    return `${option}=${small(value!, terminal)}`;
+    return `${option}=${lower(value!)}`;
   });
 }
 
-function isName(option: Option): boolean {
-  return option.kind === "text" && (option.read === readName || option.read === readPeerName);
+/** The values of an option, without capitals where they are names. */
+export function meant(option: Option, texts: readonly string[]): readonly string[] {
+  return isName(option) ? texts.map(withoutCapitals) : texts;
+}
+
+/** Whether the value of an option, or a word, is a name. */
+function isName(option: Option | Word): boolean {
+  return "read" in option && (option.read === readName || option.read === readPeerName);
 }

@@ -17,6 +17,7 @@ import { describeUsers } from "./lobby_words.ts";
 import { BELLS } from "./attention.ts";
 import { describeComparison, describeUndelivered, showPast, undelivered } from "./message_words.ts";
 import type { Roster } from "./roster.ts";
+import { small } from "./small_names.ts";
 import { describeWay } from "./status_words.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -242,9 +243,10 @@ export class Typing implements DeskActions {
     if (terminal.json && only !== undefined) return { type: "say", name: undefined, text: line };
     // A program means whom it names; a person may have mistyped.
     // Before anybody told who is there, a person who talks to nobody means it as well.
-    const mustBe = terminal.json || this.focus === undefined && !messenger.isTold;
-    const isKnown = (name: string) => mustBe || name === ourName || roster.has(name);
-    return readLine(line, { isLobby: only === undefined, isKnown, isProgram: terminal.json });
+    const isMeant = terminal.json || this.focus === undefined && !messenger.isTold;
+    const isKnown = (name: string) => name === ourName || roster.has(name);
+    const isLobby = only === undefined;
+    return readLine(line, { isLobby, isKnown, isMeant, isProgram: terminal.json });
   }
 
   async #obey(line: Line, ref?: Ref): Promise<void> {
@@ -252,7 +254,7 @@ export class Typing implements DeskActions {
       case "nothing":
         return;
       case "say":
-        return await this.#send(line.name ?? this.focus, line.text, ref);
+        return await this.#send(this.#meant(line.name) ?? this.focus, line.text, ref);
       case "wrong":
         return this.#options.voice.complain(line.reason);
       case "command":
@@ -263,12 +265,12 @@ export class Typing implements DeskActions {
   }
 
   async #command(
-    { word, command, name: named, text }: Extract<Line, { readonly type: "command" }>,
+    { word, command, name: typed, text }: Extract<Line, { readonly type: "command" }>,
   ): Promise<void> {
     const { voice, ourName } = this.#options;
     if (text !== undefined) return await command.run(this, text);
     // Only commands about the focus fall back to it: /refuse alone must not refuse whoever is talked to.
-    const name = named ?? (command.about === "focus" ? this.focus : undefined);
+    const name = this.#meant(typed) ?? (command.about === "focus" ? this.focus : undefined);
     if (name === ourName) return voice.complain("That is you");
     if (name === undefined && command.about && !command.mayBeNobody) {
       return voice.complain(`Who? For example: ${word} bob`);
@@ -288,6 +290,10 @@ export class Typing implements DeskActions {
     } catch (error) {
       voice.fail("NOT SENT", error, name);
     }
+  }
+
+  #meant(name: string | undefined): string | undefined {
+    return name === undefined ? undefined : small(name, this.#options.terminal);
   }
 
   /** Begins a conversation or goes on with it; says so when that cannot be. */

@@ -11,7 +11,7 @@ import {
   type SettingsFile,
   variable,
 } from "./settings_sources.ts";
-import { withSmallNames } from "./small_names.ts";
+import { small, withoutCapitals, withSmallNames } from "./small_names.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
@@ -24,9 +24,10 @@ export async function withSettings(
   terminal: Terminal,
 ): Promise<readonly string[]> {
   if ((command.permissions?.files ?? "none") === "none") return args;
-  const typed = withSmallNames(command, args, terminal);
-  const { layers } = await readSettings(command, typed);
-  const completed = complete(command, typed, layers);
+  const { layers } = await readSettings(command, args);
+  const asWritten = complete(command, args, layers);
+  const lower = (name: string) => small(name, terminal);
+  const completed = { ...asWritten, args: withSmallNames(command, asWritten.args, lower) };
   // Before anything is drawn.
   if (completed.args.includes("--plain")) terminal.plain = true;
   tellLastTime(command, completed, terminal);
@@ -43,7 +44,7 @@ export async function readSettings(
     environmentLayer(variable),
     ...(file?.text === undefined ? [] : [await fileLayer(file.path, file.text)]),
   ];
-  const { args: known } = complete(command, args, written);
+  const known = withSmallNames(command, complete(command, args, written).args, withoutCapitals);
   // A server is nobody and goes nowhere.
   const remembers = "name" in optionsOf(command) || command.name === "config";
   return { layers: [...written, ...(remembers ? [rememberedLayer(known)] : [])], file };

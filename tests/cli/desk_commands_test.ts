@@ -40,6 +40,10 @@ Deno.test("in the lobby a line is for whom it names, or for whom one is talking 
     say(undefined, "see https://example.org/: it"),
   );
   assertEquals(read("Note: this"), say(undefined, "Note: this"));
+  // A name may be typed with capitals, as everywhere; who reads on makes it small, and says so.
+  assertEquals(read("Bob: hello"), say("Bob", "hello"));
+  assertEquals(readLine("Note: this", { ...LOBBY, isMeant: true }), say(undefined, "Note: this"));
+  assertEquals(readLine("note: this", { ...LOBBY, isMeant: true }), say("note", "this"));
   assertEquals(read("server: this"), say(undefined, "server: this"));
   assertEquals(read("//path: x"), say(undefined, "/path: x"));
   assertEquals(read(" bob: is a name"), say(undefined, "bob: is a name"));
@@ -80,7 +84,7 @@ Deno.test("commands take a name where they are about somebody, and nothing else"
     assertEquals(read(line), { type: "command", word: line, command, name: undefined });
     assertEquals(read(`${line}  dave`), { type: "command", word: line, command, name: "dave" });
     assertEquals(read(`${line} dave erin`).type, "wrong");
-    for (const name of ["BOB", "server", "x".repeat(33), "\x1b[2J"]) {
+    for (const name of ["BOB!", "server", "x".repeat(33), "\x1b[2J"]) {
       assertEquals(read(`${line} ${name}`).type, "wrong", name);
     }
   }

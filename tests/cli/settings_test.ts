@@ -177,7 +177,7 @@ const WRONG: readonly (readonly [readonly string[], string, string | undefined])
     undefined,
   ],
   [
-    ["[connect]", 'name = "A"'],
+    ["[connect]", 'name = "A B"'],
     `${PATH}, line 2: cannot use this name: must be 1 to 32 of a-z, 0-9, _ and -, from a letter or digit to one`,
     "choose a name such as alice or lab-3",
   ],

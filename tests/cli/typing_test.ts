@@ -16,10 +16,10 @@ class Recorder extends Terminal {
   }
 }
 
-/** A desk for bob alone, whose disk is as slow as the test wants it. */
-function desk() {
+/** A desk for bob alone, or in the lobby, whose disk is as slow as the test wants it. */
+function desk(only?: string) {
   const terminal = new Recorder(false);
-  const view = { only: "bob", label: (name: string) => name } as unknown as DeskView;
+  const view = { only, label: (name: string) => name } as unknown as DeskView;
   const disk = Promise.withResolvers<void>();
   const sent: string[] = [];
   const messenger = {
@@ -27,14 +27,16 @@ function desk() {
       sent.push(`${name}: ${text}`);
       return disk.promise;
     },
+    open: () => Promise.resolve(undefined),
   };
   const typing = new Typing({
     ourName: "alice",
     suite: "modern",
-    only: "bob",
+    only,
     terminal,
     messenger,
-    roster: { has: () => true },
+    roster: { has: () => true, describe: () => "here", label: (name: string) => name },
+    front: { refresh: () => {} },
     ignored: { names: new Set() },
     voice: new DeskVoice(view, terminal, "modern"),
   } as unknown as TypingOptions);
@@ -42,7 +44,7 @@ function desk() {
 }
 
 Deno.test("a line is taken when its message is on disk, and no sooner", async () => {
-  const { typing, disk, sent, said } = desk();
+  const { typing, disk, sent, said } = desk("bob");
   let isTaken = false;
   const taking = typing.take("hello").then(() => isTaken = true);
   for (let turns = 0; turns < 10; turns++) await turn();
@@ -53,9 +55,22 @@ Deno.test("a line is taken when its message is on disk, and no sooner", async ()
 });
 
 Deno.test("a message that the disk does not take is told as not sent, before the next line is taken", async () => {
-  const { typing, disk, said } = desk();
+  const { typing, disk, said } = desk("bob");
   const taking = typing.take("hello");
   disk.reject(new CifraError("local", "The disk is full"));
   await taking;
   assertEquals(said, ["NOT SENT: The disk is full"]);
+});
+
+Deno.test("a name may be typed with capitals, and is meant without", async () => {
+  const { typing, disk, sent, said } = desk();
+  disk.resolve();
+  await typing.take("/to Bob");
+  await typing.take("Carol: hello");
+  assertEquals([typing.focus, sent], ["bob", ["carol: hello"]]);
+  assertEquals(said, [
+    "names have no capitals: Bob is bob",
+    "talking to bob: here",
+    "names have no capitals: Carol is carol",
+  ]);
 });

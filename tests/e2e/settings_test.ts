@@ -234,6 +234,7 @@ Deno.test({
     await shows(alice, "-- waiting for bob");
     const bob = home.run("connect", ["--name", "Bob", "--to", "ALICE"]);
     await bob.says("cifra: names have no capitals: Bob is bob\n");
+    await bob.says("cifra: names have no capitals: ALICE is alice\n");
     await shows(alice, "-- connected to bob");
     await alice.write("/quit\r");
     assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
@@ -245,6 +246,25 @@ Deno.test({
     await again.write("/quit\r");
     await leavesTerminal(again);
   },
+});
+
+Deno.test("a name in the settings, or of a word, may have capitals, as one that is typed", async () => {
+  await using scene = await Scene.open();
+  const home = await Home.open(scene, "[serve]", "port = 0");
+  const server = `127.0.0.1:${await home.serve()}`;
+  await home.write("[connect]", `server = "${server}"`, 'name = "Alice"');
+  for (const CIFRA_NAME of ["", "ALICE"]) {
+    const alice = home.run("connect", ["--to", "bob"], { CIFRA_NAME });
+    await alice.says(" is alice\n");
+    await alice.says("waiting for bob");
+    alice.kill("SIGTERM");
+    await alice.exits(0);
+  }
+  const config = home.run("config", ["--json"]);
+  await config.exits(0);
+  await config.event("setting", { key: "name", value: "alice" });
+  const verify = home.run("keys", ["verify", "Bob"]);
+  assertStringIncludes((await verify.exits(1)).stderr, "error: bob is not known here");
 });
 
 Deno.test({
