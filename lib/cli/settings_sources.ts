@@ -109,6 +109,7 @@ function requireFile(path: string, { isFile, size }: Deno.FileInfo): void {
 export async function fileLayer(path: string, text: string): Promise<Layer> {
   const layer = new Map<string, Found>();
   const lines = new Lines(text);
+  if (lines.twice) throw givenTwice(path, lines.twice);
   const add = (section: Setting["section"], name: string, value: unknown) => {
     const line = lines.of(section, name);
     const place = placeOf(path, line);
@@ -157,20 +158,40 @@ async function parseToml(path: string, text: string): Promise<Record<string, unk
   }
 }
 
+/** Two lines that say the same, of which the parser would take the last, or complain in words of its own. */
+interface Twice {
+  readonly what: string;
+  readonly line: number;
+  readonly before: number;
+}
+
 /** Where keys stand in a text, as nearly as can be told without parsing it. */
 class Lines {
   readonly #at = new Map<string, number>();
+  /** The first that stands there twice. */
+  readonly twice: Twice | undefined;
 
   constructor(text: string) {
     let table = "";
+    /** The quotes that end a text of several lines. */
+    let quotes: string | undefined;
     for (const [index, line] of text.split("\n").entries()) {
+      const isText = quotes !== undefined;
+      const said = isText ? line : line.replace(/^\s*#.*/, "");
+      for (const [mark] of said.matchAll(/"""|'''/g)) {
+        if (quotes === undefined) quotes = mark;
+        else if (quotes === mark) quotes = undefined;
+      }
+      if (isText) continue;
       const [, header] = /^\s*\[+\s*["']?([\w-]+)["']?\s*\]/.exec(line) ?? [];
       if (header !== undefined) table = header;
       const [, key] = /^\s*([\w."'-]+)\s*=/.exec(line) ?? [];
       const name = header !== undefined ? `[${header}]` : key?.replaceAll(/["']/g, "");
       if (name === undefined) continue;
       const whole = header !== undefined || table === "" ? name : `${table}.${name}`;
-      if (!this.#at.has(whole)) this.#at.set(whole, index + 1);
+      const before = this.#at.get(whole);
+      if (before === undefined) this.#at.set(whole, index + 1);
+      else this.twice ??= { what: name, line: index + 1, before };
     }
   }
 
@@ -246,6 +267,11 @@ function check(name: string, option: Option, texts: readonly string[], where: st
 
 function wrong(what: string, wanted: string, got: string): CifraError {
   return new CifraError("usage", `${what} ${wanted}, got ${got}`);
+}
+
+function givenTwice(path: string, { what, line, before }: Twice): CifraError {
+  const message = `Cannot use ${placeOf(path, line)}: ${what} stands in line ${before} already`;
+  return new CifraError("usage", message, { hint: "keep one of the two" });
 }
 
 function unknownSection(place: string, name: string): CifraError {

@@ -70,6 +70,20 @@ Deno.test("what is not typed comes from the environment, or else from the file",
   assertEquals(parse(SERVE, completed(SERVE, [], ...layers)).given.port, 1);
 });
 
+Deno.test("what looks like a key in a text of several lines is none", async () => {
+  const layer = await file(
+    "[serve]",
+    'title = """\\',
+    "  port = 1 \\",
+    '  """',
+    "# ''' ",
+    "#ab",
+    "port = 2",
+  );
+  assertEquals(layer.get("serve.title")!.texts, ["port = 1 "]);
+  assertEquals(layer.get("serve.port")!.texts, ["2"]);
+});
+
 Deno.test("a flag of the settings is taken back by a variable, or by what is typed", async () => {
   const layer = await file("[connect]", 'name = "alice"', "no-history = true");
   const isOff = (args: readonly string[], ...layers: readonly Layer[]) =>
@@ -175,6 +189,21 @@ const WRONG: readonly (readonly [readonly string[], string, string | undefined])
     ["[connect]", "name = true"],
     `${PATH}, line 2: name must be a text in quotes, got true`,
     undefined,
+  ],
+  [
+    ["[connect]", 'name = "a"', "# name", '"name" = "b"'],
+    `${PATH}, line 4: name stands in line 2 already`,
+    "keep one of the two",
+  ],
+  [
+    ['connect.name = "a"', "[serve]", "port = 1", "[connect]", 'name = "b"'],
+    `${PATH}, line 5: name stands in line 1 already`,
+    "keep one of the two",
+  ],
+  [
+    ["[serve]", "port = 1", "[connect]", "[serve]"],
+    `${PATH}, line 4: [serve] stands in line 1 already`,
+    "keep one of the two",
   ],
   [
     ["[connect]", 'name = "A B"'],
