@@ -55,11 +55,16 @@ export class DeskVoice {
     this.say(reason, { event: "error", code: "usage", message: reason });
   }
 
-  /** Says what failed, about `name` if it was about somebody. Throws what is no expected failure. */
-  fail(what: string, error: unknown, name?: string): void {
+  /**
+   * Says what failed, about `name` if it was about somebody; `more` are lines for people. Throws what is no expected
+   * failure.
+   */
+  fail(what: string, error: unknown, name?: string, more: readonly string[] = []): void {
     if (!(error instanceof CifraError)) throw error;
     const { message, hint } = error;
-    const tail = hint === undefined ? "" : `\n${hint}`;
+    const tail = [...(hint === undefined ? [] : [hint]), ...more].map((line) => `\n${line}`).join(
+      "",
+    );
     const isOneOfMany = name !== undefined && this.#view.only === undefined;
     const event = isOneOfMany ? "conversation-failed" : "error";
     this.say(`${what}: ${message}${tail}`, { event, ...reportOf(error) }, name);

@@ -74,6 +74,20 @@ export function describeUnread(name: string, unread: number, newest: string | un
     : `${name} has written (${count}/to ${name}): ${preview(newest)}`;
 }
 
+/** Lines of which the beginning is told when they were not sent. */
+const UNSENT_SHOWN = 10;
+
+/** Which messages were not sent, by their beginnings: a line for each of a few. */
+export function describeUnsent(texts: readonly string[]): readonly string[] {
+  if (texts.length === 1) return [`it was: ${preview(texts[0]!)}`];
+  const more = texts.length - UNSENT_SHOWN;
+  return [
+    `${texts.length} messages:`,
+    ...texts.slice(0, UNSENT_SHOWN).map(preview),
+    ...(more > 0 ? [`and ${more} more`] : []),
+  ];
+}
+
 /** The beginning of a message, in one line. */
 function preview(text: string): string {
   const line = sanitize(text).replace(/\s+/gu, " ").trim();

@@ -5,6 +5,7 @@ import { queuedTexts } from "../client/leftovers.ts";
 import type { Messenger } from "../client/messenger.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
+import { CifraError } from "../errors.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { SERVER_NAME } from "../wire/names.ts";
@@ -15,7 +16,13 @@ import type { Ignored } from "./ignored.ts";
 import { isObject, readObject, type Ref } from "./json_input.ts";
 import { describeUsers } from "./lobby_words.ts";
 import { BELLS } from "./attention.ts";
-import { describeComparison, describeUndelivered, showPast, undelivered } from "./message_words.ts";
+import {
+  describeComparison,
+  describeUndelivered,
+  describeUnsent,
+  showPast,
+  undelivered,
+} from "./message_words.ts";
 import type { Roster } from "./roster.ts";
 import { small } from "./small_names.ts";
 import { describeWay } from "./status_words.ts";
@@ -50,10 +57,19 @@ interface TypingState {
   readonly looked: WeakSet<Dialogue>;
 }
 
+/** A message that was refused. */
+interface Unsent {
+  readonly name: string;
+  readonly text: string;
+  readonly error: CifraError;
+}
+
 /** Takes the lines, and keeps to whom plain text goes. */
 export class Typing implements DeskActions {
   readonly #options: TypingOptions;
   readonly #state: TypingState;
+  /** Messages that were refused a moment ago. */
+  readonly #unsent: Unsent[] = [];
 
   constructor(
     options: TypingOptions,
@@ -288,7 +304,24 @@ export class Typing implements DeskActions {
       if (ignored.names.has(name)) await this.#heed(name);
       await messenger.send(name, text, ref);
     } catch (error) {
-      voice.fail("NOT SENT", error, name);
+      if (this.#options.terminal.json) return voice.fail("NOT SENT", error, name);
+      if (!(error instanceof CifraError)) throw error;
+      if (this.#unsent.length === 0) queueMicrotask(() => this.#tellUnsent());
+      this.#unsent.push({ name, text, error });
+    }
+  }
+
+  /** What waited for the same reason is refused in one go, and told together. */
+  #tellUnsent(): void {
+    const { voice, only } = this.#options;
+    const together = Map.groupBy(
+      this.#unsent.splice(0),
+      ({ name, error }) => `${name} ${error.message}`,
+    );
+    for (const all of together.values()) {
+      const [{ name, error }] = all as [Unsent];
+      const what = only === undefined ? `NOT SENT to ${name}` : "NOT SENT";
+      voice.fail(what, error, name, describeUnsent(all.map(({ text }) => text)));
     }
   }
 

@@ -59,7 +59,20 @@ Deno.test("a message that the disk does not take is told as not sent, before the
   const taking = typing.take("hello");
   disk.reject(new CifraError("local", "The disk is full"));
   await taking;
-  assertEquals(said, ["NOT SENT: The disk is full"]);
+  assertEquals(said, ["NOT SENT: The disk is full\nit was: hello"]);
+});
+
+Deno.test("messages that are refused together are told once, by their beginnings", async () => {
+  const { typing, disk, said } = desk("bob");
+  const long = `a second, ${"x".repeat(40)}\nof two lines`;
+  const taking = ["first", long, "third"].map((line) => typing.take(line));
+  disk.reject(new CifraError("local", "The disk is full", { hint: "make room" }));
+  await Promise.all(taking);
+  assertEquals(said, [
+    `NOT SENT: The disk is full\nmake room\n3 messages:\nfirst\na second, ${
+      "x".repeat(30)
+    }\u2026\nthird`,
+  ]);
 });
 
 Deno.test("a name may be typed with capitals, and is meant without", async () => {

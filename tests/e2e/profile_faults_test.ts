@@ -2,7 +2,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type CastOptions, cifraCommand, Program, Scene } from "../testkit/program.ts";
-import { hasPty, onTerminal, screen, shows } from "../testkit/pty.ts";
+import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
 import { fillDisk, hasTmpfs, makeReadOnly, withTmpfs } from "../testkit/tmpfs.ts";
 import { until } from "../testkit/until.ts";
 
@@ -141,6 +141,31 @@ Deno.test("messages that another program holds for a while, as a backup does, co
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test({
+  name: "who leaves is told once which messages were not kept",
+  ignore: !hasPty,
+  fn: async () => {
+    await using scene = await Scene.withServer();
+    const folder = await Deno.makeTempDir({ prefix: "cifra-test-" });
+    try {
+      const alice = connectFrom(scene, "alice", folder, { ...ON_TERMINAL, args: [] });
+      await shows(alice, "-- waiting for bob");
+      using backup = new DatabaseSync(`${folder}/profiles/alice/messages.db`);
+      backup.exec("BEGIN IMMEDIATE");
+      for (const [n, line] of ["one", "two", "three"].entries()) {
+        await alice.write(`${line}\r`);
+        await shows(alice, `(${n + 1} in memory) alice>`);
+      }
+      await alice.write("/quit\r");
+      await leavesTerminal(alice);
+      assertEquals(screen(alice).split("NOT SENT").length, 2, screen(alice));
+      assertStringIncludes(screen(alice), "\n   3 messages:\n   one\n   two\n   three\n");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
 });
 
 Deno.test({
