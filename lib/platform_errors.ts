@@ -75,12 +75,16 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENETDOWN: { why: "the network is down", hint: "connect this machine to a network" },
 };
 
+/** Deno's words of a path such as /proc/x or /dev/x, for a program that may not do everything. */
+const SYSTEMS_OWN = /^NotCapable: Requires all access\b/;
+
 /** What the platform says by a class, or a sentence, alone. */
 const SENTENCES: readonly (readonly [said: RegExp, Meaning])[] = [
   [/SUN_LEN/, {
     why: "its path is longer than that of a socket may be (107 bytes)",
     hint: "choose a folder with a shorter path with --state",
   }],
+  [SYSTEMS_OWN, { why: "it is a place of the system's own, where this program keeps no files" }],
   [/^NotCapable\b/, { why: "this program was not given access to it" }],
   [/lookup|resolve|ENOTFOUND/i, { why: "its name does not resolve" }],
   [/unreachable/i, { why: "no route to it" }],
@@ -150,11 +154,15 @@ export function isNotOurAddress(error: unknown): boolean {
 
 /** Whether another user, or the permissions of this program, keep us out. */
 export function isNotAllowed(error: unknown): boolean {
-  return isNotGiven(error) || ["EACCES", "EPERM"].includes(codeOf(error) ?? "");
+  return isNotCapable(error) || ["EACCES", "EPERM"].includes(codeOf(error) ?? "");
 }
 
-/** Whether the permissions of this program keep it out, whoever runs it. */
+/** Whether the permissions of this program keep it out, which others would not. */
 export function isNotGiven(error: unknown): boolean {
+  return isNotCapable(error) && !SYSTEMS_OWN.test(said(error));
+}
+
+function isNotCapable(error: unknown): boolean {
   return error instanceof Error && error.name === "NotCapable";
 }
 

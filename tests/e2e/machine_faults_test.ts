@@ -102,6 +102,20 @@ Deno.test({
 });
 
 Deno.test({
+  name: "a place of the system's own is told to take no files, whatever the program may do",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    await using scene = await Scene.open();
+    for (const args of [["--state", "/proc/x"], ["--log", "/dev/x", "--state", scene.folder]]) {
+      const command = [Deno.execPath(), "run", "--quiet", "-A", "main.ts", "serve", "--port", "0"];
+      const exit = await scene.run("server", [...command, ...args]).exits(1);
+      assertStringIncludes(requireWords(exit), `${args[1]}: it is a place of the system's own`);
+      assertStringIncludes(exit.stderr, `hint: choose a `);
+    }
+  },
+});
+
+Deno.test({
   name: "a port below 1024 is told to be root's, where it is",
   ignore: !IS_LINUX_ROOT,
   fn: async () => {
