@@ -400,6 +400,9 @@ export const LOG_FILES = 3;
 
 // --- Text ---
 
+/** Lines of what was said before that are shown to whoever does not say how many: `--last`, `/last`. */
+export const PAST_SHOWN = 20;
+
 /** One chat message, in bytes of UTF-8. */
 export const TEXT_LIMIT = 16 * KIB;
 /** A server's name for itself, in bytes of UTF-8. */

@@ -15,6 +15,7 @@ import {
   LOG_FILE_LIMIT,
   LOG_FILES,
   NEW_NAMES_PER_DAY,
+  PAST_SHOWN,
   PIPE_PATIENCE,
   PORT_MINIMUM,
   RELAY_RATE,
@@ -358,7 +359,7 @@ export const CONNECT = {
           from: 0,
           to: PAST_MOST,
           does: "so many lines of what was said before are shown when you turn to somebody",
-          default: 20,
+          default: PAST_SHOWN,
         },
         bell: {
           kind: "choice",

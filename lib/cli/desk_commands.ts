@@ -1,4 +1,5 @@
 /** The table of slash commands, and what a line means that is typed at the desk. */
+import { PAST_SHOWN } from "../limits.ts";
 import { isName } from "../wire/names.ts";
 import { withoutCapitals } from "./small_names.ts";
 
@@ -105,7 +106,7 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     run: (desk, name) => desk.markVerified(name),
   },
   "/last": {
-    does: "print the last N lines that were said here, or the last 20",
+    does: `print the last N lines that were said here, or the last ${PAST_SHOWN}`,
     takes: "N",
     mayBeAlone: true,
     atTerminal: true,

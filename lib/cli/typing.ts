@@ -6,6 +6,7 @@ import type { Messenger } from "../client/messenger.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
+import { PAST_SHOWN } from "../limits.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { SERVER_NAME } from "../wire/names.ts";
@@ -27,9 +28,6 @@ import type { Roster } from "./roster.ts";
 import { small } from "./small_names.ts";
 import { describeWay } from "./status_words.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** Lines that `/last` alone shows. */
-const LAST = 20;
 
 /** What typed lines act on. */
 export interface TypingOptions {
@@ -230,10 +228,13 @@ export class Typing implements DeskActions {
 
   showLast(count: string): void {
     const { store, terminal, roster, ourName, voice } = this.#options;
-    if (!/^\d{0,4}$/.test(count)) return voice.complain("/last takes a number, such as /last 50");
+    // As with `history --last`, none is no number of lines to print.
+    if (!/^(?:[1-9]\d{0,3})?$/.test(count)) {
+      return voice.complain("/last takes a number from 1 to 9999, such as /last 50");
+    }
     if (this.focus === undefined) return voice.complain("Of whom? Turn to somebody with /to bob");
     const label = roster.label(this.focus);
-    const last = count === "" ? LAST : Number(count);
+    const last = count === "" ? PAST_SHOWN : Number(count);
     const entries = [...store.history({ peer: this.focus, last, isPast: true })];
     if (entries.length === 0) terminal.say(`nothing is kept of what was said with ${label}`);
     showPast(entries, { ourName, label }, terminal);

@@ -87,3 +87,12 @@ Deno.test("a name may be typed with capitals, and is meant without", async () =>
     "names have no capitals: Carol is carol",
   ]);
 });
+
+Deno.test("/last takes a number of lines that there can be", async () => {
+  const { typing, said } = desk("bob");
+  const complaint = "/last takes a number from 1 to 9999, such as /last 50";
+  for (const count of ["0", "00", "-1", "1.5", "many", "10000"]) {
+    await typing.take(`/last ${count}`);
+  }
+  assertEquals(said, Array(6).fill(complaint));
+});
