@@ -1,5 +1,6 @@
 /** Where settings are read: the environment, and cifra.toml. */
 import { CifraError } from "../errors.ts";
+import { platformFailure } from "../platform_errors.ts";
 import { requireOursToWrite } from "../store/private_files.ts";
 import { configFolder } from "../store/user_folders.ts";
 import { readOption } from "./args.ts";
@@ -75,8 +76,7 @@ export function findSettings(folder = configFolder()): SettingsFile | undefined 
     }
     // The tasks allow the usual folder; whoever allows less gets by without.
     if (cause instanceof Deno.errors.NotCapable) return { path, text: undefined, isAllowed: false };
-    throw new CifraError("local", `Cannot read ${path}`, {
-      cause,
+    throw platformFailure(`Cannot read ${path}`, cause, {
       hint: "make it readable for you, or remove it",
     });
   }

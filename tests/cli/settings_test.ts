@@ -261,6 +261,23 @@ Deno.test("a variable that is wrong is refused by its name", () => {
 });
 
 Deno.test({
+  name: "settings that cannot be read are refused with the reason",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withFolder((folder) => {
+      const path = `${folder}/cifra.toml`;
+      Deno.symlinkSync(path, path);
+      const { code, message, hint } = assertThrows(() => findSettings(folder), CifraError);
+      assertEquals([code, message, hint], [
+        "local",
+        `Cannot read ${path}: the links in its path lead in a circle`,
+        "make it readable for you, or remove it",
+      ]);
+      return Promise.resolve();
+    }),
+});
+
+Deno.test({
   name: "settings that a group, or anybody, may write or replace are refused",
   ignore: Deno.build.os === "windows",
   fn: () =>
