@@ -118,6 +118,7 @@ async function talk(
   for (const lost of store.lost) terminal.say(describeLost(lost), lostJson(lost));
   const { to, hidden, giveUpAfter } = options;
   const isPipe = !terminal.interactive && !terminal.json;
+  const ofPipe = giveUpAfter ?? PIPE_PATIENCE;
   const { name, suite, identity } = profile;
   const ignored = await Ignored.open(profile.folder);
   const typed = terminal.interactive && options.keepHistory
@@ -127,7 +128,7 @@ async function talk(
     only: to,
     contacts,
     terminal,
-    giveUpAfter: giveUpAfter ?? PIPE_PATIENCE,
+    giveUpAfter: ofPipe,
     typed,
     ignored,
     last: options.last,
@@ -144,7 +145,7 @@ async function talk(
       ephemeralKey: access.ephemeralKey,
       store,
       openServer: (sendPort) => access.open(address, sendPort),
-      giveUpAfter: giveUpAfter ?? (isPipe ? PIPE_PATIENCE : undefined),
+      giveUpAfter: isPipe ? ofPipe : giveUpAfter,
       register: remembering(profile, access, address, () => place.isLetIn = true),
       receivePort: options.receivePort ?? 0,
       lobby: to !== undefined ? "absent" : hidden ? "unlisted" : "listed",
