@@ -1,4 +1,5 @@
 /** `cifra config`: every setting, its value, and where that comes from. */
+import { tableLines } from "../server/table.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
 import { CONFIG } from "./commands.ts";
@@ -100,10 +101,7 @@ function printSection(
       from === "remembered" ? "as last time" : where ?? from,
     ];
   });
-  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  for (const [name, value, from] of rows) {
-    terminal.print(`${name!.padEnd(widths[0]!)}  ${value!.padEnd(widths[1]!)}  ${from}`);
-  }
+  for (const line of tableLines(rows)) terminal.print(line);
 }
 
 function formatted(value: Effective["value"]): string {

@@ -15,6 +15,7 @@ import { compareNames, isName } from "../wire/names.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Server } from "./server.ts";
+import { tableLines } from "./table.ts";
 
 const PAGE = 100;
 /** Letters of a key that name it: enough that few keys begin alike. */
@@ -157,12 +158,7 @@ function db({ store }: ConsoleOptions, [from = ""]: readonly string[]): string {
 /** Rows under headings, as wide as they need, and a last line; without rows that alone. */
 function table(headings: readonly string[], rows: readonly (readonly string[])[], sum: string) {
   if (rows.length === 0) return sum;
-  const all = [headings, ...rows];
-  const widths = headings.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-  const lines = all.map((row) =>
-    row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()
-  );
-  return [...lines, sum].join("\n");
+  return [...tableLines([headings, ...rows]), sum].join("\n");
 }
 
 /** A name has no colon: a key and a source, as `active` shows them, are told from it by what stands before. */
