@@ -185,7 +185,7 @@ export class Desk implements DeskView, MessengerEvents {
         if (first === "interrupted") return first;
       }
       if (this.only === undefined) await this.#resume();
-      front = this.#front.run((line) => this.#typing.take(line));
+      front = this.#front.run(this.#typing);
       mayFail(front);
       const outcome = await Promise.race([front, failing, ending]);
       await this.#leave(CloseCode.done);

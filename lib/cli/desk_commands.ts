@@ -209,7 +209,7 @@ export function slashHelp(place: Pick<Place, "isLobby" | "isProgram">): string {
 const ADDRESSED = /^([A-Za-z0-9][A-Za-z0-9_-]*): ([\s\S]+)$/;
 
 /** Whether a line is a command, and not something to be said: several lines, such as a page of code, never are. */
-export function isCommand(line: string): boolean {
+function isCommand(line: string): boolean {
   return line.startsWith("/") && !line.startsWith("//") && !line.includes("\n");
 }
 

@@ -3,6 +3,7 @@ import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import type { CifraError } from "../errors.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
+import type { Request } from "./json_input.ts";
 
 /** How a sitting ended for the one who had it here. */
 export type Outcome =
@@ -35,10 +36,18 @@ export interface DeskView {
   leave(): Promise<void>;
 }
 
+/** What lines come to. */
+export interface Lines {
+  /** What a line means now; each is read once. */
+  read(text: string): Request;
+  /** Does it; resolves when what follows may build on it. */
+  obey(request: Request): Promise<void>;
+}
+
 /** Where the conversations are seen, and lines come from. */
 export interface Front {
-  /** Hands lines to `take` until there are no more, or `finish` is called. */
-  run(take: (line: string) => Promise<void>): Promise<Outcome>;
+  /** Hands on lines until there are no more, or `finish` is called. */
+  run(lines: Lines): Promise<Outcome>;
   /** Reads what comes in a conversation, for as long as it is open. */
   read(dialogue: Dialogue): Promise<void>;
   /** Who wrote what a person was shown last. */

@@ -4,8 +4,7 @@ import type { Dialogue } from "../client/conversations.ts";
 import type { Delivery } from "../client/thread.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
-import type { DeskView, Front, Outcome } from "./desk_front.ts";
-import { isDeed } from "./json_input.ts";
+import type { DeskView, Front, Lines, Outcome } from "./desk_front.ts";
 import { deliveryJson, eventJson } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
 import { StdinLines } from "./stdin_lines.ts";
@@ -29,11 +28,11 @@ export class DeskJson implements Front {
     this.#terminal = terminal;
   }
 
-  async run(take: (line: string) => Promise<void>): Promise<Outcome> {
+  async run(lines: Lines): Promise<Outcome> {
     const { only } = this.#view;
-    const lines = new StdinLines();
-    const takeAll = (some: readonly string[]) => inOrder(some, take, only);
-    const input = readStdin((piece) => takeAll(lines.push(piece)), () => takeAll(lines.end()));
+    const written = new StdinLines();
+    const takeAll = (some: readonly string[]) => inOrder(some, lines);
+    const input = readStdin((piece) => takeAll(written.push(piece)), () => takeAll(written.end()));
     const settled = input.done.then(() => this.#end(only)).then(() => this.#view.settled());
     mayFail(settled);
     const done = settled.then(async (failure) => {
@@ -119,19 +118,16 @@ export class DeskJson implements Front {
 }
 
 /** A program means its commands in order; the messages between two commands share a commit. */
-async function inOrder(
-  lines: readonly string[],
-  take: (line: string) => Promise<void>,
-  only: string | undefined,
-): Promise<void> {
+async function inOrder(texts: readonly string[], lines: Lines): Promise<void> {
   const messages: Promise<void>[] = [];
-  for (const line of lines) {
-    if (!isDeed(line, only)) {
-      messages.push(take(line));
+  for (const text of texts) {
+    const request = lines.read(text);
+    if (request.line.type === "say") {
+      messages.push(lines.obey(request));
       continue;
     }
     await Promise.all(messages.splice(0));
-    await take(line);
+    await lines.obey(request);
   }
   await Promise.all(messages);
 }

@@ -8,7 +8,7 @@ import { TEXT_LIMIT } from "../limits.ts";
 import { rings } from "./attention.ts";
 import { OUR_COLOUR } from "./colours.ts";
 import { commandsAboutSomebody, commandsOf } from "./desk_commands.ts";
-import type { DeskView, Front, Outcome } from "./desk_front.ts";
+import type { DeskView, Front, Lines, Outcome } from "./desk_front.ts";
 import { deliveryMark, describeUnread, showEvent, showPast } from "./message_words.ts";
 import { openPrompt, type Prompt } from "./prompt.ts";
 import { StreamSanitizer } from "./sanitize.ts";
@@ -51,7 +51,7 @@ export class DeskTerminal implements Front {
     this.#completions = [...this.#commands];
   }
 
-  async run(take: (line: string) => Promise<void>): Promise<Outcome> {
+  async run(lines: Lines): Promise<Outcome> {
     const failing = Promise.withResolvers<never>();
     const options = {
       prompt: this.#prompt(),
@@ -66,7 +66,7 @@ export class DeskTerminal implements Front {
     const editor = await openPrompt(this.#terminal, options, {
       onMessage: (text) => {
         this.#typed?.add(text);
-        take(text).catch((error) => failing.reject(error));
+        lines.obey(lines.read(text)).catch((error) => failing.reject(error));
         this.refresh();
       },
       onEnd: () => this.finish("finished"),

@@ -6,16 +6,16 @@
 import { TEXT_LIMIT } from "../limits.ts";
 import { isName, SERVER_NAME } from "../wire/names.ts";
 import { closest } from "./closest.ts";
-import { type Command, commandsOf, isCommand, type Line, SLASH_COMMANDS } from "./desk_commands.ts";
+import { type Command, commandsOf, type Line, SLASH_COMMANDS } from "./desk_commands.ts";
 import { withoutCapitals } from "./small_names.ts";
 
 /** What a program calls one of its lines; answers and errors repeat it. */
 export type Ref = string | number;
 
-/** A line of a program. */
+/** A line that was read: of a program, which may call it something, or of a person. */
 export interface Request {
   readonly line: Line;
-  readonly ref: Ref | undefined;
+  readonly ref?: Ref | undefined;
 }
 
 /** The longest line that is read, in UTF-16 units: every byte of the longest text may be escaped. */
@@ -41,12 +41,6 @@ export function deeds(only: string | undefined): ReadonlyMap<string, Command> {
 /** Whether a line is an object. */
 export function isObject(line: string): boolean {
   return line.startsWith("{");
-}
-
-/** Whether a line does something that what follows may build on: a message does not. */
-export function isDeed(line: string, only: string | undefined): boolean {
-  if (!isObject(line)) return only === undefined && isCommand(line);
-  return Object.hasOwn(parsed(line) ?? {}, "do");
 }
 
 /** Reads an object; with one person alone, `only`, nobody need be named. */

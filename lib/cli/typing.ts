@@ -11,10 +11,10 @@ import type { MessageStore } from "../store/message_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { type DeskActions, type Line, readLine, slashHelp } from "./desk_commands.ts";
-import type { Front } from "./desk_front.ts";
+import type { Front, Lines } from "./desk_front.ts";
 import type { DeskVoice } from "./desk_voice.ts";
 import type { Ignored } from "./ignored.ts";
-import { isObject, readObject, type Ref } from "./json_input.ts";
+import { isObject, readObject, type Ref, type Request } from "./json_input.ts";
 import { describeUsers } from "./lobby_words.ts";
 import { BELLS } from "./attention.ts";
 import {
@@ -63,7 +63,7 @@ interface Unsent {
 }
 
 /** Takes the lines, and keeps to whom plain text goes. */
-export class Typing implements DeskActions {
+export class Typing implements DeskActions, Lines {
   readonly #options: TypingOptions;
   readonly #state: TypingState;
   /** Messages that were refused a moment ago. */
@@ -83,18 +83,21 @@ export class Typing implements DeskActions {
   }
 
   /** A line that somebody typed, or a program wrote. */
-  async take(text: string): Promise<void> {
-    const { terminal, only, voice } = this.#options;
-    if (!terminal.json || !isObject(text)) return await this.#try(this.#read(text));
-    const { line, ref } = readObject(text, only);
+  read(text: string): Request {
+    const { terminal, only } = this.#options;
+    return terminal.json && isObject(text) ? readObject(text, only) : { line: this.#read(text) };
+  }
+
+  /** Does what a line says; resolves when it is done, and a message when it is on disk. */
+  async obey({ line, ref }: Request): Promise<void> {
     if (ref === undefined) return await this.#try(line);
-    const answering = { ...this.#options, voice: voice.answering(ref) };
+    const answering = { ...this.#options, voice: this.#options.voice.answering(ref) };
     await new Typing(answering, this.#state).#try(line, ref);
   }
 
   async #try(line: Line, ref?: Ref): Promise<void> {
     try {
-      await this.#obey(line, ref);
+      await this.#do(line, ref);
     } catch (error) {
       this.#options.voice.fail("that cannot be done", error);
     }
@@ -266,7 +269,7 @@ export class Typing implements DeskActions {
     return readLine(line, { isLobby, isKnown, isMeant, isProgram: terminal.json });
   }
 
-  async #obey(line: Line, ref?: Ref): Promise<void> {
+  async #do(line: Line, ref?: Ref): Promise<void> {
     switch (line.type) {
       case "nothing":
         return;

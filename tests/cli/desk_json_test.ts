@@ -4,8 +4,10 @@ import { encodeUtf8 } from "../../lib/bytes.ts";
 import type { Dialogue } from "../../lib/client/conversations.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
 import { lastArrived, type Thread } from "../../lib/client/thread.ts";
+import { readLine } from "../../lib/cli/desk_commands.ts";
 import type { DeskView, Front } from "../../lib/cli/desk_front.ts";
 import { DeskJson } from "../../lib/cli/desk_json.ts";
+import { isObject, readObject, type Request } from "../../lib/cli/json_input.ts";
 import { Pipe } from "../../lib/cli/pipe.ts";
 import { type JsonEvent, Terminal } from "../../lib/cli/terminal.ts";
 import { CifraError } from "../../lib/errors.ts";
@@ -206,6 +208,8 @@ for (const only of ["bob", undefined]) {
   });
 }
 
+const LOBBY = { isLobby: true, isKnown: () => true };
+
 /** What `front` hands on of what a program writes, and how the run ends. */
 async function runWith(
   scene: Scene,
@@ -216,10 +220,22 @@ async function runWith(
   const taken: string[] = [];
   let outcome: unknown;
   await input.during(async () => {
-    const running = front.run(async (line) => {
-      taken.push(`+${line}`);
-      await turn();
-      taken.push(`-${line}`);
+    const { only } = scene.view;
+    const texts = new Map<Request, string>();
+    const running = front.run({
+      read: (text) => {
+        const say = { type: "say", name: undefined, text } as const;
+        const request = isObject(text)
+          ? readObject(text, only)
+          : { line: only === undefined ? readLine(text, LOBBY) : say };
+        texts.set(request, text);
+        return request;
+      },
+      obey: async (request) => {
+        taken.push(`+${texts.get(request)}`);
+        await turn();
+        taken.push(`-${texts.get(request)}`);
+      },
     });
     await script(input, taken);
     outcome = await running;

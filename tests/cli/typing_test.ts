@@ -40,13 +40,14 @@ function desk(only?: string) {
     ignored: { names: new Set() },
     voice: new DeskVoice(view, terminal, "modern"),
   } as unknown as TypingOptions);
-  return { typing, disk, sent, said: terminal.said };
+  const take = (line: string) => typing.obey(typing.read(line));
+  return { typing, take, disk, sent, said: terminal.said };
 }
 
 Deno.test("a line is taken when its message is on disk, and no sooner", async () => {
-  const { typing, disk, sent, said } = desk("bob");
+  const { take, disk, sent, said } = desk("bob");
   let isTaken = false;
-  const taking = typing.take("hello").then(() => isTaken = true);
+  const taking = take("hello").then(() => isTaken = true);
   for (let turns = 0; turns < 10; turns++) await turn();
   assertEquals([sent, isTaken], [["bob: hello"], false]);
   disk.resolve();
@@ -55,17 +56,17 @@ Deno.test("a line is taken when its message is on disk, and no sooner", async ()
 });
 
 Deno.test("a message that the disk does not take is told as not sent, before the next line is taken", async () => {
-  const { typing, disk, said } = desk("bob");
-  const taking = typing.take("hello");
+  const { take, disk, said } = desk("bob");
+  const taking = take("hello");
   disk.reject(new CifraError("local", "The disk is full"));
   await taking;
   assertEquals(said, ["NOT SENT: The disk is full\nit was: hello"]);
 });
 
 Deno.test("messages that are refused together are told once, by their beginnings", async () => {
-  const { typing, disk, said } = desk("bob");
+  const { take, disk, said } = desk("bob");
   const long = `a second, ${"x".repeat(40)}\nof two lines`;
-  const taking = ["first", long, "third"].map((line) => typing.take(line));
+  const taking = ["first", long, "third"].map((line) => take(line));
   disk.reject(new CifraError("local", "The disk is full", { hint: "make room" }));
   await Promise.all(taking);
   assertEquals(said, [
@@ -76,10 +77,10 @@ Deno.test("messages that are refused together are told once, by their beginnings
 });
 
 Deno.test("a name may be typed with capitals, and is meant without", async () => {
-  const { typing, disk, sent, said } = desk();
+  const { typing, take, disk, sent, said } = desk();
   disk.resolve();
-  await typing.take("/to Bob");
-  await typing.take("Carol: hello");
+  await take("/to Bob");
+  await take("Carol: hello");
   assertEquals([typing.focus, sent], ["bob", ["carol: hello"]]);
   assertEquals(said, [
     "names have no capitals: Bob is bob",
@@ -89,10 +90,10 @@ Deno.test("a name may be typed with capitals, and is meant without", async () =>
 });
 
 Deno.test("/last takes a number of lines that there can be", async () => {
-  const { typing, said } = desk("bob");
+  const { take, said } = desk("bob");
   const complaint = "/last takes a number from 1 to 9999, such as /last 50";
   for (const count of ["0", "00", "-1", "1.5", "many", "10000"]) {
-    await typing.take(`/last ${count}`);
+    await take(`/last ${count}`);
   }
   assertEquals(said, Array(6).fill(complaint));
 });
