@@ -295,6 +295,7 @@ export class Desk implements DeskView, MessengerEvents {
 
   async #leave(code: CloseCode): Promise<void> {
     const dialogues = [...this.#messenger.all()];
+    this.#voice.leaves();
     await this.#messenger.leave(code);
     if (!this.#options.terminal.interactive && this.only !== undefined) return;
     this.#lastWords = dialogues.flatMap(({ name, thread }) =>

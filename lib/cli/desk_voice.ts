@@ -25,6 +25,7 @@ export class DeskVoice {
   #home = "";
   #isLost = false;
   #isShutOut = false;
+  #isLast = false;
   /** What was said last of each conversation, by the names of the others. */
   readonly #said = new Map<string, string>();
 
@@ -38,6 +39,11 @@ export class DeskVoice {
   /** A voice that answers a line of a program: what it says and complains of repeats `ref`. */
   answering(ref: Ref): DeskVoice {
     return new DeskVoice(this.#view, this.#terminal, this.#suite, ref);
+  }
+
+  /** What fails from now on may be what ends the program. */
+  leaves(): void {
+    this.#isLast = true;
   }
 
   /** `about`: with whom the conversation is of which this tells. */
@@ -65,6 +71,7 @@ export class DeskVoice {
     const tail = [...(hint === undefined ? [] : [hint]), ...more].map((line) => `\n${line}`).join(
       "",
     );
+    if (this.#isLast && !this.#terminal.json) this.#terminal.hasTold(error);
     const isOneOfMany = name !== undefined && this.#view.only === undefined;
     const event = isOneOfMany ? "conversation-failed" : "error";
     this.say(`${what}: ${message}${tail}`, { event, ...reportOf(error) }, name);

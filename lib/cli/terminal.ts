@@ -71,6 +71,8 @@ export class Terminal {
   readonly #noColor: string | undefined;
   readonly #columnsOf: typeof columnsOf;
   #failure: CifraError | undefined;
+  /** The message of the failure that was told last, as one that ends the program. */
+  #told: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
 
   /** `columns` tells how wide an output is, for tests. */
@@ -220,11 +222,18 @@ export class Terminal {
     if (text !== "") await this.results([this.page(`${from}: `, text, INDENT)]);
   }
 
-  /** Says what went wrong and what to try, and returns the exit code for it. */
+  /** A failure was told at the end: `fail` need not tell the same again. */
+  hasTold({ message }: CifraError): void {
+    this.#told = message;
+  }
+
+  /** Says what went wrong and what to try, once, and returns the exit code for it. */
   fail(error: unknown): number {
     if (!(error instanceof CifraError) && !isPlatformError(error)) throw error;
     const failure = platformFailure("Cannot go on", error);
     const { code, message, hint } = failure;
+    if (message === this.#told) return exitCodeOf(code);
+    this.#told = message;
     if (this.json) this.emit({ event: "error", ...reportOf(failure) });
     // Where no event can be read, somebody may read this.
     if (!this.json || this.#failure) {

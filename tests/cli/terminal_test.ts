@@ -151,6 +151,19 @@ Deno.test("lines of ours that hang already are left as they are", () => {
   assertEquals(written(() => terminal.message("a", "b\nc")).err, "a: b\n   c\n");
 });
 
+Deno.test("a failure that ends the program twice over, or was told at the end, is told once", () => {
+  const gone = new CifraError("local", "The disk is gone", { hint: "look" });
+  for (const json of [false, true]) {
+    const terminal = new Terminal(json);
+    const fail = () => assertEquals(terminal.fail(gone), 1);
+    const { out, err } = written(() => [fail(), fail()]);
+    assertEquals((out + err).split("The disk is gone").length, 2);
+  }
+  const { terminal } = ofPerson();
+  terminal.hasTold(gone);
+  assertEquals(written(() => terminal.fail(gone)), { out: "", err: "" });
+});
+
 Deno.test("with --json each word is one line of JSON on stdout, and talk alone is nothing", () => {
   const terminal = new Terminal(true);
   const { out, err } = written(() => {

@@ -161,6 +161,8 @@ Deno.test({
       await alice.write("/quit\r");
       await leavesTerminal(alice);
       assertEquals(screen(alice).split("NOT SENT").length, 2, screen(alice));
+      // Why is told when it begins, and when it is over; not once more by what ends the program.
+      assertEquals(screen(alice).match(/another program/g)?.length, 2, screen(alice));
       assertStringIncludes(screen(alice), "\n   3 messages:\n   one\n   two\n   three\n");
     } finally {
       await Deno.remove(folder, { recursive: true });
