@@ -1,4 +1,5 @@
 /** What Deno is told to allow: for the tasks in deno.json, for the executable, and what of it is given up again. */
+import { NEVER_DIALLED } from "../net/never_dialled.ts";
 import {
   allFolders,
   CONFIG_FOLDERS,
@@ -20,6 +21,11 @@ export const VARIABLES: readonly string[] = [
 ];
 /** The same of one that `deno task` has started. */
 export const VARIABLES_OF_TASKS: readonly string[] = [...VARIABLES, TASK_MARK];
+
+/** Of somebody who dials where others say. */
+export const DIALS = { net: true, denyNet: NEVER_DIALLED } as const;
+/** Of a person: whose files they are, and what is set for them. */
+export const OF_A_PERSON = { sys: ["uid"], env: VARIABLES_OF_TASKS } as const;
 
 /** The flags of `deno run` for a command: what it needs and no more. */
 export function flagsFor(

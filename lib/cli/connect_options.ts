@@ -6,7 +6,7 @@ import { CifraError } from "../errors.ts";
 import { parse } from "./args.ts";
 import type { Bell } from "./attention.ts";
 import type { ColourChoice } from "./colours.ts";
-import { CONNECT } from "./commands.ts";
+import { CONNECT } from "./connect_command.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
 
 /** What it says. */

@@ -10,7 +10,7 @@ import type { PrivateFolder } from "../store/private_files.ts";
 import { stateFolder } from "../store/state_folder.ts";
 import { requireName } from "../wire/names.ts";
 import { parse, type Parsed } from "./args.ts";
-import { KEYS } from "./commands.ts";
+import { KEYS } from "./keys_command.ts";
 import { readKeyFile, writeKeyFile } from "./key_files.ts";
 import { type Compare, listPeers, unpinPeer, verifyPeer } from "./key_peers.ts";
 import { chooseProfile } from "./profiles.ts";

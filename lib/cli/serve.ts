@@ -20,7 +20,7 @@ import { backUpServerStore, SqliteServerStore } from "../store/sqlite_server.ts"
 import { addressScope, formatEndpoint } from "../wire/address.ts";
 import { type Line, quoted } from "../wire/line.ts";
 import { type Given, parse } from "./args.ts";
-import { SERVE } from "./commands.ts";
+import { SERVE } from "./serve_command.ts";
 import { answerOperator, openConsole, operate, serverFolder, socketPath } from "./operate.ts";
 import { giveUpAll } from "./permissions.ts";
 import { runFramed } from "./run.ts";

@@ -3,7 +3,8 @@ import { type ServerAddress, serverSubject } from "../client/server_address.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { DEFAULT_PORT } from "../limits.ts";
 import type { Given } from "./args.ts";
-import type { CONNECT, USERS } from "./commands.ts";
+import type { USERS } from "./commands.ts";
+import type { CONNECT } from "./connect_command.ts";
 import type { ServerChoice } from "./server_access.ts";
 
 const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parse } from "../../lib/cli/args.ts";
 import type { Command } from "../../lib/cli/command.ts";
-import { COMPLETIONS, SERVE } from "../../lib/cli/commands.ts";
+import { COMPLETIONS } from "../../lib/cli/commands.ts";
+import { SERVE } from "../../lib/cli/serve_command.ts";
 import { CifraError } from "../../lib/errors.ts";
 
 const TEST = {

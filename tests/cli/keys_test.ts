@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { parse } from "../../lib/cli/args.ts";
-import { KEYS } from "../../lib/cli/commands.ts";
+import { KEYS } from "../../lib/cli/keys_command.ts";
 import { parseConnect } from "../../lib/cli/connect_options.ts";
 import { helpOf } from "../../lib/cli/help.ts";
 import { connectCommand } from "../../lib/cli/server_options.ts";

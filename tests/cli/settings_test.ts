@@ -2,7 +2,10 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { parse } from "../../lib/cli/args.ts";
 import type { Command } from "../../lib/cli/command.ts";
-import { COMMANDS, CONNECT, KEYS, SERVE } from "../../lib/cli/commands.ts";
+import { COMMANDS } from "../../lib/cli/commands.ts";
+import { CONNECT } from "../../lib/cli/connect_command.ts";
+import { KEYS } from "../../lib/cli/keys_command.ts";
+import { SERVE } from "../../lib/cli/serve_command.ts";
 import { complete, type Layer, SETTINGS, variableOf } from "../../lib/cli/settings.ts";
 import { environmentLayer, fileLayer, findSettings } from "../../lib/cli/settings_sources.ts";
 import { CifraError } from "../../lib/errors.ts";

@@ -6,7 +6,7 @@ import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
 import { encodeHex } from "@std/encoding/hex";
 import { DatabaseSync } from "node:sqlite";
 import { encodeUtf8 } from "../../lib/bytes.ts";
-import { CONNECT } from "../../lib/cli/commands.ts";
+import { CONNECT } from "../../lib/cli/connect_command.ts";
 import { helpOf } from "../../lib/cli/help.ts";
 import { hmacSha512, sha512 } from "../../lib/crypto/platform.ts";
 import type { PasswordCost } from "../../lib/crypto/scram.ts";
