@@ -6,7 +6,7 @@ import { formatWord } from "../lib/cli/args.ts";
 import { argumentOf, SLASH_COMMANDS } from "../lib/cli/desk_commands.ts";
 import { defaultOf, formatOption, usageOf } from "../lib/cli/help.ts";
 import type { Option } from "../lib/cli/options.ts";
-import { eventsSchema } from "../lib/cli/events.ts";
+import { eventsSchema } from "../lib/cli/events_schema.ts";
 import { ERRORS } from "../lib/errors.ts";
 import { CONSOLE_COMMANDS } from "../lib/server/console.ts";
 import { jsonPage } from "./json_page.ts";

@@ -1,6 +1,6 @@
 /** cifra as it is used: processes of their own, with the permissions of the tasks and no others. */
 import { assertEquals } from "@std/assert";
-import { eventsSchema } from "../../lib/cli/events.ts";
+import { eventsSchema } from "../../lib/cli/events_schema.ts";
 import { mismatch } from "./schema.ts";
 
 const ROOT = new URL("../../", import.meta.url);
