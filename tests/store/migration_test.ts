@@ -5,6 +5,7 @@ import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { MESSAGES_STEPS } from "../../lib/store/messages_schema.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { SqliteFile } from "../../lib/store/sqlite_file.ts";
 import { readHistory } from "../../lib/store/messages_history.ts";
 import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { Program } from "../testkit/program.ts";
@@ -97,16 +98,50 @@ Deno.test("a file of version 1 is brought up to date with all that is in it, and
 Deno.test("what waits in a file of version 2 may have been shown, until it is", async () => {
   await withFolder(async (path) => {
     await makeVersion1(path, 5);
-    await (await open(path)).close();
-    const database = new DatabaseSync(`${path}/messages.db`);
-    database.exec("DROP TABLE run; PRAGMA user_version = 2");
-    database.close();
+    await bringTo(path, 2);
     for (let run = 0; run < 2; run++) {
       const store = await open(path);
       assertEquals(store.doubtfulUpTo, LAST_ORDINAL);
       await checkAll(store, 5);
       await store.close();
     }
+  });
+});
+
+/** Brings a file up to a version that this program has passed. */
+async function bringTo(path: string, version: number): Promise<void> {
+  const kind = { steps: MESSAGES_STEPS.slice(0, version) };
+  (await SqliteFile.open(path, "messages.db", kind)).close();
+}
+
+Deno.test("a file of version 3 keeps its queue, its gaps and its doubts, and has room for a mailbox", async () => {
+  await withFolder(async (path) => {
+    await makeVersion1(path, 5);
+    await bringTo(path, 3);
+    const older = new DatabaseSync(`${path}/messages.db`);
+    older.exec(`
+      INSERT INTO message (side, log, gap_from, number, type, written, content)
+        VALUES (2, 2, 6, 7, 'gap', 0, x'');
+      UPDATE log SET last = 7, stored = 7, last_id = NULL WHERE id = 2;
+      UPDATE run SET doubtful = 4`);
+    older.close();
+    const store = await open(path);
+    assertEquals(store.doubtfulUpTo, 4);
+    assertEquals([...store.read(BOB, 1n, ALL)], expectedMessages(1, 3, 5, 20));
+    assertEquals(store.incoming(BOB), { log: THEIR_LOG, have: 7n, haveId: undefined, read: 3n });
+    const waiting = store.unshown(BOB, 0, 10);
+    assertEquals(waiting.map(({ message }) => message), [
+      ...expectedMessages(2, 4, 5, 20),
+      { type: "gap", from: 6n, to: 7n },
+    ]);
+    assertEquals(store.lastOrdinal(), LAST_ORDINAL + 1);
+    await store.close();
+    const database = new DatabaseSync(`${path}/messages.db`, { readOnly: true });
+    const tables = ["early", "box", "prekey", "reading", "writing", "deposit", "correspondent"];
+    for (const table of tables) {
+      assertEquals({ ...database.prepare(`SELECT count(*) AS n FROM ${table}`).get() }, { n: 0 });
+    }
+    database.close();
   });
 });
 
@@ -140,41 +175,58 @@ Deno.test("readHistory() does not read a file of version 1, and says what brings
   });
 });
 
-Deno.test("nothing is lost when the process is killed in the middle of bringing a file up to date", async () => {
+for (const from of [1, 3]) {
+  Deno.test(`nothing is lost when the process is killed, twice, in the middle of bringing a file of version ${from} up to date`, () =>
+    killedInTheMiddle(from));
+}
+
+async function killedInTheMiddle(from: number): Promise<void> {
   const COUNT = 1500, SIZE = 4000;
   await withFolder(async (folder) => {
     await makeVersion1(folder, COUNT, SIZE);
+    if (from > 1) await bringTo(folder, from);
     let interrupted = 0;
     for (let round = 0; round < 5; round++) {
       const path = `${folder}/${round}`;
       await Deno.mkdir(path, { mode: 0o700 });
       await Deno.copyFile(`${folder}/messages.db`, `${path}/messages.db`);
-      const command = [Deno.execPath(), "run", "--quiet", "--allow-all", "--frozen"];
-      await using opener = new Program({
-        name: "opener",
-        command: [...command, "tests/store/opener.ts", path],
-      });
-      // The transaction is larger than SQLite's cache: its pages are in the log before it is committed.
-      const enough = 100_000 + round * MIB;
-      while (sizeOf(`${path}/messages.db-wal`) < enough && opener.stdout === "") {
-        await new Promise((resolve) => setTimeout(resolve, 0));
-      }
-      opener.kill("SIGKILL");
-      assertEquals((await opener.exit()).signal, "SIGKILL");
-      if (versionOf(path) === 1) interrupted++;
+      const kills = round === 0 ? 2 : 1;
+      for (let kill = 0; kill < kills; kill++) if (await killedAfter(round, path)) interrupted++;
       const store = await open(path);
       await checkAll(store, COUNT, SIZE);
       await store.close();
     }
     assert(interrupted > 0, "no kill came in the middle");
   });
-});
 
-function sizeOf(path: string): number {
+  /** Whether the kill came in the middle. */
+  async function killedAfter(round: number, path: string): Promise<boolean> {
+    const left = logOf(path);
+    const command = [Deno.execPath(), "run", "--quiet", "--allow-all", "--frozen"];
+    await using opener = new Program({
+      name: "opener",
+      command: [...command, "tests/store/opener.ts", path],
+    });
+    // The transaction is larger than SQLite's cache: its pages are in the log before it is committed.
+    const enough = 100_000 + round * MIB;
+    // What an earlier kill left has its size from the start.
+    const isWritten = ({ size, time } = logOf(path)) => size >= enough && time !== left.time;
+    while (!isWritten() && opener.stdout === "") {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    opener.kill("SIGKILL");
+    assertEquals((await opener.exit()).signal, "SIGKILL");
+    return versionOf(path) === from;
+  }
+}
+
+/** The write-ahead log of the messages in a folder, if there is one. */
+function logOf(path: string): { readonly size: number; readonly time: number } {
   try {
-    return Deno.statSync(path).size;
+    const { size, mtime } = Deno.statSync(`${path}/messages.db-wal`);
+    return { size, time: mtime!.getTime() };
   } catch {
-    return 0;
+    return { size: 0, time: 0 };
   }
 }
 
