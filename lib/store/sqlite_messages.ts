@@ -4,7 +4,7 @@ import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT, MESSAGES_SETTLE_AFTER } from "../limits.ts";
-import { ID_LENGTH, type KeptMessage, type NewMessage } from "../wire/peer_messages.ts";
+import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
   advanced,
@@ -17,7 +17,7 @@ import {
   withoutGaps,
 } from "./message_rules.ts";
 import { historyOf } from "./messages_history.ts";
-import { type Mark, MessageMarks } from "./messages_marks.ts";
+import { MessageMarks } from "./messages_marks.ts";
 import { MESSAGES_FILE, MESSAGES_KIND } from "./messages_schema.ts";
 import {
   gapOf,
@@ -45,6 +45,7 @@ import type {
 } from "./message_store.ts";
 import type { PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
+import { SqliteLogs } from "./sqlite_logs.ts";
 
 /** How messages are kept. */
 export interface SqliteMessagesOptions {
@@ -69,12 +70,6 @@ const BUSY = 100;
 type WaitingCounts = Backlog & { readonly texts: number };
 type UnreadRow = Readonly<Record<keyof WaitingCounts, bigint>>;
 
-/** What is known of a log and not on disk yet. */
-interface Later {
-  readonly direction: Direction;
-  readonly progress: Progress;
-}
-
 /** An open file of messages. One program at a time may have it; others read with `readHistory` of messages_history.ts. */
 export class SqliteMessages implements MessageStore {
   readonly doubtfulUpTo: number;
@@ -82,28 +77,24 @@ export class SqliteMessages implements MessageStore {
   readonly #file: SqliteFile;
   readonly #marks: MessageMarks;
   readonly #keepHistory: boolean;
-  readonly #random: Random;
   readonly #after: (milliseconds: number, action: () => void) => () => void;
   readonly #statements: Statements;
+  readonly #logs: SqliteLogs;
   readonly #commits: GroupCommit;
-  /** By the ids of their logs. */
-  readonly #later = new Map<bigint, Later>();
-  #laterCount = 0;
   #stopTimer: (() => void) | undefined;
   #stopSettling: (() => void) | undefined;
   /** Transactions since the write-ahead log was emptied, or should have been. */
   #unsettled = 0;
-  /** By side, how far its log will have come when the present transaction is on disk. */
-  readonly #moving = new Map<bigint, Mark>();
   #closed: Promise<void> | undefined;
 
   private constructor(file: SqliteFile, marks: MessageMarks, options: SqliteMessagesOptions) {
     this.#file = file;
     this.#marks = marks;
-    this.#keepHistory = options.keepHistory;
-    this.#random = options.random ?? systemRandom;
+    const { keepHistory, random = systemRandom } = options;
+    this.#keepHistory = keepHistory;
     this.#after = options.after ?? afterTimeout;
     this.#statements = prepareStatements(file);
+    this.#logs = new SqliteLogs(file, this.#statements, { keepHistory, random });
     this.#commits = new GroupCommit(file, () => this.#writeLater());
     this.lost = file.transaction(() => this.#compareMarks());
     this.doubtfulUpTo = this.#beginRun();
@@ -132,29 +123,29 @@ export class SqliteMessages implements MessageStore {
   async outgoing(key: ConversationKey): Promise<OutgoingState> {
     this.#requireOpen();
     // Read where it can be: a full disk is no reason not to know where a log stands.
-    const log = this.#commits.idle ? this.#current(key, "sent") : undefined;
+    const log = this.#commits.idle ? this.#logs.current(key, "sent") : undefined;
     if (log) return outgoingState(log);
-    return await this.#change(() => outgoingState(this.#outgoingLog(key)));
+    return await this.#change(() => outgoingState(this.#logs.outgoing(key)));
   }
 
   /** A message whose id is in the log already is passed over: what was asked for twice is said once. */
   async append(key: ConversationKey, messages: readonly NewMessage[]): Promise<bigint> {
     const copies = messages.map(ownCopy);
     return await this.#change(() => {
-      const log = this.#outgoingLog(key);
+      const log = this.#logs.outgoing(key);
       let last = log.last;
       for (const message of copies) {
-        if (this.#insert(log, { ...message, number: last + 1n })) last++;
+        if (this.#logs.insert(log, { ...message, number: last + 1n })) last++;
       }
       this.#statements.setLast.run(last, log.id);
-      this.#move(key, "sent", { ...log, last });
+      this.#logs.move(key, "sent", { ...log, last });
       return last;
     });
   }
 
   read(key: ConversationKey, from: bigint, byteLimit: number): readonly KeptMessage[] {
     this.#requireOpen();
-    const log = this.#current(key, "sent");
+    const log = this.#logs.current(key, "sent");
     if (!log) return [];
     const first = from > log.stored ? from : log.stored + 1n;
     if (first > log.last) return [];
@@ -167,7 +158,7 @@ export class SqliteMessages implements MessageStore {
 
   missing(key: ConversationKey): readonly Gap[] {
     this.#requireOpen();
-    const log = this.#current(key, "sent");
+    const log = this.#logs.current(key, "sent");
     if (!log) return [];
     const rows = this.#file.use(() => this.#statements.gapsAfter.all(log.id, log.stored));
     return (rows as unknown[] as GapRow[]).map(gapOf);
@@ -175,41 +166,41 @@ export class SqliteMessages implements MessageStore {
 
   acknowledge(key: ConversationKey, stored: bigint, read: bigint): void {
     this.#requireOpen();
-    const log = this.#current(key, "sent");
+    const log = this.#logs.current(key, "sent");
     if (log) this.#note("sent", log, advanced(log, stored, read));
   }
 
   async restart(key: ConversationKey): Promise<OutgoingState> {
     return await this.#change(() => {
-      const old = this.#current(key, "sent");
-      if (!old) return outgoingState(this.#outgoingLog(key));
+      const old = this.#logs.current(key, "sent");
+      if (!old) return outgoingState(this.#logs.outgoing(key));
       this.#marks.erase(old.side);
-      const log = this.#beginLog(old.side, this.#random(ID_LENGTH));
+      const log = this.#logs.begin(old.side);
       this.#statements.moveMessages.run(log.id, old.stored, old.id);
       this.#statements.setLast.run(old.stored, old.id);
       const last = old.last - old.stored;
       this.#statements.setLast.run(last, log.id);
-      this.#move(key, "sent", { ...log, last });
+      this.#logs.move(key, "sent", { ...log, last });
       return outgoingState({ ...log, last });
     });
   }
 
   async forget(key: ConversationKey): Promise<number> {
     return await this.#change(() => {
-      const old = this.#current(key, "sent");
+      const old = this.#logs.current(key, "sent");
       if (!old || old.last === old.stored) return 0;
       this.#marks.erase(old.side);
       const { changes } = this.#statements.deleteUnstored.run(old.id, old.stored);
       this.#statements.setLast.run(old.stored, old.id);
-      const log = this.#beginLog(old.side, this.#random(ID_LENGTH));
-      this.#move(key, "sent", log);
+      const log = this.#logs.begin(old.side);
+      this.#logs.move(key, "sent", log);
       return Number(changes);
     });
   }
 
   incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined {
     this.#requireOpen();
-    const row = log ? this.#named(key, log) : this.#current(key, "received");
+    const row = log ? this.#logs.named(key, log) : this.#logs.current(key, "received");
     if (!row) return undefined;
     const { name, last, lastId, read } = row;
     return { log: name, have: last, haveId: lastId ?? undefined, read };
@@ -223,16 +214,16 @@ export class SqliteMessages implements MessageStore {
     const copies = messages.map(ownCopy);
     const name = log.slice();
     const kept = await this.#change(() => {
-      const fresh = following(this.#named(key, name)?.last ?? 0n, copies);
+      const fresh = following(this.#logs.named(key, name)?.last ?? 0n, copies);
       // Not thrown here: that would undo what others change in the same transaction.
       if (fresh instanceof CifraError) return fresh;
-      const row = this.#incomingLog(key, name);
+      const row = this.#logs.incoming(key, name);
       const last = fresh.at(-1);
       if (last) {
         this.#statements.setHave.run(last.number, last.id, row.id);
-        this.#move(key, "received", { ...row, last: last.number });
+        this.#logs.move(key, "received", { ...row, last: last.number });
       }
-      return fresh.filter((message) => this.#insert(row, message));
+      return fresh.filter((message) => this.#logs.insert(row, message));
     });
     if (kept instanceof CifraError) throw kept;
     return kept;
@@ -242,18 +233,18 @@ export class SqliteMessages implements MessageStore {
     const name = log.slice();
     requireNumber(first);
     await this.#change(() => {
-      const row = this.#incomingLog(key, name);
+      const row = this.#logs.incoming(key, name);
       const gap = gapBetween(row.last, first);
       if (!gap) return;
       this.#statements.insertGap.run(row.side, row.id, gap.from, gap.to);
       this.#statements.setHave.run(gap.to, null, row.id);
-      this.#move(key, "received", { ...row, last: gap.to });
+      this.#logs.move(key, "received", { ...row, last: gap.to });
     });
   }
 
   markRead(key: ConversationKey, log: Bytes, number: bigint): void {
     this.#requireOpen();
-    const row = this.#named(key, log);
+    const row = this.#logs.named(key, log);
     if (row) this.#note("received", row, advanced(row, row.stored, number));
   }
 
@@ -265,7 +256,7 @@ export class SqliteMessages implements MessageStore {
       if (limit < 1) return found;
       const rows = this.#statements.unshown.iterate({ peer, suite, after });
       for (const row of rows as Iterable<UnshownRow>) {
-        if (row.number <= (this.#later.get(row.log)?.progress.read ?? 0n)) continue;
+        if (row.number <= this.#logs.notedRead(row.log)) continue;
         found.push({ ordinal: Number(row.ordinal), log: row.name, message: messageOrGap(row) });
         if (found.length === limit) break;
       }
@@ -288,7 +279,7 @@ export class SqliteMessages implements MessageStore {
       const logs = this.#statements.logsOf.all(peer, suite, "received") as unknown[] as LogRow[];
       const sum = { texts: 0, messages: 0, bytes: 0 };
       for (const row of logs) {
-        const { id, read } = this.#withLater(row.id, row);
+        const { id, read } = this.#logs.withLater(row.id, row);
         const counts = this.#statements.unreadAfter.get(id, read) as UnreadRow;
         sum.texts += Number(counts.texts);
         sum.messages += Number(counts.messages);
@@ -314,7 +305,7 @@ export class SqliteMessages implements MessageStore {
 
   history(filter: HistoryFilter): Iterable<HistoryEntry> {
     this.#requireOpen();
-    return historyOf(this.#file, filter, (log, progress) => this.#withLater(log, progress));
+    return historyOf(this.#file, filter, (log, progress) => this.#logs.withLater(log, progress));
   }
 
   close(): Promise<void> {
@@ -360,15 +351,6 @@ export class SqliteMessages implements MessageStore {
       if (row) this.#marks.write({ ...mark, side: row.side, last: have });
     }
     return lost;
-  }
-
-  /** The log of this side will have come so far when the transaction is on disk. */
-  #move(
-    { peer, suite }: ConversationKey,
-    direction: Direction,
-    { side, name, last }: LogRow,
-  ): void {
-    this.#moving.set(side, { side, peer, suite, direction, log: name, last });
   }
 
   /** What is in the database is not to lie in its write-ahead log alone, nor what was deleted in there at all. */
@@ -420,10 +402,8 @@ export class SqliteMessages implements MessageStore {
 
   /** Remembers how far a log has come until the next transaction, which is not far away. */
   #note(direction: Direction, now: LogRow, progress: Progress): void {
-    if (progress.stored === now.stored && progress.read === now.read) return;
-    this.#later.set(now.id, { direction, progress });
-    this.#laterCount++;
-    if (this.#laterCount >= MESSAGES_LAZY_COUNT) return this.#commits.schedule();
+    if (!this.#logs.note(direction, now, progress)) return;
+    if (this.#logs.noted >= MESSAGES_LAZY_COUNT) return this.#commits.schedule();
     this.#stopTimer ??= this.#after(MESSAGES_LAZY_AFTER, () => {
       this.#stopTimer = undefined;
       this.#writeWhatWaits();
@@ -434,7 +414,7 @@ export class SqliteMessages implements MessageStore {
   #writeWhatWaits(): void {
     if (!this.#commits.idle) return;
     try {
-      const isDeleting = !this.#keepHistory && this.#later.size > 0;
+      const isDeleting = !this.#keepHistory && this.#logs.noted > 0;
       this.#file.unsyncedTransaction(() => this.#writeLater())();
       if (isDeleting) this.#settle();
     } catch {
@@ -444,77 +424,16 @@ export class SqliteMessages implements MessageStore {
 
   /** The beginning of every transaction; what it returns follows the commit. */
   #writeLater(): () => void {
-    const { deleteStored, deleteRead, setProgress } = this.#statements;
-    // Those of a transaction that failed have not moved.
-    this.#moving.clear();
-    for (const [id, { direction, progress: { stored, read } }] of this.#later) {
-      if (!this.#keepHistory) {
-        if (direction === "sent") deleteStored.run({ log: id, stored });
-        else deleteRead.run({ log: id, read });
-      }
-      setProgress.run(stored, read, id);
-    }
+    this.#logs.write();
     return () => {
       this.#stopTimer?.();
       this.#stopTimer = undefined;
-      this.#later.clear();
-      this.#laterCount = 0;
+      this.#logs.written();
       this.#unsettled++;
       this.#settleLater();
       // Before anybody is told: what somebody relies on is missed when it is gone.
-      for (const mark of this.#moving.values()) this.#marks.write(mark);
+      for (const mark of this.#logs.moving) this.#marks.write(mark);
     };
-  }
-
-  #withLater<P extends Progress>(log: bigint, progress: P): P {
-    const later = this.#later.get(log)?.progress;
-    return later ? advanced(progress, later.stored, later.read) : progress;
-  }
-
-  /** The log that is written, or was read last. */
-  #current({ peer, suite }: ConversationKey, direction: Direction): LogRow | undefined {
-    return this.#log(() => this.#statements.current.get(peer, suite, direction));
-  }
-
-  #named({ peer, suite }: ConversationKey, name: Bytes): LogRow | undefined {
-    return this.#log(() => this.#statements.named.get(peer, suite, name));
-  }
-
-  #log(find: () => unknown): LogRow | undefined {
-    const row = this.#file.use(find) as LogRow | undefined;
-    return row && this.#withLater(row.id, row);
-  }
-
-  #outgoingLog(key: ConversationKey): LogRow {
-    return this.#current(key, "sent") ??
-      this.#beginLog(this.#side(key, "sent"), this.#random(ID_LENGTH));
-  }
-
-  /** The log of this name, which is the one read last from now on. */
-  #incomingLog(key: ConversationKey, name: Bytes): LogRow {
-    const row = this.#named(key, name);
-    if (!row) return this.#beginLog(this.#side(key, "received"), name);
-    this.#statements.setCurrent.run(row.id, row.side);
-    return row;
-  }
-
-  #side({ peer, suite }: ConversationKey, direction: Direction): bigint {
-    this.#statements.insertSide.run(peer, suite, direction);
-    const row = this.#statements.side.get(peer, suite, direction) as { readonly id: bigint };
-    return row.id;
-  }
-
-  #beginLog(side: bigint, name: Bytes): LogRow {
-    const id = BigInt(this.#statements.insertLog.run(side, name).lastInsertRowid);
-    this.#statements.setCurrent.run(id, side);
-    return { id, side, name, lastId: null, last: 0n, stored: 0n, read: 0n };
-  }
-
-  /** Whether the message is new: one whose id is kept already is passed over. */
-  #insert(log: LogRow, { number, id, type, written, content }: KeptMessage): boolean {
-    const { changes } = this.#statements.insertMessage
-      .run(log.side, log.id, number, id, type, BigInt(written), content);
-    return Number(changes) === 1;
   }
 }
 
