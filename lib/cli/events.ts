@@ -218,6 +218,10 @@ const CONNECT: EventGroup = {
       when: "messages of the other one are gone from this machine",
       keys: { from: number, to: { kind: "number", about: "their numbers" } },
     },
+    "taken-back": {
+      when: "the other one took a message back before it came here",
+      keys: { number },
+    },
     "peer-ended": { when: "the other program has nothing more to say", keys: {} },
     "peer-restarted": {
       when: "it began anew; the rest of its stream does not come",

@@ -29,6 +29,8 @@ export function showEvent(
     }
     case "end":
       return terminal.say(`${label} has nothing more to send`);
+    case "taken back":
+      return terminal.say(describeTakenBack(label));
     case "gap":
       return terminal.say(describeGap(event, label));
     case "restarted":
@@ -119,11 +121,18 @@ export function eventJson(event: PeerEvent, peerName: string, decoder: TextDecod
     }
     case "end":
       return { event: "peer-ended" };
+    case "taken back":
+      return { event: "taken-back", number: Number(event.number) };
     case "gap":
       return { event: "gap", from: Number(event.from), to: Number(event.to) };
     case "restarted":
       return event.who === "peer" ? { event: "peer-restarted" } : { event: "restarted" };
   }
+}
+
+/** That somebody took a message back before it was here, as a sentence without full stop. */
+export function describeTakenBack(who: string): string {
+  return `${who} took a message back before it came here`;
 }
 
 /** Which messages of somebody are missing, as a sentence without full stop. */

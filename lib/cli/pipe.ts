@@ -8,7 +8,7 @@ import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import type { Time } from "../flow/time.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
-import { describeGap, SHOWN_BEFORE } from "./message_words.ts";
+import { describeGap, describeTakenBack, SHOWN_BEFORE } from "./message_words.ts";
 import { lowerFirst } from "./status_words.ts";
 import { readStdin } from "./stdin.ts";
 import type { Terminal } from "./terminal.ts";
@@ -136,6 +136,8 @@ export class Pipe implements Front {
         return;
       case "gap":
         return terminal.say(describeGap(event, peer));
+      case "taken back":
+        return terminal.say(describeTakenBack(peer));
       case "restarted":
         throw beyondRepair(
           event.who === "peer"

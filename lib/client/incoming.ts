@@ -49,6 +49,8 @@ export type PeerEvent =
   | { readonly type: "bytes"; readonly number: bigint; readonly bytes: Bytes }
   /** Its program has nothing more to say, for now. */
   | { readonly type: "end"; readonly number: bigint }
+  /** A message that its writer took back before it came here. */
+  | { readonly type: "taken back"; readonly number: bigint }
   | Gap
   /**
    * A program has begun anew in the middle of a byte stream: theirs, and the rest will not come; or ours, and the
@@ -368,7 +370,7 @@ export class Incoming {
       // As its sender counts it: a message without content weighs something as well.
       const size = messageLength(message);
       this.#makeHeld(size);
-      if (message.type !== "end") this.#unread++;
+      if (isToRead(message.type)) this.#unread++;
       reading.have = reading.come = message.number;
       reading.haveId = "id" in message ? message.id : NO_ID;
       reading.underWay = message.type !== "end";
@@ -430,7 +432,7 @@ export class Incoming {
     const origin = this.#origins.get(event);
     if (!origin || event.type === "restarted") return;
     this.#bytesHeld -= origin.size;
-    if (event.type === "text" || event.type === "bytes") this.#unread--;
+    if (isToRead(event.type)) this.#unread--;
     const { log, stored } = origin;
     if (log && event.type !== "gap") {
       this.#backlog.messages--;
@@ -470,8 +472,14 @@ function toEvent(message: Message, recovered: boolean): PeerEvent {
     case "bytes":
       return { type, number, bytes: compact(message.content) };
     case "end":
+    case "taken back":
       return { type, number };
   }
+}
+
+/** Whether what is of this type counts as unread until it is shown. */
+function isToRead(type: PeerEvent["type"]): boolean {
+  return type === "text" || type === "bytes";
 }
 
 /** A view of a record keeps all of the record in memory: a small one is worth a copy. */

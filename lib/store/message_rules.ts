@@ -30,7 +30,7 @@ function tooLarge(number: bigint): CifraError {
  * A copy that is the store's own: who gave the message may use its bytes again. What claims to be written
  * after the end of time gets its last moment.
  */
-export function ownCopy<M extends NewMessage>(message: M): M {
+export function ownCopy<M extends NewMessage | KeptMessage>(message: M): M {
   const written = Math.max(0, Math.min(LAST_MOMENT, Math.floor(message.written)));
   return { ...message, id: message.id.slice(), content: message.content.slice(), written };
 }

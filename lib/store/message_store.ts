@@ -143,6 +143,12 @@ export interface MessageStore {
    */
   restart(key: ConversationKey): Promise<OutgoingState>;
   /**
+   * Replaces a text of ours by one without content that says that it was taken back, under its number and its id.
+   * False when there is none of this number any more that is not known to be stored over there. Envelopes that hold
+   * it are outdated with that: whoever seals one for this person ends that first.
+   */
+  takeBack(key: ConversationKey, number: bigint): Promise<boolean>;
+  /**
    * Deletes what is not stored over there and begins a new log, since the other side may know the numbers in the
    * old one; resolves to how many messages that were. For whoever has the log open nowhere.
    */

@@ -1,6 +1,6 @@
 /** The statements over the database of messages, what their rows hold, and the messages that rows stand for. */
 import type { Bytes } from "../bytes.ts";
-import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
+import type { KeptMessage } from "../wire/peer_messages.ts";
 import type { Progress } from "./message_rules.ts";
 import type { Gap } from "./message_store.ts";
 import type { SqliteFile } from "./sqlite_file.ts";
@@ -17,7 +17,7 @@ export interface LogRow extends Progress {
 export interface MessageRow {
   readonly number: bigint;
   readonly id: Bytes;
-  readonly type: NewMessage["type"];
+  readonly type: KeptMessage["type"];
   readonly written: bigint;
   readonly content: Bytes;
 }
@@ -76,6 +76,9 @@ export function prepareStatements(file: SqliteFile) {
     moveMessages: prepare(`
       UPDATE message SET log = ?1, number = number - ?2, gap_from = max(1, gap_from - ?2)
       WHERE log = ?3 AND number > ?2`),
+    takeBack: prepare(`
+      UPDATE message SET type = 'taken back', content = x''
+      WHERE log = ? AND number = ? AND type = 'text'`),
     deleteUnstored: prepare("DELETE FROM message WHERE log = ? AND number > ?"),
     deleteStored: prepare(`
       DELETE FROM message WHERE log = :log AND number <= :stored

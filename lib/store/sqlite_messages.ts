@@ -185,6 +185,14 @@ export class SqliteMessages implements MessageStore {
     });
   }
 
+  async takeBack(key: ConversationKey, number: bigint): Promise<boolean> {
+    return await this.#change(() => {
+      const log = this.#logs.current(key, "sent");
+      if (!log || number <= log.stored || number > log.last) return false;
+      return Number(this.#statements.takeBack.run(log.id, number).changes) === 1;
+    });
+  }
+
   async forget(key: ConversationKey): Promise<number> {
     return await this.#change(() => {
       const old = this.#logs.current(key, "sent");

@@ -144,7 +144,7 @@ export const LogKind = {
 export type LogKind = typeof LogKind[keyof typeof LogKind];
 
 /** Kinds of messages (PROTOCOL.md 3.8). */
-export const MESSAGE_NUMBERS = { text: 1, bytes: 2, end: 3 } as const;
+export const MESSAGE_NUMBERS = { text: 1, bytes: 2, end: 3, takenBack: 4 } as const;
 
 /** Whether somebody can store what comes, and if not, why (PROTOCOL.md 3.8). */
 export const StoringState = { again: 0, full: 1, inUse: 2, failing: 3 } as const;

@@ -63,6 +63,7 @@ export const peerMessage = tagged(
     }),
     bytes: struct({ number: u64, content: rest }),
     end: struct({ number: u64, id: bytes(ID_LENGTH) }),
+    takenBack: struct({ number: u64, id: bytes(ID_LENGTH) }),
   },
 );
 /** A message as it is decoded. */
@@ -79,8 +80,12 @@ export interface NewMessage {
   readonly content: Bytes;
 }
 
-/** A message of a chat, as it is sent, stored and received; numbers begin with 1. */
-export interface KeptMessage extends NewMessage {
+/**
+ * A message of a chat, as it is sent, stored and received; numbers begin with 1. `taken back`: its writer
+ * replaced it before it was stored by its reader; it has no content.
+ */
+export interface KeptMessage extends Omit<NewMessage, "type"> {
+  readonly type: NewMessage["type"] | "taken back";
   readonly number: bigint;
 }
 
@@ -114,6 +119,8 @@ export function encodeMessage(message: Message): Bytes {
       return encode(peerMessage, { type, number, content });
     case "end":
       return encode(peerMessage, { type, number, id: message.id });
+    case "taken back":
+      return encode(peerMessage, { type: "takenBack", number, id: message.id });
   }
 }
 
@@ -133,6 +140,8 @@ export function decodeMessage(body: Bytes): Message {
       return message;
     case "end":
       return { ...message, written: 0, content: NOTHING };
+    case "takenBack":
+      return { ...message, type: "taken back", written: 0, content: NOTHING };
   }
 }
 
@@ -155,6 +164,7 @@ export function messageLength({ type, content }: Message): number {
     case "bytes":
       return header + content.length;
     case "end":
+    case "taken back":
       return header + id;
   }
 }

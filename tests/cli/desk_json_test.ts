@@ -154,6 +154,7 @@ for (const only of ["bob", undefined]) {
       { type: "bytes", number: 6n, bytes: new Uint8Array([0xe2, 0x82]) },
       { type: "bytes", number: 7n, bytes: new Uint8Array([0xac]) },
       { type: "gap", from: 8n, to: 9n },
+      { type: "taken back", number: 10n },
       { type: "restarted", who: "peer" },
       { type: "restarted", who: "us" },
       { type: "end", number: 9n },
@@ -167,11 +168,12 @@ for (const only of ["bob", undefined]) {
       { ...message, number: 6, text: "", ...about },
       { ...message, number: 7, text: "€", ...about },
       { event: "gap", from: 8, to: 9, ...about },
+      { event: "taken-back", number: 10, ...about },
       { event: "peer-restarted", ...about },
       { event: "restarted", ...about },
       { event: "peer-ended", ...about },
     ]);
-    assertEquals(taken.length, 9);
+    assertEquals(taken.length, 10);
   });
 
   test(`${mode} a program is told how far each message has come`, async () => {

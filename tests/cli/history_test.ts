@@ -9,7 +9,7 @@ import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { type Exit, Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
-import type { KeptMessage } from "../../lib/wire/peer_messages.ts";
+import type { KeptMessage, NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const BOB = { peer: "bob", suite: "modern" } as const;
 const CAROL = { peer: "carol", suite: "modern" } as const;
@@ -18,7 +18,7 @@ const LOG = new Uint8Array(16).fill(7);
 const MORNING = Date.parse("2026-11-21T10:03:59+01:00");
 const MINUTE = 60_000;
 
-function message(content: string, written: number, number = 1): KeptMessage {
+function message(content: string, written: number, number = 1): KeptMessage & NewMessage {
   const id = systemRandom(16);
   return { type: "text", id, written, content: encodeUtf8(content), number: BigInt(number) };
 }

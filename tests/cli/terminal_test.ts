@@ -296,6 +296,7 @@ Deno.test("what somebody says and does is shown under their name, and harmless",
     { type: "restarted", who: "peer" },
     { type: "restarted", who: "us" },
     { type: "end" },
+    { type: "taken back" },
   ] as PeerEvent[];
   for (const event of events) showEvent(event, "bob", shown, terminal);
   assertHarmless(around[0]!, "bob: hi");
@@ -311,6 +312,7 @@ Deno.test("what somebody says and does is shown under their name, and harmless",
     "-- bob has restarted; the rest of what was being sent will not come",
     "-- the beginning of what bob is sending went to an earlier run of this program",
     "-- bob has nothing more to send",
+    "-- bob took a message back before it came here",
   ]);
 });
 

@@ -61,7 +61,8 @@ function brief(event: PeerEvent): string {
     case "bytes":
       return `${event.number} ${event.bytes.length} bytes`;
     case "end":
-      return `${event.number} end`;
+    case "taken back":
+      return `${event.number} ${event.type}`;
     case "gap":
       return `gap ${event.from}-${event.to}`;
     case "restarted":
@@ -579,6 +580,18 @@ Deno.test("take() passes over an end whose id is here under another number", asy
   await incoming.begin({ log: OTHER, kind: LogKind.kept, first: 1n });
   await incoming.take([last, { ...last, number: 2n }, end(3n)] as Message[]);
   assertEquals(await told(incoming), ["1 end", "3 end"]);
+});
+
+Deno.test("what was taken back is told in its turn, once, and is nothing to read", async () => {
+  const { incoming } = await reading();
+  const nothing = new Uint8Array(0);
+  const id = systemRandom(16);
+  const back = { type: "taken back", number: 2n, id, written: 0, content: nothing } as const;
+  assertEquals(await incoming.take([text(1n, "m1"), back, text(3n, "m3")]), true);
+  assertEquals(await incoming.take([back]), false);
+  assertEquals(incoming.unread, 2);
+  assertEquals(await told(incoming), ["1 m1", "2 taken back", "3 m3"]);
+  assertEquals([incoming.unread, incoming.read], [0, 3n]);
 });
 
 Deno.test("close() wakes who waits, and gives what is there first", async () => {

@@ -259,6 +259,53 @@ conforms("writes acknowledgements when many wait, and when it is closed", async 
   assertEquals((await again.outgoing(BOB)).stored, BigInt(MESSAGES_LAZY_COUNT) + 3n);
 });
 
+conforms(
+  "takes a text back that is not stored over there, under its number and id",
+  async (disk) => {
+    const store = await disk.open();
+    const messages = [text("a"), text("b"), end(), text("c")];
+    await store.append(BOB, messages);
+    store.acknowledge(BOB, 1n, 1n);
+    const taken = [0n, 1n, 2n, 2n, 3n, 5n, 2n ** 64n].map((number) => store.takeBack(BOB, number));
+    assertEquals(await Promise.all(taken), [false, false, true, false, false, false, false]);
+    assertEquals(await store.takeBack(CAROL, 1n), false);
+    const nothing = new Uint8Array(0);
+    const b = { ...messages[1]!, type: "taken back", content: nothing } as const;
+    const left = [{ ...b, number: 2n }, ...numbered(3, messages[2]!, messages[3]!)];
+    assertEquals(store.read(BOB, 1n, ALL), left);
+    // It is a message of the log: it counts as one, goes over into a new one, and is not said again.
+    assertEquals(await store.append(BOB, [messages[1]!]), 4n);
+    assertEquals(lines(store.history({})), ["sent bob 1 a read", "sent bob 4 c queued"]);
+    const crashed = await disk.afterCrash(store);
+    assertEquals(crashed.read(BOB, 1n, ALL), left);
+    await crashed.restart(BOB);
+    assertEquals(crashed.read(BOB, 1n, ALL)[0], { ...b, number: 1n });
+    assertEquals(await crashed.takeBack(BOB, 3n), true);
+  },
+);
+
+conforms(
+  "receives what was taken back like any message, and shows nothing of it later",
+  async (disk) => {
+    const store = await disk.open();
+    const log = systemRandom(16);
+    const [a, b, c] = numbered(1, text("a"), text("b"), text("c"));
+    const back = (message: KeptMessage): KeptMessage => {
+      return { ...message, type: "taken back", written: 0, content: new Uint8Array(0) };
+    };
+    await store.receive(BOB, log, [a!, back(b!)]);
+    assertEquals(await store.receive(BOB, log, [back(a!), b!, c!]), [c!]);
+    assertEquals(store.unshown(BOB, 0, 10).map(({ message }) => message), [a!, back(b!), c!]);
+    assertEquals([store.unread(BOB), store.backlog(BOB)], [2, { messages: 3, bytes: 2 }]);
+    assertEquals(lines(store.history({})), [
+      "received bob 1 a received",
+      "received bob 3 c received",
+    ]);
+    const crashed = await disk.afterCrash(store);
+    assertEquals(crashed.unshown(BOB, 0, 10).map(({ message }) => message), [a!, back(b!), c!]);
+  },
+);
+
 conforms("restarts a log with what is not stored over there, ids unchanged", async (disk) => {
   const store = await disk.open();
   const messages = [text("a"), text("b"), text("c"), end()];

@@ -193,6 +193,17 @@ export class MemoryMessages implements MessageStore {
     });
   }
 
+  takeBack(key: ConversationKey, number: bigint): Promise<boolean> {
+    return this.#change(() => {
+      const log = this.#find(key, "sent")?.current;
+      if (!log || number <= this.#progress(log).stored) return false;
+      const kept = log.kept.find((kept) => kept.number === number);
+      if (kept?.message.type !== "text") return false;
+      kept.message = { ...kept.message, type: "taken back", content: new Uint8Array(0) };
+      return true;
+    });
+  }
+
   forget(key: ConversationKey): Promise<number> {
     return this.#change(() => {
       const side = this.#side(key, "sent");
@@ -308,7 +319,8 @@ export class MemoryMessages implements MessageStore {
     this.#requireUsable();
     const isFound = finds(filter);
     for (const { side, log, message } of this.#disk.kept) {
-      if (message.type === "end" || (filter.peer ?? side.peer) !== side.peer) continue;
+      if (message.type !== "text" && message.type !== "gap") continue;
+      if ((filter.peer ?? side.peer) !== side.peer) continue;
       const entry = message.type === "gap"
         ? { ...message, peer: side.peer }
         : historyText(side, message, this.#progress(log));

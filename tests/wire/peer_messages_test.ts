@@ -68,7 +68,7 @@ Deno.test("peerAck is two counters, exact above 2^53", () => {
   assertRefuses(() => decode(peerAck, decodeHex("0020000000000001")));
 });
 
-Deno.test("peerMessage is text, bytes or an end, each with its number", () => {
+Deno.test("peerMessage is text, bytes, an end or one taken back, each with its number", () => {
   const messages = {
     ["01" + "0000000000000001" + "06".repeat(16) + "0000019000000002" + "61686f6a"]: {
       type: "text",
@@ -88,6 +88,11 @@ Deno.test("peerMessage is text, bytes or an end, each with its number", () => {
       number: 3n,
       id: new Uint8Array(16).fill(6),
     },
+    ["04" + "0000000000000004" + "06".repeat(16)]: {
+      type: "takenBack",
+      number: 4n,
+      id: new Uint8Array(16).fill(6),
+    },
   } as const;
   for (const [hex, message] of Object.entries(messages)) {
     assertEquals(encodeHex(encode(peerMessage, message)), hex);
@@ -95,9 +100,10 @@ Deno.test("peerMessage is text, bytes or an end, each with its number", () => {
   }
 });
 
-Deno.test("peerMessage refuses unknown types, a text cut before its content, an end with content", () => {
+Deno.test("peerMessage refuses unknown types, a text cut before its content, more than an end has", () => {
   const number = "0000000000000003", id = "06".repeat(16);
-  const bad = ["", "00", "04", "ff", "03" + number, "03" + number + id + "00"];
+  const bad = ["", "00", "05", "ff", "03" + number, "03" + number + id + "00"];
+  bad.push("04" + number, "04" + number + id + "00");
   bad.push("01" + number.slice(2), "01" + number, "01" + number + id + "00".repeat(7));
   for (const hex of bad) {
     assertRefuses(() => decode(peerMessage, decodeHex(hex)), "bad_frame", hex);
@@ -119,6 +125,7 @@ Deno.test("decodeMessage() gives what encodeMessage() took, and messageLength() 
     { type: "bytes", number: U64_MAX, content: decodeHex("00ff") },
     { type: "bytes", number: 3n, content: nothing },
     { type: "end", number: 4n, id: ID, written: 0, content: nothing },
+    { type: "taken back", number: 5n, id: ID, written: 0, content: nothing },
   ];
   for (const message of messages) {
     const body = encodeMessage(message);
