@@ -1,7 +1,8 @@
 /** What every message store does alike, wherever it keeps its messages. */
 import type { Bytes } from "../bytes.ts";
+import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
-import { MESSAGE_NUMBER_LIMIT } from "../limits.ts";
+import { EARLY_MESSAGES, EARLY_MESSAGES_BYTES, MESSAGE_NUMBER_LIMIT } from "../limits.ts";
 import { type KeptMessage, LAST_MOMENT, type NewMessage } from "../wire/peer_messages.ts";
 import type { Direction, Gap, HistoryEntry, HistoryFilter, HistoryText } from "./message_store.ts";
 
@@ -55,9 +56,122 @@ export function following<M extends { readonly number: bigint }>(
   return after;
 }
 
+/** Where a log that is read stands when messages of it come. */
+export interface SoFar {
+  /** Everything up to here has come. */
+  readonly have: bigint;
+  /** What waits for messages before it, by growing numbers, all of them beyond `have`. */
+  readonly early: readonly KeptMessage[];
+  /** The id of the message that is kept under a number up to `have`; undefined when none is. */
+  idOf(number: bigint): Bytes | undefined;
+}
+
+/** What becomes of messages of a log that have come. Those that stand nowhere here were here before. */
+export interface Split {
+  /** What the log goes on with, in order, with gaps for what is missing: to be stored, and shown. */
+  readonly next: readonly (KeptMessage | Gap)[];
+  /** What begins to wait, or is another message now, by growing numbers. */
+  readonly early: readonly KeptMessage[];
+  /**
+   * What has come under a number that another message has: its writer, or the one of the other, was an old copy.
+   * Both are to be shown, unless the id of one is known.
+   */
+  readonly aside: readonly KeptMessage[];
+}
+
+/**
+ * Splits messages of a log, which have come by any way in any order, where its writer has none before number `first`
+ * any more; 0 when it does not say. What waits is let in as soon as nothing is missing before it, and more of it is
+ * not kept than there is room for (PROTOCOL.md 3.12): it comes again.
+ */
+export function split(
+  { have, early, idOf }: SoFar,
+  first: bigint,
+  messages: readonly KeptMessage[],
+): Split {
+  const aside: KeptMessage[] = [];
+  const waiting = new Map(early.map((message) => [message.number, message]));
+  for (const message of messages) {
+    const { number, id } = message;
+    if (number <= have) {
+      const kept = idOf(number);
+      if (kept && !timingSafeEqual(kept, id)) aside.push(message);
+      continue;
+    }
+    const other = waiting.get(number);
+    const isSame = other !== undefined && timingSafeEqual(other.id, id);
+    // What nobody has seen yet can still be taken back.
+    if (isSame && message.type !== "taken back") continue;
+    if (other && !isSame) aside.push(other);
+    waiting.set(number, message);
+  }
+  const next: (KeptMessage | Gap)[] = [];
+  const goOnFrom = (number: bigint) => {
+    const gap = gapBetween(have, number);
+    if (!gap) return;
+    next.push(gap);
+    have = gap.to;
+  };
+  const inOrder = [...waiting.values()].sort((a, b) => a.number < b.number ? -1 : 1);
+  for (const message of inOrder) {
+    goOnFrom(smaller(first, message.number));
+    if (message.number !== have + 1n) break;
+    next.push(message);
+    have = message.number;
+  }
+  goOnFrom(first);
+  const left = inOrder.filter(({ number }) => number > have);
+  return { next, early: withRoom(left, new Set(early)), aside };
+}
+
+/**
+ * The numbers that were let in after a channel had brought what they waited for, and that it has not brought itself.
+ * The two logs were compared without them: another message under such a number is one that its writer may think was
+ * taken. Not kept: over the next channel the logs are compared anew.
+ */
+export class LetIn<Log> {
+  readonly #numbers = new Map<Log, { readonly after: bigint; readonly upTo: bigint }>();
+
+  has(log: Log, number: bigint): boolean {
+    const numbers = this.#numbers.get(log);
+    return numbers !== undefined && numbers.after < number && number <= numbers.upTo;
+  }
+
+  /** A channel has brought messages up to one number, and the log has come up to another. */
+  note(log: Log, brought: bigint, reached: bigint): void {
+    if (reached <= brought) return;
+    const after = smaller(brought, this.#numbers.get(log)?.after ?? brought);
+    this.#numbers.set(log, { after, upTo: reached });
+  }
+}
+
+/** Those that are not `kept` already and for which there is room beside those that are. */
+function withRoom(left: readonly KeptMessage[], kept: ReadonlySet<KeptMessage>): KeptMessage[] {
+  const stay = left.filter((message) => kept.has(message));
+  let count = stay.length;
+  let bytes = stay.reduce((sum, { content }) => sum + content.length, 0);
+  return left.filter((message) => {
+    if (kept.has(message)) return false;
+    const { length } = message.content;
+    if (count + 1 > EARLY_MESSAGES || bytes + length > EARLY_MESSAGES_BYTES) return false;
+    count++;
+    bytes += length;
+    return true;
+  });
+}
+
 /** What is missing where a log goes on with number `first` after `have`; undefined when nothing is. */
 export function gapBetween(have: bigint, first: bigint): Gap | undefined {
   return first > have + 1n ? { type: "gap", from: have + 1n, to: first - 1n } : undefined;
+}
+
+/** How far our log is stored over there when what is lost next, and cannot come any more, counts as stored. */
+export function pastLost(stored: bigint, missing: readonly Gap[]): bigint {
+  for (const { from, to } of missing) {
+    if (from > stored + 1n) break;
+    stored = larger(stored, to);
+  }
+  return stored;
 }
 
 /** `now` moved forward as the reader of a log says; never back, and never beyond the last message. */
