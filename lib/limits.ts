@@ -305,6 +305,10 @@ export const STREAM_PIECE_LIMIT = ITEM_BODY_LIMIT - 9;
 /** Largest number of a message: what a database holds. The wire can say twice as much. */
 export const MESSAGE_NUMBER_LIMIT = 2n ** 63n - 1n;
 
+/** When asked, the write-ahead log of messages is emptied at once, but no more often than that, ms. */
+export const MESSAGES_TIDY_PAUSE = 2 * SECOND;
+/** A session of the mailbox is remembered for so long after its last envelope: whoever repeats one gets no further. */
+export const SESSION_MEMORY = 30 * DAY;
 /** What can be lost without harm (acknowledgements) waits so long, or until it is so much. */
 export const MESSAGES_LAZY_AFTER = 10;
 export const MESSAGES_LAZY_COUNT = 1000;

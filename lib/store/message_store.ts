@@ -7,6 +7,7 @@
 import type { Bytes } from "../bytes.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
+import type { Mailbag, Moment, ReadingSession } from "./mailbag.ts";
 
 /** Which way a message went. */
 export type Direction = "sent" | "received";
@@ -60,6 +61,46 @@ export interface Lost extends ConversationKey {
   readonly from: bigint;
   /** The last one that is known to have been there. */
   readonly to: bigint;
+}
+
+/** What an envelope said that was opened (PROTOCOL.md 3.12), between people whose names were compared. */
+export interface SealedContent {
+  /** The writer's log, and the first message of it that is not known to be stored here. */
+  readonly log: Bytes;
+  readonly first: bigint;
+  /** The log of ours that the writer read last, how far it has it, and the id of that message. */
+  readonly readLog: Bytes;
+  readonly have: bigint;
+  readonly haveId: Bytes;
+  /** How much of that was shown; 0 when the writer does not tell. */
+  readonly read: bigint;
+  /** Ours at the writer's box, 16 bytes; zeros for none, which changes nothing. */
+  readonly pass: Bytes;
+  /** Of `log`, in order; none in a receipt. */
+  readonly messages: readonly KeptMessage[];
+}
+
+/** An envelope that was opened. */
+export interface OpenedEnvelope {
+  /** Its session, moved on: the place of the envelope is behind it. */
+  readonly session: ReadingSession;
+  readonly content: SealedContent;
+  /** When it came. */
+  readonly at: Moment;
+}
+
+/** What an envelope has changed. */
+export interface SealedNews {
+  /** The messages that are new, in the order in which they are to be shown. */
+  readonly fresh: readonly KeptMessage[];
+  /** How many of the log wait, since others before them are missing. */
+  readonly early: number;
+  /** Where the writer's log stands now. */
+  readonly incoming: IncomingState;
+  /** Where ours stands. */
+  readonly outgoing: OutgoingState;
+  /** Whether ours turned out to be an old copy, and is another now. */
+  readonly isRestarted: boolean;
 }
 
 /** What is stored and waits to be shown. */
@@ -157,15 +198,25 @@ export interface MessageStore {
   /** Where the given log of the other person stands, or without `log` the one read last. */
   incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined;
   /**
-   * Stores messages of a log, in one transaction: those up to `have` are passed over, and so is the
-   * content of one whose id is stored already. Resolves to those that are new, in order. Rejects, with
-   * nothing stored, with `bad_state` when one is missing and `limit` when a number is too large.
+   * Stores messages of a log that came over a channel, in one transaction, and those that waited for them: the
+   * content of one whose id is stored already is passed over, and so are those up to `have`, unless another is kept
+   * under that number. Resolves to those that are new, in order. Rejects, with nothing stored, with `bad_state` when
+   * one is missing and `limit` when a number is too large.
    */
   receive(
     key: ConversationKey,
     log: Bytes,
     messages: readonly KeptMessage[],
   ): Promise<readonly KeptMessage[]>;
+  /**
+   * Stores all that an envelope has changed (C5), in one transaction: what opened it is gone, its messages are stored,
+   * wait, or stand aside, what it says of our log counts as in m7, and a receipt is owed if there were messages. Of
+   * somebody with whom no channel is open. Resolves to undefined when the session had come so far before or is gone;
+   * then a receipt is owed, and nothing else has changed. Rejects with `limit` when a number is too large.
+   */
+  receiveSealed(key: ConversationKey, opened: OpenedEnvelope): Promise<SealedNews | undefined>;
+  /** What waits for messages before it, of all logs of somebody, each by growing numbers. Nobody was told of it. */
+  early(key: ConversationKey): readonly KeptMessage[];
   /**
    * The other side cannot give messages before number `first` any more: go on from there. What is missing
    * is stored as a gap, which waits to be shown like a message.
@@ -182,6 +233,8 @@ export interface MessageStore {
   unread(key: ConversationKey): number;
   /** All that is stored and not known to be shown. */
   backlog(key: ConversationKey): Backlog;
+  /** The names of those for whom something of ours is not known to be stored over there, in no order. */
+  unstored(suite: SuiteName): readonly string[];
   /** The names of those with whom there is, or was to be, a conversation in this suite; in no order. */
   peers(suite: SuiteName): readonly string[];
   /** The ordinal of what was stored last, in any conversation; 0 when there is none. */
@@ -193,6 +246,11 @@ export interface MessageStore {
   readonly doubtfulUpTo: number;
   /** What was found missing when the store was opened. The numbers of what we wrote are not given again. */
   readonly lost: readonly Lost[];
+
+  /** What else there is to keep for people who are not here. */
+  readonly mailbag: Mailbag;
+  /** What was deleted is to be gone from the disk as well: soon, and at once when that was not asked for lately. */
+  tidy(): void;
 
   /** What was said, oldest first: texts, and where neither words nor a time are asked for, gaps. */
   history(filter: HistoryFilter): Iterable<HistoryEntry>;

@@ -146,15 +146,12 @@ CREATE TABLE box (
 ) STRICT`,
   `
 CREATE TABLE prekey (
-  -- What others begin sessions with, and the secrets that open them.
-  box       BLOB NOT NULL REFERENCES box (name) ON DELETE CASCADE,
-  kind      TEXT NOT NULL CHECK (kind IN ('signed', 'once')),
-  number    INTEGER NOT NULL CHECK (number > 0),
-  x25519    BLOB NOT NULL CHECK (length(x25519) = 32),
-  mlkem     BLOB NOT NULL CHECK (length(mlkem) = 1184),
-  signature BLOB NOT NULL CHECK (length(signature) = 64),
-  x25519_secret BLOB NOT NULL,
-  mlkem_secret  BLOB NOT NULL,
+  -- The secrets of the keys with which others begin sessions.
+  box    BLOB NOT NULL REFERENCES box (name) ON DELETE CASCADE,
+  kind   TEXT NOT NULL CHECK (kind IN ('signed', 'once')),
+  number INTEGER NOT NULL CHECK (number > 0),
+  x25519    BLOB NOT NULL,  -- a scalar
+  mlkem     BLOB NOT NULL,  -- a seed
   -- When it was replaced, or handed out, in milliseconds since 1970 by the clock of this machine and by that
   -- of the server; NULL as long as it was not.
   retired_here  INTEGER,

@@ -25,6 +25,13 @@ export interface MessageRow {
 /** What is missing of a log: `number` is the last of it. */
 export type GapRow = { readonly type: "gap"; readonly number: bigint; readonly gapFrom: bigint };
 
+/** What has a number in a log: a message, or a gap that the number is in or before. */
+export interface AtRow {
+  readonly number: bigint;
+  readonly id: Bytes | null;
+  readonly gapFrom: bigint | null;
+}
+
 /** What waits to be shown, and in which log. */
 export type UnshownRow = (MessageRow | GapRow) & {
   readonly ordinal: bigint;
@@ -52,6 +59,10 @@ export function prepareStatements(file: SqliteFile) {
     named: prepare(`
       SELECT ${log} FROM side JOIN log ON log.side = side.id
       WHERE side.peer = ? AND side.suite = ? AND side.direction = 'received' AND log.name = ?`),
+    beside: prepare(`
+      SELECT ${log} FROM log WHERE side = ? AND beside = ?`),
+    insertBeside: prepare(`
+      INSERT INTO log (side, name, last, stored, read, beside) VALUES (?, ?, 0, 0, 0, ?)`),
     namedLog: prepare(`
       SELECT ${log} FROM side JOIN log ON log.side = side.id
       WHERE side.peer = ? AND side.suite = ? AND side.direction = ? AND log.name = ?`),
@@ -67,6 +78,25 @@ export function prepareStatements(file: SqliteFile) {
     insertGap: prepare(`
       INSERT INTO message (side, log, gap_from, number, type, written, content)
       VALUES (?, ?, ?, ?, 'gap', 0, x'')`),
+    idOf: prepare("SELECT id FROM message WHERE log = ? AND number = ?"),
+    isKept: prepare("SELECT 1 FROM message WHERE side = ? AND id = ?"),
+    // The message of a number, or the gap that it is in.
+    at: prepare(`
+      SELECT number, id, gap_from AS gapFrom FROM message WHERE log = ? AND number >= ?
+      ORDER BY number LIMIT 1`),
+    hasEarly: prepare("SELECT 1 FROM early WHERE side = ? LIMIT 1"),
+    early: prepare(`
+      SELECT number, id, type, written, content FROM early WHERE log = ? ORDER BY number`),
+    countEarly: prepare("SELECT count(*) AS count FROM early WHERE log = ?"),
+    earlyOf: prepare(`
+      SELECT early.number, early.id, early.type, early.written, early.content
+      FROM side JOIN early ON early.side = side.id
+      WHERE side.peer = ? AND side.suite = ? AND side.direction = 'received'
+      ORDER BY early.log, early.number`),
+    setEarly: prepare(`
+      INSERT OR REPLACE INTO early (side, log, number, id, type, written, content)
+      VALUES (?, ?, ?, ?, ?, ?, ?)`),
+    dropEarly: prepare("DELETE FROM early WHERE side = ? AND id = ?"),
     messagesFrom: prepare(`
       SELECT ${message} FROM message WHERE log = ? AND number >= ? AND type <> 'gap'
       ORDER BY number`),
@@ -111,6 +141,9 @@ export function prepareStatements(file: SqliteFile) {
       SELECT count(*) FILTER (WHERE type = 'text') AS texts, count(*) AS messages,
         coalesce(sum(length(content)), 0) AS bytes
       FROM message WHERE log = ? AND number > ? AND type <> 'gap'`),
+    unstored: prepare(`
+      SELECT log.id, side.peer, log.last, log.stored, log.read FROM side JOIN log ON log.id = side.log
+      WHERE side.suite = ? AND side.direction = 'sent' AND log.stored < log.last`),
     peers: prepare("SELECT DISTINCT peer FROM side WHERE suite = ?"),
     doubtful: prepare("SELECT doubtful FROM run"),
     setDoubtful: prepare("UPDATE run SET doubtful = ?1 WHERE doubtful IS NOT ?1"),

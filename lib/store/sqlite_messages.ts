@@ -3,13 +3,12 @@ import type { Bytes } from "../bytes.ts";
 import { type Random, systemRandom } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
-import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT, MESSAGES_SETTLE_AFTER } from "../limits.ts";
+import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
 import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
   advanced,
   following,
-  gapBetween,
   ownCopy,
   type Progress,
   requireNumber,
@@ -40,12 +39,17 @@ import type {
   IncomingState,
   Lost,
   MessageStore,
+  OpenedEnvelope,
   OutgoingState,
+  SealedNews,
   Unshown,
 } from "./message_store.ts";
+import type { Mailbag } from "./mailbag.ts";
 import type { PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 import { SqliteLogs } from "./sqlite_logs.ts";
+import { ownBytes, SqliteMailbag } from "./sqlite_mailbag.ts";
+import { type After, WriteAhead } from "./write_ahead.ts";
 
 /** How messages are kept. */
 export interface SqliteMessagesOptions {
@@ -56,15 +60,9 @@ export interface SqliteMessagesOptions {
   readonly keepHistory: boolean;
   /** Chooses the names of logs. */
   readonly random?: Random;
-  /** Calls `action` once after `milliseconds`, unless the returned function is called before. */
-  readonly after?: (milliseconds: number, action: () => void) => () => void;
+  /** When what can wait is written, and the write-ahead log emptied. */
+  readonly after?: After;
 }
-
-/**
- * Transactions within `MESSAGES_SETTLE_AFTER` from which on the write-ahead log is left to SQLite, which moves
- * it into the file by itself: to cut a log that grows again at once costs each transaction more.
- */
-const BUSY = 100;
 
 /** What waits to be shown, and how much of it are texts. */
 type WaitingCounts = Backlog & { readonly texts: number };
@@ -77,14 +75,13 @@ export class SqliteMessages implements MessageStore {
   readonly #file: SqliteFile;
   readonly #marks: MessageMarks;
   readonly #keepHistory: boolean;
-  readonly #after: (milliseconds: number, action: () => void) => () => void;
+  readonly #after: After;
   readonly #statements: Statements;
   readonly #logs: SqliteLogs;
+  readonly #mailbag: SqliteMailbag;
   readonly #commits: GroupCommit;
+  readonly #writeAhead: WriteAhead;
   #stopTimer: (() => void) | undefined;
-  #stopSettling: (() => void) | undefined;
-  /** Transactions since the write-ahead log was emptied, or should have been. */
-  #unsettled = 0;
   #closed: Promise<void> | undefined;
 
   private constructor(file: SqliteFile, marks: MessageMarks, options: SqliteMessagesOptions) {
@@ -94,9 +91,11 @@ export class SqliteMessages implements MessageStore {
     this.#keepHistory = keepHistory;
     this.#after = options.after ?? afterTimeout;
     this.#statements = prepareStatements(file);
-    this.#logs = new SqliteLogs(file, this.#statements, { keepHistory, random });
+    this.#logs = new SqliteLogs(file, this.#statements, marks, { keepHistory, random });
+    this.#writeAhead = new WriteAhead(file, this.#after, keepHistory);
     this.#commits = new GroupCommit(file, () => this.#writeLater());
-    this.lost = file.transaction(() => this.#compareMarks());
+    this.#mailbag = new SqliteMailbag(file, (work) => this.#change(work));
+    this.lost = file.transaction(() => this.#logs.findLost());
     this.doubtfulUpTo = this.#beginRun();
   }
 
@@ -174,14 +173,7 @@ export class SqliteMessages implements MessageStore {
     return await this.#change(() => {
       const old = this.#logs.current(key, "sent");
       if (!old) return outgoingState(this.#logs.outgoing(key));
-      this.#marks.erase(old.side);
-      const log = this.#logs.begin(old.side);
-      this.#statements.moveMessages.run(log.id, old.stored, old.id);
-      this.#statements.setLast.run(old.stored, old.id);
-      const last = old.last - old.stored;
-      this.#statements.setLast.run(last, log.id);
-      this.#logs.move(key, "sent", { ...log, last });
-      return outgoingState({ ...log, last });
+      return outgoingState(this.#logs.restart(key, old));
     });
   }
 
@@ -189,7 +181,9 @@ export class SqliteMessages implements MessageStore {
     return await this.#change(() => {
       const log = this.#logs.current(key, "sent");
       if (!log || number <= log.stored || number > log.last) return false;
-      return Number(this.#statements.takeBack.run(log.id, number).changes) === 1;
+      if (Number(this.#statements.takeBack.run(log.id, number).changes) === 0) return false;
+      this.#mailbag.outdate(log.id, number);
+      return true;
     });
   }
 
@@ -197,21 +191,14 @@ export class SqliteMessages implements MessageStore {
     return await this.#change(() => {
       const old = this.#logs.current(key, "sent");
       if (!old || old.last === old.stored) return 0;
-      this.#marks.erase(old.side);
-      const { changes } = this.#statements.deleteUnstored.run(old.id, old.stored);
-      this.#statements.setLast.run(old.stored, old.id);
-      const log = this.#logs.begin(old.side);
-      this.#logs.move(key, "sent", log);
-      return Number(changes);
+      return this.#logs.forget(key, old);
     });
   }
 
   incoming(key: ConversationKey, log?: Bytes): IncomingState | undefined {
     this.#requireOpen();
     const row = log ? this.#logs.named(key, log) : this.#logs.current(key, "received");
-    if (!row) return undefined;
-    const { name, last, lastId, read } = row;
-    return { log: name, have: last, haveId: lastId ?? undefined, read };
+    return row && incomingState(row);
   }
 
   async receive(
@@ -225,13 +212,7 @@ export class SqliteMessages implements MessageStore {
       const fresh = following(this.#logs.named(key, name)?.last ?? 0n, copies);
       // Not thrown here: that would undo what others change in the same transaction.
       if (fresh instanceof CifraError) return fresh;
-      const row = this.#logs.incoming(key, name);
-      const last = fresh.at(-1);
-      if (last) {
-        this.#statements.setHave.run(last.number, last.id, row.id);
-        this.#logs.move(key, "received", { ...row, last: last.number });
-      }
-      return fresh.filter((message) => this.#logs.insert(row, message));
+      return this.#logs.take("channel", key, this.#logs.incoming(key, name), 0n, copies);
     });
     if (kept instanceof CifraError) throw kept;
     return kept;
@@ -241,13 +222,41 @@ export class SqliteMessages implements MessageStore {
     const name = log.slice();
     requireNumber(first);
     await this.#change(() => {
-      const row = this.#logs.incoming(key, name);
-      const gap = gapBetween(row.last, first);
-      if (!gap) return;
-      this.#statements.insertGap.run(row.side, row.id, gap.from, gap.to);
-      this.#statements.setHave.run(gap.to, null, row.id);
-      this.#logs.move(key, "received", { ...row, last: gap.to });
+      this.#logs.take("channel", key, this.#logs.incoming(key, name), first, []);
     });
+  }
+
+  async receiveSealed(
+    key: ConversationKey,
+    { session, content, at }: OpenedEnvelope,
+  ): Promise<SealedNews | undefined> {
+    const messages = content.messages.map(ownCopy);
+    for (const number of [content.first, ...messages.map(({ number }) => number)]) {
+      requireNumber(number);
+    }
+    const state = ownBytes(session), said = ownBytes(content);
+    return await this.#change(() => {
+      if (!this.#mailbag.takeSession(state, at)) return undefined;
+      const log = this.#logs.incoming(key, said.log);
+      const fresh = this.#logs.take("envelope", key, log, said.first, messages);
+      const isRestarted = this.#logs.hear(key, said);
+      const pass = said.pass.some((byte) => byte !== 0) ? said.pass : undefined;
+      this.#mailbag.noteEnvelope(state, { pass, isOwed: messages.length > 0 });
+      const incoming = this.#logs.named(key, said.log)!;
+      return {
+        fresh,
+        early: this.#logs.early(incoming.id),
+        incoming: incomingState(incoming),
+        outgoing: outgoingState(this.#logs.outgoing(key)),
+        isRestarted,
+      };
+    });
+  }
+
+  early({ peer, suite }: ConversationKey): readonly KeptMessage[] {
+    this.#requireOpen();
+    const rows = this.#file.use(() => this.#statements.earlyOf.all(peer, suite));
+    return [...keptMessages(rows as unknown[] as MessageRow[])];
   }
 
   markRead(key: ConversationKey, log: Bytes, number: bigint): void {
@@ -297,6 +306,14 @@ export class SqliteMessages implements MessageStore {
     });
   }
 
+  unstored(suite: SuiteName): readonly string[] {
+    this.#requireOpen();
+    const rows = this.#file.use(() => this.#statements.unstored.all(suite));
+    return (rows as unknown[] as (Progress & { readonly id: bigint; readonly peer: string })[])
+      .filter((row) => this.#logs.withLater(row.id, row).stored < row.last)
+      .map(({ peer }) => peer);
+  }
+
   peers(suite: SuiteName): readonly string[] {
     this.#requireOpen();
     const rows = this.#file.use(() => this.#statements.peers.all(suite));
@@ -323,55 +340,26 @@ export class SqliteMessages implements MessageStore {
   // deno-lint-ignore require-await -- a failure is the promise's
   async #close(): Promise<void> {
     this.#stopTimer?.();
-    this.#stopSettling?.();
     try {
       this.#commits.flush();
       // Fails here if the flush did: it has nobody to tell.
       this.#file.transaction(() => this.#writeLater())();
       this.#endRun();
     } finally {
-      this.#stopSettling?.();
+      this.#writeAhead.stop();
       this.#marks.close();
       this.#file.close();
     }
   }
 
-  /**
-   * What the marks know of and the database does not have; they say afterwards what it has. The numbers of what
-   * was sent stay taken: the other side may have messages that have them.
-   */
-  #compareMarks(): Lost[] {
-    const lost: Lost[] = [];
-    for (const mark of this.#marks.read()) {
-      const { peer, suite, direction, last } = mark;
-      const row = this.#statements.namedLog.get(peer, suite, direction, mark.log) as
-        | LogRow
-        | undefined;
-      const have = row?.last ?? 0n;
-      if (have >= last) continue;
-      lost.push({ peer, suite, direction, from: have + 1n, to: last });
-      if (row && direction === "sent") {
-        this.#statements.insertGap.run(row.side, row.id, have + 1n, last);
-        this.#statements.setLast.run(last, row.id);
-        continue;
-      }
-      this.#marks.erase(mark.side);
-      if (row) this.#marks.write({ ...mark, side: row.side, last: have });
-    }
-    return lost;
+  get mailbag(): Mailbag {
+    this.#requireOpen();
+    return this.#mailbag;
   }
 
-  /** What is in the database is not to lie in its write-ahead log alone, nor what was deleted in there at all. */
-  #settle(): void {
-    this.#stopSettling?.();
-    this.#stopSettling = undefined;
-    const isBusy = this.#keepHistory && this.#unsettled >= BUSY;
-    this.#unsettled = 0;
-    if (isBusy || !this.#file.emptyLog()) this.#settleLater();
-  }
-
-  #settleLater(): void {
-    this.#stopSettling ??= this.#after(MESSAGES_SETTLE_AFTER, () => this.#settle());
+  tidy(): void {
+    this.#requireOpen();
+    this.#writeAhead.tidy();
   }
 
   /**
@@ -385,7 +373,7 @@ export class SqliteMessages implements MessageStore {
       return row?.doubtful;
     });
     // In the file itself: were the write-ahead log lost, the last run would seem to have ended in order.
-    if (!this.#file.emptyLog()) this.#settleLater();
+    this.#writeAhead.settle();
     return Number(found ?? this.lastOrdinal());
   }
 
@@ -424,7 +412,7 @@ export class SqliteMessages implements MessageStore {
     try {
       const isDeleting = !this.#keepHistory && this.#logs.noted > 0;
       this.#file.unsyncedTransaction(() => this.#writeLater())();
-      if (isDeleting) this.#settle();
+      if (isDeleting) this.#writeAhead.settle();
     } catch {
       // It is still noted, and goes with the next transaction; whoever asks for that is told.
     }
@@ -436,17 +424,18 @@ export class SqliteMessages implements MessageStore {
     return () => {
       this.#stopTimer?.();
       this.#stopTimer = undefined;
+      this.#writeAhead.noteCommit();
       this.#logs.written();
-      this.#unsettled++;
-      this.#settleLater();
-      // Before anybody is told: what somebody relies on is missed when it is gone.
-      for (const mark of this.#logs.moving) this.#marks.write(mark);
     };
   }
 }
 
 function outgoingState({ name, last, stored, read }: LogRow): OutgoingState {
   return { log: name, last, stored, read };
+}
+
+function incomingState({ name, last, lastId, read }: LogRow): IncomingState {
+  return { log: name, have: last, haveId: lastId ?? undefined, read };
 }
 
 function afterTimeout(milliseconds: number, action: () => void): () => void {

@@ -17,7 +17,8 @@ import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { readHistory } from "../../lib/store/messages_history.ts";
 import { SqliteMessages, type SqliteMessagesOptions } from "../../lib/store/sqlite_messages.ts";
 import { ManualTime } from "../testkit/clock.ts";
-import { Program } from "../testkit/program.ts";
+import { killProgram } from "./kill_program.ts";
+import type { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, makeReadOnly, withTmpfs } from "../testkit/tmpfs.ts";
 import type { NewMessage } from "../../lib/wire/peer_messages.ts";
@@ -712,19 +713,8 @@ async function killWriter(
   path: string,
   enough: (writer: Program) => Promise<unknown>,
 ): Promise<{ sent: number; have: number }> {
-  const command = [Deno.execPath(), "run", "--quiet", "--allow-all", "--frozen"];
-  await using writer = new Program({
-    name: "writer",
-    command: [...command, "tests/store/writer.ts", path],
-  });
-  await writer.until("being ready", () => writer.stdout.startsWith("ready"));
-  await enough(writer);
-  writer.kill("SIGKILL");
-  const { signal, stdout } = await writer.exit();
-  assertEquals(signal, "SIGKILL", writer.told);
-  const largest = (what: string) =>
-    Number([...stdout.matchAll(new RegExp(`^${what} (\\d+)\n`, "gm"))].at(-1)?.[1] ?? 0);
-  return { sent: largest("sent"), have: largest("have") };
+  const said = await killProgram("writer", path, enough);
+  return { sent: said("sent"), have: said("have") };
 }
 
 Deno.test("nothing that was confirmed is lost or doubled when the process is killed, 30 times (2, 3)", async () => {

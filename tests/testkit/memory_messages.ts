@@ -1,7 +1,7 @@
 /** Messages that live and die with their process: conversations that keep nothing, and simulations. */
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
-import { type Random, systemRandom } from "../../lib/crypto/platform.ts";
+import { type Random, systemRandom, timingSafeEqual as equals } from "../../lib/crypto/platform.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { MESSAGES_LAZY_COUNT } from "../../lib/limits.ts";
@@ -9,11 +9,12 @@ import {
   advanced,
   finds,
   following,
-  gapBetween,
   historyText,
+  LetIn,
   ownCopy,
   type Progress,
   requireNumber,
+  split,
   within,
 } from "../../lib/store/message_rules.ts";
 import type {
@@ -25,9 +26,14 @@ import type {
   HistoryFilter,
   IncomingState,
   MessageStore,
+  OpenedEnvelope,
   OutgoingState,
+  SealedContent,
+  SealedNews,
   Unshown,
 } from "../../lib/store/message_store.ts";
+import type { Mailbag } from "../../lib/store/mailbag.ts";
+import { emptyMailbag, type MailbagDisk, MemoryMailbag } from "./memory_mailbag.ts";
 import type { KeptMessage, NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const LOG_ID_LENGTH = 16;
@@ -39,6 +45,10 @@ interface Log {
   lastId: Bytes | undefined;
   /** By number. Missing numbers are left out. */
   kept: Kept[];
+  /** Of a log that is read: what waits for others, by number. */
+  early: KeptMessage[];
+  /** Of a log that is read: the one for what came under numbers that are taken. */
+  beside: Log | undefined;
 }
 
 interface Kept {
@@ -71,6 +81,7 @@ interface Disk {
   lastOrdinal: number;
   /** What may have been shown up to this ordinal; undefined, which is all, until the store is closed. */
   doubtful: number | undefined;
+  readonly mailbag: MailbagDisk;
 }
 
 /** What was durable at one moment; for the constructor, any number of times. */
@@ -111,9 +122,11 @@ export class MemoryMessages implements MessageStore {
   readonly #random: Random;
   readonly #commit: Commit;
   readonly #disk: Disk;
+  readonly #mailbag: MemoryMailbag;
   /** What is known and not yet durable. */
   readonly #later = new Map<Log, { readonly direction: Direction; readonly progress: Progress }>();
   #laterCount = 0;
+  readonly #letIn = new LetIn<Log>();
   #queue: Change[] = [];
   #committing = false;
   #failure: { readonly error: unknown } | undefined;
@@ -124,7 +137,19 @@ export class MemoryMessages implements MessageStore {
     this.#random = options.random ?? systemRandom;
     this.#commit = options.commit ?? ((work) => Promise.resolve().then(work));
     this.#disk = structuredClone(options.snapshot?.disk) ??
-      { sides: new Map(), kept: new Set(), lastOrdinal: 0, doubtful: undefined };
+      {
+        sides: new Map(),
+        kept: new Set(),
+        lastOrdinal: 0,
+        doubtful: undefined,
+        mailbag: emptyMailbag(),
+      };
+    this.#mailbag = new MemoryMailbag(this.#disk.mailbag, {
+      change: (work) => this.#change(work),
+      requireUsable: () => this.#requireUsable(),
+      hasLog: (peer, log) =>
+        this.#find({ peer, suite: "modern" }, "sent")?.logs.has(encodeHex(log)) ?? false,
+    });
     this.doubtfulUpTo = this.#disk.doubtful ?? this.#disk.lastOrdinal;
     this.#disk.doubtful = undefined;
   }
@@ -177,20 +202,23 @@ export class MemoryMessages implements MessageStore {
     return this.#change(() => {
       const side = this.#side(key, "sent");
       const old = side.current;
-      const log = this.#beginLog(side, this.#random(LOG_ID_LENGTH));
-      if (!old) return this.#outgoingState(log);
-      const { last, stored } = old.progress;
-      log.kept = old.kept.filter(({ number }) => number > stored);
-      old.kept = old.kept.filter(({ number }) => number <= stored);
-      old.progress = { ...old.progress, last: stored };
-      log.progress = { last: last - stored, stored: 0n, read: 0n };
-      for (const kept of log.kept) {
-        kept.log = log;
-        kept.number -= stored;
-        kept.message = { ...kept.message as KeptMessage, number: kept.number };
-      }
-      return this.#outgoingState(log);
+      return this.#outgoingState(old ? this.#restart(side, old) : this.#beginLog(side));
     });
+  }
+
+  #restart(side: Side, old: Log): Log {
+    const log = this.#beginLog(side);
+    const { last, stored } = this.#progress(old);
+    log.kept = old.kept.filter(({ number }) => number > stored);
+    old.kept = old.kept.filter(({ number }) => number <= stored);
+    old.progress = { ...old.progress, last: stored };
+    log.progress = { last: last - stored, stored: 0n, read: 0n };
+    for (const kept of log.kept) {
+      kept.log = log;
+      kept.number -= stored;
+      kept.message = { ...kept.message as KeptMessage, number: kept.number };
+    }
+    return log;
   }
 
   takeBack(key: ConversationKey, number: bigint): Promise<boolean> {
@@ -200,6 +228,7 @@ export class MemoryMessages implements MessageStore {
       const kept = log.kept.find((kept) => kept.number === number);
       if (kept?.message.type !== "text") return false;
       kept.message = { ...kept.message, type: "taken back", content: new Uint8Array(0) };
+      this.#mailbag.outdate(log.name, number);
       return true;
     });
   }
@@ -213,7 +242,7 @@ export class MemoryMessages implements MessageStore {
       const count = old.kept.length;
       this.#forget(old, stored, last);
       old.progress = { ...old.progress, last: stored };
-      this.#beginLog(side, this.#random(LOG_ID_LENGTH));
+      this.#beginLog(side);
       return count - old.kept.length;
     });
   }
@@ -237,13 +266,7 @@ export class MemoryMessages implements MessageStore {
       const side = this.#side(key, "received");
       const fresh = following(side.logs.get(encodeHex(name))?.progress.last ?? 0n, copies);
       if (fresh instanceof CifraError) throw fresh;
-      const read = this.#incomingLog(side, name);
-      return fresh.filter((message) => {
-        const { number, id } = message;
-        read.progress = { ...read.progress, last: number, stored: number };
-        read.lastId = id;
-        return this.#keep(side, read, message);
-      });
+      return this.#take("channel", side, this.#incomingLog(side, name), 0n, copies);
     });
   }
 
@@ -252,13 +275,109 @@ export class MemoryMessages implements MessageStore {
     return this.#change(() => {
       requireNumber(first);
       const side = this.#side(key, "received");
-      const read = this.#incomingLog(side, name);
-      const gap = gapBetween(read.progress.last, first);
-      if (!gap) return;
-      read.progress = { ...read.progress, last: gap.to, stored: gap.to };
-      read.lastId = undefined;
-      this.#put(side, read, gap.to, gap);
+      this.#take("channel", side, this.#incomingLog(side, name), first, []);
     });
+  }
+
+  #take(
+    way: "channel" | "envelope",
+    side: Side,
+    log: Log,
+    first: bigint,
+    messages: readonly KeptMessage[],
+  ): KeptMessage[] {
+    const idOf = (wanted: bigint) => {
+      if (way === "channel" && !this.#letIn.has(log, wanted)) return undefined;
+      const message = log.kept.find(({ number }) => number === wanted)?.message;
+      return message?.type === "gap" ? undefined : message?.id;
+    };
+    const parts = split({ have: log.progress.last, early: log.early, idOf }, first, messages);
+    const fresh: KeptMessage[] = [];
+    const handled = new Set<string>();
+    const moveTo = (of: Log, number: bigint, id: Bytes | undefined) => {
+      of.progress = { ...of.progress, last: number, stored: number };
+      of.lastId = id;
+    };
+    for (const part of parts.next) {
+      const isGap = part.type === "gap";
+      if (isGap) this.#put(side, log, part.to, part);
+      else {
+        handled.add(encodeHex(part.id));
+        if (this.#keep(side, log, part)) fresh.push(part);
+      }
+      moveTo(log, isGap ? part.to : part.number, isGap ? undefined : part.id);
+    }
+    if (way === "channel" && parts.next.length > 0) {
+      this.#letIn.note(log, messages.at(-1)?.number ?? first - 1n, log.progress.last);
+    }
+    for (const message of parts.aside) {
+      if (side.ids.has(encodeHex(message.id))) continue;
+      handled.add(encodeHex(message.id));
+      const beside = log.beside ??= newLog(side, this.#random(LOG_ID_LENGTH));
+      const number = beside.progress.last + 1n;
+      if (this.#keep(side, beside, { ...message, number })) fresh.push(message);
+      moveTo(beside, number, message.id);
+    }
+    const isGone = ({ number, id }: KeptMessage, of: Log) =>
+      handled.has(encodeHex(id)) ||
+      parts.early.some((message) =>
+        equals(message.id, id) || of === log && message.number === number
+      );
+    for (const other of side.logs.values()) {
+      other.early = other.early.filter((message) => !isGone(message, other));
+    }
+    const early = [...log.early, ...parts.early];
+    log.early = early.sort((a, b) => a.number < b.number ? -1 : 1);
+    return fresh;
+  }
+
+  receiveSealed(
+    key: ConversationKey,
+    opened: OpenedEnvelope,
+  ): Promise<SealedNews | undefined> {
+    const { session, content, at } = structuredClone(opened);
+    const messages = content.messages.map(ownCopy);
+    return this.#change(() => {
+      for (const number of [content.first, ...messages.map(({ number }) => number)]) {
+        requireNumber(number);
+      }
+      if (!this.#mailbag.takeSession(session, at)) return undefined;
+      const side = this.#side(key, "received");
+      const log = this.#incomingLog(side, content.log);
+      const fresh = this.#take("envelope", side, log, content.first, messages);
+      const isRestarted = this.#hear(key, content);
+      const pass = content.pass.some((byte) => byte !== 0) ? content.pass : undefined;
+      this.#mailbag.noteEnvelope(session, { pass, isOwed: messages.length > 0 });
+      return {
+        fresh,
+        early: log.early.length,
+        incoming: this.incoming(key, content.log)!,
+        outgoing: this.#outgoingState(this.#outgoingLog(key)),
+        isRestarted,
+      };
+    });
+  }
+
+  /** Takes what the other side says of our log; whether that was begun anew. */
+  #hear(key: ConversationKey, { readLog, have, haveId, read }: SealedContent): boolean {
+    const log = this.#find(key, "sent")?.current;
+    if (!log || !equals(log.name, readLog)) return false;
+    const said = log.kept.find(({ number }) => number === have)?.message;
+    const isSaid = said !== undefined && said.type !== "gap" && equals(said.id, haveId);
+    const { stored } = this.#progress(log);
+    if (have > stored && !isSaid) {
+      this.#restart(this.#side(key, "sent"), log);
+      return true;
+    }
+    const before = log.progress.stored;
+    log.progress = advanced(this.#progress(log), have, read);
+    if (!this.#keepHistory) this.#forget(log, before, log.progress.stored);
+    return false;
+  }
+
+  early(key: ConversationKey): readonly KeptMessage[] {
+    const logs = [...this.#find(key, "received")?.logs.values() ?? []];
+    return logs.flatMap(({ early }) => early.map(ownCopy));
   }
 
   markRead(key: ConversationKey, log: Bytes, number: bigint): void {
@@ -296,6 +415,25 @@ export class MemoryMessages implements MessageStore {
       messages: waiting.length,
       bytes: waiting.reduce((sum, { content }) => sum + content.length, 0),
     };
+  }
+
+  get mailbag(): Mailbag {
+    this.#requireUsable();
+    return this.#mailbag;
+  }
+
+  /** This disk keeps nothing that was deleted. */
+  tidy(): void {
+    this.#requireUsable();
+  }
+
+  unstored(suite: SuiteName): readonly string[] {
+    this.#requireUsable();
+    return [...this.#disk.sides.values()].filter((side) => {
+      if (side.suite !== suite || side.direction !== "sent" || !side.current) return false;
+      const { stored, last } = this.#progress(side.current);
+      return stored < last;
+    }).map(({ peer }) => peer);
   }
 
   peers(suite: SuiteName): readonly string[] {
@@ -448,18 +586,15 @@ export class MemoryMessages implements MessageStore {
 
   #outgoingLog(key: ConversationKey): Log {
     const side = this.#side(key, "sent");
-    return side.current ?? this.#beginLog(side, this.#random(LOG_ID_LENGTH));
+    return side.current ?? this.#beginLog(side);
   }
 
   #incomingLog(side: Side, name: Bytes): Log {
-    return side.current = side.logs.get(encodeHex(name)) ?? this.#beginLog(side, name);
+    return side.current = side.logs.get(encodeHex(name)) ?? newLog(side, name);
   }
 
-  #beginLog(side: Side, name: Bytes): Log {
-    const progress = { last: 0n, stored: 0n, read: 0n };
-    const log: Log = { name, progress, lastId: undefined, kept: [] };
-    side.logs.set(encodeHex(name), log);
-    return side.current = log;
+  #beginLog(side: Side): Log {
+    return side.current = newLog(side, this.#random(LOG_ID_LENGTH));
   }
 
   #outgoingState(log: Log): OutgoingState {
@@ -481,6 +616,21 @@ export class MemoryMessages implements MessageStore {
     log.kept.push(kept);
     this.#disk.kept.add(kept);
   }
+}
+
+/** A log of this name. */
+function newLog(side: Side, name: Bytes): Log {
+  const progress = { last: 0n, stored: 0n, read: 0n };
+  const log: Log = {
+    name,
+    progress,
+    lastId: undefined,
+    kept: [],
+    early: [],
+    beside: undefined,
+  };
+  side.logs.set(encodeHex(name), log);
+  return log;
 }
 
 function nameOf({ peer, suite }: ConversationKey, direction: Direction): string {
