@@ -11,6 +11,7 @@ import { createPrivate, type PrivateFolder } from "./private_files.ts";
 import { SERVER_STEPS } from "./server_schema.ts";
 import type { Account, Ban, Invite, NameKey, ServerStore, StoreCounts } from "./server_store.ts";
 import { SqliteFile } from "./sqlite_file.ts";
+import { u64Bytes, u64Number } from "./u64.ts";
 
 const FILE_NAME = "server.db";
 const KIND = { steps: SERVER_STEPS };
@@ -164,12 +165,12 @@ export class SqliteServerStore implements ServerStore {
         suite,
         fingerprint,
         bundle,
-        bytesOf(key.sequence),
+        u64Bytes(key.sequence),
         notAfter,
         signature,
         created,
         lastSeen,
-        bytesOf(key.lastSequence),
+        u64Bytes(key.lastSequence),
         key.invite ?? null,
       )
     );
@@ -293,7 +294,7 @@ export class SqliteServerStore implements ServerStore {
     try {
       const result = this.#file.transaction(() => {
         for (const [fingerprint, { when, sequence }] of seen) {
-          this.#statements.seen.run(when, bytesOf(sequence), fingerprint);
+          this.#statements.seen.run(when, u64Bytes(sequence), fingerprint);
         }
         return work();
       });
@@ -322,8 +323,8 @@ export class SqliteServerStore implements ServerStore {
       suite,
       fingerprint,
       bundle,
-      sequence: numberOf(sequence),
-      lastSequence: seen?.sequence ?? numberOf(row.last_sequence),
+      sequence: u64Number(sequence),
+      lastSequence: seen?.sequence ?? u64Number(row.last_sequence),
       notAfter: Number(not_after),
       signature,
       created: Number(created),
@@ -405,17 +406,6 @@ function noRoom(path: string, cause: unknown): CifraError {
       hint: "give the server a larger --budget, or make room on the disk",
     },
   );
-}
-
-/** A number of 64 bits, which SQLite's integers cannot hold. */
-function bytesOf(number: bigint): Bytes {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, number);
-  return bytes;
-}
-
-function numberOf({ buffer, byteOffset }: Bytes): bigint {
-  return new DataView(buffer, byteOffset).getBigUint64(0);
 }
 
 type Value = string | number | bigint | Bytes | null;
