@@ -3,10 +3,10 @@
  * is its files as they are at that moment, so they are copied at each of these moments, and each copy opened.
  */
 import { assert, assertEquals } from "@std/assert";
-import { type SQLInputValue, StatementSync } from "node:sqlite";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteServerStore } from "../../lib/store/sqlite_server.ts";
 import { withFolder } from "../testkit/server.ts";
+import { asText, Copier } from "./copier.ts";
 import { accountOf, bytes, inviteOf, keyOf, NOW } from "./server_samples.ts";
 
 /** Everything that changes the store, or puts on disk what had been put off. */
@@ -60,23 +60,6 @@ async function open(path: string): Promise<SqliteServerStore> {
   return await SqliteServerStore.open(await PrivateFolder.open(path));
 }
 
-/** Calls `moment` before and after each statement that `work` has SQLite run. */
-function atEachStatement(work: () => void, moment: () => void): void {
-  const run = StatementSync.prototype.run;
-  const watched = function (this: StatementSync, ...values: SQLInputValue[]) {
-    moment();
-    const result = run.apply(this, values as never);
-    moment();
-    return result;
-  };
-  StatementSync.prototype.run = watched as typeof run;
-  try {
-    work();
-  } finally {
-    StatementSync.prototype.run = run;
-  }
-}
-
 /** The contents of what a kill would leave here, by a store that finds it. */
 async function found(path: string, copy: string) {
   const store = await open(`${path}/${copy}`);
@@ -96,20 +79,10 @@ for (const [what, change] of Object.entries(CHANGES)) {
       const store = await open(home);
       fill(store);
       const before = contents(store);
-      let copies = 0;
-      const copy = () => {
-        // With the index of the log, as a kill leaves it, and without, as a machine that was restored.
-        for (const files of [["", "-wal", "-shm"], ["", "-wal"]]) {
-          const target = `${path}/${copies++}`;
-          Deno.mkdirSync(target, { mode: 0o700 });
-          for (const end of files) {
-            Deno.copyFileSync(`${home}/server.db${end}`, `${target}/server.db${end}`);
-          }
-        }
-      };
-      atEachStatement(() => change(store), copy);
+      const copier = new Copier(path, home, "server.db");
+      await copier.during(() => change(store));
       // It is over now, and confirmed.
-      copy();
+      copier.copy();
       const after = contents(store);
       store.close();
       assert(
@@ -117,19 +90,14 @@ for (const [what, change] of Object.entries(CHANGES)) {
         "it changes nothing",
       );
       // BEGIN, at least one change, COMMIT.
-      assert(copies >= 2 * (2 * 3 + 1), `${copies}`);
+      assert(copier.copies >= 2 * (2 * 3 + 1), `${copier.copies}`);
       let done = false;
-      for (let n = 0; n < copies; n++) {
+      for (let n = 0; n < copier.copies; n++) {
         const there = await found(path, `${n}`);
         done ||= JSON.stringify(there, asText) === JSON.stringify(after, asText);
-        assertEquals(there, done ? after : before, `copy ${n} of ${copies}`);
+        assertEquals(there, done ? after : before, `copy ${n} of ${copier.copies}`);
       }
       assert(done);
     });
   });
-}
-
-function asText(_key: string, value: unknown): unknown {
-  if (typeof value === "bigint") return `${value}`;
-  return value instanceof Uint8Array ? [...value] : value;
 }
