@@ -73,7 +73,7 @@ export class Directory {
       this.#store.seen(fingerprint, now, claimant.claim.sequence);
       return known;
     }
-    await this.#requireClaim(claimant, now);
+    await requireClaim(claimant, now);
     // The word of one who is shut out is worth nothing.
     const vouching = known ? [] : (await vouchersOf(claimant))
       .filter((voucher) => !this.#store.isBanned("key", voucher));
@@ -130,25 +130,6 @@ export class Directory {
     return own;
   }
 
-  /** Throws `auth_failed` unless the claim is by the identity and holds now. */
-  async #requireClaim({ name, identity, claim, place }: Claimant, now: number): Promise<void> {
-    const signed = signedNameClaim(name, identity.bundle, claim, place);
-    const isTheirs = claim.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
-      await verifyBy(identity, claim.signature, signed);
-    if (!isTheirs) {
-      throw new CifraError("auth_failed", "The claim that the name is theirs does not hold");
-    }
-    if (claim.notAfter > BigInt(now)) return;
-    // Whoever signs for so long ahead has signed it just now.
-    const theirs = Number(claim.notAfter) - CLAIM_LIFETIME;
-    throw new CifraError(
-      "auth_failed",
-      `This clock says ${dayOf(theirs)}, the server's ${
-        dayOf(now)
-      }: your claim to the name has run out`,
-    );
-  }
-
   /**
    * Throws `name_taken` unless the name is free or one of `vouching` (fingerprints) owns it, `limit` on too
    * many new names.
@@ -183,6 +164,28 @@ export class Directory {
     }
     this.#taken.count(source, now);
   }
+}
+
+/** Throws `auth_failed` unless the claim is by the identity and holds now. */
+export async function requireClaim(
+  { name, identity, claim, place }: Pick<Claimant, "name" | "identity" | "claim" | "place">,
+  now: number,
+): Promise<void> {
+  const signed = signedNameClaim(name, identity.bundle, claim, place);
+  const isTheirs = claim.notAfter <= BigInt(Number.MAX_SAFE_INTEGER) &&
+    await verifyBy(identity, claim.signature, signed);
+  if (!isTheirs) {
+    throw new CifraError("auth_failed", "The claim that the name is theirs does not hold");
+  }
+  if (claim.notAfter > BigInt(now)) return;
+  // Whoever signs for so long ahead has signed it just now.
+  const theirs = Number(claim.notAfter) - CLAIM_LIFETIME;
+  throw new CifraError(
+    "auth_failed",
+    `This clock says ${dayOf(theirs)}, the server's ${
+      dayOf(now)
+    }: your claim to the name has run out`,
+  );
 }
 
 /** The fingerprints of those who vouch for a claim. Throws `auth_failed` unless all of them hold. */

@@ -11,6 +11,7 @@ import {
   type Claimant,
   Directory,
   type DirectoryRules,
+  requireClaim,
   staleRegistration,
 } from "../../lib/services/directory.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
@@ -526,5 +527,25 @@ Deno.test("claim() refuses whom the operator shuts out while signatures are chec
       return find(wanted);
     };
     assertEquals(await place.refusal("mallory", mallory), "banned", kind);
+  }
+});
+
+Deno.test("requireClaim() lets a claim pass that is by the identity, for this place, and holds now", async () => {
+  const { identity } = await person("modern", "bob");
+  const ours = { identity, others: [] };
+  const { notAfter, signature } = await claimName("bob", ours, 7n, NOW, NOWHERE);
+  const claimed = { name: "bob", identity, claim: { sequence: 7n, notAfter, signature } };
+  await requireClaim({ ...claimed, place: NOWHERE }, NOW);
+  const wrong: readonly [Partial<Parameters<typeof requireClaim>[0]>, now?: number][] = [
+    [{ name: "rob" }],
+    [{ place: { ...NOWHERE, receivePort: 7412 } }],
+    [{ claim: { ...claimed.claim, sequence: 8n } }],
+    [{ claim: { ...claimed.claim, notAfter: notAfter + 1n } }],
+    [{}, Number(notAfter)],
+  ];
+  for (const [change, now = NOW] of wrong) {
+    const claim = { ...claimed, place: NOWHERE, ...change };
+    const error = await assertRejects(() => requireClaim(claim, now), CifraError);
+    assertEquals(error.code, "auth_failed");
   }
 });
