@@ -1,9 +1,15 @@
 /** Boxes and their prekeys (PROTOCOL.md 3.12): rules within a transaction. */
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
-import type { Box, MailboxReader, MailboxWriter, Prekey } from "../store/mailbox_store.ts";
-import { BOX_LIFETIME, BOXES_LIMIT, STOCK_LIMIT } from "./mailbox_limits.ts";
-import { type BoxStanding, BoxState, type Published } from "./mailbox_terms.ts";
+import { BOX_LIFETIME, ONE_TIME_PREKEYS } from "../limits.ts";
+import type { Box, MailboxReader, MailboxWriter, OpenedBox } from "../store/mailbox_store.ts";
+import { BoxState, type PublishedPrekey } from "../wire/mailbox_messages.ts";
+import type { Request, Response } from "./mailbox_terms.ts";
+
+/** Boxes of one identity: one for each machine, and some that old copies have left behind. */
+const BOXES_LIMIT = 8;
+/** Bytes of a prekey. */
+const PREKEY_LENGTH = 1288;
 
 /** A box that was opened. */
 export interface Opened {
@@ -16,18 +22,17 @@ export interface Opened {
 export function openBox(
   writer: MailboxWriter,
   owner: string,
-  name: Bytes,
-  passKey: Bytes,
+  box: OpenedBox,
   now: number,
 ): Opened | undefined {
   const boxes = writer.boxes(owner);
-  const known = boxNamed(boxes, name);
+  const known = boxNamed(boxes, box.name);
   if (!known && writer.room("keys") === 0) return undefined;
   // The one that was not used for longest.
   if (!known && boxes.length >= BOXES_LIMIT) writer.remove(boxes.at(-1)!.key);
   const present = boxes.find(({ isPresent }) => isPresent);
   const wasOther = present !== undefined && present.key !== known?.key;
-  return { key: writer.open(owner, name, passKey, now), wasOther };
+  return { key: writer.open(owner, box, now), wasOther };
 }
 
 /**
@@ -37,18 +42,17 @@ export function openBox(
 export function publishIn(
   writer: MailboxWriter,
   owner: string,
-  { box: name, anew, signed, once }: Published,
+  { box: name, anew, signed: [signed], once }: Request<"publish">,
   now: number,
 ): number | "no such box" | "too many" {
   const box = boxNamed(writer.boxes(owner), name);
   if (!box) return "no such box";
   const fresh = growing(box.highest, once);
-  const kept = anew ? 0 : writer.stock(box.key).count;
-  if (kept + fresh.length > STOCK_LIMIT) return "too many";
-  if (anew) writer.dropOnce(box.key);
+  const kept = anew === 1 ? 0 : writer.stock(box.key).count;
+  if (kept + fresh.length > ONE_TIME_PREKEYS) return "too many";
+  if (anew === 1) writer.dropOnce(box.key);
   if (signed && signed.number > signedNumber(box)) writer.sign(box.key, signed, now);
-  const size = fresh.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  if (size <= writer.room("keys")) writer.addOnce(box.key, fresh);
+  if (fresh.length * PREKEY_LENGTH <= writer.room("keys")) writer.addOnce(box.key, fresh);
   return box.key;
 }
 
@@ -58,24 +62,25 @@ export function standingOf(
   owner: string,
   key: number | undefined,
   now: number,
-): BoxStanding {
+): Response<"box"> {
   const boxes = reader.boxes(owner);
   const box = boxes.find((box) => box.key === key);
   if (!box) {
     const nothing = { signed: 0n, next: 0n, highest: 0n, stock: 0, waiting: 0, elsewhere: 0 };
-    return { state: BoxState.none, ...nothing, now };
+    return { type: "box", state: BoxState.none, ...nothing, now: BigInt(now) };
   }
   const { count: stock, next } = reader.stock(box.key);
   const waiting = reader.waitingIn(box.key);
   return {
-    state: isOutdone(box, boxes) ? BoxState.anotherWas : BoxState.open,
+    type: "box",
+    state: isOutdone(box, boxes) ? BoxState.moved : BoxState.open,
     signed: signedNumber(box),
     next,
     highest: box.highest,
     stock,
     waiting,
     elsewhere: reader.waitingFor(owner).all.count - waiting,
-    now,
+    now: BigInt(now),
   };
 }
 
@@ -83,9 +88,9 @@ export function standingOf(
 export function presentBox(
   boxes: readonly Box[],
   now: number,
-): (Box & { readonly signed: Prekey }) | undefined {
+): (Box & { readonly signed: PublishedPrekey }) | undefined {
   const box = boxes.find(({ isPresent }) => isPresent);
-  if (!box?.signed || now - box.signed.published > BOX_LIFETIME) return undefined;
+  if (!box?.signed || now - box.published > BOX_LIFETIME) return undefined;
   return isOutdone(box, boxes) ? undefined : { ...box, signed: box.signed };
 }
 
@@ -105,8 +110,8 @@ function signedNumber({ signed }: Box): bigint {
 }
 
 /** Those whose numbers are above `highest`, and grow. */
-function growing(highest: bigint, prekeys: readonly Prekey[]): readonly Prekey[] {
-  const fresh: Prekey[] = [];
+function growing(highest: bigint, prekeys: readonly PublishedPrekey[]): readonly PublishedPrekey[] {
+  const fresh: PublishedPrekey[] = [];
   for (const prekey of prekeys) {
     if (prekey.number > (fresh.at(-1)?.number ?? highest)) fresh.push(prekey);
   }

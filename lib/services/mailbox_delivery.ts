@@ -4,8 +4,8 @@
  */
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
+import { HANDED_OUT_BYTES, HANDED_OUT_LIMIT } from "../limits.ts";
 import type { Envelope, MailboxReader } from "../store/mailbox_store.ts";
-import { WINDOW } from "./mailbox_limits.ts";
 
 /** The envelopes of one sender that were not handed out yet: those after a place, as far as they were not before. */
 interface Lane {
@@ -75,8 +75,8 @@ export class MailboxDelivery {
         continue;
       }
       const id = encodeHex(envelope.id);
-      const isFull = this.#inHand.size >= WINDOW.count ||
-        this.#bytesInHand + envelope.size > WINDOW.bytes;
+      const isFull = this.#inHand.size >= HANDED_OUT_LIMIT ||
+        this.#bytesInHand + envelope.size > HANDED_OUT_BYTES;
       // Two senders may have chosen the same id: nobody could tell which of them is settled.
       if (isFull || this.#inHand.has(id)) return "full";
       lane.after = envelope.place;

@@ -2,14 +2,14 @@
 import { BoundedMap } from "../flow/bounded_map.ts";
 import { SlidingWindow } from "../flow/sliding_window.ts";
 import { TokenBucket } from "../flow/token_bucket.ts";
-import { SOURCES_REMEMBERED } from "../limits.ts";
 import {
-  ASK_PAUSE,
-  ASKS_PER_HOUR,
   DEPOSITS_BURST,
   DEPOSITS_PER_MINUTE,
-  STRANGERS_ONCE_PER_HOUR,
-} from "./mailbox_limits.ts";
+  KEYS_FOR_STRANGERS_PER_HOUR,
+  KEYS_PAUSE,
+  KEYS_PER_HOUR,
+  SOURCES_REMEMBERED,
+} from "../limits.ts";
 
 const HOUR = 3_600_000;
 
@@ -18,7 +18,7 @@ export class MailboxRates {
   readonly #areOn: boolean;
   readonly #deposits = new BoundedMap<string, TokenBucket>(SOURCES_REMEMBERED);
   readonly #asks = new SlidingWindow(HOUR, SOURCES_REMEMBERED);
-  readonly #asksOfOne = new SlidingWindow(ASK_PAUSE, SOURCES_REMEMBERED);
+  readonly #asksOfOne = new SlidingWindow(KEYS_PAUSE, SOURCES_REMEMBERED);
   readonly #once = new SlidingWindow(HOUR, SOURCES_REMEMBERED);
   readonly #asked = new BoundedMap<string, true>(SOURCES_REMEMBERED);
 
@@ -43,10 +43,10 @@ export class MailboxRates {
     if (!this.#areOn) return 0;
     const pair = `${asker} ${name}`;
     const last = this.#asksOfOne.times(pair, now).at(-1);
-    const oldest = this.#asks.times(asker, now).at(-ASKS_PER_HOUR);
+    const oldest = this.#asks.times(asker, now).at(-KEYS_PER_HOUR);
     // A clock that has gone back makes nobody wait for longer than from now on.
     const wait = Math.max(
-      last === undefined ? 0 : Math.min(last - now, 0) + ASK_PAUSE,
+      last === undefined ? 0 : Math.min(last - now, 0) + KEYS_PAUSE,
       oldest === undefined ? 0 : Math.min(oldest - now, 0) + HOUR,
     );
     if (wait > 0) return seconds(wait);
@@ -57,7 +57,7 @@ export class MailboxRates {
 
   /** Whether a stranger may have a one-time prekey of somebody's at all. */
   mayHaveOnce(owner: string, now: number): boolean {
-    return this.#once.times(owner, now).length < STRANGERS_ONCE_PER_HOUR;
+    return this.#once.times(owner, now).length < KEYS_FOR_STRANGERS_PER_HOUR;
   }
 
   /** A stranger got one. */

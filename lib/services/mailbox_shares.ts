@@ -1,22 +1,33 @@
 /** Who may leave how much for whom (PROTOCOL.md 4): the rules of a deposit, within its transaction. */
 import { decodeHex } from "@std/encoding/hex";
-import { type Bytes, encodeUtf8 } from "../bytes.ts";
-import { hmacSha512, timingSafeEqual } from "../crypto/platform.ts";
-import type { Box, Envelope, MailboxReader, MailboxWriter, Tally } from "../store/mailbox_store.ts";
-import { boxNamed } from "./mailbox_boxes.ts";
+import type { Bytes } from "../bytes.ts";
+import { passOf } from "../crypto/mailbox_pass.ts";
+import { timingSafeEqual } from "../crypto/platform.ts";
 import {
-  type Share,
-  SHARE_OF_PAIR,
-  SHARE_OF_PERSON,
-  SHARE_OF_SENDER,
-  SHARE_OF_STRANGER,
-  SHARE_OF_STRANGERS,
-} from "./mailbox_limits.ts";
-import { type Deposit, DepositCode } from "./mailbox_terms.ts";
+  WAITING_FOR_ONE,
+  WAITING_FOR_ONE_BYTES,
+  WAITING_FROM_STRANGERS,
+  WAITING_FROM_STRANGERS_BYTES,
+  WAITING_OF_PAIR,
+  WAITING_OF_PAIR_BYTES,
+  WAITING_OF_SENDER_BYTES,
+  WAITING_OF_STRANGER,
+  WAITING_OF_STRANGER_BYTES,
+} from "../limits.ts";
+import type { Box, Envelope, MailboxReader, MailboxWriter, Tally } from "../store/mailbox_store.ts";
+import { DepositCode } from "../wire/mailbox_messages.ts";
+import { boxNamed } from "./mailbox_boxes.ts";
+import type { Request } from "./mailbox_terms.ts";
 
-const PASS_LABEL = encodeUtf8("cifra/1 pass\0");
-const PASS_LENGTH = 16;
-/** Stands for that of a box that there is not. */
+/** How much may wait. */
+const OF_PAIR: Tally = { count: WAITING_OF_PAIR, bytes: WAITING_OF_PAIR_BYTES };
+const OF_STRANGER: Tally = { count: WAITING_OF_STRANGER, bytes: WAITING_OF_STRANGER_BYTES };
+const FOR_ONE: Tally = { count: WAITING_FOR_ONE, bytes: WAITING_FOR_ONE_BYTES };
+const FROM_STRANGERS: Tally = {
+  count: WAITING_FROM_STRANGERS,
+  bytes: WAITING_FROM_STRANGERS_BYTES,
+};
+/** Stands for the pass key of a box that there is not. */
 const NO_KEY = new Uint8Array(32);
 
 /** A deposit that is stored, where, and what is gone for it. */
@@ -34,7 +45,7 @@ export function keep(
   writer: MailboxWriter,
   sender: string,
   owner: string,
-  { id, box: name, pass, replaces, envelope: body }: Deposit,
+  { id, box: name, pass, replaces, envelope: body }: Request<"deposit">,
   now: number,
   knows: (box: number) => boolean,
 ): Kept | DepositCode {
@@ -43,14 +54,16 @@ export function keep(
   if (writer.envelope(sender, id)) return DepositCode.stored;
   const replaced = replacedBy(writer, sender, boxes, replaces);
   const size = body.length, freed = sizeOf(replaced);
-  if (writer.leftBy(sender).bytes - freed + size > SHARE_OF_SENDER) return DepositCode.senderFull;
-  if (size - freed > writer.room("envelopes")) return DepositCode.serverFull;
+  if (writer.leftBy(sender).bytes - freed + size > WAITING_OF_SENDER_BYTES) {
+    return DepositCode.share;
+  }
+  if (size - freed > writer.room("envelopes")) return DepositCode.full;
   const box = boxNamed(boxes, name);
   const passed = isPass(box, sender, pass);
   if (!box) return DepositCode.noRoom;
-  if (!box.isPresent) return passed || knows(box.key) ? DepositCode.notPresent : DepositCode.noRoom;
-  if (!fits(without(pair, replaced), size, passed ? SHARE_OF_PAIR : SHARE_OF_STRANGER)) {
-    return DepositCode.pairFull;
+  if (!box.isPresent) return passed || knows(box.key) ? DepositCode.moved : DepositCode.noRoom;
+  if (!fits(without(pair, replaced), size, passed ? OF_PAIR : OF_STRANGER)) {
+    return DepositCode.shareWithThem;
   }
   const left = {
     all: without(waiting.all, replaced),
@@ -85,19 +98,14 @@ export function hasRoom(
   size: number,
   passed: boolean,
 ): boolean {
-  return fits(all, size, SHARE_OF_PERSON) &&
-    (passed || fits(withoutPass, size, SHARE_OF_STRANGERS));
+  return fits(all, size, FOR_ONE) &&
+    (passed || fits(withoutPass, size, FROM_STRANGERS));
 }
 
 /** Whether somebody (a fingerprint) has been written to by the owner of a box. */
 export function isPass(box: Box | undefined, fingerprint: string, pass: Bytes): boolean {
-  const expected = passOf(box?.passKey ?? NO_KEY, fingerprint);
+  const expected = passOf(box?.passKey ?? NO_KEY, decodeHex(fingerprint));
   return timingSafeEqual(expected, pass) && box !== undefined;
-}
-
-/** The pass of somebody (a fingerprint) at whoever has this key: 16 bytes. */
-export function passOf(passKey: Bytes, fingerprint: string): Bytes {
-  return hmacSha512(passKey, PASS_LABEL, decodeHex(fingerprint)).slice(0, PASS_LENGTH);
 }
 
 /** What a sender has left in one of these boxes under these ids, each once. */
@@ -125,6 +133,6 @@ function without({ count, bytes }: Tally, envelopes: readonly Envelope[]): Tally
   return { count: count - envelopes.length, bytes: bytes - sizeOf(envelopes) };
 }
 
-function fits({ count, bytes }: Tally, size: number, share: Share): boolean {
+function fits({ count, bytes }: Tally, size: number, share: Tally): boolean {
   return count < share.count && bytes + size <= share.bytes;
 }

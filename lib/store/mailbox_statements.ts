@@ -1,10 +1,12 @@
 /** The statements of a mailbox's database, and what their rows mean. */
 import type { StatementSync } from "node:sqlite";
+import { concat } from "@std/bytes/concat";
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import type { Box, Envelope, Tally } from "./mailbox_store.ts";
+import type { PublishedPrekey } from "../wire/mailbox_messages.ts";
 import type { SqliteFile } from "./sqlite_file.ts";
-import { u64Number } from "./u64.ts";
+import { u64Bytes, u64Number } from "./u64.ts";
 
 /** Prepares them, once. */
 export function prepareStatements(file: SqliteFile) {
@@ -51,8 +53,11 @@ export function prepareStatements(file: SqliteFile) {
     ),
 
     putBox: file.prepare(
-      `INSERT INTO box (owner, name, pass_key, present, used) VALUES (?, ?, ?, 1, ?)
-      ON CONFLICT (owner, name) DO UPDATE SET pass_key = excluded.pass_key, used = excluded.used
+      `INSERT INTO box (owner, name, pass_key, sequence, not_after, signature, present, used)
+      VALUES (?, ?, ?, ?, ?, ?, 1, ?)
+      ON CONFLICT (owner, name) DO UPDATE SET pass_key = excluded.pass_key,
+        sequence = excluded.sequence, not_after = excluded.not_after,
+        signature = excluded.signature, used = excluded.used
       RETURNING key`,
     ),
     makePresent: file.prepare("UPDATE box SET present = (key = ?2) WHERE owner = ?1"),
@@ -67,7 +72,7 @@ export function prepareStatements(file: SqliteFile) {
     setHighest: file.prepare("UPDATE box SET highest = max(highest, ?2) WHERE key = ?1"),
     takeOnce: file.prepare(
       `DELETE FROM once WHERE box = ?1 AND number = (SELECT min(number) FROM once WHERE box = ?1)
-      RETURNING number, prekey`,
+      RETURNING prekey`,
     ),
     dropOnce: file.prepare("DELETE FROM once WHERE box = ?"),
     insert: file.prepare(
@@ -98,6 +103,9 @@ export interface BoxRow {
   readonly key: bigint;
   readonly name: Bytes;
   readonly pass_key: Bytes;
+  readonly sequence: Bytes;
+  readonly not_after: bigint;
+  readonly signature: Bytes;
   readonly present: bigint;
   readonly used: bigint;
   readonly signed: Bytes;
@@ -133,17 +141,36 @@ export interface TallyRow {
 
 /** The box of a row. */
 export function toBox(owner: string, row: BoxRow): Box {
-  const number = u64Number(row.signed);
-  const signed = { number, bytes: row.prekey, published: Number(row.published) };
   return {
     key: Number(row.key),
     owner,
     name: row.name,
     passKey: row.pass_key,
+    claim: {
+      sequence: u64Number(row.sequence),
+      notAfter: row.not_after,
+      signature: row.signature,
+    },
     isPresent: row.present === 1n,
     used: Number(row.used),
-    signed: number === 0n ? undefined : signed,
+    signed: u64Number(row.signed) === 0n ? undefined : toPrekey(row.prekey),
+    published: Number(row.published),
     highest: u64Number(row.highest),
+  };
+}
+
+/** A prekey in 1288 bytes, as on the wire. */
+export function prekeyBytes({ number, x25519, mlkem, signature }: PublishedPrekey): Bytes {
+  return concat([u64Bytes(number), x25519, mlkem, signature]);
+}
+
+/** The prekey in these bytes. */
+export function toPrekey(bytes: Bytes): PublishedPrekey {
+  return {
+    number: u64Number(bytes),
+    x25519: bytes.slice(8, 40),
+    mlkem: bytes.slice(40, 1224),
+    signature: bytes.slice(1224),
   };
 }
 

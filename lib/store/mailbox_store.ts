@@ -1,17 +1,7 @@
 /** What a server keeps for its mailbox, behind one narrow interface: boxes, prekeys, envelopes (PROTOCOL.md 3.12). */
 import type { Bytes } from "../bytes.ts";
-
-/** A prekey as its owner has signed it: the server looks at its number alone. */
-export interface Prekey {
-  readonly number: bigint;
-  /** 1288 bytes, as on the wire. */
-  readonly bytes: Bytes;
-}
-
-/** A signed prekey, and when it came here: milliseconds since 1970. */
-export interface SignedPrekey extends Prekey {
-  readonly published: number;
-}
+import type { PublishedPrekey } from "../wire/mailbox_messages.ts";
+import type { NameClaim } from "../wire/name_claim.ts";
 
 /** Where envelopes for one copy of a profile wait. */
 export interface Box {
@@ -23,14 +13,21 @@ export interface Box {
   readonly name: Bytes;
   /** 32 bytes, from which its owner makes passes. */
   readonly passKey: Bytes;
+  /** The claim of its owner to the name, for no place. */
+  readonly claim: NameClaim;
   /** Whether it is the one of its owner's that was opened last. */
   readonly isPresent: boolean;
   /** When it was in use last: milliseconds since 1970. */
   readonly used: number;
-  readonly signed: SignedPrekey | undefined;
+  readonly signed: PublishedPrekey | undefined;
+  /** When that came here: milliseconds since 1970; 0 without one. */
+  readonly published: number;
   /** The highest number of a one-time prekey that was ever published in it; 0 for none. */
   readonly highest: bigint;
 }
+
+/** What `open` brings for a box. */
+export type OpenedBox = Pick<Box, "name" | "passKey" | "claim">;
 
 /** One-time prekeys of a box. */
 export interface Stock {
@@ -110,19 +107,19 @@ export interface MailboxReader {
 
 /** What can be done in a change. All methods throw `local`. */
 export interface MailboxWriter extends MailboxReader {
-  /** Adds a box, or gives it another pass key; it is the present one from now on. Returns its key. */
-  open(owner: string, name: Bytes, passKey: Bytes, now: number): number;
+  /** Adds a box, or gives it another pass key and claim; it is the present one from now on. Returns its key. */
+  open(owner: string, box: OpenedBox, now: number): number;
   /** A box was in use. */
   use(box: number, now: number): void;
   /** Removes a box with all that is in it. */
   remove(box: number): void;
   /** The same with boxes that were not used since `before`, `limit` at most; returns how many. */
   removeUnused(before: number, limit: number): number;
-  sign(box: number, prekey: Prekey, now: number): void;
+  sign(box: number, prekey: PublishedPrekey, now: number): void;
   /** Adds one-time prekeys, whose numbers the box must not have. */
-  addOnce(box: number, prekeys: readonly Prekey[]): void;
+  addOnce(box: number, prekeys: readonly PublishedPrekey[]): void;
   /** Removes the one-time prekey with the lowest number, and returns it. */
-  takeOnce(box: number): Prekey | undefined;
+  takeOnce(box: number): PublishedPrekey | undefined;
   dropOnce(box: number): void;
   /** Adds an envelope, at a place that is free or behind all others; returns its place. */
   insert(envelope: NewEnvelope, place?: number): number;

@@ -3,17 +3,20 @@ import { decodeHex, encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { STORE_LAZY_AFTER } from "../limits.ts";
+import type { PublishedPrekey } from "../wire/mailbox_messages.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { MAILBOX_STEPS } from "./mailbox_schema.ts";
 import {
   type BoxRow,
   type EnvelopeRow,
   type LeftRow,
+  prekeyBytes,
   prepareStatements,
   type Statements,
   type TallyRow,
   toBox,
   toEnvelope,
+  toPrekey,
   toTally,
   type Value,
 } from "./mailbox_statements.ts";
@@ -25,7 +28,7 @@ import type {
   MailboxStore,
   MailboxWriter,
   NewEnvelope,
-  Prekey,
+  OpenedBox,
   Stock,
   Tally,
 } from "./mailbox_store.ts";
@@ -184,9 +187,11 @@ export class SqliteMailbox implements MailboxStore, MailboxWriter {
     this.#file.close();
   }
 
-  open(owner: string, name: Bytes, passKey: Bytes, now: number): number {
+  open(owner: string, { name, passKey, claim }: OpenedBox, now: number): number {
     const bytes = decodeHex(owner);
-    const { key } = this.#one<{ readonly key: bigint }>("putBox", bytes, name, passKey, now)!;
+    const { sequence, notAfter, signature } = claim;
+    const values = [name, passKey, u64Bytes(sequence), notAfter, signature, now] as const;
+    const { key } = this.#one<{ readonly key: bigint }>("putBox", bytes, ...values)!;
     this.#run("makePresent", bytes, key);
     return Number(key);
   }
@@ -203,20 +208,21 @@ export class SqliteMailbox implements MailboxStore, MailboxWriter {
     return this.#remove("removeUnused", before, limit);
   }
 
-  sign(box: number, { number, bytes }: Prekey, now: number): void {
-    this.#run("sign", box, u64Bytes(number), bytes, now);
+  sign(box: number, prekey: PublishedPrekey, now: number): void {
+    this.#run("sign", box, u64Bytes(prekey.number), prekeyBytes(prekey), now);
   }
 
-  addOnce(box: number, prekeys: readonly Prekey[]): void {
-    for (const { number, bytes } of prekeys) {
-      this.#run("addOnce", box, u64Bytes(number), bytes);
-      this.#run("setHighest", box, u64Bytes(number));
+  addOnce(box: number, prekeys: readonly PublishedPrekey[]): void {
+    for (const prekey of prekeys) {
+      const number = u64Bytes(prekey.number);
+      this.#run("addOnce", box, number, prekeyBytes(prekey));
+      this.#run("setHighest", box, number);
     }
   }
 
-  takeOnce(box: number): Prekey | undefined {
-    const row = this.#one<{ readonly number: Bytes; readonly prekey: Bytes }>("takeOnce", box);
-    return row && { number: u64Number(row.number), bytes: row.prekey };
+  takeOnce(box: number): PublishedPrekey | undefined {
+    const row = this.#one<{ readonly prekey: Bytes }>("takeOnce", box);
+    return row && toPrekey(row.prekey);
   }
 
   dropOnce(box: number): void {

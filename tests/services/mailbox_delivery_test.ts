@@ -2,12 +2,18 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CifraError } from "../../lib/errors.ts";
 import { MailboxDelivery } from "../../lib/services/mailbox_delivery.ts";
-import { type Delivered, LeftState, Verdict } from "../../lib/services/mailbox_terms.ts";
+import {
+  decodeMailboxResponse,
+  DepositState,
+  encodeMailboxResponse,
+  type MailboxResponse,
+  Verdict,
+} from "../../lib/wire/mailbox_messages.ts";
 import type { Box, Envelope } from "../../lib/store/mailbox_store.ts";
 import { idOf } from "../store/mailbox_samples.ts";
 import { NOW } from "../store/server_samples.ts";
 import { TestDisk } from "../testkit/links.ts";
-import { LARGE, MailboxScene } from "../testkit/mailbox_scene.ts";
+import { LARGE, MailboxScene, type Told } from "../testkit/mailbox_scene.ts";
 import { MemoryMailbox } from "../testkit/memory_mailbox.ts";
 
 const DAY = 86_400_000;
@@ -15,10 +21,11 @@ const DAY = 86_400_000;
 async function withBob(options?: ConstructorParameters<typeof MailboxScene>[0]) {
   const scene = new MailboxScene(options);
   await scene.settleIn("bob 1");
+  await scene.arrive("alice");
   return scene;
 }
 
-function idsOf(told: readonly Delivered[]): Uint8Array[] {
+function idsOf(told: readonly Told[]): Uint8Array[] {
   return told.flatMap((one) => one.type === "envelope" ? [one.id] : []);
 }
 
@@ -34,7 +41,7 @@ Deno.test("in each round every sender has a turn, and what one has left comes in
   assertEquals(idsOf(told), order.split(", ").map(idOf));
   const last = told.at(-1);
   assert(last?.type === "box");
-  assertEquals(last.standing.waiting, 8);
+  assertEquals(last.waiting, 8);
 });
 
 Deno.test("nobody's hundred stands before another's one", async () => {
@@ -70,10 +77,10 @@ Deno.test("sixteen are handed out and not settled, and one more for each that is
   assertEquals(idsOf(scene.fetch("bob 1")), [idOf(16)]);
   // The same once more, and what was never handed out, make no more room.
   await scene.settle("bob 1", first.slice(3, 4));
-  await scene.mailbox.settle("bob 1", [{ id: idOf(30), verdict: Verdict.taken }]);
+  await scene.mailbox.settle("bob 1", { type: "settle", settled: [{ id: idOf(30), verdict: 1 }] });
   assertEquals(scene.fetch("bob 1"), []);
   // A verdict that leaves it there makes room as well.
-  await scene.settle("bob 1", first.slice(0, 2), Verdict.notNow);
+  await scene.settle("bob 1", first.slice(0, 2), Verdict.later);
   assertEquals(idsOf(scene.fetch("bob 1")), [idOf(17), idOf(18)]);
   assertEquals(scene.mailbox.counts().count, 39);
 });
@@ -112,9 +119,9 @@ Deno.test("what is not taken now is not offered again over this connection, and 
   const scene = await withBob();
   for (const id of ["1", "2", "3"]) await scene.deposit("alice", "bob", { id });
   const told = scene.fetch("bob 1");
-  await scene.settle("bob 1", told.slice(0, 1), Verdict.notNow);
+  await scene.settle("bob 1", told.slice(0, 1), Verdict.later);
   await scene.settle("bob 1", told.slice(1, 2), Verdict.taken);
-  await scene.settle("bob 1", told.slice(2, 3), Verdict.cannotBeOpened);
+  await scene.settle("bob 1", told.slice(2, 3), Verdict.unopened);
   await scene.deposit("alice", "bob", { id: "4" });
   assertEquals(idsOf(scene.fetch("bob 1")), [idOf("4")]);
   scene.mailbox.leave("bob 1");
@@ -202,7 +209,7 @@ Deno.test("what replaces something that was handed out is handed out as well, an
   assertEquals(idsOf(again), [idOf("one")]);
   // The verdict on the one that is gone does not touch the one that has its place.
   await scene.settle("bob 1", told);
-  assertEquals(scene.mine("alice"), [[idOf("one"), LeftState.handedOut]]);
+  assertEquals(scene.mine("alice"), [[idOf("one"), DepositState.handedOut]]);
   await scene.settle("bob 1", again);
   assertEquals(scene.mine("alice"), []);
 });
@@ -220,7 +227,7 @@ Deno.test("what replaces something in a full hand is the next when there is room
 Deno.test("what replaces something that was not taken is offered", async () => {
   const scene = await withBob();
   for (const id of ["1", "2"]) await scene.deposit("alice", "bob", { id });
-  await scene.settle("bob 1", scene.fetch("bob 1"), Verdict.notNow);
+  await scene.settle("bob 1", scene.fetch("bob 1"), Verdict.later);
   await scene.deposit("alice", "bob", { id: "one", replaces: ["1"] });
   assertEquals(idsOf(scene.fetch("bob 1")), [idOf("one")]);
 });
@@ -229,7 +236,7 @@ Deno.test("what is withdrawn is handed out no more, and leaves its room when it 
   const scene = await withBob();
   for (let n = 0; n < 18; n++) await scene.deposit("alice", "bob", { id: `${n}` });
   const told = scene.fetch("bob 1");
-  await scene.mailbox.withdraw(scene.of("alice"), [idOf(0), idOf(16), idOf(99)]);
+  await scene.withdraw("alice", [idOf(0), idOf(16), idOf(99)]);
   assertEquals(idsOf(scene.fetch("bob 1")), []);
   await scene.settle("bob 1", told.slice(0, 1));
   assertEquals(idsOf(scene.fetch("bob 1")), [idOf(17)]);
@@ -242,10 +249,10 @@ Deno.test("two envelopes of one id are handed out one after the other", async ()
   await scene.deposit("mallory", "bob", { id: "same" });
   const [first, none] = scene.fetch("bob 1");
   assert(first?.type === "envelope" && none === undefined);
-  await scene.settle("bob 1", [first], Verdict.notNow);
+  await scene.settle("bob 1", [first], Verdict.later);
   const [second] = scene.fetch("bob 1");
   assert(second?.type === "envelope");
-  assertEquals([first.sender.name, second.sender.name], ["alice", "mallory"]);
+  assertEquals([first.sender, second.sender], ["alice", "mallory"]);
   await scene.settle("bob 1", [second]);
   assertEquals([scene.mine("alice").length, scene.mine("mallory").length], [1, 0]);
 });
@@ -262,6 +269,11 @@ Deno.test("what somebody left whom the server does not know any more stays where
   scene.names.putKey(alice);
   await scene.open("bob 2");
   assertEquals(scene.words("bob 2"), "alice carol box");
+  // Nor without the claim that comes with a box.
+  const [box] = scene.store.boxes(alice.fingerprint);
+  await scene.store.change((writer) => writer.remove(box!.key));
+  await scene.open("bob 3");
+  assertEquals(scene.words("bob 3"), "carol box");
 });
 
 Deno.test("a sender is told what waits, what was handed out and what waits in another box", async () => {
@@ -269,14 +281,14 @@ Deno.test("a sender is told what waits, what was handed out and what waits in an
   for (const id of ["1", "2", "3", "4"]) await scene.deposit("alice", "bob", { id });
   const told = scene.fetch("bob 1");
   await scene.settle("bob 1", told.slice(0, 1));
-  await scene.settle("bob 1", told.slice(1, 2), Verdict.notNow);
+  await scene.settle("bob 1", told.slice(1, 2), Verdict.later);
   await scene.deposit("alice", "bob", { id: "four", replaces: ["4"] });
-  const { waits, handedOut, notPresent } = LeftState;
+  const { waits, handedOut, elsewhere } = DepositState;
   const expected = [[idOf("2"), handedOut], [idOf("3"), handedOut], [idOf("four"), waits]] as const;
   assertEquals(scene.mine("alice"), [...expected]);
   assertEquals(scene.mine("zoe"), []);
   await scene.open("bob 2", "another");
-  assertEquals(scene.mine("alice"), expected.map(([id]) => [id, notPresent] as const));
+  assertEquals(scene.mine("alice"), expected.map(([id]) => [id, elsewhere] as const));
 });
 
 Deno.test("what a sender has left is told 250 at a time", async () => {
@@ -292,9 +304,9 @@ Deno.test("what a sender has left is told 250 at a time", async () => {
     });
     const pages = [...scene.mailbox.mine(sender)];
     assertEquals(pages.length, Math.max(1, Math.ceil(count / 250)), `${count}`);
-    assertEquals(pages.map(({ more }) => more), pages.map((_, n) => n < pages.length - 1));
+    assertEquals(pages.map(({ more }) => more), pages.map((_, n) => n < pages.length - 1 ? 1 : 0));
     assertEquals(
-      pages.flatMap(({ left }) => left.map(({ id }) => id)),
+      pages.flatMap(({ deposits }) => deposits.map(({ id }) => id)),
       Array.from({ length: count }, (_, n) => idOf(n)),
     );
   }
@@ -304,7 +316,7 @@ Deno.test("an envelope is kept for fourteen days, and not a moment longer", asyn
   const scene = await withBob();
   await scene.deposit("alice", "bob", { id: "1" });
   await scene.deposit("alice", "bob", { id: "2" });
-  await scene.settle("bob 1", scene.fetch("bob 1"), Verdict.notNow);
+  await scene.settle("bob 1", scene.fetch("bob 1"), Verdict.later);
   scene.now += 14 * DAY;
   await scene.mailbox.expire(scene.now);
   assertEquals(scene.mine("alice").length, 2);
@@ -323,7 +335,7 @@ Deno.test("a settlement that the disk does not take is told, and made good over 
   const told = scene.fetch("bob 1");
   disk.full = true;
   await assertRejects(() => scene.settle("bob 1", told), CifraError, "full");
-  await assertRejects(() => scene.mailbox.withdraw(scene.of("alice"), [idOf("1")]), CifraError);
+  await assertRejects(() => scene.withdraw("alice", [idOf("1")]), CifraError);
   disk.full = false;
   assertEquals(scene.fetch("bob 1"), []);
   await scene.open("bob 2");
@@ -350,11 +362,34 @@ Deno.test("what is gone is not remembered, whoever took it away", async () => {
   delivery.settle(told[1]!.id);
   delivery.left(told[1]!.place, idOf("another"));
   assertEquals(delivery.size, 5);
-  await scene.mailbox.withdraw(scene.of("alice"), [told[1]!.id, told[2]!.id]);
+  await scene.withdraw("alice", [told[1]!.id, told[2]!.id]);
   delivery.refresh();
   assertEquals(delivery.size, 4);
   delivery.settle(told[2]!.id);
   assertEquals(delivery.size, 3);
+});
+
+Deno.test("all that is answered has its place on the wire", async () => {
+  const scene = await withBob();
+  const ask = { type: "ask", name: "bob", pass: scene.pass("alice") } as const;
+  const asked = await scene.mailbox.ask(scene.person("alice"), ask, scene.now);
+  const id = idOf(1), replaces = [] as const, envelope = new Uint8Array(1715);
+  const deposit = { id, name: "bob", box: idOf("box"), pass: ask.pass, replaces, envelope };
+  const left = await scene.mailbox.deposit(
+    scene.person("alice"),
+    { type: "deposit", ...deposit },
+    scene.now,
+  );
+  const answers: MailboxResponse[] = [
+    asked.answer,
+    left.answer,
+    ...scene.mailbox.mine(scene.of("alice")),
+  ];
+  answers.push(...scene.fetch("bob 1"));
+  assertEquals(answers.map(({ type }) => type), ["keys", "deposited", "mine", "envelope", "box"]);
+  for (const answer of answers) {
+    assertEquals(decodeMailboxResponse(encodeMailboxResponse(answer)), answer);
+  }
 });
 
 Deno.test("everything is handed out once over one connection, in each sender's order, whatever comes meanwhile", async () => {
@@ -379,7 +414,7 @@ Deno.test("everything is handed out once over one connection, in each sender's o
     const settled = told.filter((one) => one.type === "envelope" && below(3) > 0);
     for (const one of settled) {
       const taken = below(2) === 0;
-      await scene.settle("bob 1", [one], taken ? Verdict.taken : Verdict.notNow);
+      await scene.settle("bob 1", [one], taken ? Verdict.taken : Verdict.later);
       if (taken && one.type === "envelope") waiting.delete(one.id.toHex());
     }
     return told.length > 0;
@@ -399,7 +434,7 @@ Deno.test("everything is handed out once over one connection, in each sender's o
       }
       case 2: {
         if (!old) break;
-        await scene.mailbox.withdraw(scene.of(name), [Uint8Array.fromHex(old)]);
+        await scene.withdraw(name, [Uint8Array.fromHex(old)]);
         waiting.delete(old);
         break;
       }

@@ -1,6 +1,6 @@
 /** The rules of the mailbox over a real database: they come to the same, in bounded time and memory. */
 import { assert, assertEquals } from "@std/assert";
-import { DepositCode, Verdict } from "../../lib/services/mailbox_terms.ts";
+import { DepositCode, Verdict } from "../../lib/wire/mailbox_messages.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMailbox } from "../../lib/store/sqlite_mailbox.ts";
 import { envelopeTo, fingerprintOf, idOf } from "../store/mailbox_samples.ts";
@@ -38,7 +38,7 @@ async function step(scene: MailboxScene, below: (n: number) => number): Promise<
       return;
     case 4: {
       const ids = left();
-      return await scene.mailbox.withdraw(scene.of(who), ids.slice(below(ids.length + 1)));
+      return await scene.withdraw(who, ids.slice(below(ids.length + 1)));
     }
     case 5:
       scene.now += below(3 * DAY);
@@ -61,10 +61,16 @@ async function step(scene: MailboxScene, below: (n: number) => number): Promise<
       const id = `${below(500)}`;
       const deposit = await scene.deposit(who, whom, { box, size, id, ...pass });
       if (below(5) > 0 || !old) return deposit;
-      const body = { id: idOf(`${id} again`), name: whom, box: idOf(box), replaces: [old] };
-      const envelope = new Uint8Array(size);
-      const more = { pass: scene.pass(who, box), envelope };
-      return await scene.mailbox.deposit(scene.person(who), { ...body, ...more }, scene.now);
+      const request = {
+        type: "deposit",
+        id: idOf(`${id} again`),
+        name: whom,
+        box: idOf(box),
+        replaces: [old],
+        pass: scene.pass(who, box),
+        envelope: new Uint8Array(size),
+      } as const;
+      return await scene.mailbox.deposit(scene.person(who), request, scene.now);
     }
   }
 }
@@ -155,7 +161,7 @@ Deno.test("a hundred thousand envelopes wait, and take memory for none but those
     }
     // One says of everything that it is not for now.
     await scene.open("p0 1");
-    const words = await scene.drain("p0 1", Verdict.notNow);
+    const words = await scene.drain("p0 1", Verdict.later);
     assertEquals(words.split(" ").filter((word) => word !== "box").length, 2000);
     for (const name of people) {
       assertEquals(
@@ -186,7 +192,7 @@ Deno.test({
       for (; last.code === DepositCode.stored; stored++) {
         last = await scene.deposit("alice", "bob", { size: LARGE, passed: true });
       }
-      assertEquals([last.code, last.failure?.code], [DepositCode.serverFull, "local"]);
+      assertEquals([last.code, last.failure?.code], [DepositCode.full, "local"]);
       assertEquals(scene.mine("alice").length, stored);
       await makeRoom();
       assertEquals(await scene.code("alice", "bob"), DepositCode.stored);
@@ -211,12 +217,12 @@ Deno.test("a budget that is used up refuses envelopes, and lets keys and settlem
     }
     // Its share would have been smaller than the room.
     assertEquals([code, await scene.code("carol", "bob", { size: LARGE })], [
-      DepositCode.pairFull,
+      DepositCode.shareWithThem,
       DepositCode.stored,
     ]);
-    while (code !== DepositCode.serverFull) {
+    while (code !== DepositCode.full) {
       code = await scene.code("alice", "carol", { size: LARGE, passed: true });
-      assert(code !== DepositCode.noRoom && code !== DepositCode.pairFull, `${code}`);
+      assert(code !== DepositCode.noRoom && code !== DepositCode.shareWithThem, `${code}`);
     }
     assertEquals((await scene.publish("bob", { once: [41, 80], anew: true })).stock, 40);
     assertEquals((await scene.open("dave 1")).state, 1);

@@ -1,11 +1,13 @@
 /** Boxes, their prekeys, and who is given them. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { CifraError } from "../../lib/errors.ts";
-import { BoxState } from "../../lib/services/mailbox_terms.ts";
-import { idOf, prekeyOf, prekeysOf } from "../store/mailbox_samples.ts";
+import { BoxState } from "../../lib/wire/mailbox_messages.ts";
+import { CLAIM_LIFETIME, CLAIM_RENEWAL } from "../../lib/limits.ts";
+import type { NameClaim } from "../../lib/wire/name_claim.ts";
+import { boxOf, idOf, prekeyOf, prekeysOf } from "../store/mailbox_samples.ts";
 import { NOW } from "../store/server_samples.ts";
 import { TestDisk } from "../testkit/links.ts";
-import { assertStanding, MailboxScene, NONE } from "../testkit/mailbox_scene.ts";
+import { assertStanding, MailboxScene } from "../testkit/mailbox_scene.ts";
 import { MemoryMailbox } from "../testkit/memory_mailbox.ts";
 
 const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
@@ -13,6 +15,7 @@ const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 Deno.test("a box that is opened for the first time has nothing", async () => {
   const scene = new MailboxScene();
   assertEquals(await scene.open("bob 1"), {
+    type: "box",
     state: BoxState.open,
     signed: 0n,
     next: 0n,
@@ -20,7 +23,7 @@ Deno.test("a box that is opened for the first time has nothing", async () => {
     stock: 0,
     waiting: 0,
     elsewhere: 0,
-    now: NOW,
+    now: BigInt(NOW),
   });
   assertEquals((await scene.ask("alice", "bob")).found, undefined);
 });
@@ -31,9 +34,10 @@ Deno.test("a box tells what was published in it, also when it is opened again", 
   const expected = { state: BoxState.open, signed: 7n, next: 1n, highest: 40n, stock: 40 };
   assertStanding(await scene.publish("bob", { signed: 7 }), expected);
   assertEquals((await scene.ask("alice", "bob")).found, {
-    owner: scene.names.keyWith(scene.of("bob"))!,
+    bundle: scene.names.keyWith(scene.of("bob"))!.bundle,
+    claim: boxOf("box").claim,
     box: idOf("box"),
-    signed: scene.store.boxes(scene.of("bob"))[0]!.signed!,
+    signed: prekeyOf(7),
     once: prekeyOf(1),
   });
   await scene.deposit("alice", "bob");
@@ -45,7 +49,7 @@ Deno.test("a box that is opened beside the present one says so until a higher si
   const scene = new MailboxScene();
   await scene.settleIn("bob 1", "old", 5);
   await scene.deposit("alice", "bob", { box: "old" });
-  const other = { state: BoxState.anotherWas, waiting: 0, elsewhere: 1 };
+  const other = { state: BoxState.moved, waiting: 0, elsewhere: 1 };
   assertStanding(await scene.open("bob 2", "new"), { ...other, signed: 0n, highest: 0n });
   assertEquals((await scene.ask("alice", "bob")).found, undefined);
   // A program that was cut off before it published is told again.
@@ -62,7 +66,7 @@ Deno.test("a box that is opened beside the present one says so until a higher si
   assertEquals((await scene.ask("alice", "bob")).found?.box, idOf("new"));
   // And the old machine comes back.
   assertStanding(await scene.open("bob 1", "old"), {
-    state: BoxState.anotherWas,
+    state: BoxState.moved,
     signed: 5n,
     waiting: 1,
     elsewhere: 0,
@@ -72,11 +76,46 @@ Deno.test("a box that is opened beside the present one says so until a higher si
   assertEquals((await scene.ask("carol", "bob")).found?.signed.number, 10n);
 });
 
+Deno.test("a claim is checked when there is none that holds for long, and the one that was checked is told", async () => {
+  const scene = new MailboxScene();
+  const checked: bigint[] = [];
+  const check = (claim: NameClaim) => Promise.resolve(void checked.push(claim.sequence));
+  const claimed = async () => (await scene.ask("alice", "bob")).found?.claim.sequence;
+  await scene.open("bob 1", "box", { sequence: 1n, check });
+  await scene.publish("bob", { signed: 1 });
+  assertEquals([checked, await claimed()], [[1n], 1n]);
+  // In the other box as well, since it says the same.
+  await scene.open("bob 1", "box", { sequence: 2n, check });
+  await scene.open("bob 2", "another", { sequence: 3n, check });
+  await scene.publish("bob", { box: "another", signed: 2 });
+  assertEquals([checked, await claimed()], [[1n], 1n]);
+  scene.now += CLAIM_LIFETIME - CLAIM_RENEWAL - 1;
+  await scene.open("bob 2", "another", { sequence: 4n, check });
+  assertEquals(checked, [1n]);
+  scene.now += 1;
+  await scene.open("bob 2", "another", { sequence: 5n, check });
+  await scene.publish("bob", { box: "another", signed: 3, once: [2, 1] });
+  assertEquals([checked, await claimed()], [[1n, 5n], 5n]);
+  // And a letter of bob's has it, from whichever box.
+  await scene.settleIn("alice 1");
+  await scene.deposit("bob", "alice");
+  const [letter] = scene.fetch("alice 1");
+  assertEquals(letter?.type === "envelope" && letter.claim.sequence, 5n);
+});
+
+Deno.test("whose claim does not hold has no box", async () => {
+  const scene = new MailboxScene();
+  const check = () => Promise.reject(new CifraError("auth_failed", "The claim does not hold"));
+  const error = await assertRejects(() => scene.open("bob 1", "box", { check }), CifraError);
+  assertEquals([error.code, scene.mailbox.counts().boxes], ["auth_failed", 0]);
+  assertEquals(scene.words("bob 1"), "");
+});
+
 Deno.test("of boxes in which nothing was published the one that was opened last is told that another was", async () => {
   const scene = new MailboxScene();
   assertStanding(await scene.open("bob 1", "one"), { state: BoxState.open });
   assertStanding(await scene.open("bob 1", "one"), { state: BoxState.open });
-  assertStanding(await scene.open("bob 2", "two"), { state: BoxState.anotherWas });
+  assertStanding(await scene.open("bob 2", "two"), { state: BoxState.moved });
 });
 
 Deno.test("a person has eight boxes, and the ninth takes the place of the one that was not used for longest", async () => {
@@ -87,9 +126,10 @@ Deno.test("a person has eight boxes, and the ninth takes the place of the one th
     scene.now++;
   }
   await scene.open("bob 1", "1");
-  assertEquals(scene.mailbox.counts(), { boxes: 8, count: 8, bytes: 8 * 1715 });
+  const boxes = () => scene.store.boxes(scene.of("bob")).length;
+  assertEquals([boxes(), scene.mailbox.counts().count], [8, 8]);
   assertStanding(await scene.open("bob 9", "9"), { elsewhere: 7 });
-  assertEquals(scene.mailbox.counts().boxes, 8);
+  assertEquals(boxes(), 8);
   // It was the second, and nobody has it any more.
   assertEquals(scene.words("bob 2"), "");
   assertEquals(scene.words("bob 3"), "alice box");
@@ -101,7 +141,7 @@ Deno.test("a server without room for another box has no mailbox for it, and has 
   const scene = new MailboxScene({ store });
   const { state } = await scene.open("bob 1");
   assertEquals([state, scene.mailbox.counts().boxes], [BoxState.none, 0]);
-  await store.change((writer) => writer.open(scene.of("bob"), idOf("box"), NONE, NOW));
+  await store.change((writer) => writer.open(scene.of("bob"), boxOf("box"), NOW));
   assertStanding(await scene.open("bob 1"), { state: BoxState.open });
   // Nor is there room for one-time prekeys; the signed one has its place in the box.
   assertStanding(await scene.publish("bob", { signed: 3 }), { signed: 3n, stock: 0, highest: 0n });
@@ -135,7 +175,7 @@ Deno.test("a number that was published is never published again, whatever became
   assertStanding(await scene.publish("bob", { signed: 7, once: [1, 3] }), same);
   assertStanding(await scene.publish("bob", { signed: 6, once: [1, 1] }), same);
   const odd = [5, 4, 5, 0].map(prekeyOf);
-  const publish = { box: idOf("box"), anew: false, signed: undefined, once: odd };
+  const publish = { type: "publish", box: idOf("box"), anew: 0, signed: [], once: odd } as const;
   assertStanding(await scene.mailbox.publish(scene.of("bob"), publish, NOW), {
     stock: 3,
     highest: 5n,
@@ -147,7 +187,8 @@ Deno.test("the numbers of prekeys go up to the highest that there is", async () 
   const scene = new MailboxScene();
   await scene.open("bob 1");
   const last = prekeyOf(2n ** 64n - 1n);
-  const publish = { box: idOf("box"), anew: false, signed: last, once: [last] };
+  const one = { signed: [last], once: [last] };
+  const publish = { type: "publish", box: idOf("box"), anew: 0, ...one } as const;
   assertStanding(await scene.mailbox.publish(scene.of("bob"), publish, NOW), {
     signed: last.number,
     next: last.number,
@@ -253,7 +294,7 @@ Deno.test("an owner is told when fewer than twenty one-time prekeys are left, on
   }
   assertEquals(wakes, [undefined, "bob 1", undefined, undefined]);
   const [told] = scene.fetch("bob 1");
-  assertEquals(told?.type === "box" && told.standing.stock, 17);
+  assertEquals(told?.type === "box" && told.stock, 17);
   // Whoever is not there learns it when the box is opened.
   scene.mailbox.leave("bob 1");
   await scene.ask("alice", "bob", scene.pass("alice"));
@@ -295,7 +336,7 @@ Deno.test("a box that is not opened for sixty days goes with what is in it, unle
     await scene.mailbox.expire(scene.now);
   }
   assertEquals(scene.mailbox.counts().boxes, 2);
-  await scene.deposit("alice", "bob");
+  await scene.deposit("carol", "bob");
   scene.now += 1;
   await scene.mailbox.expire(scene.now);
   assertEquals(scene.mailbox.counts(), { boxes: 1, count: 0, bytes: 0 });
@@ -318,7 +359,8 @@ Deno.test("who is forgotten has no boxes, has left nothing, and is told nothing 
   await scene.deposit("alice", "carol", { box: "hers" });
   await scene.mailbox.forget("bob");
   scene.names.forget("bob");
-  assertEquals(scene.mailbox.counts(), { boxes: 1, count: 1, bytes: 1715 });
+  // Carol's box, and the one of alice.
+  assertEquals(scene.mailbox.counts(), { boxes: 2, count: 1, bytes: 1715 });
   assertEquals([scene.words("bob 1"), scene.words("carol 1")], ["", "alice box"]);
   // Whoever has the name next has nothing of it.
   const key = {
@@ -327,7 +369,10 @@ Deno.test("who is forgotten has no boxes, has left nothing, and is told nothing 
     fingerprint: "ab".repeat(32),
   };
   scene.names.putKey(key);
-  const standing = await scene.mailbox.open("new", key.fingerprint, idOf("box"), NONE.slice(), NOW);
+  const { claim: { sequence, notAfter, signature }, passKey } = boxOf("box");
+  const open = { type: "open", box: idOf("box"), passKey, notAfter, signature } as const;
+  const check = () => Promise.resolve();
+  const standing = await scene.mailbox.open("new", key.fingerprint, open, sequence, check, NOW);
   assertStanding(standing, { signed: 0n, stock: 0, waiting: 0, elsewhere: 0 });
   await scene.mailbox.forget("nobody");
 });

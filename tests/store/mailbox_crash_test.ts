@@ -3,7 +3,7 @@
  * files as they are at that moment, so they are copied at each of these moments, and each copy opened.
  */
 import { assert, assertEquals } from "@std/assert";
-import { LeftState, Verdict } from "../../lib/services/mailbox_terms.ts";
+import { DepositState, Verdict } from "../../lib/wire/mailbox_messages.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMailbox } from "../../lib/store/sqlite_mailbox.ts";
 import { ManualTime } from "../testkit/clock.ts";
@@ -27,20 +27,20 @@ const CHANGES: Readonly<Record<string, (scene: MailboxScene) => Promise<unknown>
   "a settlement": (scene) => scene.settle("bob 1", scene.fetch("bob 1")),
   "a settlement and a deposit at once": (scene) =>
     Promise.all([
-      scene.settle("bob 1", scene.fetch("bob 1"), Verdict.cannotBeOpened),
+      scene.settle("bob 1", scene.fetch("bob 1"), Verdict.unopened),
       scene.deposit("alice", "bob", { id: "new" }),
     ]),
-  "a withdrawal": (scene) =>
-    scene.mailbox.withdraw(scene.of("alice"), ["1", "2", "none"].map(idOf)),
+  "a withdrawal": (scene) => scene.withdraw("alice", ["1", "2", "none"].map(idOf)),
   "prekeys": (scene) => scene.publish("bob", { signed: 9, once: [41, 80], anew: true }),
   "another box": (scene) => scene.open("bob 2", "another"),
   "the same box again, with another pass key": (scene) =>
-    scene.mailbox.open("bob 2", scene.of("bob"), idOf("box"), new Uint8Array(32), scene.now + 1),
+    scene.open("bob 2", "box", { passKey: new Uint8Array(32) }),
   "a ninth box": async (scene) => await scene.open("carol 9", "9"),
   "a name forgotten": (scene) => scene.mailbox.forget("bob"),
 };
 
 async function fill(scene: MailboxScene): Promise<void> {
+  for (const name of ["alice", "p1", "p2", "p3"]) await scene.arrive(name);
   await scene.settleIn("bob 1");
   await scene.publish("bob", { once: [2, 1] });
   for (const id of ["1", "2", "3"]) await scene.deposit("alice", "bob", { id });
@@ -151,7 +151,7 @@ Deno.test("what was handed out is told after the end of the server, once it is a
     copier.copy();
     store.close();
     const again = new MailboxScene({ store: await open(`${path}/0`) });
-    assertEquals(again.mine("alice"), [[idOf("2"), LeftState.handedOut]]);
+    assertEquals(again.mine("alice"), [[idOf("2"), DepositState.handedOut]]);
     // And it is handed out again, with all that is known of it.
     again.person("bob");
     await again.open("bob 2");

@@ -2,8 +2,9 @@
 import { encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { sha512 } from "../../lib/crypto/platform.ts";
-import type { NewEnvelope, Prekey } from "../../lib/store/mailbox_store.ts";
-import { u64Bytes } from "../../lib/store/u64.ts";
+import type { NewEnvelope, OpenedBox } from "../../lib/store/mailbox_store.ts";
+import { DAY } from "../../lib/limits.ts";
+import type { PublishedPrekey } from "../../lib/wire/mailbox_messages.ts";
 import { NOW } from "./server_samples.ts";
 
 /** The fingerprint of somebody's key: 64 hexadecimal digits. */
@@ -21,15 +22,25 @@ export function passKeyOf(what: string): Bytes {
   return sha512(encodeUtf8(`pass key ${what}`)).slice(0, 32);
 }
 
-/** A prekey of 1288 bytes that has its number in front, as on the wire. */
-export function prekeyOf(number: bigint | number): Prekey {
-  const bytes = new Uint8Array(1288).fill(0x70);
-  bytes.set(u64Bytes(BigInt(number)));
-  return { number: BigInt(number), bytes };
+/** A prekey; nobody looks at more than its number. */
+export function prekeyOf(number: bigint | number): PublishedPrekey {
+  return {
+    number: BigInt(number),
+    x25519: new Uint8Array(32).fill(0x78),
+    mlkem: new Uint8Array(1184).fill(0x6d),
+    signature: new Uint8Array(64).fill(0x73),
+  };
+}
+
+/** What opens a box of this name. */
+export function boxOf(name: string, changes: Partial<OpenedBox> = {}): OpenedBox {
+  const signature = new Uint8Array(64).fill(9);
+  const claim = { sequence: 2n ** 63n + 1n, notAfter: BigInt(NOW + 400 * DAY), signature };
+  return { name: idOf(name), passKey: passKeyOf(name), claim, ...changes };
 }
 
 /** One-time prekeys with these numbers. */
-export function prekeysOf(first: number, last: number): readonly Prekey[] {
+export function prekeysOf(first: number, last: number): readonly PublishedPrekey[] {
   return Array.from({ length: last - first + 1 }, (_, i) => prekeyOf(first + i));
 }
 

@@ -7,6 +7,7 @@ import { ManualTime } from "../testkit/clock.ts";
 import { MemoryMailbox } from "../testkit/memory_mailbox.ts";
 import { withFolder } from "../testkit/server.ts";
 import {
+  boxOf,
   envelopeTo,
   fingerprintOf,
   idOf,
@@ -40,7 +41,7 @@ function test(name: string, scene: (store: MailboxStore) => Promise<void>): void
 
 /** Opens a box and returns its key. */
 function open(store: MailboxStore, owner: string, name: string, now = NOW): Promise<number> {
-  return store.change((writer) => writer.open(owner, idOf(name), passKeyOf(name), now));
+  return store.change((writer) => writer.open(owner, boxOf(name), now));
 }
 
 /** Leaves an envelope and returns its place. */
@@ -87,27 +88,29 @@ test("the box that was opened last is the present one, and keeps what was publis
   const one = {
     key: first,
     owner: BOB,
-    name: idOf("one"),
-    passKey: passKeyOf("one"),
+    ...boxOf("one"),
     isPresent: false,
     used: NOW,
-    signed: { ...prekeyOf(7), published: NOW + 1 },
+    signed: prekeyOf(7),
+    published: NOW + 1,
     highest: 3n,
   };
   const two = {
     key: second,
     owner: BOB,
-    name: idOf("two"),
-    passKey: passKeyOf("two"),
+    ...boxOf("two"),
     isPresent: true,
     used: NOW + 2,
     signed: undefined,
+    published: 0,
     highest: 0n,
   };
   assertEquals(store.boxes(BOB), [two, one]);
-  await store.change((writer) => writer.open(BOB, idOf("one"), passKeyOf("new"), NOW + 3));
+  const claim = { sequence: 2n ** 64n - 1n, notAfter: 7n, signature: new Uint8Array(64).fill(8) };
+  const again = boxOf("one", { passKey: passKeyOf("new"), claim });
+  await store.change((writer) => writer.open(BOB, again, NOW + 3));
   assertEquals(store.boxes(BOB), [
-    { ...one, passKey: passKeyOf("new"), isPresent: true, used: NOW + 3 },
+    { ...one, ...again, isPresent: true, used: NOW + 3 },
     { ...two, isPresent: false },
   ]);
   assertEquals(store.stock(first), { count: 3, next: 1n });

@@ -5,7 +5,7 @@
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMailbox } from "../../lib/store/sqlite_mailbox.ts";
-import { envelopeTo, fingerprintOf, idOf, passKeyOf, prekeyOf } from "./mailbox_samples.ts";
+import { boxOf, envelopeTo, fingerprintOf, idOf, prekeyOf } from "./mailbox_samples.ts";
 import { NOW } from "./server_samples.ts";
 
 const store = await SqliteMailbox.open(await PrivateFolder.open(Deno.args[0]!), {
@@ -21,7 +21,7 @@ function say(line: string): void {
   Deno.stdout.writeSync(encodeUtf8(`${line}\n`));
 }
 
-const box = await store.change((writer) => writer.open(BOB, idOf("box"), passKeyOf("box"), NOW));
+const box = await store.change((writer) => writer.open(BOB, boxOf("box"), NOW));
 
 /** Leaves envelope `n`, then replaces it, and takes every third away. */
 async function deposit(n: number): Promise<void> {

@@ -13,6 +13,7 @@ import { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, withTmpfs } from "../testkit/tmpfs.ts";
 import {
+  boxOf,
   envelopeTo,
   fingerprintOf,
   idOf,
@@ -38,7 +39,7 @@ async function open(
 }
 
 function openBox(store: SqliteMailbox): Promise<number> {
-  return store.change((writer) => writer.open(BOB, idOf("box"), passKeyOf("box"), NOW));
+  return store.change((writer) => writer.open(BOB, boxOf("box"), NOW));
 }
 
 function leave(
@@ -248,10 +249,10 @@ Deno.test("settled envelopes and used prekeys are in no file a second later (6)"
     await leave(store, box, 3, { body: marked("kept-one", 58_547) });
     await store.change((writer) => {
       writer.addOnce(box, [
-        { number: 1n, bytes: marked("first-key", 1288) },
-        { number: 2n, bytes: marked("second-key", 1288) },
+        { ...prekeyOf(1), mlkem: marked("first-key", 1184) },
+        { ...prekeyOf(2), mlkem: marked("second-key", 1184) },
       ]);
-      writer.sign(box, { number: 1n, bytes: marked("old-signed", 1288) }, NOW);
+      writer.sign(box, { ...prekeyOf(1), mlkem: marked("old-signed", 1184) }, NOW);
     });
     time.advance(1000);
     const marks = ["short-one", "long-one", "kept-one", "first-key", "second-key", "old-signed"];
@@ -261,7 +262,7 @@ Deno.test("settled envelopes and used prekeys are in no file a second later (6)"
     await store.change((writer) => writer.take(long, idOf(2)));
     await store.change((writer) => writer.takeOnce(box));
     await store.change((writer) =>
-      writer.sign(box, { number: 2n, bytes: marked("signed-two", 1288) }, NOW)
+      writer.sign(box, { ...prekeyOf(2), mlkem: marked("signed-two", 1184) }, NOW)
     );
     time.advance(1000);
     assertEquals(Deno.statSync(`${path}/mailbox.db-wal`).size, 0);

@@ -1,22 +1,21 @@
 /** A mailbox with people in it, and the time in the hand of the test. */
 import { assertEquals } from "@std/assert";
+import { decodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
+import type { CifraError } from "../../lib/errors.ts";
+import type { NameClaim } from "../../lib/wire/name_claim.ts";
 import { Mailbox } from "../../lib/services/mailbox.ts";
-import { passOf } from "../../lib/services/mailbox_shares.ts";
-import {
-  type Asker,
-  type BoxStanding,
-  type Delivered,
-  type Deposit,
-  type DepositCode,
-  type Deposited,
-  Verdict,
-} from "../../lib/services/mailbox_terms.ts";
+import type { Asker, Request, Response } from "../../lib/services/mailbox_terms.ts";
+import { passOf } from "../../lib/crypto/mailbox_pass.ts";
 import type { MailboxStore } from "../../lib/store/mailbox_store.ts";
-import { idOf, passKeyOf, prekeyOf, prekeysOf } from "../store/mailbox_samples.ts";
+import { type DepositCode, Verdict } from "../../lib/wire/mailbox_messages.ts";
+import { boxOf, idOf, passKeyOf, prekeyOf, prekeysOf } from "../store/mailbox_samples.ts";
 import { keyOf, NOW } from "../store/server_samples.ts";
 import { MemoryMailbox } from "./memory_mailbox.ts";
 import { MemoryServerStore } from "./memory_server.ts";
+
+/** What a connection is told of its box. */
+export type Told = Response<"box" | "envelope">;
 
 /** The smallest envelope. */
 export const SMALL = 1715;
@@ -24,6 +23,14 @@ export const SMALL = 1715;
 export const LARGE = 58_547;
 /** Sixteen zeros: no pass, and the box that nobody has. */
 export const NONE: Bytes = new Uint8Array(16);
+
+/** What became of a deposit. */
+export interface Deposited {
+  readonly code: DepositCode;
+  readonly retryAfter: number;
+  readonly wake: string | undefined;
+  readonly failure?: CifraError;
+}
 
 /** What a scene may be given. */
 export interface MailboxSceneOptions {
@@ -38,6 +45,7 @@ export class MailboxScene {
   readonly mailbox: Mailbox<string>;
   /** Milliseconds since 1970. */
   now = NOW;
+  readonly #writers = new Set<string>();
   #ids = 0;
 
   constructor({ store = new MemoryMailbox(), quotas = false }: MailboxSceneOptions = {}) {
@@ -58,9 +66,18 @@ export class MailboxScene {
   }
 
   /** A connection opens a box of its person's, called `box`. */
-  open(connection: string, box = "box"): Promise<BoxStanding> {
-    const owner = this.of(connection.split(" ")[0]!);
-    return this.mailbox.open(connection, owner, idOf(box), passKeyOf(box), this.now);
+  open(
+    connection: string,
+    box = "box",
+    { passKey = passKeyOf(box), check = () => Promise.resolve(), ...changes }:
+      & Partial<NameClaim>
+      & { readonly passKey?: Bytes; readonly check?: (claim: NameClaim) => Promise<void> } = {},
+  ): Promise<Response<"box">> {
+    const name = connection.split(" ")[0]!, owner = this.of(name);
+    this.#writers.add(name);
+    const { sequence, notAfter, signature } = { ...boxOf(box).claim, ...changes };
+    const request = { type: "open", box: idOf(box), passKey, notAfter, signature } as const;
+    return this.mailbox.open(connection, owner, request, sequence, check, this.now);
   }
 
   /** Somebody has a box with a signed prekey and forty one-time ones, and a connection that has it. */
@@ -78,26 +95,41 @@ export class MailboxScene {
       readonly once?: readonly [first: number, last: number];
       readonly anew?: boolean;
     } = {},
-  ): Promise<BoxStanding> {
+  ): Promise<Response<"box">> {
     return this.mailbox.publish(this.of(name), {
+      type: "publish",
       box: idOf(box),
-      anew,
-      signed: signed === undefined ? undefined : prekeyOf(signed),
+      anew: anew ? 1 : 0,
+      signed: signed === undefined ? [] : [prekeyOf(signed)],
       once: prekeysOf(...once),
     }, this.now);
   }
 
   /** The pass of somebody at a box. */
   pass(name: string, box = "box"): Bytes {
-    return passOf(passKeyOf(box), this.of(name));
+    return passOf(passKeyOf(box), decodeHex(this.of(name)));
+  }
+
+  /** Somebody is here, as whoever leaves something: those who have no box have one of their own from now on. */
+  async arrive(name: string): Promise<void> {
+    if (this.#writers.has(name)) return;
+    await this.open(`${name} 0`, `of ${name}`);
+    this.mailbox.leave(`${name} 0`);
   }
 
   /** Somebody leaves something for somebody else; the id is a new one unless it is named. */
-  deposit(
+  async deposit(
     from: string,
     to: string,
-    { size = SMALL, box = "box", passed = false, id = `id ${++this.#ids}`, replaces = [], ...more }:
-      & Partial<Pick<Deposit, "pass">>
+    {
+      size = SMALL,
+      box = "box",
+      passed = false,
+      id = `id ${++this.#ids}`,
+      replaces = [],
+      ...changes
+    }:
+      & Partial<Pick<Request<"deposit">, "pass">>
       & {
         readonly size?: number;
         readonly box?: string;
@@ -105,16 +137,23 @@ export class MailboxScene {
         readonly id?: string;
         readonly replaces?: readonly string[];
       } = {},
-  ): Promise<Deposited<string>> {
-    return this.mailbox.deposit(this.person(from), {
-      id: idOf(id),
-      name: to,
-      box: idOf(box),
-      pass: passed ? this.pass(from, box) : NONE,
-      replaces: replaces.map(idOf),
-      envelope: new Uint8Array(size).fill(id.length),
-      ...more,
-    }, this.now);
+  ): Promise<Deposited> {
+    await this.arrive(from);
+    const { answer: { code, retryAfter }, ...more } = await this.mailbox.deposit(
+      this.person(from),
+      {
+        type: "deposit",
+        id: idOf(id),
+        name: to,
+        box: idOf(box),
+        pass: passed ? this.pass(from, box) : NONE,
+        replaces: replaces.map(idOf),
+        envelope: new Uint8Array(size).fill(id.length),
+        ...changes,
+      },
+      this.now,
+    );
+    return { code, retryAfter, ...more };
   }
 
   /** The code that a deposit comes to. */
@@ -123,8 +162,12 @@ export class MailboxScene {
   }
 
   /** Somebody asks for the keys of somebody else. */
-  ask(from: string, to: string, pass: Bytes = NONE) {
-    return this.mailbox.ask(this.person(from), to, pass, this.now);
+  async ask(from: string, to: string, pass: Bytes = NONE) {
+    const request = { type: "ask", name: to, pass } as const;
+    const { answer, wake } = await this.mailbox.ask(this.person(from), request, this.now);
+    assertEquals(answer.name, to);
+    const { found: [found], retryAfter } = answer;
+    return { found: found && { ...found, once: found.once[0] }, retryAfter, wake };
   }
 
   /** The number of the one-time prekey that somebody gets; undefined for none. */
@@ -134,8 +177,8 @@ export class MailboxScene {
   }
 
   /** All that a connection is to be told now. */
-  fetch(connection: string): Delivered[] {
-    const told: Delivered[] = [];
+  fetch(connection: string): Told[] {
+    const told: Told[] = [];
     for (let one; (one = this.mailbox.next(connection, this.now));) told.push(one);
     return told;
   }
@@ -143,26 +186,25 @@ export class MailboxScene {
   /** The same in words: `alice` for an envelope of hers, `box` for how the box stands. */
   words(connection: string): string {
     return this.fetch(connection)
-      .map((told) => told.type === "box" ? "box" : told.sender.name).join(" ");
+      .map((told) => told.type === "box" ? "box" : told.sender).join(" ");
   }
 
   /** A connection says the same of all these envelopes. */
   settle(
     connection: string,
-    told: readonly Delivered[],
+    told: readonly Told[],
     verdict: Verdict = Verdict.taken,
   ): Promise<void> {
-    const verdicts = told.flatMap((one) =>
-      one.type === "envelope" ? [{ id: one.id, verdict }] : []
-    );
-    return this.mailbox.settle(connection, verdicts);
+    const ids = told.flatMap((one) => one.type === "envelope" ? [one.id] : []);
+    const settled = ids.map((id) => ({ id, verdict }));
+    return this.mailbox.settle(connection, { type: "settle", settled });
   }
 
   /** Fetches and settles until there is no more; what was told in words. */
   async drain(connection: string, verdict: Verdict = Verdict.taken): Promise<string> {
     const words: string[] = [];
     for (let told; (told = this.fetch(connection)).length > 0;) {
-      words.push(...told.map((one) => one.type === "box" ? "box" : one.sender.name));
+      words.push(...told.map((one) => one.type === "box" ? "box" : one.sender));
       await this.settle(connection, told, verdict);
     }
     return words.join(" ");
@@ -171,14 +213,22 @@ export class MailboxScene {
   /** What somebody has left, and how it is with that. */
   mine(name: string): readonly (readonly [Bytes, number])[] {
     return [...this.mailbox.mine(this.of(name))]
-      .flatMap(({ left }) => left.map(({ id, state }) => [id, state] as const));
+      .flatMap(({ deposits }) => deposits.map(({ id, state }) => [id, state] as const));
+  }
+
+  /** Somebody takes deposits back. */
+  withdraw(name: string, ids: readonly Bytes[]): Promise<void> {
+    return this.mailbox.withdraw(this.of(name), { type: "withdraw", ids });
   }
 }
 
 /** How a box stands of which these things are known. */
-export function assertStanding(standing: BoxStanding, expected: Partial<BoxStanding>): void {
+export function assertStanding(
+  standing: Response<"box">,
+  expected: Partial<Response<"box">>,
+): void {
   const compared = Object.fromEntries(
-    Object.keys(expected).map((key) => [key, standing[key as keyof BoxStanding]]),
+    Object.keys(expected).map((key) => [key, standing[key as keyof Response<"box">]]),
   );
   assertEquals(compared, { ...expected });
 }

@@ -9,10 +9,11 @@ import type {
   MailboxStore,
   MailboxWriter,
   NewEnvelope,
-  Prekey,
+  OpenedBox,
   Stock,
   Tally,
 } from "../../lib/store/mailbox_store.ts";
+import type { PublishedPrekey } from "../../lib/wire/mailbox_messages.ts";
 import type { Commit } from "./memory_messages.ts";
 
 /** How it differs from the usual. */
@@ -34,7 +35,7 @@ export class MemoryMailbox implements MailboxStore, MailboxWriter {
   readonly #commit: Commit;
   readonly #budget: number;
   readonly #boxes = new Map<number, Box>();
-  readonly #once = new Map<number, readonly Prekey[]>();
+  readonly #once = new Map<number, readonly PublishedPrekey[]>();
   readonly #envelopes = new Map<number, Kept>();
   #lastBox = 0;
   #lastPlace = 0;
@@ -128,13 +129,13 @@ export class MemoryMailbox implements MailboxStore, MailboxWriter {
 
   close(): void {}
 
-  open(owner: string, name: Bytes, passKey: Bytes, now: number): number {
+  open(owner: string, { name, passKey, claim }: OpenedBox, now: number): number {
     const boxes = this.boxes(owner);
     for (const box of boxes) this.#boxes.set(box.key, { ...box, isPresent: false });
     const known = boxes.find((box) => encodeHex(box.name) === encodeHex(name));
     const key = known?.key ?? ++this.#lastBox;
-    const fresh = { key, owner, name, signed: undefined, highest: 0n };
-    this.#boxes.set(key, { ...known ?? fresh, passKey, isPresent: true, used: now });
+    const fresh = { key, owner, name, signed: undefined, published: 0, highest: 0n };
+    this.#boxes.set(key, { ...known ?? fresh, passKey, claim, isPresent: true, used: now });
     return key;
   }
 
@@ -155,11 +156,11 @@ export class MemoryMailbox implements MailboxStore, MailboxWriter {
     return unused.length;
   }
 
-  sign(box: number, prekey: Prekey, published: number): void {
-    this.#change(box, { signed: { ...prekey, published } });
+  sign(box: number, prekey: PublishedPrekey, published: number): void {
+    this.#change(box, { signed: prekey, published });
   }
 
-  addOnce(box: number, prekeys: readonly Prekey[]): void {
+  addOnce(box: number, prekeys: readonly PublishedPrekey[]): void {
     const once = [...this.#once.get(box) ?? [], ...prekeys]
       .sort((a, b) => a.number < b.number ? -1 : 1);
     this.#once.set(box, once);
@@ -168,7 +169,7 @@ export class MemoryMailbox implements MailboxStore, MailboxWriter {
     }
   }
 
-  takeOnce(box: number): Prekey | undefined {
+  takeOnce(box: number): PublishedPrekey | undefined {
     const [first, ...rest] = this.#once.get(box) ?? [];
     this.#once.set(box, rest);
     return first;
