@@ -14,7 +14,7 @@ CREATE TABLE box (
   name      BLOB NOT NULL CHECK (length(name) = 16),
   pass_key  BLOB NOT NULL CHECK (length(pass_key) = 32),
   sequence  BLOB NOT NULL CHECK (length(sequence) = 8),  -- of its owner's claim to the name, big-endian
-  not_after INTEGER NOT NULL,  -- until when the claim holds
+  not_after BLOB NOT NULL CHECK (length(not_after) = 8),  -- until when the claim holds, big-endian
   signature BLOB NOT NULL CHECK (length(signature) = 64),  -- of the claim, by the key of the owner
   present   INTEGER NOT NULL CHECK (present IN (0, 1)),  -- 1 for the one of its owner's that was opened last
   used      INTEGER NOT NULL,  -- times are milliseconds since 1970

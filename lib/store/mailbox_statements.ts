@@ -104,7 +104,7 @@ export interface BoxRow {
   readonly name: Bytes;
   readonly pass_key: Bytes;
   readonly sequence: Bytes;
-  readonly not_after: bigint;
+  readonly not_after: Bytes;
   readonly signature: Bytes;
   readonly present: bigint;
   readonly used: bigint;
@@ -148,7 +148,7 @@ export function toBox(owner: string, row: BoxRow): Box {
     passKey: row.pass_key,
     claim: {
       sequence: u64Number(row.sequence),
-      notAfter: row.not_after,
+      notAfter: u64Number(row.not_after),
       signature: row.signature,
     },
     isPresent: row.present === 1n,

@@ -190,7 +190,7 @@ export class SqliteMailbox implements MailboxStore, MailboxWriter {
   open(owner: string, { name, passKey, claim }: OpenedBox, now: number): number {
     const bytes = decodeHex(owner);
     const { sequence, notAfter, signature } = claim;
-    const values = [name, passKey, u64Bytes(sequence), notAfter, signature, now] as const;
+    const values = [name, passKey, u64Bytes(sequence), u64Bytes(notAfter), signature, now] as const;
     const { key } = this.#one<{ readonly key: bigint }>("putBox", bytes, ...values)!;
     this.#run("makePresent", bytes, key);
     return Number(key);

@@ -106,7 +106,11 @@ test("the box that was opened last is the present one, and keeps what was publis
     highest: 0n,
   };
   assertEquals(store.boxes(BOB), [two, one]);
-  const claim = { sequence: 2n ** 64n - 1n, notAfter: 7n, signature: new Uint8Array(64).fill(8) };
+  const claim = {
+    sequence: 2n ** 64n - 1n,
+    notAfter: 2n ** 64n - 1n,
+    signature: new Uint8Array(64).fill(8),
+  };
   const again = boxOf("one", { passKey: passKeyOf("new"), claim });
   await store.change((writer) => writer.open(BOB, again, NOW + 3));
   assertEquals(store.boxes(BOB), [
