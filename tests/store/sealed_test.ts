@@ -146,6 +146,24 @@ function receipt(log: Bytes) {
   return { id: systemRandom(16), box: systemRandom(16), log, first: 1n, last: 0n, at: 0 };
 }
 
+conforms("keeps what an envelope held, also when its bytes are used again", async (disk) => {
+  const store = await disk.open();
+  const writer = await Writer.begin(store);
+  const log = LOG.slice(), pass = systemRandom(16);
+  const envelope = writer.envelope(numbered("a"), { log, pass });
+  const given = structuredClone(envelope);
+  const opened = store.receiveSealed(BOB, envelope);
+  const { session, content } = envelope;
+  const [message] = content.messages;
+  for (const bytes of [session.chain, session.id, log, pass, message!.id, message!.content]) {
+    bytes.fill(0);
+  }
+  assertEquals(contents((await opened)!.fresh), ["a"]);
+  assertEquals(store.mailbag.reading(given.session.id), given.session);
+  assertEquals(store.mailbag.correspondent("bob", SERVER)?.pass, given.content.pass);
+  assertEquals(store.incoming(BOB)?.log, LOG);
+});
+
 conforms("without a one-time prekey a session is begun once, and is remembered", async (disk) => {
   const store = await disk.open();
   const writer = await Writer.begin(store, 0n);
@@ -240,8 +258,12 @@ conforms("puts aside, and shows, what comes under the number of another message"
   const news = await writer.leaves([c], { first: 1n });
   assertEquals([contents(news.fresh), news.incoming.have], [["c"], 2n]);
   // Its id is known now; what has no other under its number is passed over.
-  assertEquals(contents((await writer.leaves([d, c], { first: 1n })).fresh), ["d"]);
+  assertEquals(contents((await writer.leaves([c, d], { first: 1n })).fresh), ["d"]);
   assertEquals(unshown(store), ["a", "b", "c", "d"]);
+  // Under numbers of their own.
+  const numbers = store.unshown(BOB, 0, 10)
+    .map(({ message }) => message.type !== "gap" && message.number);
+  assertEquals(numbers, [1n, 2n, 1n, 2n]);
   assertEquals([store.unread(BOB), store.incoming(BOB)?.have], [4, 2n]);
   // It is shown once, like everything.
   for (const { log, message } of store.unshown(BOB, 0, 10)) {
