@@ -453,6 +453,7 @@ Deno.test("PROTOCOL.md 3.13: the table has every label of the code, ended as it 
   const ours = [
     "cifra/1 salt of nobody\\0",
     "cifra/1 identity file probe\\0",
+    "cifra/1 at rest\\0",
     "cifra/1 ticket seal\\0",
     "cifra/1 ticket tag\\0",
     "cifra/1 ticket period\\0",

@@ -1,5 +1,6 @@
 /**
- * The platform's cryptography. Everything with a cipher or a private key goes through WebCrypto. Hashes and
+ * The platform's cryptography. Everything with a cipher or a private key goes through WebCrypto, but for what a
+ * store seals (`profile_key.ts`). Hashes and
  * key derivation go through `node:crypto`, which answers at once: a WebCrypto call crosses to another
  * thread and back, and the ladder hashes and derives some fifty times (measured: a registration costs
  * both ends together a quarter less processor time).
