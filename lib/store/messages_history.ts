@@ -1,5 +1,7 @@
 /** The history of a profile: read a page at a time, by whoever has the messages open or by another program. */
+import type { ProfileKey } from "../crypto/profile_key.ts";
 import { CifraError } from "../errors.ts";
+import { AtRest } from "./at_rest.ts";
 import { finds, historyText, type Progress } from "./message_rules.ts";
 import { MESSAGES_FILE, MESSAGES_KIND } from "./messages_schema.ts";
 import { type GapRow, messageOrGap, type MessageRow } from "./messages_statements.ts";
@@ -18,13 +20,18 @@ type HistoryRow = (MessageRow | GapRow) & Progress & {
 
 /**
  * What was said in the profile in `folder`, oldest first, while another program may be saying more. The
- * file is opened when the first line is asked for. Throws `local`; its cause is NotFound when there is none.
+ * file is opened when the first line is asked for. Throws `local`; its cause is NotFound when there is none; and
+ * `usage` when it is sealed, and no key is given.
  */
-export function* readHistory(folder: string, filter: HistoryFilter): Iterable<HistoryEntry> {
+export function* readHistory(
+  folder: string,
+  filter: HistoryFilter,
+  key?: ProfileKey,
+): Iterable<HistoryEntry> {
   const file = SqliteFile.openToRead(`${folder}/${MESSAGES_FILE}`, MESSAGES_KIND);
   try {
     if (!file.isCurrent) throw outOfDate(file.path);
-    yield* historyOf(file, filter, (_, progress) => progress);
+    yield* historyOf(file, AtRest.openToRead(file, key), filter, (_, progress) => progress);
   } finally {
     file.close();
   }
@@ -40,14 +47,15 @@ function outOfDate(path: string): CifraError {
 /** The history in `file`; `progressOf` knows more about a log than its row does. */
 export function* historyOf(
   file: SqliteFile,
+  atRest: AtRest,
   filter: HistoryFilter,
   progressOf: (log: bigint, progress: Progress) => Progress,
 ): Iterable<HistoryEntry> {
   const { last } = filter;
-  if (last === undefined) return yield* entriesOf(file, filter, progressOf, "forwards");
+  if (last === undefined) return yield* entriesOf(file, atRest, filter, progressOf, "forwards");
   const newest: HistoryEntry[] = [];
   if (last > 0) {
-    for (const entry of entriesOf(file, filter, progressOf, "backwards")) {
+    for (const entry of entriesOf(file, atRest, filter, progressOf, "backwards")) {
       if (newest.push(entry) === last) break;
     }
   }
@@ -56,6 +64,7 @@ export function* historyOf(
 
 function* entriesOf(
   file: SqliteFile,
+  atRest: AtRest,
   filter: HistoryFilter,
   progressOf: (log: bigint, progress: Progress) => Progress,
   way: keyof typeof HISTORY_PAGE,
@@ -70,7 +79,7 @@ function* entriesOf(
     );
     for (const row of rows) {
       from = row.ordinal;
-      const said = messageOrGap(row);
+      const said = messageOrGap(row, atRest);
       const progress = progressOf(row.log, row);
       const entry = said.type === "gap"
         ? { ...said, peer: row.peer }
@@ -82,7 +91,7 @@ function* entriesOf(
 }
 
 const pageOf = (isNext: string, order: string) => `
-  SELECT message.ordinal, side.peer, side.direction, message.log, message.number, message.type,
+  SELECT message.ordinal, side.peer, side.direction, message.log, message.number, message.id, message.type,
     message.gap_from AS gapFrom, message.written, message.content, log.last, log.stored, log.read
   FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
   WHERE message.ordinal ${isNext} :from

@@ -214,6 +214,12 @@ CREATE TABLE correspondent (
   owed   INTEGER NOT NULL CHECK (owed IN (0, 1)),  -- 1 when a receipt is owed
   PRIMARY KEY (peer, server)
 ) STRICT`,
+  `
+CREATE TABLE sealing (
+  -- One row when the contents of messages, the secrets of prekeys and the chains of sessions are sealed by the
+  -- key of the profile: what that key is known by. Otherwise they are here as they are.
+  proof BLOB NOT NULL
+) STRICT`,
 ];
 
 /** The steps to the present version of a database of messages. */

@@ -1,6 +1,7 @@
 /** The statements over the database of messages, what their rows hold, and the messages that rows stand for. */
 import type { Bytes } from "../bytes.ts";
 import type { KeptMessage } from "../wire/peer_messages.ts";
+import type { AtRest } from "./at_rest.ts";
 import type { Progress } from "./message_rules.ts";
 import type { Gap } from "./message_store.ts";
 import type { SqliteFile } from "./sqlite_file.ts";
@@ -139,7 +140,7 @@ export function prepareStatements(file: SqliteFile) {
       WHERE side.peer = ? AND side.suite = ? AND side.direction = ?`),
     unreadAfter: prepare(`
       SELECT count(*) FILTER (WHERE type = 'text') AS texts, count(*) AS messages,
-        coalesce(sum(length(content)), 0) AS bytes
+        coalesce(sum(max(length(content) - ?, 0)), 0) AS bytes
       FROM message WHERE log = ? AND number > ? AND type <> 'gap'`),
     unstored: prepare(`
       SELECT log.id, side.peer, log.last, log.stored, log.read FROM side JOIN log ON log.id = side.log
@@ -151,13 +152,15 @@ export function prepareStatements(file: SqliteFile) {
   };
 }
 
-function keptMessage({ number, id, type, written, content }: MessageRow): KeptMessage {
+function keptMessage(row: MessageRow, atRest: AtRest, table: "message" | "early"): KeptMessage {
+  const { number, id, type, written } = row;
+  const content = atRest.unseal(table, id, row.content);
   return { number, id, type, written: Number(written), content };
 }
 
 /** The message or the gap of a row. */
-export function messageOrGap(row: MessageRow | GapRow): KeptMessage | Gap {
-  return row.type === "gap" ? gapOf(row) : keptMessage(row);
+export function messageOrGap(row: MessageRow | GapRow, atRest: AtRest): KeptMessage | Gap {
+  return row.type === "gap" ? gapOf(row) : keptMessage(row, atRest, "message");
 }
 
 /** The gap of a row. */
@@ -166,6 +169,10 @@ export function gapOf({ gapFrom, number }: GapRow): Gap {
 }
 
 /** The messages of rows, in their order. */
-export function* keptMessages(rows: Iterable<MessageRow>): Iterable<KeptMessage> {
-  for (const row of rows) yield keptMessage(row);
+export function* keptMessages(
+  rows: Iterable<MessageRow>,
+  atRest: AtRest,
+  table: "message" | "early",
+): Iterable<KeptMessage> {
+  for (const row of rows) yield keptMessage(row, atRest, table);
 }

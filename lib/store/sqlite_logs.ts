@@ -2,6 +2,7 @@
 import type { Bytes } from "../bytes.ts";
 import { type Random, timingSafeEqual } from "../crypto/platform.ts";
 import { ID_LENGTH, type KeptMessage } from "../wire/peer_messages.ts";
+import type { AtRest } from "./at_rest.ts";
 import { advanced, larger, LetIn, pastLost, type Progress, split } from "./message_rules.ts";
 import type { Mark, MessageMarks } from "./messages_marks.ts";
 import {
@@ -35,6 +36,7 @@ export class SqliteLogs {
   readonly #file: SqliteFile;
   readonly #statements: Statements;
   readonly #marks: MessageMarks;
+  readonly #atRest: AtRest;
   readonly #keepHistory: boolean;
   readonly #random: Random;
   /** By the ids of their logs. */
@@ -49,11 +51,13 @@ export class SqliteLogs {
     file: SqliteFile,
     statements: Statements,
     marks: MessageMarks,
+    atRest: AtRest,
     options: LogsOptions,
   ) {
     this.#file = file;
     this.#statements = statements;
     this.#marks = marks;
+    this.#atRest = atRest;
     this.#keepHistory = options.keepHistory;
     this.#random = options.random;
   }
@@ -117,8 +121,9 @@ export class SqliteLogs {
 
   /** Whether the message is new: one whose id is kept already is passed over. */
   insert(log: LogRow, { number, id, type, written, content }: KeptMessage): boolean {
+    const sealed = this.#atRest.seal("message", id, content);
     const { changes } = this.#statements.insertMessage
-      .run(log.side, log.id, number, id, type, BigInt(written), content);
+      .run(log.side, log.id, number, id, type, BigInt(written), sealed);
     return Number(changes) === 1;
   }
 
@@ -139,7 +144,7 @@ export class SqliteLogs {
     const rows = isWaiting ? early.all(log.id) as unknown[] as MessageRow[] : [];
     const soFar = {
       have: log.last,
-      early: [...keptMessages(rows)],
+      early: [...keptMessages(rows, this.#atRest, "early")],
       idOf: (number: bigint) => {
         if (way === "channel" && !this.#letIn.has(log.id, number)) return undefined;
         return (idOf.get(log.id, number) as { readonly id: Bytes | null } | undefined)?.id ??
@@ -172,7 +177,8 @@ export class SqliteLogs {
       setHave.run(number, message.id, beside.id);
     }
     for (const { number, id, type, written, content } of parts.early) {
-      setEarly.run(log.side, log.id, number, id, type, BigInt(written), content);
+      const sealed = this.#atRest.seal("early", id, content);
+      setEarly.run(log.side, log.id, number, id, type, BigInt(written), sealed);
     }
     return fresh;
   }

@@ -19,12 +19,15 @@ import type {
   ReadingSession,
   WritingSession,
 } from "./mailbag.ts";
+import { type AtRest, prekeyName } from "./at_rest.ts";
 import { requireNumber } from "./message_rules.ts";
 import type { SqliteFile } from "./sqlite_file.ts";
 
 type Row<T> = { readonly [K in keyof T]: T[K] extends number | boolean ? bigint : T[K] };
 type BoxRow = Row<Box>;
-type PrekeyRow = Pick<KeptPrekey, "kind" | "number"> & KeptPrekey["secret"];
+type PrekeyRow = Pick<KeptPrekey, "kind" | "number"> & KeptPrekey["secret"] & {
+  readonly box: Bytes;
+};
 type ReadingRow = Row<ReadingSession>;
 type WritingRow = Row<WritingSession>;
 type DepositRow = Row<Deposit>;
@@ -35,7 +38,7 @@ type Change = <T>(work: () => T) => Promise<T>;
 
 function prepareStatements(file: SqliteFile) {
   const prepare = (sql: string) => file.prepare(sql);
-  const prekey = "kind, number, x25519, mlkem";
+  const prekey = "box, kind, number, x25519, mlkem";
   const boxOf = "(SELECT name FROM box WHERE server = ?)";
   return {
     box: prepare(
@@ -124,12 +127,14 @@ function prepareStatements(file: SqliteFile) {
 /** The mailbag in an open file of messages. */
 export class SqliteMailbag implements Mailbag {
   readonly #file: SqliteFile;
+  readonly #atRest: AtRest;
   readonly #change: Change;
   readonly #statements: ReturnType<typeof prepareStatements>;
 
   /** `change` runs its work in a transaction of the file, and refuses when that is closed. Throws `local`. */
-  constructor(file: SqliteFile, change: Change) {
+  constructor(file: SqliteFile, atRest: AtRest, change: Change) {
     this.#file = file;
+    this.#atRest = atRest;
     this.#change = change;
     this.#statements = prepareStatements(file);
   }
@@ -154,13 +159,19 @@ export class SqliteMailbag implements Mailbag {
     });
     const isFollowing = await this.#change(() => {
       const box = this.box(server);
-      const last = { signed: box?.signed ?? 0n, once: box?.highest ?? 0n };
+      if (!box) return false;
+      const last = { signed: box.signed, once: box.highest };
       for (const { kind, number } of rows) {
-        if (!box || number <= last[kind]) return false;
+        if (number <= last[kind]) return false;
         last[kind] = number;
       }
       for (const { kind, number, x25519, mlkem } of rows) {
-        this.#statements.insertPrekey.run(server, kind, number, x25519, mlkem);
+        const name = prekeyName(box.name, kind, number);
+        const secrets = [
+          this.#atRest.seal("x25519", name, x25519),
+          this.#atRest.seal("mlkem", name, mlkem),
+        ] as const;
+        this.#statements.insertPrekey.run(server, kind, number, ...secrets);
       }
       this.#statements.setNumbers.run(last.once, last.signed, server);
       return true;
@@ -175,11 +186,12 @@ export class SqliteMailbag implements Mailbag {
   prekey(box: Bytes, kind: PrekeyKind, number: bigint): KeptPrekey | undefined {
     if (number > MESSAGE_NUMBER_LIMIT) return undefined;
     const row = this.#get<PrekeyRow>(() => this.#statements.prekey.get(box, kind, number));
-    return row && keptPrekey(row);
+    return row && this.#keptPrekey(row);
   }
 
   prekeys(server: string, kind: PrekeyKind): readonly KeptPrekey[] {
-    return this.#all<PrekeyRow>(() => this.#statements.prekeys.all(server, kind)).map(keptPrekey);
+    const rows = this.#all<PrekeyRow>(() => this.#statements.prekeys.all(server, kind));
+    return rows.map((row) => this.#keptPrekey(row));
   }
 
   async retire(
@@ -205,12 +217,16 @@ export class SqliteMailbag implements Mailbag {
 
   reading(id: Bytes): ReadingSession | undefined {
     const row = this.#get<ReadingRow>(() => this.#statements.reading.get(id));
-    return row && { ...row, next: Number(row.next) };
+    if (!row) return undefined;
+    const chain = this.#atRest.unseal("reading", id, row.chain);
+    return { ...row, chain, next: Number(row.next) };
   }
 
   writing(peer: string, server: string): WritingSession | undefined {
     const row = this.#get<WritingRow>(() => this.#statements.writing.get(peer, server));
-    return row && { ...row, next: Number(row.next), began: Number(row.began) };
+    if (!row) return undefined;
+    const chain = this.#atRest.unseal("writing", row.header, row.chain);
+    return { ...row, chain, next: Number(row.next), began: Number(row.began) };
   }
 
   async begin(
@@ -220,7 +236,8 @@ export class SqliteMailbag implements Mailbag {
     signed: bigint,
   ): Promise<void> {
     requireNumber(signed);
-    const { owner, header, transcript, chain, next, began } = ownBytes(session);
+    const { owner, header, transcript, next, began, ...secret } = ownBytes(session);
+    const chain = this.#atRest.seal("writing", header, secret.chain);
     await this.#change(() => {
       this.#statements.setWriting.run(peer, server, owner, header, transcript, chain, next, began);
       this.#meet(peer, server, owner);
@@ -234,7 +251,8 @@ export class SqliteMailbag implements Mailbag {
     session: Pick<WritingSession, "header" | "chain" | "next">,
     deposit: NewDeposit,
   ): Promise<void> {
-    const { header, chain, next } = ownBytes(session);
+    const { header, next, ...secret } = ownBytes(session);
+    const chain = this.#atRest.seal("writing", header, secret.chain);
     const values = ownBytes(deposit);
     const isKept = await this.#change(() => {
       const { moveWriting, insertDeposit, setOwed } = this.#statements;
@@ -296,7 +314,8 @@ export class SqliteMailbag implements Mailbag {
    * far before, or what opens it is gone; a receipt is owed then.
    */
   takeSession(session: ReadingSession, { here, there }: Moment): boolean {
-    const { id, peer, sender, box, signed, once, transcript, chain, next } = session;
+    const { id, peer, sender, box, signed, once, transcript, next } = session;
+    const chain = this.#atRest.seal("reading", id, session.chain);
     const { reading, moveReading, insertReading, deletePrekey, prekey } = this.#statements;
     const server = this.#serverOf(box);
     if (server === undefined) return false;
@@ -346,6 +365,15 @@ export class SqliteMailbag implements Mailbag {
     this.#statements.setOwed.run(1, peer, server);
   }
 
+  #keptPrekey({ box, kind, number, x25519, mlkem }: PrekeyRow): KeptPrekey {
+    const name = prekeyName(box, kind, number);
+    const secret = {
+      x25519: this.#atRest.unseal("x25519", name, x25519),
+      mlkem: this.#atRest.unseal("mlkem", name, mlkem),
+    };
+    return { kind, number, secret };
+  }
+
   #get<T>(find: () => unknown): T | undefined {
     return this.#file.use(find) as T | undefined;
   }
@@ -353,10 +381,6 @@ export class SqliteMailbag implements Mailbag {
   #all<T>(find: () => unknown): readonly T[] {
     return this.#file.use(find) as readonly T[];
   }
-}
-
-function keptPrekey({ kind, number, x25519, mlkem }: PrekeyRow): KeptPrekey {
-  return { kind, number, secret: { x25519, mlkem } };
 }
 
 /** A copy whose bytes are its own: who gave them may use them again. */

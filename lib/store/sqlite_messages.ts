@@ -1,10 +1,12 @@
 /** The messages of a profile on disk: a MessageStore in one SQLite database. */
 import type { Bytes } from "../bytes.ts";
 import { type Random, systemRandom } from "../crypto/platform.ts";
+import type { ProfileKey } from "../crypto/profile_key.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { MESSAGES_LAZY_AFTER, MESSAGES_LAZY_COUNT } from "../limits.ts";
 import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
+import { AtRest } from "./at_rest.ts";
 import { GroupCommit } from "./group_commit.ts";
 import {
   advanced,
@@ -45,7 +47,7 @@ import type {
   Unshown,
 } from "./message_store.ts";
 import type { Mailbag } from "./mailbag.ts";
-import type { PrivateFolder } from "./private_files.ts";
+import { findPrivate, type PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 import { SqliteLogs } from "./sqlite_logs.ts";
 import { ownBytes, SqliteMailbag } from "./sqlite_mailbag.ts";
@@ -58,6 +60,11 @@ export interface SqliteMessagesOptions {
    * then, and their ids with them; what was kept before stays.
    */
   readonly keepHistory: boolean;
+  /**
+   * Seals what is said and the secrets that open what comes; without, they lie there as they are. Whoever gives it
+   * drops it when the store is closed.
+   */
+  readonly key?: ProfileKey | undefined;
   /** Chooses the names of logs. */
   readonly random?: Random;
   /** When what can wait is written, and the write-ahead log emptied. */
@@ -74,6 +81,7 @@ export class SqliteMessages implements MessageStore {
   readonly lost: readonly Lost[];
   readonly #file: SqliteFile;
   readonly #marks: MessageMarks;
+  readonly #atRest: AtRest;
   readonly #keepHistory: boolean;
   readonly #after: After;
   readonly #statements: Statements;
@@ -84,24 +92,31 @@ export class SqliteMessages implements MessageStore {
   #stopTimer: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(file: SqliteFile, marks: MessageMarks, options: SqliteMessagesOptions) {
+  private constructor(
+    file: SqliteFile,
+    marks: MessageMarks,
+    atRest: AtRest,
+    options: SqliteMessagesOptions,
+  ) {
+    this.#atRest = atRest;
     this.#file = file;
     this.#marks = marks;
     const { keepHistory, random = systemRandom } = options;
     this.#keepHistory = keepHistory;
     this.#after = options.after ?? afterTimeout;
     this.#statements = prepareStatements(file);
-    this.#logs = new SqliteLogs(file, this.#statements, marks, { keepHistory, random });
+    this.#logs = new SqliteLogs(file, this.#statements, marks, atRest, { keepHistory, random });
     this.#writeAhead = new WriteAhead(file, this.#after, keepHistory);
     this.#commits = new GroupCommit(file, () => this.#writeLater());
-    this.#mailbag = new SqliteMailbag(file, (work) => this.#change(work));
+    this.#mailbag = new SqliteMailbag(file, atRest, (work) => this.#change(work));
     this.lost = file.transaction(() => this.#logs.findLost());
     this.doubtfulUpTo = this.#beginRun();
   }
 
   /**
    * Opens the messages of a profile, whose lock the caller holds. Throws `local` when the file cannot be
-   * used; it is left as it is then, and none is begun in its place.
+   * used; it is left as it is then, and none is begun in its place. Throws `usage` when it is sealed, and no key is
+   * given.
    */
   static async open(
     folder: PrivateFolder,
@@ -111,7 +126,7 @@ export class SqliteMessages implements MessageStore {
     let marks: MessageMarks | undefined;
     try {
       marks = MessageMarks.open(folder.path);
-      return new SqliteMessages(file, marks, options);
+      return new SqliteMessages(file, marks, AtRest.open(file, options.key), options);
     } catch (error) {
       marks?.close();
       file.close();
@@ -150,7 +165,7 @@ export class SqliteMessages implements MessageStore {
     if (first > log.last) return [];
     return this.#file.use(() => {
       const rows = this.#statements.messagesFrom.iterate(log.id, first);
-      const messages = keptMessages(rows as Iterable<MessageRow>);
+      const messages = keptMessages(rows as Iterable<MessageRow>, this.#atRest, "message");
       return within(withoutGaps(first, messages), byteLimit);
     });
   }
@@ -256,7 +271,7 @@ export class SqliteMessages implements MessageStore {
   early({ peer, suite }: ConversationKey): readonly KeptMessage[] {
     this.#requireOpen();
     const rows = this.#file.use(() => this.#statements.earlyOf.all(peer, suite));
-    return [...keptMessages(rows as unknown[] as MessageRow[])];
+    return [...keptMessages(rows as unknown[] as MessageRow[], this.#atRest, "early")];
   }
 
   markRead(key: ConversationKey, log: Bytes, number: bigint): void {
@@ -274,7 +289,11 @@ export class SqliteMessages implements MessageStore {
       const rows = this.#statements.unshown.iterate({ peer, suite, after });
       for (const row of rows as Iterable<UnshownRow>) {
         if (row.number <= this.#logs.notedRead(row.log)) continue;
-        found.push({ ordinal: Number(row.ordinal), log: row.name, message: messageOrGap(row) });
+        found.push({
+          ordinal: Number(row.ordinal),
+          log: row.name,
+          message: messageOrGap(row, this.#atRest),
+        });
         if (found.length === limit) break;
       }
       return found;
@@ -297,7 +316,11 @@ export class SqliteMessages implements MessageStore {
       const sum = { texts: 0, messages: 0, bytes: 0 };
       for (const row of logs) {
         const { id, read } = this.#logs.withLater(row.id, row);
-        const counts = this.#statements.unreadAfter.get(id, read) as UnreadRow;
+        const counts = this.#statements.unreadAfter.get(
+          this.#atRest.overhead,
+          id,
+          read,
+        ) as UnreadRow;
         sum.texts += Number(counts.texts);
         sum.messages += Number(counts.messages);
         sum.bytes += Number(counts.bytes);
@@ -330,7 +353,12 @@ export class SqliteMessages implements MessageStore {
 
   history(filter: HistoryFilter): Iterable<HistoryEntry> {
     this.#requireOpen();
-    return historyOf(this.#file, filter, (log, progress) => this.#logs.withLater(log, progress));
+    return historyOf(
+      this.#file,
+      this.#atRest,
+      filter,
+      (log, progress) => this.#logs.withLater(log, progress),
+    );
   }
 
   close(): Promise<void> {
@@ -427,6 +455,20 @@ export class SqliteMessages implements MessageStore {
       this.#writeAhead.noteCommit();
       this.#logs.written();
     };
+  }
+}
+
+/**
+ * Has the messages of a profile lie in their file as they are, for one whose passphrase goes; nothing is done when
+ * there are none. The caller holds the lock of the profile. Throws `local`.
+ */
+export async function unsealMessages(folder: PrivateFolder, key: ProfileKey): Promise<void> {
+  if (!findPrivate(`${folder.path}/${MESSAGES_FILE}`, "isFile")) return;
+  const file = await SqliteFile.open(folder.path, MESSAGES_FILE, MESSAGES_KIND);
+  try {
+    AtRest.unseal(file, key);
+  } finally {
+    file.close();
   }
 }
 
