@@ -211,25 +211,36 @@ export async function makeLock(passphrase: string): Promise<Lock> {
   return { cost, key: await SaltedPassword.derive(passphrase, cost) };
 }
 
-async function seal(stored: StoredIdentity, { cost, key }: Lock): Promise<SealedKeys> {
+async function seal(stored: StoredIdentity, lock: Lock): Promise<SealedKeys> {
   const { bundle: _, ...secrets } = formatStored(stored);
-  const text = encodeUtf8(JSON.stringify(secrets));
-  return { cost, content: await key.seal(text, systemRandom(IV_LENGTH)) };
+  return await sealBytes(encodeUtf8(JSON.stringify(secrets)), lock);
+}
+
+/** Seals what only who knows the passphrase may read. */
+export async function sealBytes(secret: Bytes, { cost, key }: Lock): Promise<SealedKeys> {
+  return { cost, content: await key.seal(secret, systemRandom(IV_LENGTH)) };
+}
+
+/** Opens what `sealBytes` made. Throws `usage` without `unlock`, `wrong_password`. */
+export async function openSealed(
+  { cost, content }: SealedKeys,
+  unlock: Unlock | undefined,
+): Promise<Bytes> {
+  if (!unlock) throw new CifraError("usage", "The keys of this profile are sealed by a passphrase");
+  const key = await unlock(cost);
+  try {
+    return await key.open(content);
+  } catch (cause) {
+    throw new CifraError("wrong_password", "This is not the passphrase of these keys", { cause });
+  }
 }
 
 async function unseal(
   bundle: Bytes,
-  { cost, content }: SealedKeys,
+  sealed: SealedKeys,
   unlock: Unlock | undefined,
 ): Promise<StoredIdentity> {
-  if (!unlock) throw new CifraError("usage", "The keys of this profile are sealed by a passphrase");
-  const key = await unlock(cost);
-  let secrets: Bytes;
-  try {
-    secrets = await key.open(content);
-  } catch (cause) {
-    throw new CifraError("wrong_password", "This is not the passphrase of these keys", { cause });
-  }
+  const secrets = await openSealed(sealed, unlock);
   try {
     return parseStored({ ...JSON.parse(decodeUtf8(secrets)), bundle: encodeBase64Url(bundle) });
   } catch (cause) {
