@@ -2,9 +2,9 @@
 import { concat } from "@std/bytes/concat";
 import { encodeHex } from "@std/encoding/hex";
 import { type Bytes, encodeUtf8 } from "../bytes.ts";
+import type { PrekeyKind } from "../crypto/prekeys.ts";
 import type { ProfileKey } from "../crypto/profile_key.ts";
 import { CifraError } from "../errors.ts";
-import type { PrekeyKind } from "./mailbag.ts";
 import type { SqliteFile } from "./sqlite_file.ts";
 
 /** What is sealed: the column, and what names its row, so that no value passes for another. */

@@ -5,6 +5,8 @@
  * fingerprint of its key in hexadecimal, a person by the name that is known there.
  */
 import type { Bytes } from "../bytes.ts";
+import type { SessionState } from "../crypto/mailbox_session.ts";
+import type { PrekeyKind, StoredPrekey } from "../crypto/prekeys.ts";
 
 /**
  * A moment in milliseconds since 1970, by the clock of this machine and by that of the server. Nothing is destroyed
@@ -29,23 +31,9 @@ export interface Box {
   readonly anew: boolean;
 }
 
-/** Everybody's for a while, or one sender's. */
-export type PrekeyKind = "signed" | "once";
-
-/** A prekey of ours; its public half comes out of the secret one again. */
-export interface KeptPrekey {
+/** A prekey of ours, with a number of at most `MESSAGE_NUMBER_LIMIT`. */
+export interface KeptPrekey extends StoredPrekey {
   readonly kind: PrekeyKind;
-  /** At most `MESSAGE_NUMBER_LIMIT`. */
-  readonly number: bigint;
-  /** Scalar of 32 bytes and seed of 64. */
-  readonly secret: { readonly x25519: Bytes; readonly mlkem: Bytes };
-}
-
-/** Where a session stands: its transcript and the chain of its next place, 64 bytes each. */
-export interface SessionState {
-  readonly transcript: Bytes;
-  readonly chain: Bytes;
-  readonly next: number;
 }
 
 /** A session in which somebody writes to us. */

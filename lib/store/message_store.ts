@@ -6,6 +6,7 @@
  */
 import type { Bytes } from "../bytes.ts";
 import type { SuiteName } from "../crypto/suite.ts";
+import type { Content } from "../wire/envelope.ts";
 import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
 import type { Mailbag, Moment, ReadingSession } from "./mailbag.ts";
 
@@ -63,22 +64,8 @@ export interface Lost extends ConversationKey {
   readonly to: bigint;
 }
 
-/** What an envelope said that was opened (PROTOCOL.md 3.12), between people whose names were compared. */
-export interface SealedContent {
-  /** The writer's log, and the first message of it that is not known to be stored here. */
-  readonly log: Bytes;
-  readonly first: bigint;
-  /** The log of ours that the writer read last, how far it has it, and the id of that message. */
-  readonly readLog: Bytes;
-  readonly have: bigint;
-  readonly haveId: Bytes;
-  /** How much of that was shown; 0 when the writer does not tell. */
-  readonly read: bigint;
-  /** Ours at the writer's box, 16 bytes; zeros for none, which changes nothing. */
-  readonly pass: Bytes;
-  /** Of `log`, in order; none in a receipt. */
-  readonly messages: readonly KeptMessage[];
-}
+/** What an envelope said, between people whose names were compared; a pass of zeros changes nothing. */
+export type SealedContent = Omit<Content, "from" | "to">;
 
 /** An envelope that was opened. */
 export interface OpenedEnvelope {

@@ -1,5 +1,6 @@
 /** The mailbag of a profile in its database of messages. */
 import type { Bytes } from "../bytes.ts";
+import type { PrekeyKind } from "../crypto/prekeys.ts";
 import { CifraError } from "../errors.ts";
 import {
   MESSAGE_NUMBER_LIMIT,
@@ -15,7 +16,6 @@ import type {
   Mailbag,
   Moment,
   NewDeposit,
-  PrekeyKind,
   ReadingSession,
   WritingSession,
 } from "./mailbag.ts";

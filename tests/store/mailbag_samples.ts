@@ -1,12 +1,7 @@
 /** A box, prekeys and sessions for tests of what keeps them; nothing in them is real. */
+import type { PrekeyKind } from "../../lib/crypto/prekeys.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
-import type {
-  KeptPrekey,
-  Mailbag,
-  Moment,
-  PrekeyKind,
-  ReadingSession,
-} from "../../lib/store/mailbag.ts";
+import type { KeptPrekey, Mailbag, Moment, ReadingSession } from "../../lib/store/mailbag.ts";
 
 export const SERVER = "ab".repeat(32);
 export const AT: Moment = { here: 1_800_000_000_000, there: 1_700_000_000_000 };

@@ -1,6 +1,7 @@
 /** A mailbag that lives and dies with its process, in the disk of `MemoryMessages`. */
 import type { Bytes } from "../../lib/bytes.ts";
 import { timingSafeEqual as equals } from "../../lib/crypto/platform.ts";
+import type { PrekeyKind } from "../../lib/crypto/prekeys.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { PREKEY_SECRET_LIFETIME, SESSION_MEMORY, SIGNED_PREKEYS_NEWER } from "../../lib/limits.ts";
 import type {
@@ -11,7 +12,6 @@ import type {
   Mailbag,
   Moment,
   NewDeposit,
-  PrekeyKind,
   ReadingSession,
   WritingSession,
 } from "../../lib/store/mailbag.ts";
