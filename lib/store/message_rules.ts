@@ -90,6 +90,10 @@ export function split(
   messages: readonly KeptMessage[],
 ): Split {
   const aside: KeptMessage[] = [];
+  // Nearly all comes in its turn, and nothing waits.
+  const isInTurn = early.length === 0 && first <= have + 1n &&
+    messages.every(({ number }, i) => number === have + BigInt(i) + 1n);
+  if (isInTurn) return { next: messages, early, aside };
   const waiting = new Map(early.map((message) => [message.number, message]));
   for (const message of messages) {
     const { number, id } = message;

@@ -98,9 +98,11 @@ export class SqliteLogs {
     return this.current(key, "sent") ?? this.begin(this.#side(key, "sent"));
   }
 
-  /** The log of the other side that has this name, begun if there is none: the one read last from now on. */
-  incoming(key: ConversationKey, name: Bytes): LogRow {
-    const row = this.named(key, name);
+  /**
+   * The log of the other side that has this name, begun if there is none: the one read last from now on. `row` is
+   * what `named` found.
+   */
+  incoming(key: ConversationKey, name: Bytes, row = this.named(key, name)): LogRow {
     if (!row) return this.begin(this.#side(key, "received"), name);
     this.#statements.setCurrent.run(row.id, row.side);
     return row;

@@ -224,10 +224,11 @@ export class SqliteMessages implements MessageStore {
     const copies = messages.map(ownCopy);
     const name = log.slice();
     const kept = await this.#change(() => {
-      const fresh = following(this.#logs.named(key, name)?.last ?? 0n, copies);
+      const known = this.#logs.named(key, name);
+      const fresh = following(known?.last ?? 0n, copies);
       // Not thrown here: that would undo what others change in the same transaction.
       if (fresh instanceof CifraError) return fresh;
-      return this.#logs.take("channel", key, this.#logs.incoming(key, name), 0n, copies);
+      return this.#logs.take("channel", key, this.#logs.incoming(key, name, known), 0n, copies);
     });
     if (kept instanceof CifraError) throw kept;
     return kept;
