@@ -341,6 +341,9 @@ export const SIGNED_PREKEYS_NEWER = 4;
 /** A box that is not opened for so long is forgotten, and its prekeys with it: nobody comes for what is left there. */
 export const BOX_LIFETIME = 60 * DAY;
 
+/** Boxes of one identity: one for each machine, and some that old copies left behind. */
+export const BOXES_OF_ONE = 8;
+
 /** Prekeys of one person are handed to one asker so often, milliseconds: a session lasts a day. */
 export const KEYS_PAUSE = 10 * 60 * SECOND;
 /** People whose prekeys one identity asks for in an hour: names cannot be tried one after the other. */
@@ -376,6 +379,8 @@ export const REPLACES_LIMIT = 16;
 export const SETTLED_LIMIT = 64;
 /** Deposits in one answer. */
 export const DEPOSITS_LIMIT = 250;
+/** A server looks so often for what has waited too long. */
+export const MAIL_EXPIRY_PAUSE = 3600 * SECOND;
 /** Default of `--mailbox-budget`: bytes on disk, in a file of its own so that names never suffer. */
 export const MAILBOX_BUDGET = 1024 * 1024 * KIB;
 
@@ -390,6 +395,10 @@ export const SEAL_AGAIN_AFTER = 1 * DAY;
 export const RECEIPT_AFTER = 2 * SECOND;
 export const RECEIPT_OF_READING_PAUSE = 10 * SECOND;
 export const RECEIPT_OF_FAILURE_PAUSE = 10 * 60 * SECOND;
+/** Envelopes that a client holds while a channel with their writers is open, or until their writers are welcome. */
+export const MAIL_HELD_LIMIT = 8;
+/** Whoever leaves waits so long until what is on its way to the mailbox is there. */
+export const MAIL_GOODBYE = 2 * SECOND;
 
 // --- The server's memory ---
 

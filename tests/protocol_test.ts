@@ -218,6 +218,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "a box that is not opened, and a signed prekey that is not replaced, count as none after": days(
       L.BOX_LIFETIME,
     ),
+    "boxes of one identity": `${L.BOXES_OF_ONE}`,
     "an envelope is kept": days(L.ENVELOPE_LIFETIME),
     "waiting of one sender for one person / without a pass":
       `${L.WAITING_OF_PAIR_BYTES} and ${L.WAITING_OF_PAIR} / ${L.WAITING_OF_STRANGER_BYTES} and ${L.WAITING_OF_STRANGER}`,
@@ -263,6 +264,9 @@ const OURS_ALONE = [
   "KEY_REST_AFTER",
   "LOG_FILES",
   "LOG_FILE_LIMIT",
+  "MAIL_EXPIRY_PAUSE",
+  "MAIL_GOODBYE",
+  "MAIL_HELD_LIMIT",
   "MESSAGES_LAZY_AFTER",
   "MESSAGES_LAZY_COUNT",
   "MESSAGES_SETTLE_AFTER",

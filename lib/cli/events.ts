@@ -193,6 +193,23 @@ const CONNECT: EventGroup = {
       when: "what waited is stored, and it goes on",
       keys: { who: oneOf("us", "peer"), peer: optional(text) },
     },
+    "not-on-server": {
+      when: "what we write cannot be left on the server for somebody now; it is kept here",
+      keys: { for: text, ...trouble },
+    },
+    "not-opened": {
+      when: "what somebody left on the server is not opened: their key is not the one we know",
+      keys: { from: text, ...trouble },
+    },
+    "asked-again": {
+      when: "what somebody left was sealed for keys that are not here; they are asked for it again",
+      keys: { from: text },
+    },
+    elsewhere: {
+      when: "so many envelopes wait for another machine, or an earlier copy, of ours",
+      keys: { count: number },
+    },
+    "no-mailbox": { when: "the server keeps nothing for those who are not here", keys: {} },
     "no-way": {
       when: "no way works yet; still trying",
       keys: { failures: { kind: "texts", about: "what was tried, a line each" } },
@@ -202,6 +219,10 @@ const CONNECT: EventGroup = {
       keys: { number },
     },
     sent: progress,
+    "on-server": {
+      when: "all up to this one wait on the server, sealed, for who is not here",
+      keys: { number },
+    },
     stored: progress,
     read: progress,
     message: {
@@ -448,6 +469,10 @@ const SERVE: EventGroup = {
     },
     "accept-trouble": {
       when: "no connection can be accepted at the moment",
+      keys: { reason: text },
+    },
+    "mailbox-failed": {
+      when: "the mailbox could not be written to; whoever left something was told",
       keys: { reason: text },
     },
     bug: { when: "a mistake in cifra; please report it", keys: { reason: text } },

@@ -13,9 +13,9 @@ import type { ConsoleOptions } from "../server/console.ts";
 import type { ServerEvent } from "../server/events.ts";
 import { healthPage } from "../server/health.ts";
 import { Metrics } from "../server/metrics.ts";
-import { Server } from "../server/server.ts";
+import { Server, type ServerBehaviour } from "../server/server.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
-import type { ServerStore } from "../store/server_store.ts";
+import { SqliteMailbox } from "../store/sqlite_mailbox.ts";
 import { backUpServerStore, SqliteServerStore } from "../store/sqlite_server.ts";
 import { addressScope, formatEndpoint } from "../wire/address.ts";
 import { type Line, quoted } from "../wire/line.ts";
@@ -43,6 +43,8 @@ interface ServeOptions {
   readonly newNamesPerDay: number;
   /** Bytes. */
   readonly budget: number;
+  /** Bytes of disk for the mailbox; undefined without one. */
+  readonly mailboxBudget: number | undefined;
   readonly log: string | undefined;
   readonly http: number | undefined;
   readonly backup: string | undefined;
@@ -83,6 +85,7 @@ function serveOptions(given: Given<typeof SERVE>): ServeOptions {
     admission: given.admission ?? (isHere ? "open" : "invite"),
     newNamesPerDay: given["new-names-per-day"],
     budget: given.budget * MIB,
+    mailboxBudget: given["no-mailbox"] ? undefined : given["mailbox-budget"] * MIB,
     log: given.log,
     http: given.http,
     backup: given.backup,
@@ -122,12 +125,16 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
   try {
     await folder.removeUnfinished();
     return await runFramed(terminal, async ({ interrupted }) => {
+      await using stack = new AsyncDisposableStack();
       const store = await SqliteServerStore.open(folder, { budget: options.budget });
-      try {
-        return await run(options, terminal, folder, store, interrupted);
-      } finally {
-        store.close();
-      }
+      stack.defer(() => store.close());
+      const { mailboxBudget: budget } = options;
+      const { after } = systemEnvironment.time;
+      const mail = budget === undefined
+        ? undefined
+        : await SqliteMailbox.open(folder, { budget, after });
+      if (mail) stack.defer(() => mail.close());
+      return await run(options, terminal, folder, { store, mail }, interrupted);
     }, { takesKeys: true });
   } finally {
     unlock();
@@ -138,7 +145,7 @@ async function run(
   options: ServeOptions,
   terminal: Terminal,
   folder: PrivateFolder,
-  store: ServerStore,
+  { store, mail }: Pick<ServerBehaviour, "store" | "mail">,
   interrupted: AbortSignal,
 ): Promise<number | "interrupted"> {
   const file = options.log ? LogFile.open(options.log) : undefined;
@@ -154,6 +161,7 @@ async function run(
     port: options.port,
     folder,
     store,
+    mail,
     displayName: options.title,
     allowClassic: options.allowClassic,
     inviteOnly: options.admission === "invite",

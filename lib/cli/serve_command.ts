@@ -8,6 +8,7 @@ import {
   INTRODUCTIONS_PER_HOUR,
   LOG_FILE_LIMIT,
   LOG_FILES,
+  MAILBOX_BUDGET,
   NEW_NAMES_PER_DAY,
   RELAY_RATE,
   RELAY_RATE_PER_SOURCE,
@@ -187,6 +188,18 @@ export const SERVE = {
         value: "MIB",
         does: "MiB of disk for names and accounts",
         default: STORE_BUDGET / MIB,
+        setting: "serve",
+      },
+      "no-mailbox": {
+        kind: "flag",
+        does: "keep nothing for people who are not here",
+        setting: "serve",
+      },
+      "mailbox-budget": {
+        ...COUNT,
+        value: "MIB",
+        does: "MiB of disk for what is left for people who are not here",
+        default: MAILBOX_BUDGET / MIB,
         setting: "serve",
       },
       backup: {

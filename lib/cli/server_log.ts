@@ -20,6 +20,7 @@ const NOISY: ReadonlySet<ServerEvent["event"]> = new Set([
   "handshake-failed",
   "refused",
   "accept-trouble",
+  "mailbox-failed",
   "bug",
 ]);
 
@@ -217,6 +218,8 @@ function describe(event: Exclude<ServerEvent, { event: "trace" }>): string {
       return `refused a connection: ${event.reason} (from ${event.source})`;
     case "accept-trouble":
       return `cannot accept connections at the moment: ${event.reason}`;
+    case "mailbox-failed":
+      return `the mailbox cannot be written to: ${event.reason}`;
     case "bug":
       return `a bug in cifra: ${event.reason}; please report it`;
   }

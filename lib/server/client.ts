@@ -3,6 +3,7 @@ import type { Bytes } from "../bytes.ts";
 import { CifraError, type ErrorCode } from "../errors.ts";
 import {
   ACCOUNT_DEADLINE,
+  HANDED_OUT_BYTES,
   NAMELESS_DEADLINE,
   OUTBOUND_QUEUE_HIGH_WATER,
   REGISTRATION_DEADLINE,
@@ -13,6 +14,7 @@ import type { Presented } from "../services/invites.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { Endpoint } from "../wire/address.ts";
 import { lineOf } from "../wire/line.ts";
+import { encodeMailboxResponse, type MailboxResponse } from "../wire/mailbox_messages.ts";
 import { CloseCode, ItemType } from "../wire/records.ts";
 import {
   encodeServerResponse,
@@ -28,8 +30,12 @@ export class Client {
   readonly observed: Endpoint;
   /** The invite with which it came. */
   readonly invite: Presented | undefined;
-  /** The name of its registration, once it has one. */
+  /** The name and the sequence of its registration, once it has one. */
   name: string | undefined;
+  sequence = 0n;
+  /** Whether it has opened a box of the mailbox, and how many of its deposits wait for the disk. */
+  hasOpenedBox = false;
+  deposits = 0;
   /** Whether its place was given to somebody else: it is not counted any more. */
   hasGivenWay = false;
   /** A sign-in under way. */
@@ -80,8 +86,10 @@ export class Client {
   say(type: ItemType, body: Bytes): void {
     const { channel } = this;
     if (!channel.isOpen) return;
-    // What is relayed is bounded by its credit.
-    if (channel.queuedLength > OUTBOUND_QUEUE_HIGH_WATER + this.streams * RELAY_WINDOW) {
+    // What is relayed is bounded by its credit, and what is handed out by what is not settled.
+    const handedOut = this.hasOpenedBox ? HANDED_OUT_BYTES : 0;
+    const limit = OUTBOUND_QUEUE_HIGH_WATER + handedOut + this.streams * RELAY_WINDOW;
+    if (channel.queuedLength > limit) {
       channel.fail(new CifraError("slow_reader", "The client does not take what it is sent"));
     } else channel.send(type, body);
   }
@@ -90,6 +98,11 @@ export class Client {
   respond(response: ServerResponse): void {
     this.#isAnswered = true;
     this.say(ItemType.response, encodeServerResponse(response));
+  }
+
+  /** Answers a request to the mailbox, or hands out what waits there. */
+  respondMail(response: MailboxResponse): void {
+    this.say(ItemType.response, encodeMailboxResponse(response));
   }
 
   /** Tells the client why it has to go, and says goodbye. */

@@ -306,6 +306,7 @@ function unlock({ server, store }: ConsoleOptions, [who = ""]: readonly string[]
 function stats({ server, store, metrics }: ConsoleOptions): string {
   const { names, accounts, invites: open, bans: shut } = store.counts();
   const people = [...server.people()];
+  const { mail } = server;
   return [
     `connections   ${server.connections}`,
     `people here   ${people.length}`,
@@ -316,6 +317,7 @@ function stats({ server, store, metrics }: ConsoleOptions): string {
     `accounts      ${accounts}`,
     `invites       ${open}`,
     `bans          ${shut}`,
+    ...mail ? [`mailbox       ${counted(mail.count, "envelope")}, ${mail.bytes} bytes`] : [],
   ].join("\n");
 }
 

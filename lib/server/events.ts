@@ -67,6 +67,8 @@ export type ServerEvent =
   | { readonly event: "suite-mismatch"; readonly names: readonly [string, string] }
   | { readonly event: "left"; readonly name: string; readonly code: ErrorCode | "goodbye" }
   | { readonly event: "accept-trouble"; readonly reason: string }
+  /** The mailbox could not be written to; whoever left something was told. */
+  | { readonly event: "mailbox-failed"; readonly reason: string }
   | { readonly event: "bug"; readonly reason: string }
   | { readonly event: "trace"; readonly source: string; readonly step: HandshakeEvent };
 

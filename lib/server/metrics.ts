@@ -56,6 +56,7 @@ export class Metrics {
       accounts,
       invites,
       bans,
+      ...server.mail && { envelopes: server.mail.count, mailbox_bytes: server.mail.bytes },
     };
     const lines = Object.entries(gauges).flatMap(([name, value]) => [
       `# TYPE cifra_${name} gauge`,

@@ -12,6 +12,7 @@ import {
   CLOSE_DEADLINE,
   DAY,
   HANDSHAKE_SHARE_OF_INVITE,
+  MAIL_EXPIRY_PAUSE,
   TURNED_AWAY_LIMIT,
 } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
@@ -37,6 +38,7 @@ import { Channel } from "../channel/channel.ts";
 import { runHandshake } from "../channel/run_handshake.ts";
 import { Connection } from "../channel/connection.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
+import type { MailboxCounts, MailboxStore } from "../store/mailbox_store.ts";
 import type { ServerStore } from "../store/server_store.ts";
 import { meaningOf } from "../platform_errors.ts";
 import { FrameKind } from "../wire/frame.ts";
@@ -58,6 +60,8 @@ export interface ServerBehaviour {
   /** 0 takes any free port. */
   readonly port: number;
   readonly store: ServerStore;
+  /** Where what is left for those who are not here is kept; without it nothing is. */
+  readonly mail: MailboxStore | undefined;
   /** What the server calls itself, at most 32 bytes of UTF-8. */
   readonly displayName: Line;
   /** Only clients with an invite may come in. */
@@ -107,6 +111,8 @@ export class Server {
   readonly #tickets: Tickets;
   readonly #gate: Limiter;
   readonly #ticker: Ticker;
+  /** When what has waited too long is looked for next. */
+  #expiresAt = -Infinity;
   /** Connections without a finished handshake, with the address each comes from, and clients, which have one. */
   readonly #strangers = new Map<Connection, string>();
   readonly #clients = new Set<Client>();
@@ -224,9 +230,15 @@ export class Server {
 
   /** Makes a name free, or takes a key from it, and ends their connections; false when it is not known. */
   forget(subject: Subject): boolean {
+    this.#forgetMail(subject);
     if (!forget(this.#options.store, subject)) return false;
     this.#sendAway(subject, "kicked");
     return true;
+  }
+
+  /** How much waits in the mailbox; undefined where there is none. */
+  get mail(): MailboxCounts | undefined {
+    return this.#requests.mailbox?.counts();
   }
 
   /** Says goodbye to everybody, and resolves when all have gone or two seconds have passed. */
@@ -262,7 +274,30 @@ export class Server {
     return this.#requests.dismiss([...this.#clients].filter(isMeant), code);
   }
 
+  /** Before the name is forgotten, by which the keys are found. */
+  #forgetMail(subject: Subject): void {
+    const { mailbox } = this.#requests;
+    if (!mailbox) return;
+    const forgetting = subject.kind === "name"
+      ? mailbox.forget(subject.name)
+      : mailbox.forgetKey(subject.fingerprint);
+    forgetting.catch((error) => this.#mailFailed(error));
+  }
+
+  /** At the start, and then every hour. */
+  #expireMail(): void {
+    const { environment: { time } } = this.#options;
+    this.#expiresAt = time.now() + MAIL_EXPIRY_PAUSE;
+    this.#requests.mailbox?.expire(time.date()).catch((error) => this.#mailFailed(error));
+  }
+
+  #mailFailed(error: unknown): void {
+    if (!(error instanceof CifraError)) throw error;
+    this.#options.onEvent({ event: "mailbox-failed", reason: error.message });
+  }
+
   #tick(now: number): void {
+    if (now >= this.#expiresAt) this.#expireMail();
     for (const connection of this.#strangers.keys()) connection.enforceDeadlines(now);
     for (const connection of this.#turnedAway) connection.enforceDeadlines(now);
     for (const client of this.#clients) client.tick(now);

@@ -1,13 +1,11 @@
 /** Boxes and their prekeys (PROTOCOL.md 3.12): rules within a transaction. */
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
-import { BOX_LIFETIME, ONE_TIME_PREKEYS } from "../limits.ts";
+import { BOX_LIFETIME, BOXES_OF_ONE, ONE_TIME_PREKEYS } from "../limits.ts";
 import type { Box, MailboxReader, MailboxWriter, OpenedBox } from "../store/mailbox_store.ts";
 import { BoxState, type PublishedPrekey } from "../wire/mailbox_messages.ts";
 import type { Request, Response } from "./mailbox_terms.ts";
 
-/** Boxes of one identity: one for each machine, and some that old copies have left behind. */
-const BOXES_LIMIT = 8;
 /** Bytes of a prekey. */
 const PREKEY_LENGTH = 1288;
 
@@ -29,7 +27,7 @@ export function openBox(
   const known = boxNamed(boxes, box.name);
   if (!known && writer.room("keys") === 0) return undefined;
   // The one that was not used for longest.
-  if (!known && boxes.length >= BOXES_LIMIT) writer.remove(boxes.at(-1)!.key);
+  if (!known && boxes.length >= BOXES_OF_ONE) writer.remove(boxes.at(-1)!.key);
   const present = boxes.find(({ isPresent }) => isPresent);
   const wasOther = present !== undefined && present.key !== known?.key;
   return { key: writer.open(owner, box, now), wasOther };

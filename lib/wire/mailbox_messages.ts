@@ -9,6 +9,7 @@ import {
   decode,
   encode,
   flag,
+  type Layout,
   list,
   type Of,
   oneOf,
@@ -175,12 +176,32 @@ export const mailboxResponse = tagged(RESPONSE_NUMBERS, {
   mine,
 });
 
+const REQUESTS = numbersOf(mailboxRequest, REQUEST_NUMBERS);
+const RESPONSES = numbersOf(mailboxResponse, RESPONSE_NUMBERS);
+
+function numbersOf<N extends Readonly<Record<string, number>>>(
+  { parts = {} }: Layout<unknown>,
+  numbers: N,
+): ReadonlySet<number | undefined> {
+  return new Set(Object.keys(parts).map((type) => numbers[type]));
+}
+
 /** A prekey, decoded: nothing of it is checked. */
 export type PublishedPrekey = Of<typeof prekey>;
 /** What a client asks of the mailbox, by its `type`. */
 export type MailboxRequest = Of<typeof mailboxRequest>;
 /** What the mailbox says, by its `type`. */
 export type MailboxResponse = Of<typeof mailboxResponse>;
+
+/** Whether the body of an item of type `request` is for the mailbox: its first byte says so. */
+export function isMailboxRequest(body: Bytes): boolean {
+  return REQUESTS.has(body[0]);
+}
+
+/** Whether the body of an item of type `response` is from the mailbox. */
+export function isMailboxResponse(body: Bytes): boolean {
+  return RESPONSES.has(body[0]);
+}
 
 /** The body of an item of type `request`. Throws RangeError on a value that has no encoding. */
 export function encodeMailboxRequest(request: MailboxRequest): Bytes {

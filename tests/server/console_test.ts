@@ -569,6 +569,7 @@ test("stats counts, and quit ends", async () => {
       "accounts      1",
       "invites       1",
       "bans          1",
+      "mailbox       0 envelopes, 0 bytes",
     ]);
     assertEquals(quits(), 0);
     assertEquals(type("quit"), "closing");

@@ -54,6 +54,8 @@ test("the figures of /metrics are those of the server, and every one has a type"
     };
     const none = {
       cifra_connections: 0,
+      cifra_envelopes: 0,
+      cifra_mailbox_bytes: 0,
       cifra_people_here: 0,
       cifra_people_in_lobby: 0,
       cifra_names: 0,

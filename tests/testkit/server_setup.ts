@@ -7,6 +7,7 @@ import { systemEnvironment } from "../../lib/net/environment.ts";
 import { Server, type ServerBehaviour, type ServerSetup } from "../../lib/server/server.ts";
 import type { DirectoryRules } from "../../lib/services/directory.ts";
 import type { PrivateFolder } from "../../lib/store/private_files.ts";
+import { MemoryMailbox } from "./memory_mailbox.ts";
 import { MemoryServerStore } from "./memory_server.ts";
 import { lineOf } from "../../lib/wire/line.ts";
 
@@ -38,6 +39,7 @@ function usual(): ServerBehaviour {
     hosts: ["127.0.0.1"],
     port: 0,
     store: new MemoryServerStore(),
+    mail: new MemoryMailbox(),
     displayName: lineOf("test server"),
     inviteOnly: false,
     rules: NO_RULES,

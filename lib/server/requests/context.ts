@@ -5,6 +5,7 @@ import type { ConnectionLimits } from "../../services/connection_limits.ts";
 import type { Insiders } from "../../services/insiders.ts";
 import type { Directory } from "../../services/directory.ts";
 import type { Invites } from "../../services/invites.ts";
+import type { Mailbox } from "../../services/mailbox.ts";
 import type { Quotas } from "../../services/quotas.ts";
 import type { Rendezvous } from "../../services/rendezvous.ts";
 import type { ServerStore } from "../../store/server_store.ts";
@@ -37,6 +38,8 @@ export interface Context {
   readonly quotas: Quotas;
   readonly announcing: Announcing;
   readonly relaying: Relaying;
+  /** Undefined on a server that keeps nothing for those who are not here. */
+  readonly mailbox: Mailbox<Client> | undefined;
   /** What an address is called in the log. */
   readonly tag: (host: string) => string;
   readonly onEvent: (event: ServerEvent) => void;

@@ -14,7 +14,7 @@ export function outOfTurn(): CifraError {
 export function logRefusal(
   { tag, onEvent }: Context,
   { channel, observed }: Client,
-  request: ServerRequest["type"],
+  request: ServerRequest["type"] | "mailbox",
   code: ErrorCode,
 ): void {
   const client = shortFingerprint(channel.established.theirs.fingerprint);

@@ -45,6 +45,7 @@ export async function register(
   });
   const { name } = key;
   client.name = name;
+  client.sequence = registration.registrationSequence;
   insiders.named(client);
   client.respond({
     type: "registered",

@@ -2,6 +2,7 @@
 import { encodeHex } from "@std/encoding/hex";
 import { CifraError } from "../../errors.ts";
 import { Accounts } from "../../services/accounts.ts";
+import { Mailbox } from "../../services/mailbox.ts";
 import type { ConnectionLimits } from "../../services/connection_limits.ts";
 import type { Insiders } from "../../services/insiders.ts";
 import { type Counted, type QuotaLimits, Quotas } from "../../services/quotas.ts";
@@ -16,7 +17,9 @@ import type { Bytes } from "../../bytes.ts";
 import type { Channel } from "../../channel/channel.ts";
 import type { SuiteName } from "../../crypto/suite.ts";
 import type { Environment } from "../../net/environment.ts";
+import type { MailboxStore } from "../../store/mailbox_store.ts";
 import type { ServerStore } from "../../store/server_store.ts";
+import { isMailboxRequest } from "../../wire/mailbox_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../wire/records.ts";
 import {
   decodeServerRequest,
@@ -30,6 +33,7 @@ import { Relaying } from "../relaying.ts";
 import { prove, signIn, signUp } from "./account.ts";
 import type { Context, Request } from "./context.ts";
 import { away, who } from "./lobby.ts";
+import { obeyMail } from "./mailbox.ts";
 import { acknowledge, answer } from "./messages.ts";
 import { logRefusal, outOfTurn } from "./refusals.ts";
 import { register } from "./register.ts";
@@ -69,6 +73,8 @@ const COUNTED: { readonly [Type in ItemType]?: Counted } = {
 export interface RequestsOptions {
   readonly environment: Environment;
   readonly store: ServerStore;
+  /** Where what is left for those who are not here is kept; without it nothing is. */
+  readonly mail: MailboxStore | undefined;
   readonly invites: Invites;
   /** Whether newcomers need an invite. */
   readonly inviteOnly: boolean;
@@ -111,7 +117,14 @@ export class Requests {
       quotas: new Quotas(limits),
       announcing: new Announcing(time),
       relaying: new Relaying(limits, time, onEvent),
+      mailbox: options.mail &&
+        new Mailbox({ store: options.mail, names: store, quotas: limits.quotas }),
     };
+  }
+
+  /** What is kept for those who are not here. */
+  get mailbox(): Mailbox<Client> | undefined {
+    return this.#context.mailbox;
   }
 
   /** Everybody who is registered. */
@@ -201,17 +214,31 @@ export class Requests {
   }
 
   /** Does what a request asks for. A client that is refused has to go. */
-  async #obey(client: Client, item: Item): Promise<void> {
-    const request = decodeServerRequest(item.body);
+  async #obey(client: Client, { body }: Item): Promise<void> {
+    if (isMailboxRequest(body)) {
+      return await this.#refusing(client, "mailbox", () => obeyMail(this.#context, client, body));
+    }
+    const request = decodeServerRequest(body);
     const { from, handle } = REQUESTS[request.type];
     if (from === "registered" && client.name === undefined) throw outOfTurn();
-    try {
+    await this.#refusing(client, request.type, async () => {
       // The row is that of its type, which the compiler does not see.
       await handle(this.#context, client, request as never);
+    });
+  }
+
+  /** Tells a client why what it asks for is refused. */
+  async #refusing(
+    client: Client,
+    what: ServerRequest["type"] | "mailbox",
+    job: () => Promise<void>,
+  ): Promise<void> {
+    try {
+      await job();
     } catch (error) {
       if (!(error instanceof CifraError) || !refusalFor(error.code)) throw error;
       const { code, message, retryAfter } = error;
-      logRefusal(this.#context, client, request.type, code);
+      logRefusal(this.#context, client, what, code);
       // What is wrong with the server's own disk, and where that is, concerns its operator.
       if (code === "local") client.dismiss(code, "The server cannot take this at the moment");
       else client.dismiss(code, message, retryAfter);
@@ -219,8 +246,9 @@ export class Requests {
   }
 
   #leave(client: Client): void {
-    const { relaying, announcing, rendezvous, onEvent } = this.#context;
+    const { relaying, announcing, rendezvous, mailbox, onEvent } = this.#context;
     relaying.end(client);
+    mailbox?.leave(client);
     const isInLobby = rendezvous.isInLobby(client);
     const registered = rendezvous.leave(client);
     announcing.forget(client);
