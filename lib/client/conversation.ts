@@ -307,7 +307,8 @@ export class Conversation implements Wanter {
     const hadOne = this.#live !== undefined;
     const live = { ...meeting, since: environment.time.now(), progress: thread.progress };
     this.#live = live;
-    thread.attach(channel, meeting.theirs).then((ending) => this.#ended(live, ending));
+    const { theirs: position, ours } = meeting;
+    thread.attach(channel, position, ours).then((ending) => this.#ended(live, ending));
     const { theirs: { fingerprint }, sessionId } = channel.established;
     if (hadOne) this.#tell({ type: "moved", path });
     else this.#tell({ type: "connected", path, again: this.#wasLive, fingerprint, sessionId });

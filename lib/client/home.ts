@@ -91,6 +91,8 @@ export interface HomeOptions {
   /** Whether people here talk who need no server: then none ends the program. */
   readonly isTalking?: (() => boolean) | undefined;
   readonly onStatus: (status: HomeStatus) => void;
+  /** Told of each registration, with its sequence: what else is done on a connection begins here. */
+  readonly onRegistered?: ((link: ServerLink, sequence: bigint) => void) | undefined;
   /** Presence and offers, in order; the next one is taken when this one has been. */
   readonly onLobby: (word: LobbyWord) => Promise<void> | void;
 }
@@ -330,10 +332,11 @@ export class Home {
       (lobby === "absent" ? 0 : Capability.lobby) |
       (lobby === "unlisted" ? Capability.unlisted : 0);
     const place = { ...ports, advertised };
-    const observed = await register(
-      place,
-      (word) => link.register({ name: ourName, ...place, capabilities, ...word }),
-    );
+    let sequence = 0n;
+    const observed = await register(place, (word) => {
+      sequence = word.registrationSequence;
+      return link.register({ name: ourName, ...place, capabilities, ...word });
+    });
     // Nobody has waited for the answer any more.
     if (this.#link !== link) return;
     this.#wasRegistered = true;
@@ -348,6 +351,7 @@ export class Home {
       ports: door && ports,
     });
     for (const name of this.#wanted) this.#say(link, name);
+    this.#options.onRegistered?.(link, sequence);
     this.#backoff.reset();
     this.#patience.over();
     this.#changed.notify();

@@ -14,6 +14,7 @@ import type {
   ConversationKey,
   Gap,
   MessageStore,
+  SealedNews,
   Unshown,
 } from "../store/message_store.ts";
 import { badFrame } from "../wire/layout.ts";
@@ -197,6 +198,22 @@ export class Incoming {
     }
     // What we have never read was taken all the same: by an earlier run of this program.
     if (kind === LogKind.live) this.#tell({ type: "restarted", who: "us" });
+  }
+
+  /** Messages have come by another way than a channel, and are stored; none is attached. */
+  refresh({ fresh, incoming }: Pick<SealedNews, "fresh" | "incoming">): void {
+    const reading = this.#reading;
+    if (reading && reading.kind === LogKind.kept && timingSafeEqual(reading.log, incoming.log)) {
+      this.#dropHeldBack(reading);
+      reading.have = reading.come = incoming.have;
+      reading.haveId = incoming.haveId ?? NO_ID;
+    }
+    for (const { type, content } of fresh) {
+      if (type === "text") this.#unread++;
+      this.#backlog.messages++;
+      this.#backlog.bytes += content.length;
+    }
+    if (this.#store) this.#showStored(this.#store);
   }
 
   /** The other side names no log, as a server does, and goes on with message `first`. */

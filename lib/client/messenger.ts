@@ -5,7 +5,7 @@
  */
 import { CifraError } from "../errors.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
-import type { MessageStore } from "../store/message_store.ts";
+import type { MessageStore, SealedNews } from "../store/message_store.ts";
 import { Signal } from "../flow/signal.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
@@ -23,6 +23,7 @@ import { type Leftover, readLeftovers } from "./leftovers.ts";
 import { type Attendance, type Changes, Lobby, type Offer } from "./lobby.ts";
 import { type Acceptance, type Asking, Offers } from "./offers.ts";
 import { Person, type PersonOptions } from "./person.ts";
+import type { MailEvent, MailTrouble } from "./mail_events.ts";
 import type { ServerLink } from "./server_link.ts";
 import type { Thread } from "./thread.ts";
 
@@ -46,6 +47,8 @@ export interface MessengerEvents {
   onUnread(name: string, unread: number): void;
   /** A conversation is over; `error` is what made it impossible. */
   onEnd(dialogue: Dialogue, error: CifraError | undefined): void;
+  /** What happens to what is left at the server, beside messages and how far they came. */
+  onMail(event: MailTrouble): void;
   /** An offer was not answered, or a conversation not opened, that no caller waits for. */
   onFailure(name: string, what: "answer" | "open", error: CifraError): void;
   /** Whether somebody looks at the conversation with `name`: then it does not make room for another. */
@@ -54,9 +57,15 @@ export interface MessengerEvents {
 
 /** Who has the messenger, and how they want to talk. */
 export interface MessengerOptions
-  extends Omit<PersonOptions, "store" | "checkPeer" | "onStatus" | "onLobby"> {
+  extends Omit<PersonOptions, "store" | "checkPeer" | "mail" | "onStatus" | "onLobby"> {
   readonly store: MessageStore;
-  readonly contacts: Pick<Contacts, "judge" | "check" | "meet">;
+  readonly contacts: Pick<Contacts, "judge" | "check" | "meet" | "knownAs">;
+  /** Whether what we write is left at the server for those who are not here, and what was left for us is read. */
+  readonly usesMailbox: boolean;
+  /** Whether others are told what we have read. */
+  readonly tellsRead: boolean;
+  /** How long somebody must be out of reach before what we write is left at the server; see `PostmanOptions`. */
+  readonly sealAfter?: number | undefined;
   readonly accept: Acceptance;
   /** Whom we refused before this run; by default nobody. */
   readonly refused?: Iterable<string>;
@@ -89,6 +98,15 @@ export class Messenger {
     this.#person = new Person({
       ...options,
       checkPeer: (name, peer) => contacts.check(name, peer),
+      mail: !options.usesMailbox ? undefined : {
+        contacts,
+        tellsRead: options.tellsRead,
+        ...(options.sealAfter !== undefined && { sealAfter: options.sealAfter }),
+        isWelcome: (name) => this.#conversations.has(name),
+        isApart: (name) => !this.#conversations.get(name)?.thread.isAttached,
+        apart: (name, work) => this.#apart(name, work),
+        onEvent: (event) => this.#onMail(event),
+      },
       onStatus: (status) => {
         if (status.type === "registered") this.#lobby.returned();
         this.#news.notify();
@@ -183,6 +201,7 @@ export class Messenger {
   /** Says goodbye to everybody; no conversation is begun any more. */
   async leave(code?: CloseCode): Promise<void> {
     await this.#conversations.leave(code);
+    await this.#person.postman?.leave();
   }
 
   /** Ends `run`; conversations are to be left before. */
@@ -218,7 +237,9 @@ export class Messenger {
   /** Begins a conversation or goes on with it, whatever was refused before. Throws `limit`, `local`. */
   async open(name: string): Promise<Dialogue> {
     this.#offers.welcome(name);
-    return await this.#conversations.open(name);
+    const dialogue = await this.#conversations.open(name);
+    this.#person.postman?.welcome(name);
+    return dialogue;
   }
 
   /**
@@ -289,6 +310,7 @@ export class Messenger {
   async #answer(name: string): Promise<boolean> {
     try {
       await this.#conversations.open(name);
+      this.#person.postman?.welcome(name);
       return true;
     } catch (error) {
       if (error instanceof CifraError && error.code === "limit") return false;
@@ -307,11 +329,15 @@ export class Messenger {
     const { kind, events } = this.#options;
     const ourKind = peer === SERVER_NAME ? LogKind.live : kind;
     const thread: Thread = await this.#person.openThread(peer, ourKind, {
-      onDelivery: () => {
+      onDelivery: ({ queued, stored }) => {
         const dialogue = this.#conversations.get(peer);
         if (dialogue) events.onDelivery(dialogue);
+        if (queued > stored) this.#person.postman?.touch(peer);
       },
-      onUnread: () => events.onUnread(peer, thread.unread),
+      onUnread: () => {
+        events.onUnread(peer, thread.unread);
+        if (!thread.isAttached) this.#person.postman?.hasRead(peer);
+      },
       onStoring: (storing) => {
         const dialogue = this.#conversations.get(peer);
         if (dialogue) events.onStatus(dialogue, { type: "storing", storing });
@@ -327,6 +353,40 @@ export class Messenger {
       contacts.meet(peer, server.identity.fingerprint);
       events.onServerAnswers();
     });
+  }
+
+  /** Changes the logs of a conversation, unless a channel carries it or it is just being opened. */
+  async #apart<T extends SealedNews | undefined>(
+    name: string,
+    work: () => Promise<T>,
+  ): Promise<{ readonly done: T } | undefined> {
+    const open = this.#conversations.get(name);
+    if (open) return await open.thread.whileApart(work);
+    return this.#conversations.has(name) ? undefined : { done: await work() };
+  }
+
+  #onMail(event: MailEvent): void {
+    const { store, suite, events } = this.#options;
+    switch (event.type) {
+      case "came":
+        if (this.#conversations.has(event.name)) return;
+        // In the lobby it is shown in a conversation of its own; elsewhere it waits, unread.
+        if (this.#isInLobby) this.#goOn(event.name);
+        else events.onUnread(event.name, store.unread({ peer: event.name, suite: suite.name }));
+        return;
+      case "left":
+        this.#noteOnServer(event.name);
+        return;
+      case "stranger":
+        return this.#onOffer({ name: event.name, suite: suite.id, identity: event.sender });
+      default:
+        return events.onMail(event);
+    }
+  }
+
+  async #noteOnServer(name: string): Promise<void> {
+    const onServer = await this.#person.postman?.onServer(name).catch(() => 0n);
+    this.#conversations.get(name)?.thread.noteOnServer(onServer ?? 0n);
   }
 
   /** Tells an expected failure; throws what is none. */

@@ -155,6 +155,12 @@ export class KeptLog implements Outgoing {
     this.#findMissing();
     return true;
   }
+
+  /** What the store has of the log by now, where something else than this has changed it. Throws `local`. */
+  async refresh(): Promise<void> {
+    this.#state = await this.#store.outgoing(this.#key);
+    this.#findMissing();
+  }
 }
 
 function encodeKept(message: KeptMessage): OutgoingMessage {

@@ -53,6 +53,8 @@ export interface Met {
   readonly channel: Channel;
   /** Where the peer's side of the conversation stands. */
   readonly theirs: LogPosition;
+  /** Where ours stood when we said so. */
+  readonly ours: LogPosition;
 }
 
 /** Whether this side is the initiator, whoever dials: the one with the lower fingerprint. */
@@ -104,13 +106,14 @@ export async function initiate(pair: IntroducedPair, connection: Connection): Pr
   );
   const channel = await Channel.open(connection, established, environment.time.now);
   const to = introduction.peerName;
-  const hello = encode(peerHello, { from: ourName, to, ...position() });
+  const ours = position();
+  const hello = encode(peerHello, { from: ourName, to, ...ours });
   channel.send(ItemType.request, hello);
   traceRecord(trace, channel, to, 7, "sent", hello.length);
   const welcome = await only(channel, ItemType.response, environment.time);
   traceRecord(trace, channel, to, 8, "received", welcome.body.length);
   traceItems(trace, channel, to);
-  return { channel, theirs: decode(peerWelcome, welcome.body) };
+  return { channel, theirs: decode(peerWelcome, welcome.body), ours };
 }
 
 /** m1 to m8 as the responder. Throws the errors of the handshake, `bad_state`, `auth_failed`, `cut`, `timeout`. */
@@ -134,12 +137,13 @@ export async function respond(pair: IntroducedPair, connection: Connection): Pro
   if (from !== peerName || to !== ourName) {
     throw new CifraError("auth_failed", "Cannot take connection: it is meant for somebody else");
   }
-  const welcome = encode(peerWelcome, position(theirs.log));
+  const ours = position(theirs.log);
+  const welcome = encode(peerWelcome, ours);
   channel.send(ItemType.response, welcome);
   traceRecord(trace, channel, peerName, 8, "sent", welcome.length);
   traceItems(trace, channel, peerName);
   await channel.flush();
-  return { channel, theirs };
+  return { channel, theirs, ours };
 }
 
 function configOf(pair: IntroducedPair) {

@@ -4,7 +4,7 @@
  */
 import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import type { KemKeyPair } from "../crypto/kem.ts";
-import type { Suite } from "../crypto/suite.ts";
+import type { Suite, SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
 import { SharedPause } from "../flow/shared_pause.ts";
@@ -19,6 +19,7 @@ import type { LiveConversation } from "./conversations.ts";
 import { Door } from "./door.ts";
 import { Home, type HomeOptions, type RelayChoice } from "./home.ts";
 import type { Registrar } from "./name_claim.ts";
+import { Postman, type PostmanOptions } from "./postman.ts";
 import type { ServerLink } from "./server_link.ts";
 import { type Ending, Thread, type ThreadOptions } from "./thread.ts";
 import type { Tracer } from "./trace.ts";
@@ -47,7 +48,18 @@ export interface PersonOptions
   readonly advertised: readonly string[];
   readonly relay: RelayChoice;
   readonly trace?: Tracer | undefined;
+  /** How what is left at the server goes together with the conversations; without it, or a store, none is. */
+  readonly mail?: MailOptions | undefined;
 }
+
+/** What a person has to say of their mail. */
+export type MailOptions = Pick<
+  PostmanOptions,
+  "contacts" | "tellsRead" | "isWelcome" | "isApart" | "apart" | "sealAfter" | "onEvent"
+>;
+
+/** The identities of the other suites have no agreement key (PROTOCOL.md 3.12). */
+const MAILBOX_SUITE: SuiteName = "modern";
 
 /** What the owner of a thread is told. */
 export type ThreadHooks = Pick<ThreadOptions, "onDelivery" | "onUnread" | "onStoring">;
@@ -55,11 +67,14 @@ export type ThreadHooks = Pick<ThreadOptions, "onDelivery" | "onUnread" | "onSto
 /** A person's program at work. */
 export class Person {
   readonly home: Home;
+  /** Undefined where nothing can be left: without a store, and in suites that have no mailbox. */
+  readonly postman: Postman | undefined;
   readonly #options: PersonOptions;
   readonly #door: Door | undefined;
   readonly #storePause: SharedPause;
   readonly #addresses: AddressWatch;
   readonly #conversations = new Set<Conversation>();
+  readonly #leaving = new AbortController();
 
   constructor(options: PersonOptions) {
     const { environment, ticker, relay, receivePort, sendPort } = options;
@@ -73,11 +88,13 @@ export class Person {
       STORE_PAUSE_MAXIMUM,
     );
     this.#addresses = new AddressWatch(environment.network, ticker);
+    this.postman = postmanOf(options);
     this.home = new Home({
       ...options,
       ourName: options.name,
       door: this.#door,
       isTalking: () => this.#isTalking(),
+      onRegistered: (link, sequence) => this.#carryMail(link, sequence),
     });
   }
 
@@ -99,7 +116,21 @@ export class Person {
 
   /** Ends `run`; conversations are to be left before. */
   leave(): void {
+    this.#leaving.abort();
     this.home.leave();
+  }
+
+  /** As long as the connection lasts; a disk that is full is waited for. */
+  async #carryMail(link: ServerLink, sequence: bigint): Promise<void> {
+    while (this.postman && link.isOpen) {
+      try {
+        return await this.postman.work(link, sequence);
+      } catch (error) {
+        if (!(error instanceof CifraError)) throw error;
+        if (error.code !== "local") return link.channel.fail(error);
+        await this.#storePause.wait(this.#leaving.signal);
+      }
+    }
   }
 
   /** Opens the messages of a conversation, where they were when the last program ended. Throws `local`. */
@@ -176,6 +207,12 @@ export class Person {
       },
     };
   }
+}
+
+function postmanOf(options: PersonOptions): Postman | undefined {
+  const { name: ourName, suite, store, mail } = options;
+  if (!store || !mail || suite.name !== MAILBOX_SUITE) return undefined;
+  return new Postman({ ...options, ...mail, store, suite: suite.name, ourName });
 }
 
 /** A server that we have not left, and that says goodbye, has left us. */

@@ -20,6 +20,11 @@ import { decode } from "../wire/layout.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import { relayItem } from "../wire/relay_messages.ts";
 import {
+  decodeMailboxResponse,
+  encodeMailboxRequest,
+  isMailboxResponse,
+} from "../wire/mailbox_messages.ts";
+import {
   decodeServerResponse,
   encodeServerRequest,
   type Introduction,
@@ -29,6 +34,7 @@ import {
   type ServerResponse,
 } from "../wire/rendezvous_messages.ts";
 import { NO_PORTS } from "./door.ts";
+import { MailboxLane } from "./mailbox_lane.ts";
 import { RelayStream } from "./relay_stream.ts";
 import { isLoopback } from "./server_address.ts";
 import { dialServer, explainRefusal, type ServerPlace } from "./server_dial.ts";
@@ -75,6 +81,7 @@ export class ServerLink {
   readonly #arrived = new Signal();
   readonly #relayed = new Map<number, RelayStream>();
   #lane: ServerLane | undefined;
+  #mailbox: MailboxLane | undefined;
   readonly #reading: Promise<void>;
   /** Whether something was asked and not answered, and the first tick that found it so. */
   #isAsking = false;
@@ -243,6 +250,20 @@ export class ServerLink {
     return this.#lane;
   }
 
+  /** What we and the server's mailbox say to each other, from now on: the same lane at each call. */
+  get mailbox(): MailboxLane {
+    if (!this.#mailbox) {
+      this.#mailbox = new MailboxLane((request) => {
+        if (!this.isOpen) return;
+        const body = encodeMailboxRequest(request);
+        this.#traceRecord("sent", request.type, body.length);
+        this.channel.send(ItemType.request, body);
+      });
+      if (this.#ended) this.#mailbox.end();
+    }
+    return this.#mailbox;
+  }
+
   /** The relayed stream of an introduction that was received on this link. */
   relay(stream: number): RelayStream {
     const known = this.#relayed.get(stream);
@@ -290,6 +311,7 @@ export class ServerLink {
     this.#ended = true;
     for (const relayed of [...this.#relayed.values()]) relayed.end();
     this.#lane?.end();
+    this.#mailbox?.end();
     this.#arrived.notify();
   }
 
@@ -305,10 +327,19 @@ export class ServerLink {
         if (!this.#lane) throw unexpected();
         return this.#lane.take(item);
       case ItemType.response:
-        return this.#takeResponse(item.body);
+        return isMailboxResponse(item.body)
+          ? this.#takeMail(item.body)
+          : this.#takeResponse(item.body);
       default:
         throw unexpected();
     }
+  }
+
+  #takeMail(body: Bytes): void {
+    const response = decodeMailboxResponse(body);
+    this.#traceRecord("received", response.type, body.length);
+    if (!this.#mailbox) throw unexpected();
+    this.#mailbox.take(response);
   }
 
   #takeResponse(body: Bytes): void {

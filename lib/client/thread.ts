@@ -21,7 +21,7 @@ import { TokenBucket } from "../flow/token_bucket.ts";
 import type { Time } from "../flow/time.ts";
 import type { Goodbye } from "../channel/channel.ts";
 import { larger } from "../store/message_rules.ts";
-import type { ConversationKey, MessageStore } from "../store/message_store.ts";
+import type { ConversationKey, MessageStore, SealedNews } from "../store/message_store.ts";
 import { type StoreTrouble, troubleOf } from "../store/store_failure.ts";
 import { decode, encode } from "../wire/layout.ts";
 import {
@@ -68,6 +68,8 @@ export type Ending =
 export interface Delivery {
   readonly queued: bigint;
   readonly sent: bigint;
+  /** On the server, for when the other side comes; not below `stored`. */
+  readonly onServer: bigint;
   readonly stored: bigint;
   readonly read: bigint;
 }
@@ -162,6 +164,13 @@ export class Thread {
   #takenSinceAck = 0;
   /** What our last hello said. */
   #said: LogPosition | undefined;
+  /** How often the logs have changed by another way than a channel, and had when something was said of them. */
+  #mails = 0;
+  readonly #mailsBefore = new WeakMap<LogPosition, number>();
+  /** What changes them so, one after the other. */
+  #apart: Promise<unknown> = Promise.resolve();
+  /** The last message that waits at the server. */
+  #onServer = 0n;
   /** The last message that may have been sent, over whichever channel, by whichever program. */
   #lastSent: bigint;
   /** The other side has taken more, or nothing more will come of this. */
@@ -202,7 +211,8 @@ export class Thread {
     const { stored, read } = this.#outgoing;
     const queued = this.#kept;
     const sent = this.#attachment ? this.#attachment.next - 1n : stored;
-    return { queued, sent: sent < queued ? sent : queued, stored, read };
+    const onServer = larger(this.#onServer < queued ? this.#onServer : queued, stored);
+    return { queued, sent: sent < queued ? sent : queued, onServer, stored, read };
   }
 
   /** Our messages that wait in memory, since they cannot be stored at the moment. */
@@ -234,15 +244,16 @@ export class Thread {
   position(theirLog?: Bytes): LogPosition {
     const { log, kind, stored } = this.#outgoing;
     this.#said = { log, kind, first: stored + 1n, ...this.#incoming.position(theirLog) };
+    this.#mailsBefore.set(this.#said, this.#mails);
     return this.#said;
   }
 
   /**
-   * Goes on over this channel, whose other side stands at `theirs`; the channel before it is let go.
-   * Resolves when this one has ended.
+   * Goes on over this channel, whose other side stands at `theirs`; the channel before it is let go. `ours` is the
+   * position that was said on this channel, by default the last one. Resolves when the channel has ended.
    */
-  attach(carrier: Carrier, theirs: LogPosition): Promise<Ending> {
-    return this.#attach(carrier, (attachment) => this.#agree(attachment, theirs));
+  attach(carrier: Carrier, theirs: LogPosition, ours = this.#said): Promise<Ending> {
+    return this.#attach(carrier, (attachment) => this.#agree(attachment, theirs, ours));
   }
 
   /**
@@ -278,6 +289,51 @@ export class Thread {
     this.#attachment = attachment;
     this.#carry(attachment, begin);
     return attachment.ended.promise;
+  }
+
+  /**
+   * Runs `work`, which changes both logs on disk by what came in an envelope, unless a channel is attached: then it is
+   * not run, and undefined is returned. A channel that comes meanwhile waits; one on which it was said before where
+   * the logs stand does not carry the conversation (PROTOCOL.md 3.12, Opening).
+   */
+  async whileApart<T extends SealedNews | undefined>(
+    work: () => Promise<T>,
+  ): Promise<{ readonly done: T } | undefined> {
+    if (this.#attachment || this.#left) return undefined;
+    const job = this.#apart.then(async () => {
+      const done = await work();
+      if (done) await this.#refresh(done);
+      return done;
+    });
+    this.#apart = job.catch(() => {});
+    return { done: await job };
+  }
+
+  async #refresh(news: SealedNews): Promise<void> {
+    this.#mails++;
+    const log = this.#outgoing;
+    if (log instanceof KeptLog) {
+      const { log: before, stored } = log;
+      await log.refresh();
+      if (timingSafeEqual(before, log.log)) this.#arrived(log.stored - stored);
+      else {
+        this.#lastSent = 0n;
+        this.#kept = log.last;
+        this.#arrived(BigInt(this.#sizes.length));
+      }
+    }
+    this.#lastSent = larger(this.#lastSent, log.stored);
+    this.#incoming.refresh(news);
+    this.#wake();
+    this.#tellDelivery();
+    this.#options.onUnread?.();
+  }
+
+  /** The last message that waits at the server for the other side, with all before it. */
+  noteOnServer(number: bigint): void {
+    if (number <= this.#onServer) return;
+    this.#onServer = number;
+    this.#tellDelivery();
   }
 
   /**
@@ -471,8 +527,16 @@ export class Thread {
   }
 
   /** Compares what both say of the two logs, and finds where to go on. */
-  async #agree(attachment: Attachment, theirs: LogPosition): Promise<void> {
-    const log = this.#outgoing, said = this.#said;
+  async #agree(
+    attachment: Attachment,
+    theirs: LogPosition,
+    said: LogPosition | undefined,
+  ): Promise<void> {
+    await this.#apart;
+    if (said && this.#mailsBefore.get(said) !== this.#mails) {
+      throw new CifraError("cut", "What this side said of its messages is no longer so");
+    }
+    const log = this.#outgoing;
     if (said && !timingSafeEqual(said.log, log.log)) {
       throw new CifraError("cut", "This side has begun a new log since it said where it stands");
     }
@@ -593,16 +657,22 @@ export class Thread {
   /** The other side has stored and read this much. */
   #settle(stored: bigint, read: bigint): void {
     const log = this.#outgoing;
-    const more = Number(stored - log.stored);
-    if (more > 0) {
-      for (const size of this.#sizes.splice(0, more)) this.#bytesUnderWay -= size;
-    }
+    const more = stored - log.stored;
+    this.#arrived(more);
     // It may be another program by now, which had nothing to say of its disk.
-    if (more > 0 && this.#attachment?.isPaused !== true) this.#setPeerTrouble(undefined);
-    if (more <= 0 && read <= log.read) return;
+    if (more > 0n && this.#attachment?.isPaused !== true) this.#setPeerTrouble(undefined);
+    if (more <= 0n && read <= log.read) return;
     log.acknowledge(stored, read);
+    // Some may have come by the mailbox.
+    this.#lastSent = larger(this.#lastSent, stored);
     this.#wake();
     this.#tellDelivery();
+  }
+
+  /** So many of those sent are stored over there. */
+  #arrived(more: bigint): void {
+    if (more <= 0n) return;
+    for (const size of this.#sizes.splice(0, Number(more))) this.#bytesUnderWay -= size;
   }
 
   /** Tells the other side what is stored and read here, unless it knows. */

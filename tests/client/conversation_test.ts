@@ -667,7 +667,7 @@ test("somebody else under a known name ends it on both sides, and is not heard",
       assertStringIncludes((told as Error).message, formatFingerprint(fingerprint));
     }
     assertEquals(alice.thread.delivery.stored, 0n);
-    assertEquals(bob.thread.delivery, { queued: 0n, sent: 0n, stored: 0n, read: 0n });
+    assertEquals(bob.thread.delivery, { queued: 0n, sent: 0n, onServer: 0n, stored: 0n, read: 0n });
   }));
 
 test("one who cannot be met is refused all the same, a little later", () =>

@@ -4,6 +4,7 @@ import type { Acquaintance } from "../../lib/client/contacts.ts";
 import type { Status } from "../../lib/client/conversation.ts";
 import type { Dialogue } from "../../lib/client/conversations.ts";
 import type { HomeStatus } from "../../lib/client/home.ts";
+import type { MailTrouble } from "../../lib/client/mail_events.ts";
 import type { Changes } from "../../lib/client/lobby.ts";
 import {
   Messenger,
@@ -81,7 +82,10 @@ class Resident implements MessengerEvents {
             ? Promise.reject(change.refusal)
             : Promise.resolve(() => Promise.resolve()),
         meet: (name) => void this.met.push(name),
+        knownAs: () => undefined,
       },
+      usesMailbox: false,
+      tellsRead: true,
       events: this,
     });
     this.#staying = this.messenger.run();
@@ -95,6 +99,10 @@ class Resident implements MessengerEvents {
     const { name = "alice" } = change;
     const who = await person("modern", name);
     return new Resident(time, programOf(name, server, { time, who, relay: "only" }), change);
+  }
+
+  onMail({ type }: MailTrouble): void {
+    this.said.push(`mail ${type}`);
   }
 
   onHome({ type }: HomeStatus): void {

@@ -94,7 +94,7 @@ test("a position that claims more of our log than there is begins a new log, and
     const { ending } = await meetEvil(bob, freshPosition({ readLog: log, have: HUGE }));
     assertEquals((await ending).type, "cut");
     assert(bob.position().log.join() !== log.join());
-    assertEquals(bob.delivery, { queued: 1n, sent: 0n, stored: 0n, read: 0n });
+    assertEquals(bob.delivery, { queued: 1n, sent: 0n, onServer: 0n, stored: 0n, read: 0n });
   }
   const alice = await openLink("bob");
   await meet(alice, bob);
@@ -135,7 +135,7 @@ test("a position with an id that is not the message's begins a new log, and noth
       assertEquals(ended.error.code, "cut");
       await assertRejects(() => hearUntil(() => true), Error, "left");
       assert(bob.position().log.join() !== log.join());
-      assertEquals(bob.delivery, { queued: 2n, sent: 0n, stored: 0n, read: 0n });
+      assertEquals(bob.delivery, { queued: 2n, sent: 0n, onServer: 0n, stored: 0n, read: 0n });
     }
   }
   await bob.sendText("four");
@@ -198,7 +198,7 @@ test("an acknowledgement below the last one changes nothing", async () => {
   await say(ackItem(2n, 1n), ackItem(1n), ackItem(0n), ackItem(2n, 0n));
   await say(goodbyeItem(0n, 2n));
   assertEquals(await ending, { type: "left" });
-  assertEquals(bob.delivery, { queued: 3n, sent: 2n, stored: 2n, read: 1n });
+  assertEquals(bob.delivery, { queued: 3n, sent: 2n, onServer: 2n, stored: 2n, read: 1n });
   await bob.leave();
 });
 

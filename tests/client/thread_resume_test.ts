@@ -67,7 +67,7 @@ test("a cut before a message arrives: it comes over the next channel", async () 
   await alice.sendText("two");
   await until(() => alice.delivery.sent === 2n, "it is sent");
   await cut();
-  assertEquals(alice.delivery, { queued: 2n, sent: 1n, stored: 1n, read: 0n });
+  assertEquals(alice.delivery, { queued: 2n, sent: 1n, onServer: 1n, stored: 1n, read: 0n });
   await alice.sendText("three");
   assertEquals(await finish(alice, bob), ["one", "two", "three"]);
 });
@@ -192,7 +192,7 @@ test("where the other side stands counts as its acknowledgement, and is told in 
   assert(one.type === "text");
   const theirs = freshPosition({ readLog: bob.position().log, have: 1n, haveId: one.id });
   const again = await meetEvil(bob, theirs);
-  assertEquals(bob.delivery, { queued: 1n, sent: 1n, stored: 1n, read: 0n });
+  assertEquals(bob.delivery, { queued: 1n, sent: 1n, onServer: 1n, stored: 1n, read: 0n });
   const [first] = await again.hearUntil(() => true);
   assertEquals(first, ackItem(1n));
   again.pipe.toRight.end();

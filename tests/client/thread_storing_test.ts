@@ -76,7 +76,7 @@ test("what cannot be stored is held, both are told once, and it is stored when t
   assert(alice.thread.isAttached && bob.thread.isAttached, "the channel was given up");
   assertEquals(alice.told, ["peer full"]);
   assertEquals(bob.told, ["us local"]);
-  assertEquals(alice.thread.delivery, { queued: 2n, sent: 1n, stored: 0n, read: 0n });
+  assertEquals(alice.thread.delivery, { queued: 2n, sent: 1n, onServer: 0n, stored: 0n, read: 0n });
   // Every ten seconds, and not more often.
   const tries = bob.disk.refused;
   await bob.clock.pass(100 * SECOND);

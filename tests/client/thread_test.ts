@@ -67,7 +67,7 @@ test("a conversation numbers messages from 1 in each direction, and hears how fa
   assertEquals(await bob.sendText("uno"), 1n);
   await alice.settled();
   await bob.settled();
-  assertEquals(alice.delivery, { queued: 2n, sent: 2n, stored: 2n, read: 0n });
+  assertEquals(alice.delivery, { queued: 2n, sent: 2n, onServer: 2n, stored: 2n, read: 0n });
   const atBob = new Ear(bob), atAlice = new Ear(alice);
   await until(() => alice.delivery.read === 2n && bob.delivery.read === 1n, "all is read");
   await alice.leave();
@@ -103,7 +103,7 @@ test("delivery is told as it changes, and never goes back while one channel last
   const alice = await openLink("bob", { onDelivery: (delivery) => told.push(delivery) });
   const bob = await openLink("alice");
   await alice.sendText("hello");
-  assertEquals(told.at(-1), { queued: 1n, sent: 0n, stored: 0n, read: 0n });
+  assertEquals(told.at(-1), { queued: 1n, sent: 0n, onServer: 0n, stored: 0n, read: 0n });
   await meet(alice, bob);
   await alice.settled();
   const ear = new Ear(bob);

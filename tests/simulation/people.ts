@@ -216,7 +216,10 @@ export class Talker {
           return Promise.resolve(() => Promise.resolve());
         },
         meet: () => {},
+        knownAs: () => undefined,
       },
+      usesMailbox: false,
+      tellsRead: true,
       receivePort: 0,
       sendPort: undefined,
       advertised: [],
@@ -242,6 +245,7 @@ export class Talker {
         onChanges: () => {},
         onAsking: () => {},
         onServerAnswers: () => {},
+        onMail: () => {},
         onUnread: () => {},
         isInUse: () => true,
       },

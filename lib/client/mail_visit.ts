@@ -1,0 +1,277 @@
+/**
+ * The mailbox during one registration: opens our box, publishes prekeys, reads what was left for us, leaves what we
+ * have written, and says what we have (PROTOCOL.md 3.12).
+ */
+import { encodeHex } from "@std/encoding/hex";
+import type { Bytes } from "../bytes.ts";
+import {
+  CLAIM_LIFETIME,
+  MAIL_GOODBYE,
+  MAIL_HELD_LIMIT,
+  RECEIPT_AFTER,
+  RECEIPT_OF_FAILURE_PAUSE,
+} from "../limits.ts";
+import type { Moment } from "../store/mailbag.ts";
+import { BoxState, type MailboxResponse, Verdict } from "../wire/mailbox_messages.ts";
+import { NOWHERE, signedNameClaim } from "../wire/name_claim.ts";
+import type { MailContext } from "./mail_events.ts";
+import { type Letter, MailReader, type Reading } from "./mail_reader.ts";
+import { MailWriter } from "./mail_writer.ts";
+import type { MailboxLane } from "./mailbox_lane.ts";
+import { MailboxKeys, type Standing } from "./mailbox_keys.ts";
+import type { ServerLink } from "./server_link.ts";
+
+/** What a visit is made of, beside what a postman has. */
+export interface MailVisitOptions extends MailContext {
+  readonly link: Pick<ServerLink, "identity" | "mailbox">;
+  /** Of the registration on this connection. */
+  readonly sequence: bigint;
+  /** Look at somebody when they have had no channel for a while. */
+  readonly touch: (name: string) => void;
+  /** Look at somebody after so many milliseconds. */
+  readonly later: (name: string, milliseconds: number) => void;
+}
+
+/** One registration's worth of mail. */
+export class MailVisit {
+  readonly #options: MailVisitOptions;
+  readonly #server: string;
+  readonly #lane: MailboxLane;
+  readonly #keys: MailboxKeys;
+  readonly #reader: MailReader;
+  readonly #writer: MailWriter;
+  readonly #ended = new AbortController();
+  /** By writer, what was handed to us and waits: for a channel to end, or for the person's word. */
+  readonly #waiting = new Map<string, Letter[]>();
+  /** When somebody was last asked for what does not open. */
+  readonly #askedAgain = new Map<string, number>();
+  #isOpen = false;
+  #cancelReceipts: (() => void) | undefined;
+  #failure: unknown;
+  /** How far the server's clock is ahead of ours. */
+  #ahead = 0;
+
+  constructor(options: MailVisitOptions) {
+    const { store, identity, environment: { time, random }, link, sequence } = options;
+    this.#options = options;
+    this.#server = encodeHex(link.identity.fingerprint);
+    this.#lane = link.mailbox;
+    const at = { ...options, mailbag: store.mailbag, server: this.#server };
+    this.#keys = new MailboxKeys({ ...at, identity, random, date: () => time.date(), sequence });
+    this.#reader = new MailReader(at);
+    this.#writer = new MailWriter({
+      ...at,
+      time,
+      random,
+      lane: this.#lane,
+      box: () => store.mailbag.box(this.#server),
+      onLeft: (name) => options.onEvent({ type: "left", name }),
+      onTrouble: (name, error) => options.onEvent({ type: "trouble", name, error }),
+    });
+  }
+
+  /** Works until the connection ends, or `end`. Throws `local`, and what the server does wrong. */
+  async run(): Promise<void> {
+    const { signal } = this.#ended;
+    await this.#open();
+    for (;;) {
+      const response = await this.#lane.next(signal);
+      if (this.#failure !== undefined) throw this.#failure;
+      if (!response) return;
+      await this.#take(response);
+    }
+  }
+
+  /** Nothing is done any more. */
+  end(): void {
+    this.#cancelReceipts?.();
+    this.#ended.abort();
+  }
+
+  /** Leaves what is to be left for somebody, and reads what waited for a channel to end. Never throws. */
+  write(name: string): void {
+    this.#do(async () => {
+      await this.#readWaiting(name);
+      if (this.#isOpen) await this.#writer.write(name);
+    });
+  }
+
+  /** Reads what waits from somebody, who is welcome now. */
+  readAgain(name: string): void {
+    this.#do(() => this.#readWaiting(name));
+  }
+
+  /** A receipt is owed to somebody who is known here, and is sent. Never throws. */
+  owe(name: string): void {
+    this.#do(async () => {
+      const { mailbag } = this.#options.store;
+      const correspondent = mailbag.correspondent(name, this.#server);
+      if (!correspondent) return;
+      await mailbag.owe(name, this.#server, correspondent.owner);
+      if (this.#isOpen) await this.#writer.write(name);
+    });
+  }
+
+  /** The last message to somebody that is on the server with all before it, or stored over there. Throws `local`. */
+  async onServer(name: string): Promise<bigint> {
+    const { store, suite } = this.#options;
+    const { log, stored } = await store.outgoing({ peer: name, suite });
+    return this.#writer.onServer(name, log, stored);
+  }
+
+  /** Leaves all that is to be left, as far as that is a matter of a moment. Throws `local`. */
+  async finish(): Promise<void> {
+    if (!this.#isOpen || this.#lane.hasEnded) return;
+    for (const name of this.#unfinished()) await this.#writer.write(name);
+    const { time } = this.#options.environment;
+    const patience = new AbortController();
+    const cancel = time.after(MAIL_GOODBYE, () => patience.abort());
+    await this.#writer.settled(patience.signal);
+    cancel();
+  }
+
+  /** Those to whom something of ours, or a receipt, has not come. */
+  #unfinished(): Iterable<string> {
+    const { store, suite } = this.#options;
+    return new Set([...store.unstored(suite), ...store.mailbag.owed(this.#server)]);
+  }
+
+  async #open(): Promise<void> {
+    const { identity, ourName, sequence, environment: { time } } = this.#options;
+    const { name, passKey } = await this.#keys.box();
+    const notAfter = BigInt(time.date() + CLAIM_LIFETIME);
+    const signed = signedNameClaim(ourName, identity.bundle, { sequence, notAfter }, NOWHERE);
+    const signature = await identity.sign(signed);
+    this.#lane.say({ type: "open", box: name, passKey, notAfter, signature });
+  }
+
+  async #take(response: MailboxResponse): Promise<void> {
+    switch (response.type) {
+      case "box":
+        return await this.#boxStands(response);
+      case "envelope":
+        return await this.#read(response);
+      case "keys":
+        return await this.#writer.keysCame(response);
+      case "deposited":
+        return await this.#writer.deposited(response);
+      case "mine": {
+        const names = await this.#writer.mineCame(response);
+        for (const name of new Set([...names, ...this.#unfinished()])) this.#options.touch(name);
+        return;
+      }
+      default:
+        response satisfies never;
+    }
+  }
+
+  async #boxStands(standing: Standing): Promise<void> {
+    const { store, environment: { time }, onEvent } = this.#options;
+    if (standing.state === BoxState.none) return onEvent({ type: "none" });
+    this.#ahead = Number(standing.now) - time.date();
+    const box = await this.#keys.box();
+    if (this.#keys.isOld(box, standing)) {
+      await this.#keys.beginAnew();
+      return await this.#open();
+    }
+    const publication = await this.#keys.publication(standing);
+    if (publication) this.#lane.say(publication);
+    else if (box.anew) await store.mailbag.noteAnew(this.#server);
+    if (!this.#isOpen) {
+      this.#isOpen = true;
+      if (standing.elsewhere > 0) onEvent({ type: "elsewhere", count: standing.elsewhere });
+      // What is there of ours is known before anything is left.
+      this.#lane.say({ type: "mine" });
+    }
+    if (standing.waiting === 0) this.#giveReceipts();
+    store.tidy();
+  }
+
+  async #read(letter: Letter): Promise<void> {
+    const reading = await this.#reader.read(letter, this.#now());
+    const { sender: name } = letter;
+    switch (reading.type) {
+      case "stranger":
+        this.#options.onEvent({ type: "stranger", name, sender: reading.sender });
+        return this.#wait(letter);
+      case "later":
+        return this.#settle(letter.id, Verdict.later);
+      case "waits":
+        return this.#wait(letter);
+      case "changed":
+        this.#settle(letter.id, Verdict.later);
+        return this.#options.onEvent({ type: "changed", name, error: reading.error });
+      case "unopened":
+        this.#settle(letter.id, Verdict.unopened);
+        return await this.#askAgain(name, reading);
+      case "taken":
+        this.#settle(letter.id, Verdict.taken);
+        this.#expectMore();
+        return await this.#tell(name, reading);
+    }
+  }
+
+  async #tell(name: string, { news }: Extract<Reading, { type: "taken" }>): Promise<void> {
+    if (!news) return;
+    this.#options.onEvent({ type: "came", name, news });
+    // The reader of what is left for them has said how far they are.
+    if (await this.#writer.heard(name)) this.#lane.say({ type: "mine" });
+  }
+
+  /** It is kept for a while, and left on the server if there are too many. */
+  #wait(letter: Letter): void {
+    const { sender: name, id } = letter;
+    const waiting = this.#waiting.get(name) ?? [];
+    const count = [...this.#waiting.values()].reduce((sum, { length }) => sum + length, 0);
+    if (count >= MAIL_HELD_LIMIT) return this.#settle(id, Verdict.later);
+    this.#waiting.set(name, [...waiting, letter]);
+  }
+
+  async #readWaiting(name: string): Promise<void> {
+    const waiting = this.#waiting.get(name) ?? [];
+    this.#waiting.delete(name);
+    for (const letter of waiting) await this.#read(letter);
+  }
+
+  /** More may follow at once; then one receipt says all. */
+  #expectMore(): void {
+    this.#cancelReceipts?.();
+    const { time } = this.#options.environment;
+    this.#cancelReceipts = time.after(RECEIPT_AFTER, () => this.#giveReceipts());
+  }
+
+  #giveReceipts(): void {
+    this.#cancelReceipts?.();
+    for (const name of this.#options.store.mailbag.owed(this.#server)) this.write(name);
+  }
+
+  /** Somebody we know has left what does not open here: they learn that we do not have it, not too often. */
+  async #askAgain(name: string, { sender }: Extract<Reading, { type: "unopened" }>): Promise<void> {
+    const { store: { mailbag }, environment: { time }, onEvent } = this.#options;
+    if (!sender) return;
+    const last = this.#askedAgain.get(name) ?? -Infinity;
+    if (time.now() - last < RECEIPT_OF_FAILURE_PAUSE) return;
+    this.#askedAgain.set(name, time.now());
+    onEvent({ type: "unopened", name });
+    await mailbag.owe(name, this.#server, sender.fingerprint);
+    this.#expectMore();
+  }
+
+  #settle(id: Bytes, verdict: Verdict): void {
+    this.#lane.say({ type: "settle", settled: [{ id, verdict }] });
+  }
+
+  #now(): Moment {
+    const here = this.#options.environment.time.date();
+    return { here, there: here + this.#ahead };
+  }
+
+  /** Does something beside the reading of what the server says; what goes wrong ends the visit. */
+  #do(job: () => Promise<void>): void {
+    if (this.#ended.signal.aborted) return;
+    job().catch((error) => {
+      this.#failure ??= error;
+      this.#ended.abort();
+    });
+  }
+}
