@@ -115,7 +115,9 @@ function eventsOf(folder: URL): Set<string> {
 Deno.test("the table of events has every event of the code, and no other", () => {
   const events = new Set([...eventsOf(new URL("cli/", LIB)), ...eventsOf(new URL("server/", LIB))]);
   // Chosen by `deliveryJson` and `DeskVoice.fail`.
-  for (const each of ["queued", "sent", "stored", "read", "conversation-failed"]) events.add(each);
+  for (const each of ["queued", "sent", "on-server", "stored", "read", "conversation-failed"]) {
+    events.add(each);
+  }
   assert(events.size > 60, `${events.size}`);
   const listed = new Set(EVENTS.flatMap(({ events }) => Object.keys(events)));
   assertEquals([...listed].sort(), [...events].sort());

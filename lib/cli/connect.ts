@@ -146,6 +146,7 @@ async function talk(
       store,
       openServer: (sendPort) => access.open(address, sendPort),
       giveUpAfter: isPipe ? ofPipe : giveUpAfter,
+      usesMailbox: !isPipe,
       register: remembering(profile, access, address, () => place.isLetIn = true),
       receivePort: options.receivePort ?? 0,
       lobby: to !== undefined ? "absent" : hidden ? "unlisted" : "listed",

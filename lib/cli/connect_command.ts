@@ -92,6 +92,10 @@ export const CONNECT = {
           kind: "flag",
           does: "keep nothing of what was said once both sides have it",
         },
+        "no-receipts": {
+          kind: "flag",
+          does: "tell nobody what you have read",
+        },
         last: {
           kind: "number",
           value: "N",

@@ -21,6 +21,8 @@ export interface ConnectOptions extends ServerOptions {
   readonly advertised: readonly string[];
   readonly relay: RelayChoice;
   readonly keepHistory: boolean;
+  /** Whether others are told what we have read. */
+  readonly tellsRead: boolean;
   /** Lines of what was said before that are shown; 0 shows none. */
   readonly last: number;
   readonly times: boolean;
@@ -53,6 +55,7 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
     advertised: given.advertise,
     relay: given["relay-only"] ? "only" : given["no-relay"] ? "never" : "allowed",
     keepHistory: !given["no-history"],
+    tellsRead: !given["no-receipts"],
     last: given.last,
     times: !given["no-times"],
     bell: given.bell,

@@ -8,6 +8,7 @@ import type { Dialogue } from "../client/conversations.ts";
 import { type HomeStatus, SENT_AWAY } from "../client/home.ts";
 import type { Changes } from "../client/lobby.ts";
 import { Messenger, type MessengerEvents, type MessengerOptions } from "../client/messenger.ts";
+import type { MailTrouble } from "../client/mail_events.ts";
 import type { Asking } from "../client/offers.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
@@ -268,6 +269,10 @@ export class Desk implements DeskView, MessengerEvents {
     }
     this.#voice.over(name);
     this.#front.refresh();
+  }
+
+  onMail(event: MailTrouble): void {
+    this.#voice.mail(event);
   }
 
   onFailure(name: string, what: "answer" | "open", error: CifraError): void {

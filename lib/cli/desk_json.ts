@@ -97,10 +97,16 @@ export class DeskJson implements Front {
   }
 
   /** The end has a number like a message, and is none. */
-  #withoutEnd(dialogue: Dialogue, { queued, sent, stored, read }: Delivery): Delivery {
+  #withoutEnd(dialogue: Dialogue, { queued, ...rest }: Delivery): Delivery {
     const last = this.#lastSaid.get(dialogue) ?? queued;
     const said = (number: bigint) => number < last ? number : last;
-    return { queued: said(queued), sent: said(sent), stored: said(stored), read: said(read) };
+    return {
+      queued: said(queued),
+      sent: said(rest.sent),
+      onServer: said(rest.onServer),
+      stored: said(rest.stored),
+      read: said(rest.read),
+    };
   }
 
   async #untilPeerIsDone(): Promise<void> {

@@ -2,12 +2,14 @@
 import type { Status } from "../client/conversation.ts";
 import type { HomeStatus } from "../client/home.ts";
 import type { Changes } from "../client/lobby.ts";
+import type { MailTrouble } from "../client/mail_events.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError, reportOf } from "../errors.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { quoted } from "../wire/line.ts";
 import type { DeskView } from "./desk_front.ts";
 import { describeChanges } from "./lobby_words.ts";
+import { describeMail } from "./mail_words.ts";
 import { describeHomeStatus, describeStatus, describeTrouble } from "./status_words.ts";
 import type { Ref } from "./json_input.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
@@ -75,6 +77,13 @@ export class DeskVoice {
     const isOneOfMany = name !== undefined && this.#view.only === undefined;
     const event = isOneOfMany ? "conversation-failed" : "error";
     this.say(`${what}: ${message}${tail}`, { event, ...reportOf(error) }, name);
+  }
+
+  /** What happens to what is left at the server. */
+  mail(event: MailTrouble): void {
+    const [text, json] = describeMail(event, (name) => name);
+    if (text !== undefined) this.say(text, json);
+    else if (this.#terminal.json) this.#terminal.emit(json);
   }
 
   /** What happens in a conversation. */

@@ -1,6 +1,7 @@
 /** What is said in a conversation, and how far it has come: in words for people, and as events for programs. */
 import type { PeerEvent } from "../client/incoming.ts";
 import type { Delivery } from "../client/thread.ts";
+import { larger } from "../store/message_rules.ts";
 import type { HistoryEntry, Lost } from "../store/message_store.ts";
 import { GRAPHEMES, widthOf } from "./page.ts";
 import { sanitize, type StreamSanitizer } from "./sanitize.ts";
@@ -151,11 +152,13 @@ export function describeGap(
  * had arrived before this run.
  */
 export function deliveryMark(delivery: Delivery, arrived: bigint | undefined): string {
-  const { queued, sent, stored, read } = delivery;
-  const waiting = queued - sent;
+  const { queued, sent, onServer, stored, read } = delivery;
+  const waiting = queued - larger(sent, onServer);
   if (waiting > 1n) return `(${waiting} queued) `;
   const state = waiting > 0n
     ? "queued"
+    : sent < queued
+    ? "on server"
     : stored < queued
     ? "sent"
     : read < queued
@@ -163,6 +166,14 @@ export function deliveryMark(delivery: Delivery, arrived: bigint | undefined): s
     : "read";
   return queued === arrived ? "" : `(${state}) `;
 }
+
+/** How far messages come after they are queued, and the events of that. */
+const STATES = [
+  ["sent", "sent"],
+  ["onServer", "on-server"],
+  ["stored", "stored"],
+  ["read", "read"],
+] as const;
 
 /** What has changed from `before` to `after`, an event for each queued message and one for each other state. */
 export function deliveryJson(
@@ -172,8 +183,11 @@ export function deliveryJson(
   const events: (JsonEvent & { readonly number: number })[] = [];
   const add = (event: string, number: bigint) => events.push({ event, number: Number(number) });
   for (let number = before.queued; number < after.queued;) add("queued", ++number);
-  for (const state of ["sent", "stored", "read"] as const) {
-    if (after[state] > before[state]) add(state, after[state]);
+  for (const [state, event] of STATES) {
+    // What is stored over there is on the server no more.
+    const isNews =
+      after[state] > (state === "onServer" ? larger(before[state], after.stored) : before[state]);
+    if (isNews) add(event, after[state]);
   }
   return events;
 }
@@ -188,7 +202,9 @@ export function describeUndelivered(delivery: Delivery, peerName: string): strin
   const left = undelivered(delivery);
   if (left === 0) return undefined;
   const messages = left === 1 ? "1 message is" : `${left} messages are`;
-  return `${messages} not delivered yet; kept here until you and ${peerName} are connected again`;
+  return delivery.onServer === delivery.queued
+    ? `${messages} on the server for ${peerName}, who was not here`
+    : `${messages} not delivered yet; kept here until you and ${peerName} are connected again`;
 }
 
 /** The words that two people compare, in two lines. */

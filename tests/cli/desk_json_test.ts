@@ -121,7 +121,7 @@ class Scene {
 function telling(...events: readonly PeerEvent[]): { thread: Thread; taken: PeerEvent[] } {
   const taken: PeerEvent[] = [];
   const thread = {
-    delivery: { queued: 0n, sent: 0n, stored: 0n, read: 0n },
+    delivery: { queued: 0n, sent: 0n, onServer: 0n, stored: 0n, read: 0n },
     events: async function* () {
       yield* events;
     },
