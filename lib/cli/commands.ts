@@ -63,6 +63,7 @@ export const HISTORY = {
         read: (text: string) => readMoment(text),
       },
       ...PROFILE,
+      "passphrase-fd": KEYS_IN_USE["passphrase-fd"],
       ...STATE,
       ...COLOR,
       ...OUTPUT,

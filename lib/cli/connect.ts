@@ -121,7 +121,9 @@ async function talk(
   const ofPipe = giveUpAfter ?? PIPE_PATIENCE;
   const { name, suite, identity } = profile;
   const ignored = await Ignored.open(profile.folder);
-  const typed = terminal.interactive && options.keepHistory
+  const isSealed = await profile.isSealed();
+  if (isSealed) await TypedLines.remove(profile.folder);
+  const typed = terminal.interactive && options.keepHistory && !isSealed
     ? await TypedLines.open(profile.folder)
     : undefined;
   const desk = new Desk({

@@ -1,13 +1,19 @@
 /** `cifra history`: what was said, from the disk; also while `connect` is running. */
+import { KeyRing } from "../client/key_ring.ts";
+import { openProfileFolder } from "../client/profile.ts";
+import type { ProfileKey } from "../crypto/profile_key.ts";
 import { CifraError } from "../errors.ts";
 import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
 import { readHistory } from "../store/messages_history.ts";
+import { findPrivate } from "../store/private_files.ts";
+import { PROFILE_KEY_FILE } from "../store/profile_key_file.ts";
 import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
 import { HISTORY } from "./commands.ts";
 import { describeGap } from "./message_words.ts";
 import { chooseProfile } from "./profiles.ts";
 import { jsonLine, type Shown } from "./page.ts";
+import { runFramed } from "./run.ts";
 import type { Terminal } from "./terminal.ts";
 import { dayOf, timeOf } from "./wall_clock.ts";
 
@@ -26,7 +32,27 @@ export async function history(args: readonly string[], terminal: Terminal): Prom
   }
   const state = stateFolder(given.state);
   const name = await chooseProfile(state, given.name, "history");
-  const entries = readHistory(profilePath(state, name), options);
+  const path = profilePath(state, name);
+  const show = (key?: ProfileKey) =>
+    showHistory(readHistory(path, options, key), name, options, terminal);
+  if (!findPrivate(`${path}/${PROFILE_KEY_FILE}`, "isFile")) return await show();
+  return await runFramed(terminal, async ({ secrets }) => {
+    const passphrase = secrets.passphrase(name, given["passphrase-fd"]);
+    const ring = new KeyRing(await openProfileFolder(state, name), name, passphrase);
+    try {
+      return await show(await ring.findMessagesKey());
+    } finally {
+      ring.drop();
+    }
+  });
+}
+
+async function showHistory(
+  entries: Iterable<HistoryEntry>,
+  name: string,
+  options: HistoryFilter,
+  terminal: Terminal,
+): Promise<number> {
   const lines = terminal.json
     ? jsonLines(entries)
     : textLines(entries, name, options.peer, terminal);

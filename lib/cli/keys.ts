@@ -18,6 +18,7 @@ import { runFramed } from "./run.ts";
 import { askComparison } from "./running.ts";
 import type { Secrets } from "./secrets.ts";
 import type { Terminal } from "./terminal.ts";
+import { TypedLines } from "./typed_lines.ts";
 
 interface KeysOptions {
   readonly action: Parsed<typeof KEYS>["action"];
@@ -82,7 +83,7 @@ async function run(
       case "passphrase":
         return await alone(
           folder,
-          () => changePassphrase(ring, name, options, terminal, secrets),
+          () => changePassphrase(ring, name, options, terminal, secrets, folder),
         );
     }
   } finally {
@@ -128,6 +129,7 @@ async function changePassphrase(
   { passphraseFd: descriptor }: KeysOptions,
   terminal: Terminal,
   secrets: Secrets,
+  folder: PrivateFolder,
 ): Promise<void> {
   await requireKeys(ring, name);
   // The present one comes first.
@@ -137,8 +139,11 @@ async function changePassphrase(
   const passphrase = await secrets.askNew(question, { mayBeEmpty: true });
   await ring.seal(passphrase === "" ? undefined : passphrase);
   const isSealed = passphrase !== "";
+  if (isSealed) await TypedLines.remove(folder);
   terminal.say(
-    isSealed ? "the keys are sealed by this passphrase now" : "the keys are not sealed any more",
+    isSealed
+      ? "the keys are sealed by this passphrase now, and what was said with them"
+      : "the keys are not sealed any more, nor is what was said with them",
     { event: "passphrase", name, isSealed },
   );
 }

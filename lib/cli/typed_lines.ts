@@ -27,6 +27,11 @@ export class TypedLines {
     return new TypedLines(folder, parse(await folder.read(FILE).catch(noneIfLocal) ?? ""));
   }
 
+  /** Removes what earlier runs have kept there. Throws `local`. */
+  static async remove(folder: PrivateFolder): Promise<void> {
+    await folder.remove(FILE);
+  }
+
   /** The oldest first. */
   get lines(): readonly string[] {
     return this.#lines;

@@ -2,6 +2,7 @@
 import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import { readIdentity, type StoredIdentity } from "../crypto/identity.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
+import { ProfileKey } from "../crypto/profile_key.ts";
 import type { PasswordCost } from "../crypto/scram.ts";
 import {
   loadSuite,
@@ -20,6 +21,8 @@ import {
   type Unlock,
   writeIdentity,
 } from "../store/identity_file.ts";
+import { findProfileKey, removeProfileKey, writeProfileKey } from "../store/profile_key_file.ts";
+import { sealMessages, unsealMessages } from "../store/sqlite_messages.ts";
 import type { KeyBundle } from "../store/key_bundle.ts";
 import type { PrivateFolder } from "../store/private_files.ts";
 
@@ -123,17 +126,40 @@ export class KeyRing {
     return missing.length > 0;
   }
 
+  /** The key under which this person's messages lie sealed on this disk; undefined when there is none. Throws like `load`. */
+  findMessagesKey(): Promise<ProfileKey | undefined> {
+    return this.#unlocked((unlock) => findProfileKey(this.#folder, unlock));
+  }
+
+  /** The same, made when the keys are sealed and there was none. For whoever has the profile's lock. */
+  async messagesKey(): Promise<ProfileKey | undefined> {
+    const found = await this.findMessagesKey();
+    const lock = found ? undefined : await this.#lockOfOthers();
+    if (!lock) return found;
+    const key = ProfileKey.generate();
+    await writeProfileKey(this.#folder, key, lock);
+    return key;
+  }
+
   /**
-   * Seals all keys by another passphrase, or by none. Each file is replaced at once and as a whole: if this
-   * is cut short, some open with the old passphrase and the others with the new one, and doing it again
-   * asks for both. Throws like `load`.
+   * Seals all keys, and what is kept of conversations, by another passphrase, or by none. Each file is replaced at
+   * once and as a whole: if this is cut short, some open with the old passphrase and the others with the new one, and
+   * doing it again asks for both. For whoever has the profile's lock. Throws like `load`.
    */
   async seal(passphrase: string | undefined): Promise<void> {
     const { identities } = await this.collect();
+    const known = await this.findMessagesKey();
     const lock = passphrase === undefined ? undefined : await makeLock(passphrase);
+    // Messages are never sealed by a key that is not on disk, nor is a key gone by which they are.
+    if (!lock && known) await unsealMessages(this.#folder, known);
     for (const [suite, stored] of identities) {
       await writeIdentity(this.#folder, suite, stored, lock);
     }
+    const key = lock && (known ?? ProfileKey.generate());
+    if (lock && key) await writeProfileKey(this.#folder, key, lock);
+    else await removeProfileKey(this.#folder);
+    if (key) await sealMessages(this.#folder, key);
+    key?.drop();
     // What an earlier crash left aside may hold keys that are not sealed.
     await this.#folder.removeUnfinished();
     this.drop();

@@ -311,13 +311,23 @@ export class Profile {
   /** What is kept of this person's conversations. Throws `local` when it cannot be read. */
   async openMessages(keepHistory: boolean): Promise<MessageStore> {
     // The promise is kept, so that two who ask at once do not open the files twice.
-    this.#messages ??= SqliteMessages.open(this.#folder, { keepHistory });
+    this.#messages ??= this.#openMessages(keepHistory);
     try {
       return await this.#messages;
     } catch (error) {
       this.#messages = undefined;
       throw error;
     }
+  }
+
+  /** Whether a passphrase seals what is said as well: then no word of it lies elsewhere on this disk. */
+  async isSealed(): Promise<boolean> {
+    return (await this.keys.messagesKey()) !== undefined;
+  }
+
+  async #openMessages(keepHistory: boolean): Promise<MessageStore> {
+    const key = await this.keys.messagesKey();
+    return await SqliteMessages.open(this.#folder, { keepHistory, ...(key && { key }) });
   }
 
   /** Puts everything on disk, and lets another program have the profile. Throws `local`. */

@@ -31,6 +31,16 @@ export class ProfileKey {
     this.#random = random;
   }
 
+  /** A fresh key. */
+  static generate(): ProfileKey {
+    const key = systemRandom(PROFILE_KEY_LENGTH);
+    try {
+      return new ProfileKey(key);
+    } finally {
+      key.fill(0);
+    }
+  }
+
   /**
    * The sealed form of `content`: `iv[12] ‖ AES-256-GCM`, good in this `place` alone. Nothing stays nothing: that it
    * is empty shows in its length anyway.

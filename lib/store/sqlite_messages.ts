@@ -460,14 +460,28 @@ export class SqliteMessages implements MessageStore {
 }
 
 /**
+ * Seals the messages of a profile that is given a passphrase; nothing is done when there are none. The caller holds
+ * the lock of the profile, in whose folder the key is already. Throws `local`.
+ */
+export async function sealMessages(folder: PrivateFolder, key: ProfileKey): Promise<void> {
+  await withMessages(folder, (file) => void AtRest.open(file, key));
+}
+
+/**
  * Has the messages of a profile lie in their file as they are, for one whose passphrase goes; nothing is done when
  * there are none. The caller holds the lock of the profile. Throws `local`.
  */
 export async function unsealMessages(folder: PrivateFolder, key: ProfileKey): Promise<void> {
+  await withMessages(folder, (file) => AtRest.unseal(file, key));
+}
+
+/** What was there before is gone from the write-ahead log as well when this resolves. */
+async function withMessages(folder: PrivateFolder, job: (file: SqliteFile) => void): Promise<void> {
   if (!findPrivate(`${folder.path}/${MESSAGES_FILE}`, "isFile")) return;
   const file = await SqliteFile.open(folder.path, MESSAGES_FILE, MESSAGES_KIND);
   try {
-    AtRest.unseal(file, key);
+    job(file);
+    file.emptyLog();
   } finally {
     file.close();
   }

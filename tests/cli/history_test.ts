@@ -80,6 +80,7 @@ Deno.test("history reads its options, all of which may be left out", () => {
   const none = {
     with: undefined,
     name: undefined,
+    "passphrase-fd": undefined,
     search: undefined,
     last: undefined,
     since: undefined,

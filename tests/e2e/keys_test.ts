@@ -440,3 +440,53 @@ terminalTest("keys verify marks when a person says yes, and only then", async ()
   }
   assertEquals((await keyEvents(scene, "alice", ["peers"]))[0]!.isVerified, true);
 });
+
+/** Whether any file of somebody's profile has these words in it. */
+async function lies(scene: Scene, name: string, words: string): Promise<boolean> {
+  const folder = `${scene.stateOf(name)}/profiles/${name}`;
+  for await (const { name: file, isFile } of Deno.readDir(folder)) {
+    if (!isFile) continue;
+    const text = new TextDecoder("latin1").decode(await Deno.readFile(`${folder}/${file}`));
+    if (text.includes(words)) return true;
+  }
+  return false;
+}
+
+Deno.test("with a passphrase no word of what was said lies open on the disk", async () => {
+  await using scene = await Scene.withServer();
+  const [first, second] = await couple(scene);
+  await first.write("the first secret\n");
+  await second.event("message", { text: "the first secret" });
+  await Promise.all([first.endInput(), second.endInput()]);
+  await Promise.all([first.exits(0), second.exits(0)]);
+  assertEquals(await lies(scene, "alice", "first secret"), true);
+  await keyEvents(scene, "alice", ["passphrase", ...PASSPHRASES], [PASSPHRASE]);
+  assertEquals(await lies(scene, "alice", "first secret"), false);
+  // With the passphrase all goes on, and what is said then is sealed as well.
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  const alice = scene.connect("alice", "bob", ["--json", ...PASSPHRASES]);
+  await alice.write(`${PASSPHRASE}\nthe second secret\n`);
+  await bob.event("message", { text: "the second secret" });
+  assertEquals(await lies(scene, "alice", "second secret"), false);
+  await Promise.all([alice.endInput(), bob.endInput()]);
+  await Promise.all([alice.exits(0), bob.exits(0)]);
+  assertEquals(await lies(scene, "alice", "second secret"), false);
+  // The history asks for it.
+  const asked = scene.start("history", "history", PASSPHRASES, { state: "alice" });
+  await asked.write(`${PASSPHRASE}\n`);
+  await asked.endInput();
+  const { stdout } = await asked.exits(0);
+  for (const words of ["the first secret", "the second secret"]) {
+    assertStringIncludes(stdout, words);
+  }
+  const refused = scene.start("history", "history", [], { state: "alice" });
+  await refused.endInput();
+  assertStringIncludes((await refused.exits(2)).stderr, "--passphrase-fd");
+  // Another passphrase, and none.
+  await keyEvents(scene, "alice", ["passphrase", ...PASSPHRASES], [PASSPHRASE, "another"]);
+  assertEquals(await lies(scene, "alice", "first secret"), false);
+  await keyEvents(scene, "alice", ["passphrase", ...PASSPHRASES], ["another", ""]);
+  assertEquals(await lies(scene, "alice", "first secret"), true);
+  const open = scene.start("history", "history", [], { state: "alice" });
+  assertStringIncludes((await open.exits(0)).stdout, "the second secret");
+});
