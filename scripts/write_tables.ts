@@ -125,6 +125,12 @@ function errorsPage(): string {
     "happens may know a better hint than the one below.",
     "## Exit codes",
     table(["exit code", "meaning"], EXIT_CODES.map(([code, means]) => [String(code), means])),
+    "A pipe (`connect` without a terminal and without `--json`) ends with 0 when nothing is missing: " +
+    "what was sent has arrived, and what came has come to its end. When the other side leaves in the " +
+    "middle of its stream, before sending anything, or before taking everything, it ends with 1, in " +
+    "whatever order the other side left; what had come by then is on stdout all the same. A pipe that " +
+    "a signal ends before that exits with 130, also by SIGTERM, at which other commands end in order " +
+    "and with 0. With `--json`, a byte stream that broke off is an `error` at the end, and 1.",
     "## Codes",
     "_Ends_ says whether the error ends a program that talks to one person; after any other error " +
     "the program tries again. In the lobby an error about one person ends that conversation alone. " +

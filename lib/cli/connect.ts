@@ -67,7 +67,8 @@ async function sit(options: ConnectOptions, terminal: Terminal): Promise<number>
       again = { ...options, ...way, server, askInvite: false, inviteFile: undefined };
       return 0;
     }
-  }, { takesKeys: true });
+    // Whoever reads a pipe, or has fed it, takes 0 for word that all of it came.
+  }, { takesKeys: true, isWhole: !terminal.interactive && !terminal.json });
   return again ? await sit(again, terminal) : code;
 }
 

@@ -1,11 +1,12 @@
 /** A program at the desk: everything that comes is shown at once, as JSON lines. */
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
-import type { Delivery } from "../client/thread.ts";
+import { beyondRepair, type Delivery } from "../client/thread.ts";
+import type { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
 import type { DeskView, Front, Lines, Outcome } from "./desk_front.ts";
-import { deliveryJson, eventJson } from "./message_words.ts";
+import { deliveryJson, eventJson, IN_THE_MIDDLE } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
 import { StdinLines } from "./stdin_lines.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
@@ -22,6 +23,8 @@ export class DeskJson implements Front {
   /** Whether the one we talk to has nothing more to say, or has left. */
   #peerIsDone = false;
   readonly #peerChanged = new Signal();
+  /** How the one we talk to went, the last time. */
+  #went: "left" | "failed" = "left";
 
   constructor(view: DeskView, terminal: Terminal) {
     this.#view = view;
@@ -36,8 +39,9 @@ export class DeskJson implements Front {
     const settled = input.done.then(() => this.#end(only)).then(() => this.#view.settled());
     mayFail(settled);
     const done = settled.then(async (failure) => {
-      if (!failure && only !== undefined) await this.#untilPeerIsDone();
-      return failure;
+      if (failure || only === undefined) return failure;
+      await this.#untilPeerIsDone();
+      return this.#unfinished(only);
     });
     mayFail(done);
     try {
@@ -63,7 +67,10 @@ export class DeskJson implements Front {
   }
 
   onStatus(status: Status): void {
-    if (status.type === "left") this.#setPeerIsDone(true);
+    if (status.type === "left") {
+      this.#went = status.failed ? "failed" : "left";
+      this.#setPeerIsDone(true);
+    }
     if (status.type === "connected" && status.again) this.#setPeerIsDone(false);
   }
 
@@ -107,6 +114,12 @@ export class DeskJson implements Front {
       stored: said(rest.stored),
       read: said(rest.read),
     };
+  }
+
+  /** Why what came is not all that was to come: of a byte stream only its end says so. */
+  #unfinished(only: string): CifraError | undefined {
+    if (this.#view.dialogue(only)?.thread.theirStream !== "middle") return undefined;
+    return beyondRepair(`${only} ${this.#went} ${IN_THE_MIDDLE}`);
   }
 
   async #untilPeerIsDone(): Promise<void> {

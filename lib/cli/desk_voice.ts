@@ -10,6 +10,7 @@ import { quoted } from "../wire/line.ts";
 import type { DeskView } from "./desk_front.ts";
 import { describeChanges } from "./lobby_words.ts";
 import { describeMail } from "./mail_words.ts";
+import { IN_THE_MIDDLE } from "./message_words.ts";
 import { describeHomeStatus, describeStatus, describeTrouble } from "./status_words.ts";
 import type { Ref } from "./json_input.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
@@ -107,6 +108,8 @@ export class DeskVoice {
         const left = only !== undefined || status.failed
           ? text
           : `${name} has left the conversation`;
+        const isCutShort = this.#view.dialogue(name)?.thread.theirStream === "middle";
+        if (isCutShort && isKept) return this.#once(name, `${left} ${IN_THE_MIDDLE}`);
         if (focus !== name || !isKept) return this.#once(name, left);
         const quit = only === undefined ? "" : "; /quit to leave";
         return this.#once(name, `${left}\nwhat you write is kept until ${name} is back${quit}`);

@@ -11,6 +11,9 @@ import type { JsonEvent, Terminal } from "./terminal.ts";
 export const SHOWN_BEFORE =
   "(this message may have been shown before, when the program last ended)";
 
+/** How somebody left whose byte stream has begun, and has no end. */
+export const IN_THE_MIDDLE = "in the middle of the stream: what came is not complete";
+
 /** Shows a person what the other side said, or did; `shown` is that side's byte stream so far. */
 export function showEvent(
   event: PeerEvent,

@@ -1,14 +1,14 @@
 /** Programs on pipes: our stdin goes there, what comes goes to stdout, until both have ended. */
-import { encodeUtf8 } from "../bytes.ts";
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import type { PeerEvent } from "../client/incoming.ts";
-import { beyondRepair } from "../client/thread.ts";
+import { beyondRepair, type Thread } from "../client/thread.ts";
 import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import type { Time } from "../flow/time.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
-import { describeGap, describeTakenBack, SHOWN_BEFORE } from "./message_words.ts";
+import { describeGap, describeTakenBack, IN_THE_MIDDLE, SHOWN_BEFORE } from "./message_words.ts";
 import { lowerFirst } from "./status_words.ts";
 import { readStdin } from "./stdin.ts";
 import type { Terminal } from "./terminal.ts";
@@ -25,6 +25,8 @@ export class Pipe implements Front {
   readonly #failed = Promise.withResolvers<never>();
   /** Resolves when all that came has been written. */
   #writing: Promise<void> = Promise.resolve();
+  /** What of stdin the other side has been sent. */
+  #said: "nothing" | "some" | "all" = "nothing";
   /** Ends the wait for another connection. */
   #stopWaiting: () => void = () => {};
 
@@ -46,7 +48,7 @@ export class Pipe implements Front {
     const { thread } = this.#view.dialogue(this.#view.only!)!;
     // With a pipe on stdout alone, as in `connect | tar x`, nobody sits there to type.
     const input = this.#terminal.takesInput
-      ? readStdin((piece) => thread.sendBytes(piece), () => thread.sendEnd())
+      ? readStdin((piece) => this.#send(thread, piece), () => this.#end(thread))
       : undefined;
     const sent = input ? input.done : thread.sendEnd();
     const said = Promise.all([sent.then(() => thread.settled()), this.#peerEnded.promise]);
@@ -64,13 +66,11 @@ export class Pipe implements Front {
       // The other side may leave only with all its messages delivered; they are still being written.
       await this.#writing;
       if (typeof first === "string" || "error" in first) return first;
-      const { queued, stored } = thread.delivery;
-      if (!first.failed && stored === queued && !input?.isTaking()) return "left";
+      const missing = this.#missing(thread, input?.isTaking() ?? false);
+      if (!first.failed && missing === undefined) return "left";
       const how = first.failed ? "failed" : "left";
-      const message = `${this.#view.only} ${how} before taking everything`;
-      const hint = "if either program was started again in the middle, run the command again on " +
-        "both sides";
-      return { error: new CifraError("cut", message, first.failed ? { hint } : {}) };
+      const what = missing ?? "before taking everything";
+      return { error: beyondRepair(`${this.#view.only} ${how} ${what}`) };
     } finally {
       this.#stopWaiting();
       input?.stop();
@@ -90,6 +90,29 @@ export class Pipe implements Front {
       this.#stopWaiting();
       this.#stopWaiting = this.#time.after(this.#giveUpAfter, giveUp);
     }
+  }
+
+  async #send(thread: Thread, piece: Bytes): Promise<void> {
+    this.#said = "some";
+    await thread.sendBytes(piece);
+  }
+
+  async #end(thread: Thread): Promise<void> {
+    await thread.sendEnd();
+    if (this.#said === "some") this.#said = "all";
+  }
+
+  /**
+   * What was not done when the other side left; undefined when nothing is missing. Both directions of a pipe end
+   * with a word: without it what came may be half of something, however orderly its writer left. Who writes messages
+   * gives no such word, and whoever only sends need not be told that nothing comes.
+   */
+  #missing({ theirStream, delivery }: Thread, isTaking: boolean): string | undefined {
+    if (theirStream === "middle") return IN_THE_MIDDLE;
+    if (theirStream === "nothing" && this.#said === "nothing") return "before sending anything";
+    const isCutShort = theirStream !== undefined && this.#said === "some";
+    const isUnderWay = isTaking || delivery.stored < delivery.queued;
+    return isCutShort || isUnderWay ? "before taking everything" : undefined;
   }
 
   refresh(): void {}

@@ -34,12 +34,16 @@ export interface CommandFrame {
 /**
  * Runs `job` and cleans up after it; returns its exit code, or that of the signal when it ends by
  * "interrupted", as a value or as an error. `takesKeys`: a person will type at it; keys are taken from the
- * start, so that none is lost and Ctrl-Z works in between.
+ * start, so that none is lost and Ctrl-Z works in between. `isWhole`: a job that did not come to its end has
+ * failed, also when SIGTERM ended it.
  */
 export async function runFramed(
   terminal: Terminal,
   job: (frame: CommandFrame) => Promise<number | "interrupted">,
-  { takesKeys = false }: { readonly takesKeys?: boolean } = {},
+  { takesKeys = false, isWhole = false }: {
+    readonly takesKeys?: boolean;
+    readonly isWhole?: boolean;
+  } = {},
 ): Promise<number> {
   const signals = listenForSignals();
   const { interrupted } = signals;
@@ -61,9 +65,9 @@ export async function runFramed(
   };
   try {
     const code = await job({ interrupted, ticker, secrets, openProfile });
-    return code === "interrupted" ? exitCodeOfSignal(interrupted) : code;
+    return code === "interrupted" ? exitCodeOfSignal(interrupted, isWhole) : code;
   } catch (error) {
-    return exitCodeOfInterruption(error, interrupted);
+    return exitCodeOfInterruption(error, interrupted, isWhole);
   } finally {
     ticker.stop();
     release();

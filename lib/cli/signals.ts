@@ -29,13 +29,21 @@ export function listenForSignals(): Signals {
   };
 }
 
-/** The exit code after a signal: 130 for Ctrl-C, 0 for an orderly end that was asked for. */
-export function exitCodeOfSignal(signal: AbortSignal): number {
-  return signal.reason === "SIGTERM" || signal.reason === "SIGHUP" ? 0 : exitCodeOf("interrupted");
+/**
+ * The exit code after a signal: 130 for Ctrl-C, 0 for an orderly end that was asked for; never 0 when the command
+ * `isWhole`, so that only its own end is success.
+ */
+export function exitCodeOfSignal(signal: AbortSignal, isWhole = false): number {
+  const isOrderly = signal.reason === "SIGTERM" || signal.reason === "SIGHUP";
+  return isOrderly && !isWhole ? 0 : exitCodeOf("interrupted");
 }
 
 /** The exit code when `error` only tells of a signal; throws every other error. */
-export function exitCodeOfInterruption(error: unknown, signal: AbortSignal): number {
-  if (error instanceof CifraError && error.code === "interrupted") return exitCodeOfSignal(signal);
-  throw error;
+export function exitCodeOfInterruption(
+  error: unknown,
+  signal: AbortSignal,
+  isWhole = false,
+): number {
+  if (!(error instanceof CifraError) || error.code !== "interrupted") throw error;
+  return exitCodeOfSignal(signal, isWhole);
 }

@@ -59,6 +59,9 @@ export type PeerEvent =
    */
   | { readonly type: "restarted"; readonly who: "us" | "peer" };
 
+/** How much of a byte stream is here; only its end says that nothing is missing. */
+export type StreamProgress = "nothing" | "middle" | "end";
+
 /** The log that is being read. */
 interface Reading {
   readonly log: Bytes;
@@ -156,6 +159,14 @@ export class Incoming {
   /** The last message that has come, also when it is held back. */
   get come(): bigint {
     return this.#reading?.come ?? 0n;
+  }
+
+  /** How far the byte stream of the other side has come; undefined when it writes messages, or was never heard. */
+  get stream(): StreamProgress | undefined {
+    const reading = this.#reading;
+    if (reading?.kind !== LogKind.live) return undefined;
+    if (reading.underWay) return "middle";
+    return reading.have > 0n ? "end" : "nothing";
   }
 
   /** For our hello: how far we have read, in `theirLog` if it is known, otherwise in the log read last. */

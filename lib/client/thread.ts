@@ -37,7 +37,7 @@ import {
   StoringState,
 } from "../wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
-import { Incoming, outOfTurn, type PeerEvent } from "./incoming.ts";
+import { Incoming, outOfTurn, type PeerEvent, type StreamProgress } from "./incoming.ts";
 import { KeptLog, LiveLog, type Outgoing } from "./outgoing.ts";
 import { PatientLog } from "./patient_log.ts";
 
@@ -233,6 +233,11 @@ export class Thread {
   /** How many messages of the other side have come and are not `taken`. */
   get unread(): number {
     return this.#incoming.unread;
+  }
+
+  /** How far their byte stream has come; undefined when they write messages, or were never heard. */
+  get theirStream(): StreamProgress | undefined {
+    return this.#incoming.stream;
   }
 
   /** Whether a channel is attached. */

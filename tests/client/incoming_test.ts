@@ -456,6 +456,25 @@ Deno.test("a live log that begins anew in the middle of a stream says so, and af
   assertEquals(await told(incoming), [...expected, "1 hello"]);
 });
 
+Deno.test("a byte stream is in its middle until its end has come, and a chat never is", async () => {
+  const { incoming } = await reading(LIVE);
+  const stages = [incoming.stream];
+  for (const message of [piece(1n), piece(2n), end(3n), piece(4n)]) {
+    await incoming.take([message]);
+    stages.push(incoming.stream);
+  }
+  await incoming.begin(KEPT);
+  await incoming.take([text(1n, "hello")]);
+  assertEquals([...stages, incoming.stream], [
+    "nothing",
+    "middle",
+    "middle",
+    "end",
+    "middle",
+    undefined,
+  ]);
+});
+
 Deno.test("a live log whose beginning is gone tells both, and goes on", async () => {
   const { incoming } = await reading({ ...LIVE, first: 3n });
   await incoming.take([piece(3n)]);

@@ -196,6 +196,83 @@ for (const victim of ["sender", "receiver"] as const) {
   });
 }
 
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.test(`${signal} in the middle of a stream is no success: neither for who sends nor for who receives`, async () => {
+    await using scene = await Scene.withServer();
+    const { alice, bob } = await streaming(scene, []);
+    alice.kill(signal);
+    await alice.exits(130);
+    const { stderr } = await bob.exits(1);
+    const words = "error: alice left in the middle of the stream: what came is not complete\n";
+    assertStringIncludes(stderr, `cifra: alice left\n${words}hint: run the command again`);
+  });
+}
+
+Deno.test("a receiver that ends in the middle of a stream has failed, and so has its sender", async () => {
+  await using scene = await Scene.withServer();
+  const { alice, bob } = await streaming(scene, []);
+  bob.kill("SIGTERM");
+  await bob.exits(130);
+  const { stderr } = await alice.exits(1);
+  assertStringIncludes(stderr, "error: bob left before taking everything\n");
+});
+
+Deno.test("a sender that rests in the middle of a stream has failed when its receiver leaves", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await couple(scene, []);
+  await bob.endInput();
+  await alice.write("the first half\n");
+  await bob.prints("the first half\n");
+  bob.kill("SIGTERM");
+  await bob.exits(130);
+  const { stderr } = await alice.exits(1);
+  assertStringIncludes(stderr, "error: bob left before taking everything\n");
+});
+
+Deno.test("a sender that leaves without a word has sent nothing, which is no empty stream", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await couple(scene, []);
+  await bob.endInput();
+  await alice.says("bob has nothing more to send");
+  alice.kill("SIGTERM");
+  await alice.exits(130);
+  const { stdout, stderr } = await bob.exits(1);
+  assertEquals(stdout, "");
+  assertStringIncludes(stderr, "error: alice left before sending anything\n");
+});
+
+Deno.test("a stream that has come to its end is complete, whoever leaves after that", async () => {
+  await using scene = await Scene.withServer();
+  for (const first of ["sender", "receiver"] as const) {
+    const [alice, bob] = await couple(scene, []);
+    await alice.write("all of it\n");
+    await alice.endInput();
+    // Its own input is open, and nothing comes from there.
+    await bob.says("alice has nothing more to send");
+    const [leaving, other] = first === "sender" ? [alice, bob] : [bob, alice];
+    leaving.kill("SIGTERM");
+    await leaving.exits(130);
+    await other.exits(0);
+    assertEquals(bob.stdout, "all of it\n");
+  }
+});
+
+Deno.test("--json: a stream whose sender leaves in the middle is an error at the end", async () => {
+  await using scene = await Scene.withServer();
+  const alice = scene.connect("alice", "bob");
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  await Promise.all([alice.says("connected to bob"), bob.event("connected")]);
+  await bob.endInput();
+  await alice.write("half");
+  await bob.event("message", { text: "half" });
+  alice.kill("SIGTERM");
+  await alice.exits(130);
+  await bob.exits(1);
+  const message = "alice left in the middle of the stream: what came is not complete";
+  const hint = "run the command again on both sides";
+  assertEquals(bob.events.at(-1), { event: "error", code: "cut", message, hint });
+});
+
 /** Alice sends without an end, and bob has some of it. */
 async function streaming(
   scene: Scene,
