@@ -43,6 +43,7 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
 /** One sitting; a second one when the first has shown that an account is needed. */
 async function sit(options: ConnectOptions, terminal: Terminal): Promise<number> {
   let again: ConnectOptions | undefined;
+  let isDone = false;
   const code = await runFramed(terminal, async (frame) => {
     const place: Place = {};
     try {
@@ -52,7 +53,7 @@ async function sit(options: ConnectOptions, terminal: Terminal): Promise<number>
         leaveNothingIfRefused(place, outcome.error);
         return terminal.fail(outcome.error);
       }
-      if (outcome === "finished") terminal.say("done", { event: "done" });
+      isDone = outcome === "finished";
       return 0;
     } catch (error) {
       const way = await chooseAccount(error, options, terminal);
@@ -69,6 +70,8 @@ async function sit(options: ConnectOptions, terminal: Terminal): Promise<number>
     }
     // Whoever reads a pipe, or has fed it, takes 0 for word that all of it came.
   }, { takesKeys: true, isWhole: !terminal.interactive && !terminal.json });
+  // Now that the profile is closed: that may fail as well.
+  if (isDone) terminal.say("done", { event: "done" });
   return again ? await sit(again, terminal) : code;
 }
 

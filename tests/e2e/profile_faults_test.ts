@@ -159,7 +159,8 @@ Deno.test({
         await shows(alice, `(${n + 1} in memory) alice>`);
       }
       await alice.write("/quit\r");
-      await leavesTerminal(alice);
+      assertEquals((await leavesTerminal(alice)).code, 1);
+      assert(!screen(alice).includes("-- done"), screen(alice));
       assertEquals(screen(alice).split("NOT SENT").length, 2, screen(alice));
       // Why is told when it begins, and when it is over; not once more by what ends the program.
       assertEquals(screen(alice).match(/another program/g)?.length, 2, screen(alice));
@@ -168,6 +169,21 @@ Deno.test({
       await Deno.remove(folder, { recursive: true });
     }
   },
+});
+
+Deno.test("who cannot close the profile at the end is not done", async () => {
+  await using scene = await Scene.withServer();
+  const args = ["--name", "alice", "--json", "--server", `127.0.0.1:${scene.port}`];
+  const alice = scene.start("connect", "alice", args);
+  await alice.event("lobby");
+  using backup = new DatabaseSync(`${scene.stateOf("alice")}/profiles/alice/messages.db`);
+  backup.exec("BEGIN IMMEDIATE");
+  await alice.endInput();
+  await alice.exits(1);
+  const { event, message } = alice.events.at(-1)!;
+  assertEquals(event, "error");
+  assertStringIncludes(String(message), "another program");
+  assert(!alice.events.some(({ event }) => event === "done"));
 });
 
 Deno.test({
