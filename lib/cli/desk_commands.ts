@@ -1,7 +1,6 @@
 /** The table of slash commands, and what a line means that is typed at the desk. */
 import { PAST_SHOWN } from "../limits.ts";
-import { isName } from "../wire/names.ts";
-import { withoutCapitals } from "./small_names.ts";
+import { isName, withoutCapitals } from "../wire/names.ts";
 
 /** What the slash commands do. */
 export interface DeskActions {

@@ -4,10 +4,9 @@
  * wrote.
  */
 import { TEXT_LIMIT } from "../limits.ts";
-import { isName, SERVER_NAME } from "../wire/names.ts";
+import { isName, SERVER_NAME, withoutCapitals } from "../wire/names.ts";
 import { closest } from "./closest.ts";
 import { type Command, commandsOf, type Line, SLASH_COMMANDS } from "./desk_commands.ts";
-import { withoutCapitals } from "./small_names.ts";
 
 /** What a program calls one of its lines; answers and errors repeat it. */
 export type Ref = string | number;

@@ -1,18 +1,11 @@
 /** Names have no capitals: one that is typed with some is meant without. */
+import { withoutCapitals } from "../wire/names.ts";
 import { type Command, optionsOf, type Word } from "./command.ts";
 import type { Option } from "./options.ts";
 import { readName, readPeerName } from "./option_readers.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** What would be a name without its capitals. */
-const WITH_CAPITALS = /^(?=.*[A-Z])[A-Za-z0-9_-]+$/;
-
-/** A name without capitals. What is no name is left as it is. */
-export function withoutCapitals(name: string): string {
-  return WITH_CAPITALS.test(name) ? name.toLowerCase() : name;
-}
-
-/** The same; says so when it had some. */
+/** A name without capitals; says so when it had some. */
 export function small(name: string, terminal: Terminal): string {
   const written = withoutCapitals(name);
   if (written === name) return name;

@@ -1,5 +1,6 @@
 /** From what was typed to what is meant: settings, what was used the last time, and what a person is asked. */
 import { stateFolder } from "../store/state_folder.ts";
+import { withoutCapitals } from "../wire/names.ts";
 import { type Command, optionsOf } from "./command.ts";
 import { lastName, lastVisit, profilesIn } from "./last_time.ts";
 import { askNames } from "./newcomer.ts";
@@ -11,7 +12,7 @@ import {
   type SettingsFile,
   variable,
 } from "./settings_sources.ts";
-import { small, withoutCapitals, withSmallNames } from "./small_names.ts";
+import { small, withSmallNames } from "./small_names.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**

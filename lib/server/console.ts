@@ -11,7 +11,7 @@ import {
 } from "../limits.ts";
 import { bannedAlone, invitesOf, namesBy, type Subject, unban as lift } from "../services/bans.ts";
 import { isRevoked, type MadeInvite } from "../services/invites.ts";
-import { compareNames, isName } from "../wire/names.ts";
+import { compareNames, isName, withoutCapitals } from "../wire/names.ts";
 import type { Invite, ServerStore } from "../store/server_store.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Server } from "./server.ts";
@@ -23,6 +23,8 @@ const KEY_BEGINNING = 7;
 /** Letters of a whole key. */
 const KEY_LETTERS = 52;
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
+/** Words of a usage in whose place a name may stand. */
+const NAMES: ReadonlySet<string> = new Set(["WHO", "[FROM]"]);
 const NO_INVITE = "there is no such invite";
 
 /** What the commands act on. */
@@ -100,12 +102,14 @@ export function runCommand(line: string, options: ConsoleOptions): string {
   if (!command) {
     throw new CifraError("usage", `No such command: ${word}`, { hint: "help lists them" });
   }
-  const most = command.usage.split(" ").length - 1;
-  const least = command.usage.split(" ").slice(1).filter((part) => !part.startsWith("[")).length;
-  if (args.length < least || args.length > most) {
-    throw misused(command);
-  }
-  return command.run(options, args);
+  const words = command.usage.split(" ").slice(1);
+  const least = words.filter((part) => !part.startsWith("[")).length;
+  if (args.length < least || args.length > words.length) throw misused(command);
+  const meant = args.map((arg, i) => NAMES.has(words[i]!) ? withoutCapitals(arg) : arg);
+  const lowered = meant.flatMap((name, i) =>
+    name === args[i] ? [] : [`names have no capitals: ${args[i]} is ${name}`]
+  );
+  return [...lowered, command.run(options, meant)].join("\n");
 }
 
 function misused({ usage }: Command): CifraError {

@@ -33,6 +33,14 @@ export function requireName(name: string): void {
   }
 }
 
+/** What would be a name without its capitals. */
+const WITH_CAPITALS = /^(?=.*[A-Z])[A-Za-z0-9_-]+$/;
+
+/** A name without capitals, as it is meant wherever a person writes one. What is no name is left as it is. */
+export function withoutCapitals(name: string): string {
+  return WITH_CAPITALS.test(name) ? name.toLowerCase() : name;
+}
+
 const ORDER = new Intl.Collator("en", { numeric: true });
 
 /** The order in which names are listed: pupil-3 stands before pupil-10. Negative when `a` comes first. */

@@ -478,6 +478,20 @@ test("a name of an earlier version that nobody can have any more is forgotten an
   });
 });
 
+test("a name is meant without its capitals, and that is said", async () => {
+  await withDesk(({ store, type }) => {
+    store.putKey(keyOf("alice"));
+    const isAlice = "names have no capitals: Alice is alice\n";
+    assertEquals(type("kick Alice"), `${isAlice}0 connections of alice ended`);
+    const banned = `${isAlice}alice is kept out; 0 connections ended`;
+    assertEquals(type("ban Alice").split("\n").slice(0, 2).join("\n"), banned);
+    assertEquals(type("unban Alice"), `${isAlice}alice may come in again`);
+    assertEquals(type("unlock Alice"), `${isAlice}alice was not locked out`);
+    assertEquals(type("db Alice").split("\n").at(-1), "1 name");
+    assertEquals(type("forget Alice"), `${isAlice}alice is free again`);
+  });
+});
+
 test("revoke lets nobody new in from then on", async () => {
   await withDesk(async ({ server, store, type, refused, secrets }) => {
     type("invite");
