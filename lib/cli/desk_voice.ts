@@ -74,9 +74,11 @@ export class DeskVoice {
     const tail = [...(hint === undefined ? [] : [hint]), ...more].map((line) => `\n${line}`).join(
       "",
     );
-    if (this.#isLast && !this.#terminal.json) this.#terminal.hasTold(error);
     const isOneOfMany = name !== undefined && this.#view.only === undefined;
     const event = isOneOfMany ? "conversation-failed" : "error";
+    // What a program would read twice, word for word; a person anyway.
+    const isSame = !this.#terminal.json || event === "error" && this.#ref === undefined;
+    if (this.#isLast && isSame) this.#terminal.hasTold(error);
     this.say(`${what}: ${message}${tail}`, { event, ...reportOf(error) }, name);
   }
 

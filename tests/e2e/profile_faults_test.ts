@@ -171,6 +171,27 @@ Deno.test({
   },
 });
 
+for (
+  const [line, refs] of [["lost", [undefined]], ['{"text":"lost","ref":1}', [
+    1,
+    undefined,
+  ]]] as const
+) {
+  Deno.test(`--json: a message that is refused at the end by what ends the program: ${refs.length} of error`, async () => {
+    await using scene = await Scene.withServer();
+    const alice = scene.connect("alice", "bob", ["--json"]);
+    await alice.event("waiting");
+    using backup = new DatabaseSync(`${scene.stateOf("alice")}/profiles/alice/messages.db`);
+    backup.exec("BEGIN IMMEDIATE");
+    await alice.write(`${line}\n`);
+    await alice.event("cannot-store");
+    alice.kill("SIGTERM");
+    await alice.exits(1);
+    const errors = alice.events.filter(({ event }) => event === "error");
+    assertEquals(errors.map(({ ref }) => ref), [...refs]);
+  });
+}
+
 Deno.test("who cannot close the profile at the end is not done", async () => {
   await using scene = await Scene.withServer();
   const args = ["--name", "alice", "--json", "--server", `127.0.0.1:${scene.port}`];
