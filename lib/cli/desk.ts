@@ -241,6 +241,10 @@ export class Desk implements DeskView, MessengerEvents {
   }
 
   onStatus({ name }: Dialogue, status: Status): void {
+    // Nobody else is there to stay for while the disk is looked after.
+    if (status.type === "unpinned" && this.only !== undefined) {
+      return this.#failed.reject(status.error);
+    }
     this.#front.refresh();
     this.#front.onStatus(status);
     this.#voice.status(name, status, this.#options.contacts.isVerified(name));

@@ -17,6 +17,7 @@ import type { JsonEvent, Terminal } from "./terminal.ts";
 
 /** What is said of it is about nobody. */
 const OUR_DISK = "our disk";
+const OUR_PINS = "our file of known people";
 
 /** Says it. */
 export class DeskVoice {
@@ -97,12 +98,15 @@ export class DeskVoice {
     if (this.#terminal.json) return this.say(text, event, name);
     // Nothing of a pipe is kept, and nobody types there.
     const isKept = this.#terminal.interactive;
+    if (status.type === "connected") this.#said.delete(OUR_PINS);
     switch (status.type) {
       case "lost":
         return this.#once(name, isKept ? `${text}, nothing is lost meanwhile` : text);
       case "storing":
         // Our disk is the same for all conversations.
         return this.#once(status.storing.who === "us" ? OUR_DISK : `${name}'s disk`, text);
+      case "unpinned":
+        return this.#once(OUR_PINS, text);
       case "moved":
         return this.#once(name, only === undefined ? `${name}: ${text}` : text);
       case "left": {

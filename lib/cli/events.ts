@@ -210,6 +210,10 @@ const CONNECT: EventGroup = {
       keys: { count: number },
     },
     "no-mailbox": { when: "the server keeps nothing for those who are not here", keys: {} },
+    "cannot-pin": {
+      when: "somebody new cannot be written down in our file; it is tried again, told once",
+      keys: { peer: text, ...trouble },
+    },
     "no-way": {
       when: "no way works yet; still trying",
       keys: { failures: { kind: "texts", about: "what was tried, a line each" } },

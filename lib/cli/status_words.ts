@@ -102,6 +102,14 @@ export function describeStatus(
       ];
     case "storing":
       return describeStoring(status.storing, peerName, label);
+    case "unpinned": {
+      const { message, hint } = status.error;
+      const text = `${lowerFirst(message)}; whoever is new here waits until that is over`;
+      return [
+        hint === undefined ? text : `${text}\n${hint}`,
+        { event: "cannot-pin", peer: peerName, ...reportOf(status.error) },
+      ];
+    }
     case "unwanted": {
       const { error, retryIn } = status;
       return [

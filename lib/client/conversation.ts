@@ -69,6 +69,8 @@ export type Status =
   | { readonly type: "left"; readonly failed: boolean }
   /** One of the two cannot store at the moment, or can again; nothing is lost. */
   | { readonly type: "storing"; readonly storing: Storing }
+  /** The other one is new and cannot be written down, and is heard when they can be: tried again after growing pauses. */
+  | { readonly type: "unpinned"; readonly error: CifraError }
   /** The server does not look for the other one now; it is asked again `retryIn` milliseconds later. */
   | { readonly type: "unwanted"; readonly error: CifraError; readonly retryIn: number }
   /** The server has introduced the two, and no way between them works; it is tried again. */
@@ -132,6 +134,8 @@ export class Conversation implements Wanter {
   #restsUntil = 0;
   /** What was told of the present want. */
   readonly #toldOfWant = new Set<Status["type"]>();
+  /** Why the other one cannot be written down, as it was told. */
+  #unpinned: string | undefined;
   #isLeaving = false;
   /** The channel that is there has ended with the address that it came from. */
   #isMoved = false;
@@ -279,7 +283,7 @@ export class Conversation implements Wanter {
         // Nobody is heard before they are pinned.
         pin().then(
           () => this.#meet(connector, meeting),
-          (error) => this.#turnAway(meeting, error),
+          (error) => this.#turnAway(connector, meeting, error),
         ).catch((error) => this.#fail(error));
       },
     });
@@ -313,6 +317,7 @@ export class Conversation implements Wanter {
     if (hadOne) this.#tell({ type: "moved", path });
     else this.#tell({ type: "connected", path, again: this.#wasLive, fingerprint, sessionId });
     this.#wasLive = true;
+    this.#unpinned = undefined;
     if (path.type === "relay") connector.seek({ relay: false, after: UPGRADE_PAUSE });
     this.#on("met");
   }
@@ -376,9 +381,12 @@ export class Conversation implements Wanter {
   }
 
   /** Says goodbye to somebody who is not who we know, or cannot be written down. */
-  async #turnAway({ channel }: Meeting, error: unknown): Promise<void> {
+  async #turnAway(connector: Connector, { channel }: Meeting, error: unknown): Promise<void> {
     const { time } = this.#options.environment;
     const isImpostor = error instanceof CifraError && isChange(error.code);
+    // Our disk may be there again: nobody has to begin anew for that.
+    const isOurs = error instanceof CifraError && error.code === "local";
+    if (isOurs) this.#restUnpinned(connector, error);
     await channel.close(isImpostor ? CloseCode.stranger : CloseCode.failed);
     // Until they have gone: a connection that is torn down may take our word with it.
     const deaf = (async () => {
@@ -388,7 +396,18 @@ export class Conversation implements Wanter {
     await Promise.race([deaf, delay(time, REFUSAL_ECHO, echo.signal)]);
     echo.abort();
     channel.destroy();
-    this.#fail(error);
+    if (!isOurs) this.#fail(error);
+  }
+
+  /** Whoever was turned away asks again at once: no hurry of theirs makes our pauses shorter. */
+  #restUnpinned(connector: Connector, error: CifraError): void {
+    if (this.#live || this.#connector !== connector) return;
+    this.#dropConnector();
+    const pause = this.#on("in-vain");
+    if (pause !== undefined) this.#notBefore = this.#options.environment.time.now() + pause;
+    if (this.#unpinned === error.message) return;
+    this.#unpinned = error.message;
+    this.#tell({ type: "unpinned", error });
   }
 
   /** The server does not look for the other one now: it is asked again later. */

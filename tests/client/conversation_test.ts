@@ -108,6 +108,30 @@ test("nobody is heard who is not pinned, and each is pinned when the ladder is d
     await bob.hears("hello");
   }));
 
+test("who cannot be pinned is turned away after growing pauses, told once, and heard when they can be", () =>
+  talk(async (stage) => {
+    let isGone = true;
+    const full = new CifraError("local", "The disk is full");
+    const bob = await stage.start("bob", "alice", {
+      checkPeer: () => Promise.resolve(() => isGone ? Promise.reject(full) : Promise.resolve()),
+    });
+    const alice = await stage.start("alice", "bob");
+    await alice.say("hello");
+    const met = () => stage.server.log.all("introduced").length;
+    const begin = stage.time.now();
+    await stage.time.until(() => met() >= 8, "eight meetings", PAUSE);
+    // Half a second, one, two, four and so on, each shorter or longer by a half.
+    const seconds = (stage.time.now() - begin) / 1000;
+    assert(seconds > 30, `eight meetings within ${seconds} s`);
+    const { error } = await bob.told("unpinned");
+    assertEquals(error, full);
+    assertEquals(bob.all("unpinned").length, 1);
+    assertEquals([bob.ear.words, bob.all("connected")], [[], []]);
+    isGone = false;
+    await stage.time.until(() => bob.all("connected").length === 1, "the meeting", PAUSE);
+    await bob.hears("hello");
+  }));
+
 test("one who leaves while the other is being pinned leaves nothing behind", () =>
   talk(async (stage) => {
     const pinning = Promise.withResolvers<void>();
@@ -682,18 +706,6 @@ test("one who cannot be met is refused all the same, a little later", () =>
     }
     assertEquals(codeOf(await stage.time.during(bob.ended, "the end")), "suite_downgrade");
     assertEquals([alice.all("connected"), alice.conversation.path], [[], undefined]);
-  }));
-
-test("a pin that cannot be kept ends it before anything is heard", () =>
-  talk(async (stage) => {
-    const bob = await stage.start("bob", "alice", {
-      checkPeer: () =>
-        Promise.resolve(() => Promise.reject(new CifraError("local", "The disk is full"))),
-    });
-    const alice = await stage.start("alice", "bob");
-    await alice.say("hello");
-    assertEquals(codeOf(await stage.time.during(bob.ended, "the end")), "local");
-    assertEquals([bob.ear.words, bob.all("connected")], [[], []]);
   }));
 
 test("a byte stream whose reader was started anew ends it", () =>

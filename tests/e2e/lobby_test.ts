@@ -11,7 +11,7 @@ import {
   textsFrom,
   whoAndWhere,
 } from "../testkit/lobby.ts";
-import { couple, Scene } from "../testkit/program.ts";
+import { couple, type Program, Scene } from "../testkit/program.ts";
 
 Deno.test("/forget takes back what somebody does not have, to a mistyped name or to who is away", async () => {
   await using scene = await openScene();
@@ -470,4 +470,27 @@ Deno.test("users fails in words when nobody listens there", async () => {
   const { stdout, stderr } = await nowhere.exits(1);
   assertEquals(stdout, "");
   assertStringIncludes(stderr, "error: Cannot reach 127.0.0.1:");
+});
+
+Deno.test("a profile folder that has gone is told of once, who is new waits, and comes in when it is back", async () => {
+  await using scene = await openScene();
+  const alice = enter(scene, "alice", ["--accept", "all"]);
+  await alice.event("lobby");
+  const bob = enter(scene, "bob");
+  await sees(bob, "alice");
+  const folder = `${scene.stateOf("alice")}/profiles`;
+  await Deno.rename(folder, `${folder}-gone`);
+  await bob.write("alice: hello\n");
+  const { peer, code, message } = await alice.event("cannot-pin");
+  assertEquals([peer, code], ["bob", "local"]);
+  assertStringIncludes(String(message), "known-peers: it is not there");
+  // What there was of a storm went through an hour's introductions within these seconds.
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  const times = (program: Program, name: string) =>
+    program.events.filter(({ event }) => event === name).length;
+  assert(times(bob, "peer-left") <= 5, `${times(bob, "peer-left")} meetings`);
+  assertEquals(times(alice, "cannot-pin"), 1);
+  assertEquals(times(alice, "conversation-failed"), 0);
+  await Deno.rename(`${folder}-gone`, folder);
+  await alice.event("message", { from: "bob", text: "hello" });
 });

@@ -192,6 +192,19 @@ for (
   });
 }
 
+Deno.test("with one person alone, who cannot be written down ends the program", async () => {
+  await using scene = await Scene.withServer();
+  const alice = scene.connect("alice", "bob", ["--json"]);
+  await alice.event("waiting");
+  const folder = `${scene.stateOf("alice")}/profiles`;
+  await Deno.rename(folder, `${folder}-gone`);
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  await alice.exits(1);
+  const { message } = await alice.event("error", { code: "local" });
+  assertStringIncludes(String(message), "known-peers: it is not there");
+  await bob.event("peer-left", { failed: true });
+});
+
 Deno.test("who cannot close the profile at the end is not done", async () => {
   await using scene = await Scene.withServer();
   const args = ["--name", "alice", "--json", "--server", `127.0.0.1:${scene.port}`];
