@@ -150,6 +150,7 @@ export class Messenger {
       begin: (name) => this.#answer(name),
       decline: (name) => this.#person.home.decline(name),
       onAsking: (asking, isAnswered) => events.onAsking(asking, isAnswered),
+      onTrouble: (name, error) => events.onFailure(name, "answer", error),
     });
   }
 

@@ -1,8 +1,15 @@
 /** Who asks for us in the lobby: who is answered automatically, who is announced, and who is declined. */
 import { timingSafeEqual } from "../crypto/platform.ts";
+import { CifraError } from "../errors.ts";
 import type { Time } from "../flow/time.ts";
 import { TokenBucket } from "../flow/token_bucket.ts";
-import { OFFERS_LIMIT, STRANGERS_ANSWERED, STRANGERS_ANSWERED_PAUSE } from "../limits.ts";
+import {
+  OFFERS_LIMIT,
+  STORE_PAUSE_MAXIMUM,
+  STORE_PAUSE_MINIMUM,
+  STRANGERS_ANSWERED,
+  STRANGERS_ANSWERED_PAUSE,
+} from "../limits.ts";
 import type { Acquaintance, Contacts } from "./contacts.ts";
 import type { Offer } from "./lobby.ts";
 
@@ -34,6 +41,8 @@ export interface OffersOptions {
    * who had to wait for their turn is answered.
    */
   readonly onAsking: (asking: Asking, isAnswered: boolean) => void;
+  /** Told why nobody can be answered now, `local`: once, whoever asks. They wait, and are answered when it is over. */
+  readonly onTrouble: (name: string, error: CifraError) => void;
 }
 
 /** All who ask. */
@@ -49,6 +58,11 @@ export class Offers {
   readonly #turns: TokenBucket;
   #cancelTurn: (() => void) | undefined;
   #isStopped = false;
+  /** Why the last answer failed here, as it was told. */
+  #trouble: string | undefined;
+  #cancelRest: (() => void) | undefined;
+  /** Milliseconds of the next rest after a failure of ours. */
+  #rest = STORE_PAUSE_MINIMUM;
 
   constructor(options: OffersOptions) {
     this.#options = options;
@@ -97,6 +111,7 @@ export class Offers {
   stop(): void {
     this.#isStopped = true;
     this.#cancelTurn?.();
+    this.#cancelRest?.();
   }
 
   /** Somebody does not ask any more. */
@@ -127,10 +142,46 @@ export class Offers {
 
   /** Begins a conversation with somebody who is welcome; false when they have to wait. Throws `local`. */
   async #answers(asking: Asking): Promise<boolean> {
-    if (this.#isStopped || !this.#isWelcome(asking)) return false;
-    if (asking.acquaintance !== "stranger") return await this.#options.begin(asking.name);
-    if (!this.#turns.take(this.#options.time.now())) return false;
-    return await this.#options.begin(asking.name);
+    if (this.#isStopped || this.#cancelRest || !this.#isWelcome(asking)) return false;
+    const isStranger = asking.acquaintance === "stranger";
+    if (isStranger && !this.#turns.take(this.#options.time.now())) return false;
+    return await this.#begin(asking.name);
+  }
+
+  async #begin(name: string): Promise<boolean> {
+    try {
+      const hasBegun = await this.#options.begin(name);
+      if (hasBegun) this.#recover(name);
+      return hasBegun;
+    } catch (error) {
+      if (!(error instanceof CifraError) || error.code !== "local") throw error;
+      this.#restFrom(name, error);
+      return false;
+    }
+  }
+
+  /** What is wrong here is as wrong for the next who asks: nobody is answered until a pause is over. */
+  #restFrom(name: string, error: CifraError): void {
+    if (this.#isStopped) return;
+    const { time, askAgain, onTrouble } = this.#options;
+    if (this.#trouble !== error.message) onTrouble(name, error);
+    this.#trouble = error.message;
+    this.#cancelRest ??= time.after(this.#rest, () => {
+      this.#cancelRest = undefined;
+      const next = this.#asking.values().find((asking) => this.#isWelcome(asking));
+      if (next) askAgain(next);
+    });
+    this.#rest = Math.min(2 * this.#rest, STORE_PAUSE_MAXIMUM);
+  }
+
+  /** It went well again: those who waited for that have their answers. */
+  #recover(name: string): void {
+    this.#rest = STORE_PAUSE_MINIMUM;
+    if (this.#trouble === undefined) return;
+    this.#trouble = undefined;
+    for (const asking of [...this.#asking.values()]) {
+      if (asking.name !== name && this.#isWelcome(asking)) this.#options.askAgain(asking);
+    }
   }
 
   /** Whether somebody who waits for an answer was not among those who do. */

@@ -3,7 +3,14 @@ import { assertEquals } from "@std/assert";
 import type { Acquaintance } from "../../lib/client/contacts.ts";
 import type { Offer } from "../../lib/client/lobby.ts";
 import { type Acceptance, Offers } from "../../lib/client/offers.ts";
-import { OFFERS_LIMIT, STRANGERS_ANSWERED, STRANGERS_ANSWERED_PAUSE } from "../../lib/limits.ts";
+import { CifraError } from "../../lib/errors.ts";
+import {
+  OFFERS_LIMIT,
+  STORE_PAUSE_MAXIMUM,
+  STORE_PAUSE_MINIMUM,
+  STRANGERS_ANSWERED,
+  STRANGERS_ANSWERED_PAUSE,
+} from "../../lib/limits.ts";
 import { test } from "../testkit/adversary.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { person } from "../testkit/handshake.ts";
@@ -18,6 +25,8 @@ class Scene {
   /** How those are known who are not strangers. */
   readonly known = new Map<string, Acquaintance>();
   hasRoom = true;
+  /** Why nobody can be answered. */
+  trouble: CifraError | undefined;
   /** Those who were asked for again. */
   readonly again: Promise<string>[] = [];
   /** What judging waits for. */
@@ -35,7 +44,9 @@ class Scene {
       },
       accept,
       isOpen: (name) => this.open.has(name),
+      onTrouble: (name, { message }) => void this.said.push(`!${name}: ${message}`),
       begin: (name) => {
+        if (this.trouble) return Promise.reject(this.trouble);
         if (this.hasRoom) this.open.add(name);
         return Promise.resolve(this.hasRoom);
       },
@@ -184,6 +195,34 @@ test("whoever found no room is answered when there is some, and nobody after the
   scene.offers.stop();
   assertEquals([await scene.turns(2), scene.time.pending], [[], 0]);
   assertEquals(await scene.ask("dave"), "?dave");
+  assertEquals(scene.time.pending, 0);
+});
+
+test("a failure of ours is told once and rested on, and all are answered when it is over", async () => {
+  const scene = new Scene("all");
+  for (const name of ["bob", "carol", "dave"]) scene.known.set(name, "known");
+  scene.trouble = new CifraError("local", "full");
+  assertEquals(await scene.ask("bob"), "!bob: full ?bob");
+  assertEquals([await scene.ask("bob"), await scene.ask("carol")], ["", "?carol"]);
+  // Each pause is twice as long as the one before, and nothing is said of it again.
+  for (const pause of [1, 2, 4, 8].map((times) => times * STORE_PAUSE_MINIMUM)) {
+    scene.time.advance(pause - 1);
+    assertEquals(scene.again, []);
+    scene.time.advance(1);
+    assertEquals(await Promise.all(scene.again.splice(0)), [""]);
+  }
+  scene.trouble = undefined;
+  scene.time.advance(STORE_PAUSE_MAXIMUM);
+  while (scene.again.length > 0) await Promise.all(scene.again.splice(0));
+  assertEquals([scene.said.slice(-2), scene.names], [["+bob", "+carol"], []]);
+  // The next one is news, and the pause a first one.
+  scene.trouble = new CifraError("local", "full");
+  assertEquals(await scene.ask("dave"), "!dave: full ?dave");
+  scene.trouble = undefined;
+  scene.time.advance(STORE_PAUSE_MINIMUM);
+  await Promise.all(scene.again.splice(0));
+  assertEquals(scene.said.at(-1), "+dave");
+  scene.offers.stop();
   assertEquals(scene.time.pending, 0);
 });
 
