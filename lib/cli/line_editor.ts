@@ -155,8 +155,11 @@ export class LineEditor {
       }
       if (isEnter) {
         this.#enterTimer = setTimeout(() => {
-          this.#enterTimer = undefined;
-          this.#press(key);
+          // On a busy machine the pause is over before what came in it was read: that comes first.
+          this.#enterTimer = setTimeout(() => {
+            this.#enterTimer = undefined;
+            this.#press(key);
+          });
         }, PASTE_PAUSE);
         return;
       }
