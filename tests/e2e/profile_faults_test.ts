@@ -7,6 +7,8 @@ import { fillDisk, hasTmpfs, makeReadOnly, withTmpfs } from "../testkit/tmpfs.ts
 import { until } from "../testkit/until.ts";
 
 const MIB = 2 ** 20;
+/** Keeps a database from whoever else writes to it, and waits for its turn: its owner may be writing. */
+const HOLD = "PRAGMA busy_timeout = 10000; BEGIN IMMEDIATE";
 const ON_TERMINAL: CastOptions = {
   start: (task, folder) => onTerminal(cifraCommand(task, folder)),
   env: { TERM: "xterm-256color" },
@@ -118,7 +120,7 @@ Deno.test("messages that another program holds for a while, as a backup does, co
     await Promise.all([alice.event("connected"), bob.event("connected")]);
     const backup = new DatabaseSync(`${folder}/profiles/bob/messages.db`);
     try {
-      backup.exec("BEGIN IMMEDIATE");
+      backup.exec(HOLD);
       await alice.write("hello\n");
       await Promise.all([
         alice.event("cannot-store", { who: "peer", peer: "bob", why: "inUse" }),
@@ -153,7 +155,7 @@ Deno.test({
       const alice = connectFrom(scene, "alice", folder, { ...ON_TERMINAL, args: [] });
       await shows(alice, "-- waiting for bob");
       using backup = new DatabaseSync(`${folder}/profiles/alice/messages.db`);
-      backup.exec("BEGIN IMMEDIATE");
+      backup.exec(HOLD);
       for (const [n, line] of ["one", "two", "three"].entries()) {
         await alice.write(`${line}\r`);
         await shows(alice, `(${n + 1} in memory) alice>`);
@@ -182,7 +184,7 @@ for (
     const alice = scene.connect("alice", "bob", ["--json"]);
     await alice.event("waiting");
     using backup = new DatabaseSync(`${scene.stateOf("alice")}/profiles/alice/messages.db`);
-    backup.exec("BEGIN IMMEDIATE");
+    backup.exec(HOLD);
     await alice.write(`${line}\n`);
     await alice.event("cannot-store");
     alice.kill("SIGTERM");
@@ -211,7 +213,7 @@ Deno.test("who cannot close the profile at the end is not done", async () => {
   const alice = scene.start("connect", "alice", args);
   await alice.event("lobby");
   using backup = new DatabaseSync(`${scene.stateOf("alice")}/profiles/alice/messages.db`);
-  backup.exec("BEGIN IMMEDIATE");
+  backup.exec(HOLD);
   await alice.endInput();
   await alice.exits(1);
   const { event, message } = alice.events.at(-1)!;
