@@ -6,6 +6,7 @@ const MEASUREMENTS = [
   "first_message",
   "messages_store",
   "mailbox",
+  "post",
   "names",
   "delivery",
   "reconnect",
