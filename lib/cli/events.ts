@@ -325,6 +325,7 @@ const LOBBY: EventGroup = {
         suite: anySuite,
         fingerprint: optional(text),
         accepted: flag,
+        hasLeft: optional(flag, "they are not here, and left something at the server"),
       },
     },
     "conversation-failed": {

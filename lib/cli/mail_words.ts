@@ -12,7 +12,9 @@ export function describeMail(
   switch (event.type) {
     case "trouble": {
       const { name, error } = event;
-      return [lowerFirst(error.message), { event: "not-on-server", for: name, ...reportOf(error) }];
+      const report = reportOf(error);
+      const text = [lowerFirst(error.message), report.hint].filter(Boolean).join(": ");
+      return [text, { event: "not-on-server", for: name, ...report }];
     }
     case "changed": {
       const { name, error } = event;

@@ -21,7 +21,7 @@ export function describeOffers(
 }
 
 function describeOffer(
-  { name, acquaintance, suite, identity }: Asking,
+  { name, acquaintance, suite, identity, hasLeft = false }: Asking,
   ourSuite: SuiteName,
 ): string {
   if (!identity) {
@@ -40,13 +40,16 @@ function describeOffer(
       return `somebody asks for you as ${name}, whom you know by a key for another suite\n` +
         `presented: ${key} (${ourSuite})\nask ${name} another way whether this is theirs`;
     case "stranger":
-      return `${name}, whom you do not know, asks for you: ${answers}\nkey ${key}`;
+      return hasLeft
+        ? `${name}, whom you do not know, has left you something: ` +
+          `/to ${name} reads it, /refuse ${name} does not\nkey ${key}`
+        : `${name}, whom you do not know, asks for you: ${answers}\nkey ${key}`;
   }
 }
 
 /** The same of one, for a program. */
 export function offerJson(
-  { name, acquaintance, suite, identity }: Asking,
+  { name, acquaintance, suite, identity, hasLeft = false }: Asking,
   accepted: boolean,
 ): JsonEvent {
   return {
@@ -56,5 +59,6 @@ export function offerJson(
     suite: suiteOf(suite),
     ...(identity && { fingerprint: formatFingerprint(identity.fingerprint) }),
     accepted,
+    ...(hasLeft && { hasLeft }),
   };
 }

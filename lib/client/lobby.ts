@@ -22,6 +22,8 @@ export interface Offer {
   readonly suite: number;
   /** Who the server says they are; undefined when their suite is not ours. */
   readonly identity: PublicIdentity | undefined;
+  /** They are not here, and have left something at the server. */
+  readonly hasLeft?: boolean;
 }
 
 /** Who came and went since it was last told, by name, sorted. */

@@ -467,7 +467,7 @@ function firstNeeded(stored: bigint, missing: readonly Gap[]): bigint {
 }
 
 function nobodyTakesIt(name: string): CifraError {
-  return new CifraError("quota", `Nobody called ${name} can take it at the moment: kept here`);
+  return new CifraError("quota", `Nobody called ${name} can take it at the moment`);
 }
 
 /** Why an envelope was refused. */

@@ -379,7 +379,12 @@ export class Messenger {
         this.#noteOnServer(event.name);
         return;
       case "stranger":
-        return this.#onOffer({ name: event.name, suite: suite.id, identity: event.sender });
+        return this.#onOffer({
+          name: event.name,
+          suite: suite.id,
+          identity: event.sender,
+          hasLeft: true,
+        });
       default:
         return events.onMail(event);
     }
