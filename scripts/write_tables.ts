@@ -183,7 +183,9 @@ function slashCommandsPage(): string {
     "With `--plain`, and on a terminal that calls itself `dumb`, the terminal itself edits lines: " +
     "nothing on the screen is drawn again, there is no prompt, and how far a message came is not " +
     "shown. What comes begins below what is half typed, and Ctrl-R shows that again. Lines that " +
-    "come within a tenth of a second are one paste.",
+    "come within a tenth of a second are one paste. The other keys above do nothing: a line with " +
+    "one of them in it, which the terminal shows as `^[[A` or the like, is refused, and so is one " +
+    "that is longer than the terminal takes.",
     "",
   ].join("\n\n");
 }

@@ -62,6 +62,7 @@ export class DeskTerminal implements Front {
       completions: this.#completions,
       history: this.#typed?.lines ?? [],
       limit: TEXT_LIMIT,
+      refused: "NOT SENT",
     };
     const editor = await openPrompt(this.#terminal, options, {
       onMessage: (text) => {
@@ -135,6 +136,8 @@ export class DeskTerminal implements Front {
   }
 
   finish(how: Outcome): void {
+    // While messages still go out.
+    this.#editor?.enter();
     this.#finished.resolve(how);
   }
 

@@ -1,8 +1,10 @@
 /**
  * The keyboard: one for the program, and one who listens. It owns stdin as far as a person types there: raw mode,
- * reading, the pause at Ctrl-Z. Keys that nobody has listened to yet are kept for whoever comes next.
+ * reading, the pause at Ctrl-Z. Keys that nobody has listened to yet are kept for whoever comes next; and so are
+ * lines, which come in place of keys where the terminal itself edits them.
  */
 import type { CifraError } from "../errors.ts";
+import { type EditedLine, EditedLines } from "./edited_lines.ts";
 import { type Key, KeyDecoder } from "./key_decoder.ts";
 import { nextPiece, pieceTaken } from "./stdin.ts";
 import { stopJob } from "./suspend.ts";
@@ -10,12 +12,14 @@ import { stopJob } from "./suspend.ts";
 /** Milliseconds after which Escape is a key of its own, and after which a begun sequence has no end. */
 const ESCAPE_PAUSE = 100;
 const SEQUENCE_PAUSE = 1000;
-/** Keys that are kept while nobody listens: somebody leans on the keyboard. */
+/** Keys and lines that are kept while nobody listens: somebody leans on the keyboard. */
 const KEPT = 10_000;
 
-/** Who gets the keys. */
+/** Who gets the keys, and the lines. */
 export interface KeyListener {
   readonly onKey: (key: Key) => void;
+  /** Without raw mode: a line that the terminal has edited. */
+  readonly onLine: (line: EditedLine) => void;
   /** All keys that came at once were given. */
   readonly onPause: () => void;
   /** There are no more keys. */
@@ -39,10 +43,11 @@ export interface KeyboardHolder {
 
 class Keyboard {
   readonly #decoder = new KeyDecoder();
+  readonly #edited = new EditedLines();
   readonly #listeners: KeyListener[] = [];
   readonly #holders: KeyboardHolder[] = [];
   #raw = 0;
-  #kept: Key[] = [];
+  #kept: (Key | EditedLine)[] = [];
   #isReading = false;
   #hasEnded = false;
   #isAway = false;
@@ -51,7 +56,10 @@ class Keyboard {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isPumping = false;
 
-  /** From now on keys are taken, and with `raw` come one by one and unseen, until the returned function is called. */
+  /**
+   * From now on what is typed is taken, until the returned function is called: with `raw` key by key and unseen, else
+   * in lines that the terminal edits.
+   */
   hold(holder: KeyboardHolder, { raw }: { readonly raw: boolean }): () => void {
     this.#holders.push(holder);
     if (raw && this.#raw++ === 0) this.#takeTerminal();
@@ -148,6 +156,10 @@ class Keyboard {
         this.#hasEnded = true;
         break;
       }
+      if (this.#raw === 0) {
+        this.#takeLines(this.#edited.push(piece));
+        continue;
+      }
       // The first piece of raw mode may have been typed, as lines, before it.
       this.#take(this.#decoder.push(piece, !this.#wasRaw));
       this.#wasRaw = this.#raw > 0;
@@ -170,14 +182,21 @@ class Keyboard {
     this.#pump();
   }
 
-  /** Gives keys to whoever listens. */
+  #takeLines(lines: readonly EditedLine[]): void {
+    this.#kept.push(...lines.slice(0, Math.max(0, KEPT - this.#kept.length)));
+    this.#pump();
+  }
+
+  /** Gives what was typed to whoever listens. */
   #pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
     while (this.#listener && !this.#isAway && this.#kept.length > 0) {
       const listener = this.#listener;
       while (this.#listener === listener && !this.#isAway && this.#kept.length > 0) {
-        listener.onKey(this.#kept.shift()!);
+        const next = this.#kept.shift()!;
+        if ("type" in next) listener.onKey(next);
+        else listener.onLine(next);
       }
       if (this.#listener === listener && !this.#isAway) listener.onPause();
     }

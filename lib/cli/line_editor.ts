@@ -2,7 +2,6 @@
  * The line being typed on a terminal, and other people's lines printed above it without disturbing it. What keys do
  * is in `line_state.ts`, how it looks in `line_view.ts`; here the two meet the keyboard and the screen.
  */
-import { encodeUtf8, writeAllSync } from "../bytes.ts";
 import type { CifraError } from "../errors.ts";
 import { keyboard } from "./keyboard.ts";
 import type { Key } from "./key_decoder.ts";
@@ -19,8 +18,9 @@ import {
   reflow,
   showView,
 } from "./line_view.ts";
-import { harmless, page, type Shown } from "./page.ts";
-import { isGone, type Terminal } from "./terminal.ts";
+import { page, type Shown } from "./page.ts";
+import { writeToScreen } from "./screen.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** The terminal tells a paste from typing while this is on. */
 const MARK_PASTES = "\x1b[?2004h";
@@ -28,10 +28,6 @@ const DO_NOT_MARK_PASTES = "\x1b[?2004l";
 const CLEAR_SCREEN = "\x1b[H\x1b[2J";
 /** What Tab offers is listed up to so many words. */
 const OFFERED = 200;
-/** Milliseconds in which lines come of a paste, where the terminal itself edits them and marks nothing. */
-const PASTE_PAUSE = 100;
-/** Milliseconds in which nobody types a letter: a row that was empty before them is empty after them. */
-const LETTER_PAUSE = 30;
 const USUAL_FRAME: Frame = { columns: 80, rows: 24 };
 
 /** What is asked for, and how. */
@@ -56,6 +52,8 @@ export interface PromptOptions {
   readonly isFresh?: boolean;
   /** It is neither shown nor remembered. */
   readonly isSecret?: boolean;
+  /** How it is said that a line was not taken. */
+  readonly refused?: string;
 }
 
 /** What a person can do at a prompt. */
@@ -74,9 +72,6 @@ export class LineEditor {
   readonly #terminal: Terminal;
   readonly #events: PromptEvents;
   readonly #rules: LineRules;
-  /** The terminal edits and shows lines itself: nothing is drawn. */
-  readonly #isPlain: boolean;
-  readonly #out: typeof Deno.stdout | typeof Deno.stderr;
   readonly #releases: (() => void)[] = [];
   #prompt: string;
   #state: LineState;
@@ -85,9 +80,6 @@ export class LineEditor {
   /** Somebody else has the screen. */
   #isAway = false;
   #isClosed = false;
-  #enterTimer: ReturnType<typeof setTimeout> | undefined;
-  /** When a row was certainly empty, by `performance.now()`. */
-  #freshAt = -Infinity;
 
   constructor(options: PromptOptions, terminal: Terminal, events: PromptEvents) {
     this.#options = options;
@@ -96,16 +88,15 @@ export class LineEditor {
     this.#prompt = options.prompt;
     this.#state = emptyLine(options.history);
     this.#rules = { ...options, completions: options.completions ?? [] };
-    this.#isPlain = terminal.plain && !options.isSecret;
-    this.#out = Deno.stdout.isTerminal() ? Deno.stdout : Deno.stderr;
     const holder = {
       interrupt: () => events.onInterrupt(),
       complain: ({ message, hint }: CifraError) => terminal.say(`${message}: ${hint}`),
     };
-    this.#releases.push(keyboard.hold(holder, { raw: !this.#isPlain }));
+    this.#releases.push(keyboard.hold(holder, { raw: true }));
     this.#begin();
     const release = keyboard.listen({
       onKey: (key) => this.#onKey(key),
+      onLine: () => {},
       onPause: () => this.#redraw(),
       onEnd: () => this.#onEnd(),
       onResize: () => this.#redraw(),
@@ -119,11 +110,10 @@ export class LineEditor {
   /** Prints above the line being typed, and draws that again as it was. */
   printAround(text: Shown): void {
     const shown = `${text}\n`;
-    if (this.#isPlain && !this.#isClosed && !this.#isAway) return this.#writeFresh(shown);
-    if (this.#isClosed || this.#isAway) return this.#write(shown);
+    if (this.#isClosed || this.#isAway) return writeToScreen(shown);
     this.#fit();
     const next = this.#drawn();
-    this.#write(eraseView(this.#view) + shown.replaceAll("\n", "\r\n") + showView(next));
+    writeToScreen(eraseView(this.#view) + shown.replaceAll("\n", "\r\n") + showView(next));
     this.#view = next;
   }
 
@@ -134,10 +124,12 @@ export class LineEditor {
     this.#redraw();
   }
 
+  /** Enter is never waited with. */
+  enter(): void {}
+
   /** Gives the terminal back as it was. */
   close(): void {
     if (this.#isClosed) return;
-    clearTimeout(this.#enterTimer);
     if (!this.#isAway) this.#leave();
     this.#isClosed = true;
     for (const release of this.#releases) release();
@@ -145,29 +137,6 @@ export class LineEditor {
 
   #onKey(key: Key): void {
     if (this.#isClosed) return;
-    const isEnter = key.type === "press" && key.name === "enter";
-    if (this.#isPlain && !this.#options.isQuestion) {
-      if (this.#enterTimer !== undefined) {
-        // The line before ended together with this: both are of one paste.
-        clearTimeout(this.#enterTimer);
-        this.#enterTimer = undefined;
-        this.#press({ type: "break" });
-      }
-      if (isEnter) {
-        this.#enterTimer = setTimeout(() => {
-          // On a busy machine the pause is over before what came in it was read: that comes first.
-          this.#enterTimer = setTimeout(() => {
-            this.#enterTimer = undefined;
-            this.#press(key);
-          });
-        }, PASTE_PAUSE);
-        return;
-      }
-    }
-    this.#press(key);
-  }
-
-  #press(key: Key): void {
     const { state, action } = pressOrSearch(this.#state, key, this.#rules);
     const before = this.#state;
     this.#state = state;
@@ -177,7 +146,6 @@ export class LineEditor {
   #act(action: LineAction, before: LineState): void {
     switch (action.type) {
       case "enter":
-        this.#freshAt = performance.now();
         this.#commit(before);
         return this.#events.onMessage(action.text);
       case "end":
@@ -187,8 +155,8 @@ export class LineEditor {
       case "suspend":
         return void keyboard.suspend();
       case "clear-screen":
-        if (this.#isPlain || this.#isAway) return;
-        this.#write(CLEAR_SCREEN);
+        if (this.#isAway) return;
+        writeToScreen(CLEAR_SCREEN);
         this.#view = EMPTY_VIEW;
         return this.#redraw();
       case "offer":
@@ -210,7 +178,7 @@ export class LineEditor {
 
   /** What was entered stays on the screen, whole, and a new line begins. */
   #commit({ text }: LineState): void {
-    if (this.#isPlain || this.#isAway) return;
+    if (this.#isAway) return;
     const stamp = this.#options.stamp?.() ?? "";
     this.#fit();
     const { prompt, ...shown } = this.#shown(text);
@@ -219,7 +187,7 @@ export class LineEditor {
       ...this.#frame,
       rows: Infinity,
     });
-    this.#write(`${changeView(this.#view, whole)}\r\n`);
+    writeToScreen(`${changeView(this.#view, whole)}\r\n`);
     this.#view = EMPTY_VIEW;
   }
 
@@ -227,7 +195,7 @@ export class LineEditor {
     const all = words.slice(0, OFFERED).join("  ");
     const text = words.length > OFFERED ? `${all}  ... (${words.length})` : all;
     const { columns } = this.#frame;
-    this.printAround(this.#isPlain ? harmless(text) : page("", text, { columns, indent: "" }));
+    this.printAround(page("", text, { columns, indent: "" }));
   }
 
   /** Takes the screen: at the start of an empty row. */
@@ -235,38 +203,32 @@ export class LineEditor {
     this.#isAway = false;
     this.#view = EMPTY_VIEW;
     if (this.#isClosed) return;
-    if (this.#isPlain) {
-      if (this.#options.isQuestion) this.#write(`${harmless(this.#prompt)}\n`);
-      return;
-    }
     // Something may stand in the row already, such as what was typed while nobody hid it.
     this.#drawAnew();
   }
 
   /** Leaves the screen as if nothing had been typed. */
   #leave(): void {
-    if (!this.#isPlain) {
-      this.#fit();
-      this.#write(eraseView(this.#view) + DO_NOT_MARK_PASTES);
-    }
+    this.#fit();
+    writeToScreen(eraseView(this.#view) + DO_NOT_MARK_PASTES);
     this.#view = EMPTY_VIEW;
     this.#isAway = true;
   }
 
   #redraw(): void {
-    if (this.#isClosed || this.#isAway || this.#isPlain) return;
+    if (this.#isClosed || this.#isAway) return;
     const isSame = this.#fit();
     const next = this.#drawn();
-    this.#write(isSame ? changeView(this.#view, next) : eraseView(this.#view) + showView(next));
+    writeToScreen(isSame ? changeView(this.#view, next) : eraseView(this.#view) + showView(next));
     this.#view = next;
   }
 
   /** For a terminal that somebody else had, and who left our row as it was, or an empty one. */
   #drawAnew(): void {
-    if (this.#isClosed || this.#isAway || this.#isPlain) return;
+    if (this.#isClosed || this.#isAway) return;
     this.#fit();
     const next = this.#drawn();
-    this.#write(MARK_PASTES + eraseView(this.#view) + showView(next));
+    writeToScreen(MARK_PASTES + eraseView(this.#view) + showView(next));
     this.#view = next;
   }
 
@@ -296,26 +258,6 @@ export class LineEditor {
     const { search } = this.#state;
     const prompt = search ? `looking for "${search.words}": ` : this.#prompt;
     return { prompt, text: isSecret ? "" : text, colour };
-  }
-
-  /**
-   * Below what may be half typed, which the terminal alone knows and repeats at Ctrl-R: an empty row too many is
-   * better than a line of somebody that begins in the middle of ours.
-   */
-  #writeFresh(text: string): void {
-    const isFresh = performance.now() - this.#freshAt < LETTER_PAUSE;
-    this.#write(isFresh ? text : `\n${text}`);
-    this.#freshAt = performance.now();
-  }
-
-  #write(text: string): void {
-    if (text === "") return;
-    try {
-      writeAllSync(this.#out, encodeUtf8(text));
-    } catch (error) {
-      // Whoever typed here has gone, with the terminal.
-      if (!isGone(error)) throw error;
-    }
   }
 }
 

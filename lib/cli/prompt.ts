@@ -1,11 +1,14 @@
 /** A prompt on a terminal: where a person types while others talk. */
-import type { LineEditor, PromptEvents, PromptOptions } from "./line_editor.ts";
+import type { PromptEvents, PromptOptions } from "./line_editor.ts";
+import type { Shown } from "./page.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** An open prompt. */
 export interface Prompt {
   /** From now on this stands before the line; also before the one being typed. */
   readonly setPrompt: (prompt: string) => void;
+  /** Hands over what was entered, where that waits whether more comes of a paste. */
+  readonly enter: () => void;
   /** Gives the terminal back as it was. */
   readonly close: () => void;
 }
@@ -16,10 +19,9 @@ export async function openPrompt(
   options: PromptOptions,
   events: PromptEvents,
 ): Promise<Prompt> {
-  // Whoever never asks need not hold the code.
-  const { LineEditor } = await import("./line_editor.ts");
+  const Editor = await editorFor(terminal, options);
   const before = terminal.printAround;
-  const editor: LineEditor = new LineEditor(options, terminal, events);
+  const editor: Editor = new Editor(options, terminal, events);
   terminal.printAround = (text) => editor.printAround(text);
   const close = () => {
     if (!terminal.prompts.delete(close)) return;
@@ -27,5 +29,30 @@ export async function openPrompt(
     editor.close();
   };
   terminal.prompts.add(close);
-  return { setPrompt: (prompt) => editor.setPrompt(prompt), close };
+  return {
+    setPrompt: (prompt) => editor.setPrompt(prompt),
+    enter: () => editor.enter(),
+    close,
+  };
+}
+
+/** A prompt that knows what is said meanwhile. */
+interface Editor extends Prompt {
+  readonly printAround: (text: Shown) => void;
+}
+
+type EditorClass = new (
+  options: PromptOptions,
+  terminal: Terminal,
+  events: PromptEvents,
+) => Editor;
+
+/** Whoever never asks need not hold the code. */
+async function editorFor(
+  { plain }: Terminal,
+  { isSecret }: PromptOptions,
+): Promise<EditorClass> {
+  return plain && !isSecret
+    ? (await import("./plain_prompt.ts")).PlainPrompt
+    : (await import("./line_editor.ts")).LineEditor;
 }

@@ -1,0 +1,94 @@
+/** `--plain`: the terminal itself edits lines, and what it shows is what is taken. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { cifraCommand, type Program, Scene, type Task } from "../testkit/program.ts";
+import {
+  hasPty,
+  leavesTerminal,
+  onTerminal,
+  screen,
+  shows,
+  signalOnTerminal,
+} from "../testkit/pty.ts";
+
+const ON_TERMINAL = {
+  start: (task: Task, folder: string) => onTerminal(cifraCommand(task, folder)),
+  env: { TERM: "xterm-256color" },
+};
+
+const UP = "\x1b[A", LEFT = "\x1b[D";
+
+function terminalTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, ignore: !hasPty, fn });
+}
+
+/** Alice at a terminal that edits lines, bob a program on lines of JSON. */
+async function aliceAtTerminal(scene: Scene): Promise<readonly [Program, Program]> {
+  const alice = scene.connect("alice", "bob", ["--plain", "--no-times"], ON_TERMINAL);
+  const bob = scene.connect("bob", "alice", ["--json"]);
+  await Promise.all([shows(alice, "-- connected to bob"), bob.event("connected")]);
+  return [alice, bob];
+}
+
+/** The texts of all messages that came. */
+function textsOf(program: Program): readonly unknown[] {
+  return program.events.filter(({ event }) => event === "message").map(({ text }) => text);
+}
+
+terminalTest("keys that edit lines elsewhere do nothing: their line is not sent", async () => {
+  await using scene = await Scene.withServer();
+  const [alice, bob] = await aliceAtTerminal(scene);
+  await alice.write("my PIN is 4711\r");
+  await bob.event("message", { number: 1 });
+  const refused = () => screen(alice).split("-- NOT SENT: ").length - 1;
+  const lines = [
+    `${UP}${UP}hello eve`,
+    `abc${LEFT}${LEFT}X`,
+    "a\x01b",
+    "cut\x0bhere\x19",
+    "\x1b[200~/quit\x1b[201~",
+    // Of this a terminal shows more than it hands over.
+    `x${"y".repeat(5000)}`,
+  ];
+  for (const [n, line] of lines.entries()) {
+    await alice.write(`${line}\r`);
+    await alice.until(`NOT SENT of ${JSON.stringify(line)}`, () => refused() === n + 1);
+  }
+  assertStringIncludes(screen(alice), "the key that is shown as ^[ does nothing here");
+  // Tab is a letter like others, and the line is as it is shown.
+  await alice.write("one\ttwo\r");
+  await bob.event("message", { number: 2, text: "one\ttwo" });
+  await alice.write("/quit\r");
+  assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+  assertEquals(textsOf(bob), ["my PIN is 4711", "one\ttwo"]);
+});
+
+terminalTest("at the server's console, Up and Enter do nothing again", async () => {
+  await using scene = await Scene.open();
+  const args = ["--port", "0", "--plain", "--admission", "invite"];
+  const server = scene.start("serve", "server", args, ON_TERMINAL);
+  await shows(server, "\ninvite ");
+  const renewed = () => screen(server).split("cifra1:").length;
+  const before = renewed();
+  await server.write("renew\r");
+  await server.until("another line", () => renewed() === before + 1);
+  await server.write(`${UP}\r`);
+  await shows(server, "-- not taken: the key that is shown as ^[ does nothing here");
+  await server.write("quit\r");
+  assertEquals((await leavesTerminal(server)).code, 0);
+  assertEquals(renewed(), before + 1);
+});
+
+for (const [how, code] of [["Ctrl-D", 0], ["Ctrl-C", 130], ["SIGTERM", 0]] as const) {
+  terminalTest(`a line that was entered goes out, also when ${how} follows at once`, async () => {
+    await using scene = await Scene.withServer();
+    const [alice, bob] = await aliceAtTerminal(scene);
+    await alice.write("important\r");
+    await shows(alice, "\nimportant");
+    // A terminal forgets at Ctrl-C what nobody has read yet.
+    if (how !== "Ctrl-D") await new Promise((resolve) => setTimeout(resolve, 30));
+    if (how === "SIGTERM") signalOnTerminal(alice, how);
+    else await alice.write(how === "Ctrl-D" ? "\x04" : "\x03");
+    assertEquals(await leavesTerminal(alice), { code, restored: true });
+    await bob.event("message", { number: 1, text: "important" });
+  });
+}
