@@ -52,7 +52,8 @@ async function editorFor(
   { plain }: Terminal,
   { isSecret }: PromptOptions,
 ): Promise<EditorClass> {
-  return plain && !isSecret
-    ? (await import("./plain_prompt.ts")).PlainPrompt
-    : (await import("./line_editor.ts")).LineEditor;
+  if (!plain) return (await import("./line_editor.ts")).LineEditor;
+  return isSecret
+    ? (await import("./hidden_prompt.ts")).HiddenPrompt
+    : (await import("./plain_prompt.ts")).PlainPrompt;
 }

@@ -282,6 +282,42 @@ Deno.test("a password comes from another pipe, while standard input is for the c
   await bob.event("message", { text: "hello again" });
 });
 
+const PLAIN = [["--plain", ["--plain"], {}], ["TERM=dumb", [], { TERM: "dumb" }]] as const;
+for (const [how, args, env] of PLAIN) {
+  terminalTest(
+    `${how}: a password is asked for without moving anything on the screen`,
+    async () => {
+      await using scene = await Scene.withServer();
+      const options = { ...ON_TERMINAL, env: { ...ON_TERMINAL.env, ...env } };
+      const alice = scene.connect("alice", "bob", ["--sign-up", ...args], options);
+      await shows(alice, "new password of alice:");
+      await alice.write(`${PASSWORD}\r`);
+      await shows(alice, "once more:");
+      await alice.write("something else\r");
+      await shows(alice, "-- these were different");
+      await alice.until(
+        "the question again",
+        () => screen(alice).split("new password").length === 3,
+      );
+      // A slip of the hand, a line begun anew, and keys that would move a cursor.
+      await alice.write(`wrong\x15${PASSWORD}é\x7f\x1b[D\x01\t\x1b[A\r`);
+      await alice.until("to be asked again", () => screen(alice).split("once more:").length === 3);
+      // What nobody saw is no message.
+      await alice.write(`${PASSWORD}\rtyped ahead\r`);
+      await shows(alice, "-- signed up");
+      await shows(alice, "-- waiting for bob");
+      const bob = scene.connect("bob", "alice", ["--json"]);
+      await bob.event("connected");
+      await alice.write("hello\r");
+      await bob.event("message", { number: 1, text: "hello" });
+      await alice.write("/quit\r");
+      assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+      assert(!/horse|bater|staple|something else|typed ahead/.test(alice.told));
+      assert(!alice.stdout.includes("\x1b"), JSON.stringify(alice.stdout));
+    },
+  );
+}
+
 terminalTest("a password is typed twice and never seen, on the screen or elsewhere", async () => {
   await using scene = await Scene.open();
   const log = `${scene.stateOf("server")}/log`;
