@@ -26,6 +26,9 @@ const RUNS: Readonly<Record<CommandName, () => Promise<Run>>> = {
   man: async () => (await import("./lib/cli/man_page.ts")).man,
 };
 
+/** Whoever ends the program is done with it. */
+const INTERRUPTED = 130;
+
 /** Undefined where the environment may not be read. */
 function environment(variable: string): string | undefined {
   const { state } = Deno.permissions.querySync({ name: "env", variable });
@@ -37,15 +40,16 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     plain: args.includes("--plain") || environment("TERM") === "dumb",
     noColor: environment("NO_COLOR"),
   });
-  try {
-    const code = await perform(name, args, terminal);
-    if (terminal.failure) throw terminal.failure;
-    return code;
-  } catch (error) {
-    return terminal.fail(error);
-  } finally {
-    terminal.close();
-  }
+  const code = await perform(name, args, terminal)
+    .then((code) => {
+      if (terminal.failure) throw terminal.failure;
+      return code;
+    })
+    .catch((error) => terminal.fail(error))
+    .finally(() => terminal.close());
+  // What was typed for a program that failed must not be obeyed by the shell.
+  if (code !== 0 && code !== INTERRUPTED) await terminal.forgetTyped?.();
+  return code;
 }
 
 async function perform(

@@ -9,6 +9,8 @@ import { type Bytes, decodeUtf8 } from "../bytes.ts";
 /** A line that the terminal has handed over at Enter. */
 export interface EditedLine {
   readonly text: string;
+  /** When it came, by `performance.now()`. */
+  readonly at: number;
   /** Why what was shown is not what came, as the end of a sentence. */
   readonly problem?: string | undefined;
 }
@@ -28,11 +30,11 @@ export class EditedLines {
   #begun: Bytes[] = [];
 
   /** Takes a piece; returns the lines that end in it. */
-  push(piece: Bytes): readonly EditedLine[] {
+  push(piece: Bytes, at: number): readonly EditedLine[] {
     const lines: EditedLine[] = [];
     let start = 0;
     for (let end; (end = piece.indexOf(LINE_FEED, start)) !== -1; start = end + 1) {
-      lines.push(lineOf(concat([...this.#begun, piece.subarray(start, end)])));
+      lines.push({ at, ...read(concat([...this.#begun, piece.subarray(start, end)])) });
       this.#begun = [];
     }
     // The buffer is used again.
@@ -46,7 +48,7 @@ export class EditedLines {
   }
 }
 
-function lineOf(whole: Bytes): EditedLine {
+function read(whole: Bytes): Omit<EditedLine, "at"> {
   const bytes = whole.at(-1) === RETURN ? whole.subarray(0, -1) : whole;
   if (bytes.length >= LONGEST) {
     return { text: "", problem: `the terminal takes no more than ${LONGEST - 1} bytes in a line` };

@@ -12,6 +12,9 @@ import { stopJob } from "./suspend.ts";
 /** Milliseconds after which Escape is a key of its own, and after which a begun sequence has no end. */
 const ESCAPE_PAUSE = 100;
 const SEQUENCE_PAUSE = 1000;
+/** Milliseconds without a key after which what was pasted is over, and how long it is waited for. */
+const QUIET = 100;
+const LONGEST_PASTE = 2000;
 /** Keys and lines that are kept while nobody listens: somebody leans on the keyboard. */
 const KEPT = 10_000;
 
@@ -94,6 +97,38 @@ class Keyboard {
     };
   }
 
+  /**
+   * Drops what comes until nothing comes any more, such as the rest of a paste, and what stands half typed where the
+   * terminal edits lines; with `isFresh` what was typed earlier stays for whoever comes next.
+   */
+  async forget({ isFresh = false } = {}): Promise<void> {
+    const holder = this.#holders.at(-1) ?? { interrupt: () => {}, complain: () => {} };
+    let quietAt = 0;
+    const came = () => void (quietAt = performance.now() + QUIET);
+    const drop = {
+      onKey: (key: Key) => {
+        if (key.type === "press" && key.name === "ctrl-c") holder.interrupt();
+        came();
+      },
+      onLine: came,
+      onPause: () => {},
+      onEnd: () => {},
+      onResize: () => {},
+      onContinued: () => {},
+      onAway: () => {},
+      onBack: () => {},
+    };
+    // In raw mode everything comes, also the line that has no end yet.
+    const releases = [this.hold(holder, { raw: true }), this.listen(drop, { isFresh })];
+    const end = performance.now() + LONGEST_PASTE;
+    came();
+    for (let now; (now = performance.now()) < Math.min(quietAt, end);) {
+      await new Promise((resolve) => setTimeout(resolve, quietAt - now));
+    }
+    this.#edited.forget();
+    for (const release of releases.reverse()) release();
+  }
+
   /** Ctrl-Z: gives the terminal back, stops, and takes it again. */
   async suspend(): Promise<void> {
     if (this.#isAway) return;
@@ -157,7 +192,7 @@ class Keyboard {
         break;
       }
       if (this.#raw === 0) {
-        this.#takeLines(this.#edited.push(piece));
+        this.#takeLines(this.#edited.push(piece, performance.now()));
         continue;
       }
       // The first piece of raw mode may have been typed, as lines, before it.

@@ -48,6 +48,8 @@ export interface PromptOptions {
   readonly limit: number;
   /** One answer is wanted: Enter never goes on in another line, and Ctrl-C never only clears. */
   readonly isQuestion?: boolean;
+  /** The answer may have several lines, as a paste has. */
+  readonly takesLines?: boolean;
   /** What was typed before it was asked is no answer. */
   readonly isFresh?: boolean;
   /** It is neither shown nor remembered. */

@@ -53,6 +53,8 @@ export interface LineRules {
   readonly limit: number;
   /** One answer is wanted: Enter never goes on, and Ctrl-C never only clears. */
   readonly isQuestion?: boolean;
+  /** The answer may have several lines: what comes in one go is one, as a paste that the terminal does not mark. */
+  readonly takesLines?: boolean;
   /** It is neither shown nor remembered. */
   readonly isSecret?: boolean;
 }
@@ -110,7 +112,7 @@ export function press(before: LineState, key: Key, rules: LineRules): Pressed {
       return { state: whole, action: { type: "too-long", bytes, isCut: state.isCut } };
     }
     case "break":
-      return rules.isQuestion ? enter(state, rules) : goOn(state, rules);
+      return rules.isQuestion && !rules.takesLines ? enter(state, rules) : goOn(state, rules);
     case "press":
       return pressNamed(before, state, key.name, rules);
   }

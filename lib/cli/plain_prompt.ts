@@ -31,6 +31,7 @@ export class PlainPrompt {
   /** Somebody else has the screen. */
   #isAway = false;
   #isClosed = false;
+  readonly #openedAt = performance.now();
   /** When a row was certainly empty, by `performance.now()`. */
   #freshAt = -Infinity;
 
@@ -112,6 +113,9 @@ export class PlainPrompt {
   }
 
   #onLine(line: EditedLine): void {
+    const last = this.#lines.at(-1);
+    // What was typed before anybody asked comes at once, though it was no paste.
+    if (last && line.at < this.#openedAt && line.at - last.at > PASTE_PAUSE) this.enter();
     if (this.#isClosed) return;
     this.#lines.push(line);
     clearTimeout(this.#timer);

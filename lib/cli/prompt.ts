@@ -1,4 +1,5 @@
 /** A prompt on a terminal: where a person types while others talk. */
+import { keyboard } from "./keyboard.ts";
 import type { PromptEvents, PromptOptions } from "./line_editor.ts";
 import type { Shown } from "./page.ts";
 import type { Terminal } from "./terminal.ts";
@@ -19,6 +20,7 @@ export async function openPrompt(
   options: PromptOptions,
   events: PromptEvents,
 ): Promise<Prompt> {
+  terminal.forgetTyped = () => keyboard.forget();
   const Editor = await editorFor(terminal, options);
   const before = terminal.printAround;
   const editor: Editor = new Editor(options, terminal, events);

@@ -1,12 +1,15 @@
 /** Questions to the person at the terminal. */
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
+import { keyboard } from "./keyboard.ts";
 import type { PromptOptions } from "./line_editor.ts";
 import { openPrompt } from "./prompt.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** An answer is a short line; an invite line is the longest of them. */
+/** An answer is a short line. */
 const LONGEST_ANSWER = 1024;
+/** What is looked for may stand in a whole mail. */
+const LONGEST_PASTE = 32 * 1024;
 
 /**
  * Asks for one line; undefined when there is none, at the end of input. Throws `interrupted` at Ctrl-C, and when a
@@ -16,6 +19,8 @@ export async function ask(
   terminal: Terminal,
   question: Omit<PromptOptions, "isQuestion" | "completions">,
 ): Promise<string | undefined> {
+  // What the terminal edits and has not handed over would be a part of the answer.
+  if (question.isFresh && terminal.plain) await keyboard.forget({ isFresh: true });
   const answer = Promise.withResolvers<string | undefined>();
   const interrupt = () => answer.reject(new CifraError("interrupted", "Interrupted"));
   const prompt = await openPrompt(terminal, { ...question, isQuestion: true }, {
@@ -29,6 +34,11 @@ export async function ask(
   } finally {
     prompt.close();
   }
+}
+
+/** Asks for a text in which something is looked for, such as a mail that was pasted. Throws like `ask`. */
+export async function askText(terminal: Terminal, question: string): Promise<string | undefined> {
+  return await ask(terminal, { prompt: `${question} `, limit: LONGEST_PASTE, takesLines: true });
 }
 
 /** Asks for one line of text. Throws like `ask`. */

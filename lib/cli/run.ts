@@ -51,9 +51,14 @@ export async function runFramed(
   const ticker = new Ticker(systemEnvironment.time);
   const secrets = new Secrets(terminal, signals);
   const complain = ({ message, hint }: CifraError) => terminal.say(`${message}: ${hint}`);
-  const release = takesKeys && terminal.interactive && !terminal.plain
-    ? keyboard.hold({ interrupt: signals.interrupt, complain }, { raw: true })
-    : stopWithParent(complain);
+  const isTyped = takesKeys && terminal.interactive;
+  const releases = [
+    ...isTyped
+      ? [keyboard.hold({ interrupt: signals.interrupt, complain }, { raw: !terminal.plain })]
+      : [],
+    // Where the terminal edits lines, it obeys Ctrl-Z itself.
+    ...isTyped && !terminal.plain ? [] : [stopWithParent(complain)],
+  ];
   const profiles: Profile[] = [];
   const openProfile: CommandFrame["openProfile"] = async ({ name, suite, state, passphraseFd }) => {
     const passphrase = secrets.passphrase(name, passphraseFd);
@@ -70,7 +75,7 @@ export async function runFramed(
     return exitCodeOfInterruption(error, interrupted, isWhole);
   } finally {
     ticker.stop();
-    release();
+    for (const release of releases) release();
     signals.stop();
     for (const profile of profiles) await profile.close();
   }

@@ -2,6 +2,7 @@
 import type { Profile } from "../client/profile.ts";
 import { insist } from "../client/patience.ts";
 import {
+  hasInvite,
   inviteTextOf,
   isPartOfInvite,
   parseInviteLine,
@@ -18,7 +19,8 @@ import { mayFail } from "../flow/may_fail.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { platformFailure } from "../platform_errors.ts";
-import { askLine, askYesNo } from "./questions.ts";
+import { keyboard } from "./keyboard.ts";
+import { askText, askYesNo } from "./questions.ts";
 import type { Terminal } from "./terminal.ts";
 import { sayWaiting } from "./waiting.ts";
 
@@ -87,13 +89,7 @@ export class ServerAccess {
           hint: "use --invite-file FILE",
         });
       }
-      line = await askLine(this.#terminal, "invite line:");
-      // What was broken into several lines where it came from comes as several.
-      while (line !== undefined && isPartOfInvite(line)) {
-        const more = await askLine(this.#terminal, "the rest of it:");
-        if (more === undefined || more.trim() === "") break;
-        line += `\n${more}`;
-      }
+      line = await askForInvite(this.#terminal);
     }
     const address = parseInviteLine(line ?? "");
     this.#isInvited = true;
@@ -212,6 +208,26 @@ function keyAhead(generate: () => Promise<KemKeyPair>): () => Promise<KemKeyPair
     mayFail(next);
     return key;
   };
+}
+
+/**
+ * A text with an invite line in it. What was broken into several lines where it came from may come as several, and
+ * what stands around it too: a line without it is no answer, and no reason to leave the rest to the shell.
+ */
+async function askForInvite(terminal: Terminal): Promise<string | undefined> {
+  let text = await askText(terminal, "invite line:");
+  while (text !== undefined && text.trim() !== "") {
+    const isBegun = hasInvite(text);
+    if (isBegun && !isPartOfInvite(text)) break;
+    if (!isBegun) terminal.say("there is no invite line in that: it begins with cifra1:");
+    const more = await askText(terminal, isBegun ? "the rest of it:" : "invite line:");
+    // What ends there is what there is.
+    if (isBegun && (more === undefined || more.trim() === "")) break;
+    text = isBegun ? `${text}\n${more}` : more;
+  }
+  // What else came with it is no message to anybody.
+  await keyboard.forget();
+  return text;
 }
 
 async function askTrust(

@@ -57,6 +57,8 @@ export class Terminal {
   printAround: ((text: Shown) => void) | undefined;
   /** What ends each open prompt, the newest last. */
   readonly prompts = new Set<() => void>();
+  /** Drops what is typed to nobody any more; set once somebody was asked. */
+  forgetTyped: (() => Promise<void>) | undefined;
   /** How what is said looks; plain, unless a command asks for more. */
   looks: Looks = { colours: false, times: false };
   /** For what the bell rings. */

@@ -70,6 +70,11 @@ function findInvite(text: string): { readonly line: string; readonly rest?: stri
   return { line };
 }
 
+/** Whether an invite line, or the beginning of one, is in a text. */
+export function hasInvite(text: string): boolean {
+  return findInvite(text) !== undefined;
+}
+
 /** Whether more of an invite line is to come, as where it was broken into several. */
 export function isPartOfInvite(text: string): boolean {
   const found = findInvite(text);

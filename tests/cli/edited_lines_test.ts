@@ -7,7 +7,9 @@ const encode = (text: string) => new TextEncoder().encode(text);
 function linesOf(...pieces: readonly (string | Uint8Array<ArrayBuffer>)[]) {
   const edited = new EditedLines();
   return pieces.flatMap((piece) =>
-    edited.push(typeof piece === "string" ? encode(piece) : piece).map((line) => ({ ...line }))
+    edited.push(typeof piece === "string" ? encode(piece) : piece, 0).map(({ at: _, ...line }) =>
+      line
+    )
   );
 }
 
@@ -61,7 +63,7 @@ Deno.test("a line as long as a terminal takes may have lost its end", () => {
 
 Deno.test("what has no end yet can be forgotten", () => {
   const edited = new EditedLines();
-  edited.push(encode("y"));
+  edited.push(encode("y"), 0);
   edited.forget();
-  assertEquals(edited.push(encode("es\n")).map(({ text }) => text), ["es"]);
+  assertEquals(edited.push(encode("es\n"), 0).map(({ text }) => text), ["es"]);
 });

@@ -111,6 +111,9 @@ Deno.test("a question wants one answer: Ctrl-C never clears, and no line goes on
   assertEquals(type(keysOf(`a${ALT_ENTER}`), rules).state.text, "a");
   // What was typed ahead is the answer to the next question.
   assertEquals(type(keysOf("y\rn\r"), rules).actions.length, 2);
+  // Unless a mail may come in its place.
+  const pasted = type(keysOf("Hi,\rthe line\r"), { ...rules, takesLines: true });
+  assertEquals(pasted.actions, [{ type: "enter", text: "Hi,\nthe line" }]);
 });
 
 Deno.test("the history is walked by up and down, and no draft is lost on the way", () => {

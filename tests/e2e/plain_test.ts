@@ -1,5 +1,5 @@
 /** `--plain`: the terminal itself edits lines, and what it shows is what is taken. */
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { cifraCommand, type Program, Scene, type Task } from "../testkit/program.ts";
 import {
   hasPty,
@@ -92,3 +92,95 @@ for (const [how, code] of [["Ctrl-D", 0], ["Ctrl-C", 130], ["SIGTERM", 0]] as co
     await bob.event("message", { number: 1, text: "important" });
   });
 }
+
+const PASTE = (invite: string) => {
+  const mail = `Hi,\nhere is the line:\n> ${invite.slice(0, 50)}\n> ${invite.slice(50)}\n`;
+  return `${mail}my bank PIN is 9999\n/quit\ntouch reached-the-shell\n`;
+};
+
+for (const [how, args] of [["--plain", ["--plain"]], ["a paste without marks", []]] as const) {
+  terminalTest(
+    `${how}: an invite line is found in a mail, and the rest is for nobody`,
+    async () => {
+      await using scene = await Scene.open();
+      const server = await scene.serve(["--admission", "invite"]);
+      const { invite } = await server.event("listening");
+      // The shell runs what the program leaves.
+      const start = (task: Task, folder: string) =>
+        onTerminal([
+          ...["sh", "-c", `cd ${scene.folder}; "$@"; echo over; sh -i`, "sh"],
+          ...cifraCommand(task, folder).map((word) =>
+            word === "main.ts" ? `${Deno.cwd()}/main.ts` : word
+          ),
+        ]);
+      const options = { ...ON_TERMINAL, start };
+      await Deno.mkdir(scene.stateOf("bob"), { mode: 0o700 });
+      const file = `${scene.stateOf("bob")}/line`;
+      await Deno.writeTextFile(file, invite as string, { mode: 0o600 });
+      const good = PASTE(invite as string);
+      for (const paste of [good, good.replaceAll("cifra1:", "cifra1:no:")]) {
+        const alice = scene.connect("alice", "bob", ["--invite", ...args], options);
+        await shows(alice, "invite line:");
+        await alice.write(args.length > 0 ? paste : paste.replaceAll("\n", "\r"));
+        if (paste === good) {
+          await shows(alice, "-- waiting for bob");
+          const bob = scene.connect("bob", "alice", ["--json", "--invite-file", file]);
+          await bob.event("connected");
+          await alice.write("hello\r");
+          await bob.event("message", { number: 1, text: "hello" });
+          await alice.write("/quit\r");
+        } else await shows(alice, "error: Cannot read the invite line");
+        await shows(alice, "\nover\n");
+        await alice.write("exit\r");
+        await leavesTerminal(alice);
+      }
+      assert(![...Deno.readDirSync(scene.folder)].some(({ name }) => name.startsWith("reached")));
+    },
+  );
+}
+
+terminalTest(
+  "a mail that comes slowly is asked for again, until its invite line is there",
+  async () => {
+    await using scene = await Scene.open();
+    const server = await scene.serve(["--admission", "invite"]);
+    const { invite } = await server.event("listening");
+    const alice = scene.connect("alice", "bob", ["--invite", "--plain"], ON_TERMINAL);
+    await shows(alice, "invite line:");
+    await alice.write("Hi,\r");
+    await shows(alice, "-- there is no invite line in that: it begins with cifra1:");
+    await alice.write(`${(invite as string).slice(0, 60)}\r`);
+    await shows(alice, "the rest of it:");
+    await alice.write(`${(invite as string).slice(60)}\r`);
+    await shows(alice, "-- waiting for bob");
+    await alice.write("/quit\r");
+    assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
+  },
+);
+
+const address = Deno.networkInterfaces().find(({ family, address }) =>
+  family === "IPv4" && !address.startsWith("127.") && !address.startsWith("169.254.")
+)?.address;
+
+Deno.test({
+  name: "what was typed before a question, or half typed, is no answer to it",
+  ignore: !hasPty || address === undefined,
+  async fn() {
+    await using scene = await Scene.open();
+    // A port at which a server stands a moment later.
+    const args = ["--host", address!, "--admission", "open"];
+    const server = await scene.serve(args);
+    server.kill("SIGTERM");
+    await server.exits(0);
+    const where = ["--server", `${address}:${scene.port}`, "--plain"];
+    const alice = scene.connect("alice", "bob", where, ON_TERMINAL);
+    await shows(alice, "-- no connection to the server yet");
+    await alice.write("y\r");
+    await alice.write("y");
+    scene.start("serve", "server", [...args, "--port", `${scene.port}`, "--json"]);
+    await shows(alice, "is that what the server prints? [y/N]");
+    await alice.write("\r");
+    await shows(alice, "is not trusted");
+    assertEquals(await leavesTerminal(alice), { code: 1, restored: true });
+  },
+});
