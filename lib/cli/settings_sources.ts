@@ -143,7 +143,7 @@ async function parseToml(path: string, text: string): Promise<Record<string, unk
   const { parse } = await import("@std/toml/parse");
   try {
     // Editors of some systems begin a file with a mark that is no part of it.
-    return parse(text.replace(/^\ufeff/, ""));
+    return withPrototypes(parse(withMarks(text.replace(/^\ufeff/, ""))));
   } catch (cause) {
     const [, line, , reason] = /^Parse error on line (\d+), column (\d+): ([\s\S]*)$/.exec(
       String((cause as Error).message),
@@ -158,6 +158,30 @@ async function parseToml(path: string, text: string): Promise<Record<string, unk
   }
 }
 
+/** The parser passes over this key without a word; it is unknown like others, and told as such. */
+const PROTOTYPE = "__proto__";
+const MARKED = "__proto__-";
+
+function withMarks(text: string): string {
+  return text.replaceAll(PROTOTYPE, MARKED);
+}
+
+/** What was parsed as it was written. */
+function withPrototypes(table: Record<string, unknown>): Record<string, unknown> {
+  const written = (text: string) => text.replaceAll(MARKED, PROTOTYPE);
+  const restore = (value: unknown): unknown =>
+    typeof value === "string"
+      ? written(value)
+      : Array.isArray(value)
+      ? value.map(restore)
+      : isTable(value)
+      ? withPrototypes(value)
+      : value;
+  return Object.fromEntries(
+    Object.entries(table).map(([key, value]) => [written(key), restore(value)]),
+  );
+}
+
 /** Two lines that say the same, of which the parser would take the last, or complain in words of its own. */
 interface Twice {
   readonly what: string;
@@ -168,8 +192,7 @@ interface Twice {
 /** Where keys stand in a text, as nearly as can be told without parsing it. */
 class Lines {
   readonly #at = new Map<string, number>();
-  /** The first that stands there twice. */
-  readonly twice: Twice | undefined;
+  #twice: Twice | undefined;
 
   constructor(text: string) {
     let table = "";
@@ -185,14 +208,24 @@ class Lines {
       if (isText) continue;
       const [, header] = /^\s*\[+\s*["']?([\w-]+)["']?\s*\]/.exec(line) ?? [];
       if (header !== undefined) table = header;
-      const [, key] = /^\s*([\w."'-]+)\s*=/.exec(line) ?? [];
+      const [, key, value = ""] = /^\s*([\w."'-]+)\s*=\s*(.*)/.exec(line) ?? [];
       const name = header !== undefined ? `[${header}]` : key?.replaceAll(/["']/g, "");
       if (name === undefined) continue;
       const whole = header !== undefined || table === "" ? name : `${table}.${name}`;
-      const before = this.#at.get(whole);
-      if (before === undefined) this.#at.set(whole, index + 1);
-      else this.twice ??= { what: name, line: index + 1, before };
+      this.#add(whole, name, index + 1);
+      for (const inner of keysWithin(value)) this.#add(`${whole}.${inner}`, inner, index + 1);
     }
+  }
+
+  #add(whole: string, what: string, line: number): void {
+    const before = this.#at.get(whole);
+    if (before === undefined) this.#at.set(whole, line);
+    else this.#twice ??= { what, line, before };
+  }
+
+  /** The first that stands there twice. */
+  get twice(): Twice | undefined {
+    return this.#twice;
   }
 
   /** From 1; 0 when it was not found. */
@@ -203,6 +236,13 @@ class Lines {
   ofTable(name: string): number {
     return this.#at.get(`[${name}]`) ?? this.#at.get(name) ?? 0;
   }
+}
+
+/** The keys of a table that stands in one line, as `{ name = "alice" }`. */
+function keysWithin(value: string): readonly string[] {
+  if (!value.startsWith("{")) return [];
+  const tokens = value.matchAll(/("(?:[^"\\]|\\.)*"|'[^']*'|[\w-]+)(\s*=)?/g);
+  return [...tokens].flatMap(([, token, is]) => is ? token!.replaceAll(/^["']|["']$/g, "") : []);
 }
 
 /** A file and a line, for people. */

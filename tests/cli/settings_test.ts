@@ -209,6 +209,36 @@ const WRONG: readonly (readonly [readonly string[], string, string | undefined])
     "keep one of the two",
   ],
   [
+    ["connect = { name = 'a', to = 'name = b', name = 'b' }"],
+    `${PATH}, line 1: name stands in line 1 already`,
+    "keep one of the two",
+  ],
+  [
+    ["connect = { name = 'a' }", "connect.name = 'b'"],
+    `${PATH}, line 2: connect.name stands in line 1 already`,
+    "keep one of the two",
+  ],
+  [
+    ["__proto__ = 1"],
+    `${PATH}, line 1: unknown key "__proto__"`,
+    "cifra config lists what there is",
+  ],
+  [
+    ["", "__proto__ = { port = 1 }"],
+    `${PATH}, line 2: unknown section [__proto__]`,
+    "there are [connect] and [serve]",
+  ],
+  [
+    ["[serve]", "__proto__ = { port = 1 }"],
+    `${PATH}, line 2: unknown key "__proto__" in [serve]`,
+    "cifra config lists what there is",
+  ],
+  [
+    ["serve = { port = 1, __proto__ = 1 }"],
+    `${PATH}, line 1: unknown key "__proto__" in [serve]`,
+    "cifra config lists what there is",
+  ],
+  [
     ["[connect]", 'name = "A B"'],
     `${PATH}, line 2: cannot use this name: must be 1 to 32 of a-z, 0-9, _ and -, from a letter or digit to one`,
     "choose a name such as alice or lab-3",
@@ -324,4 +354,9 @@ Deno.test({
       assertThrows(() => findSettings(folder), CifraError, "others can write it");
       return Promise.resolve();
     }),
+});
+
+Deno.test("what no parser takes as a key is a text like others", async () => {
+  const layer = await fileLayer(PATH, 'serve = { title = "a __proto__- b __proto__" }');
+  assertEquals(layer.get("serve.title")?.texts, ["a __proto__- b __proto__"]);
 });
