@@ -8,6 +8,7 @@ import { prepareToStop } from "./lib/cli/suspend.ts";
 import { withSettings } from "./lib/cli/with_settings.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { isPlatformError } from "./lib/platform_errors.ts";
+import { cosmeticVariable } from "./lib/store/variables.ts";
 import { VERSION } from "./lib/version.ts";
 
 /** Runs a command; returns the exit code. */
@@ -29,16 +30,10 @@ const RUNS: Readonly<Record<CommandName, () => Promise<Run>>> = {
 /** Whoever ends the program is done with it. */
 const INTERRUPTED = 130;
 
-/** Undefined where the environment may not be read. */
-function environment(variable: string): string | undefined {
-  const { state } = Deno.permissions.querySync({ name: "env", variable });
-  return state === "granted" ? Deno.env.get(variable) : undefined;
-}
-
 async function main([name, ...args]: readonly string[]): Promise<number> {
   const terminal = new Terminal(args.includes("--json"), undefined, {
-    plain: args.includes("--plain") || environment("TERM") === "dumb",
-    noColor: environment("NO_COLOR"),
+    plain: args.includes("--plain") || cosmeticVariable("TERM") === "dumb",
+    noColor: cosmeticVariable("NO_COLOR"),
   });
   const code = await perform(name, args, terminal)
     .then((code) => {

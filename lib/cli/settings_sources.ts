@@ -38,16 +38,6 @@ function textsOfVariable({ kind }: Option, text: string): readonly string[] | un
   return ["false", "0"].includes(text) ? [] : undefined;
 }
 
-/** A variable of the environment, if there is one and Deno allows to look. */
-export function variable(name: string): string | undefined {
-  try {
-    return Deno.env.get(name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) return undefined;
-    throw error;
-  }
-}
-
 /** The file of settings of this user. */
 export interface SettingsFile {
   readonly path: string;

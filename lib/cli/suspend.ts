@@ -1,5 +1,6 @@
 /** Stopping at Ctrl-Z, like every program on a terminal, until the shell continues it. */
 import { CifraError } from "../errors.ts";
+import { cosmeticVariable } from "../store/variables.ts";
 
 /** Runs the helper below: Deno lets a program send no signal but to itself. */
 export const SHELL = "/bin/sh";
@@ -25,9 +26,7 @@ export const TASK_MARK = "INIT_CWD";
  * Whether our parent is `deno task`, which takes every signal that stops a program, passes it on and does not stop.
  * Looked at while the environment may be.
  */
-export const IS_TASK = !Deno.build.standalone &&
-  Deno.permissions.querySync({ name: "env", variable: TASK_MARK }).state === "granted" &&
-  Deno.env.get(TASK_MARK) !== undefined;
+export const IS_TASK = !Deno.build.standalone && cosmeticVariable(TASK_MARK) !== undefined;
 
 /** Asks the helper; undefined without one. */
 let ask: ((word: string) => Promise<string>) | undefined;

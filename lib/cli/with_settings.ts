@@ -1,5 +1,6 @@
 /** From what was typed to what is meant: settings, what was used the last time, and what a person is asked. */
 import { stateFolder } from "../store/state_folder.ts";
+import { variable } from "../store/variables.ts";
 import { withoutCapitals } from "../wire/names.ts";
 import { type Command, optionsOf } from "./command.ts";
 import { lastName, lastVisit, profilesIn } from "./last_time.ts";
@@ -10,7 +11,6 @@ import {
   fileLayer,
   findSettings,
   type SettingsFile,
-  variable,
 } from "./settings_sources.ts";
 import { small, withSmallNames } from "./small_names.ts";
 import type { Terminal } from "./terminal.ts";

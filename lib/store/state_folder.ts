@@ -1,6 +1,7 @@
 /** Where state lives, and what is where in it. */
 import { CifraError } from "../errors.ts";
 import { STATE_FOLDERS, userFolder } from "./user_folders.ts";
+import { variable } from "./variables.ts";
 
 /** Where a server keeps its things, below the state folder. */
 export const SERVER_FOLDER = "server";
@@ -26,5 +27,5 @@ export function defaultStateFolder(
 
 /** The state folder that was asked for, or the default one of this user and machine. Throws `local`. */
 export function stateFolder(given: string | undefined): string {
-  return given ?? defaultStateFolder(Deno.build.os, (name) => Deno.env.get(name));
+  return given ?? defaultStateFolder(Deno.build.os, variable);
 }

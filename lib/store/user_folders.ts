@@ -1,4 +1,5 @@
 /** Where a user's things lie when nobody says otherwise, by the convention of each platform. */
+import { variable } from "./variables.ts";
 
 /** A folder, by the variable of the environment that it begins with. */
 export interface UserFolder {
@@ -50,7 +51,7 @@ export function userFolder(
 
 /** Where the settings of this user lie on this machine; undefined when the environment names no home. */
 export function configFolder(): string | undefined {
-  return userFolder(CONFIG_FOLDERS, Deno.build.os, (name) => Deno.env.get(name));
+  return userFolder(CONFIG_FOLDERS, Deno.build.os, variable);
 }
 
 /** Every folder that may be that of the user, on whatever platform, each once. */

@@ -321,3 +321,31 @@ Deno.test({
     assert(!alice.stdout.includes("\x1b"), alice.stdout);
   },
 });
+
+Deno.test({
+  name: "a variable that is no text is told by its name, or says nothing of how things look",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using scene = await Scene.open();
+    const history = (variable: string, args: readonly string[] = []) =>
+      scene.run(variable, [
+        ...["sh", "-c", `export ${variable}="$(printf '\\377')"; exec "$@"`, "sh"],
+        ...cifraCommand("history", scene.folder),
+        ...args,
+      ]).exit();
+    for (const variable of ["CIFRA_NAME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"]) {
+      const { code, stderr } = await history(variable);
+      assertEquals(stderr.split("\n"), [
+        `error: Cannot use the variable ${variable}: must be text in UTF-8`,
+        `hint: set it anew, or take it back: unset ${variable}`,
+        "",
+      ]);
+      assertEquals(code, 2);
+    }
+    for (const variable of ["TERM", "NO_COLOR", "INIT_CWD"]) {
+      const { code, stderr } = await history(variable, ["--state", scene.folder]);
+      assertStringIncludes(stderr, "error: There is no profile");
+      assertEquals(code, 1);
+    }
+  },
+});
