@@ -33,8 +33,8 @@ export function jsonPage(): string {
       "```",
     ].join("\n"),
     "`to` and `with` are not needed with `--to`; in the lobby a text without `to` goes to whom `/to` " +
-    "named last. `ref`, a number or a text of 256 characters at most, is for the program: the event " +
-    "`queued` of the message, every answer to a command and every error about the line repeat it. An " +
+    "named last. `ref`, a number within 2^53 or a text of 256 characters at most, is for the program: " +
+    "the event `queued` of the message, every answer to a command and every error about the line repeat it. An " +
     "unknown key is an error.",
     table(["object", "what it does", "where"], rows),
     "**A program that hands on what others wrote writes objects**: a text in an object is never a " +

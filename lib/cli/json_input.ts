@@ -50,9 +50,7 @@ export function readObject(text: string, only: string | undefined): Request {
   const object = parsed(text);
   if (!object) return wrong("a line that begins with { must be an object in JSON", undefined);
   const { ref, ...rest } = object;
-  if (ref !== undefined && !isRef(ref)) {
-    return wrong(`"ref" must be a number, or a text of at most ${REF_LIMIT} characters`, undefined);
-  }
+  if (ref !== undefined && !isRef(ref)) return wrong(problemOf(ref), undefined);
   const line = "do" in rest ? readDeed(rest, only) : readSaying(rest, only);
   return typeof line === "string" ? wrong(line, ref) : { line, ref };
 }
@@ -110,7 +108,7 @@ function unknownKey(object: Record<string, unknown>, known: readonly string[]): 
   if (key === undefined) return undefined;
   const all = [...known, "ref"];
   const meant = closest(key, all);
-  const shown = key.length > 20 ? "" : ` "${key}"`;
+  const shown = key.length > 20 || !key.isWellFormed() ? "" : ` "${key}"`;
   return `unknown key${shown}; ${
     meant ? `did you mean "${meant}"?` : `there are ${all.join(", ")}`
   }`;
@@ -120,8 +118,18 @@ function wrong(why: string, ref: Ref | undefined): Request {
   return { line: { type: "wrong", reason: `Not done: ${why}` }, ref };
 }
 
+/** Whether a program gets back what it wrote. */
 function isRef(ref: unknown): ref is Ref {
-  return typeof ref === "number" || typeof ref === "string" && ref.length <= REF_LIMIT;
+  if (typeof ref === "string") return ref.length <= REF_LIMIT && ref.isWellFormed();
+  return typeof ref === "number" && Math.abs(ref) <= Number.MAX_SAFE_INTEGER;
+}
+
+function problemOf(ref: unknown): string {
+  if (typeof ref === "number") {
+    return `"ref" must be a number within ${Number.MAX_SAFE_INTEGER}: others do not come back as they are`;
+  }
+  if (typeof ref === "string" && !ref.isWellFormed()) return '"ref" has half a character in it';
+  return `"ref" must be a number, or a text of at most ${REF_LIMIT} characters`;
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {
