@@ -88,6 +88,7 @@ export class Messenger {
   readonly #isInLobby: boolean;
   /** The server has said something, or is lost. */
   readonly #news = new Signal();
+  #isLeaving = false;
   /** Why a conversation ended in which something was still to be delivered. */
   #unfinished: CifraError | undefined;
 
@@ -110,7 +111,8 @@ export class Messenger {
       onStatus: (status) => {
         if (status.type === "registered") this.#lobby.returned();
         this.#news.notify();
-        events.onHome(status);
+        // Our goodbye to the server in a conversation is answered with one, which is no loss.
+        if (!this.#isLeaving || status.type === "registered") events.onHome(status);
       },
       onLobby: async (word) => {
         await this.#lobby.take(word);
@@ -201,6 +203,7 @@ export class Messenger {
 
   /** Says goodbye to everybody; no conversation is begun any more. */
   async leave(code?: CloseCode): Promise<void> {
+    this.#isLeaving = true;
     await this.#conversations.leave(code);
     await this.#person.postman?.leave();
   }

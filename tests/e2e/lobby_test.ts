@@ -494,3 +494,19 @@ Deno.test("a profile folder that has gone is told of once, who is new waits, and
   await Deno.rename(`${folder}-gone`, folder);
   await alice.event("message", { from: "bob", text: "hello" });
 });
+
+Deno.test("who leaves after a message to the server has lost nobody", async () => {
+  await using scene = await Scene.withServer();
+  for (const end of ['{"do":"quit"}\n', undefined]) {
+    const args = ["--name", "alice", "--server", `127.0.0.1:${scene.port}`, "--json"];
+    const alice = scene.start("connect", "alice", args);
+    await alice.event("lobby");
+    await alice.write('{"to":"server","text":"hello"}\n');
+    await alice.event("message", { text: "OK" });
+    if (end === undefined) await alice.endInput();
+    else await alice.write(end);
+    await alice.exits(0);
+    const lost = alice.events.filter(({ event }) => event === "server-lost");
+    assertEquals([lost, alice.events.at(-1)!.event], [[], "done"]);
+  }
+});
