@@ -389,6 +389,11 @@ export class CifraError extends Error {
   }
 }
 
+/** Whether something is a code, as another program may say it. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === "string" && Object.hasOwn(ERRORS, code);
+}
+
 /** What a program is told of an error: `hint` only where there is one. */
 export interface ErrorReport {
   readonly code: ErrorCode;

@@ -37,10 +37,14 @@ export async function answerLines(
 /** The other end. */
 export interface Questions extends Disposable {
   /**
-   * Asks one question, of one line; throws `cut` when the other program has ended, `timeout` when it does not
-   * answer within 15 s, as one that is stopped.
+   * Asks one question, of one line; `understand` makes of a value of JSON the answer that it is, or nothing. Throws `cut`
+   * when the other program has ended, `timeout` when it does not answer within 15 s, as one that is stopped,
+   * `bad_frame` on what is no answer: it may be another program, or another version.
    */
-  ask<Answer>(question: string): Promise<Answer>;
+  ask<Answer>(
+    question: string,
+    understand: (value: unknown) => Answer | undefined,
+  ): Promise<Answer>;
   /** Resolves when the other program has ended, also when nothing is asked. */
   readonly ended: Promise<void>;
 }
@@ -63,7 +67,7 @@ export async function askAt(
   let next = read();
   return {
     ended: ended.promise,
-    ask: async (question) => {
+    ask: async (question, understand) => {
       let late: CifraError | undefined;
       const cancel = time.after(PATIENCE, () => {
         late = new CifraError("timeout", "The program that was asked does not answer", {
@@ -75,11 +79,31 @@ export async function askAt(
       next = ours.then(read);
       const answer = await writeLine(connection, question).then(() => ours, () => undefined);
       cancel();
-      if (answer !== undefined) return JSON.parse(answer);
+      if (answer !== undefined) return understood(answer, understand);
       throw late ?? new CifraError("cut", "The program that was asked has ended");
     },
     [Symbol.dispose]: () => connection.close(),
   };
+}
+
+function understood<Answer>(
+  line: string,
+  understand: (value: unknown) => Answer | undefined,
+): Answer {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    // Told below.
+  }
+  const answer = understand(value);
+  if (answer !== undefined) return answer;
+  throw new CifraError("bad_frame", "Cannot read the answer of the program that was asked");
+}
+
+/** Whether a value of JSON is an object, of which any key may be looked at. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 /** Lines of UTF-8, without their ends; ends at one that is longer than `limit`. */

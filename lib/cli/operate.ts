@@ -5,7 +5,7 @@ import { CONSOLE_COMMANDS, type ConsoleOptions, runCommand } from "../server/con
 import { PrivateFolder } from "../store/private_files.ts";
 import { SERVER_FOLDER, stateFolder } from "../store/state_folder.ts";
 import { columnsOf } from "./columns.ts";
-import { answerLines, askAt, readLines } from "./local_lines.ts";
+import { answerLines, askAt, isObject, readLines } from "./local_lines.ts";
 import { resultLines } from "./page.ts";
 import { openPrompt } from "./prompt.ts";
 import type { Terminal } from "./terminal.ts";
@@ -64,7 +64,7 @@ export async function operate(
 ): Promise<number> {
   // The folder is not opened: it may be another user's, when root asks.
   using server = await askAt(socketPath(state));
-  const ask: Ask = (line) => server.ask(line);
+  const ask: Ask = (line) => server.ask(line, understand);
   if (action === "invite") return show(terminal, await ask(["invite", ...words].join(" ")));
   return terminal.interactive
     ? await converse(terminal, ask, server.ended)
@@ -85,6 +85,12 @@ type Ask = (line: string) => Promise<Answer>;
 interface Answer {
   readonly ok: boolean;
   readonly text: string;
+}
+
+function understand(value: unknown): Answer | undefined {
+  if (!isObject(value)) return undefined;
+  const { ok, text } = value;
+  return typeof ok === "boolean" && typeof text === "string" ? { ok, text } : undefined;
 }
 
 function answer(line: string, options: ConsoleOptions): Answer {

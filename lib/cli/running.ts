@@ -6,10 +6,10 @@ import { comparePeer, type Comparison } from "../client/comparison.ts";
 import type { Attendance } from "../client/lobby.ts";
 import type { Profile } from "../client/profile.ts";
 import { isSuiteName } from "../crypto/suite.ts";
-import { CifraError, type ErrorReport, reportOf } from "../errors.ts";
+import { CifraError, type ErrorReport, isErrorCode, reportOf } from "../errors.ts";
 import { listenLocally } from "../net/local_socket.ts";
-import { compareNames } from "../wire/names.ts";
-import { answerLines, askAt } from "./local_lines.ts";
+import { compareNames, isName } from "../wire/names.ts";
+import { answerLines, askAt, isObject } from "./local_lines.ts";
 
 /** Such as `~/.local/state/cifra/profiles/alice/program.sock`. */
 export function runningSocket(profileFolder: string): string {
@@ -100,15 +100,20 @@ function notAQuestion(): CifraError {
 
 /**
  * Asks the program that has the profile in this folder. Undefined when no program answers there; throws what it
- * answers with.
+ * answers with, and like `Questions.ask`.
  */
-async function ask<Answer>(folder: string, question: Question): Promise<Answer | undefined> {
+async function ask<Answer extends object>(
+  folder: string,
+  question: Question,
+  understand: (value: unknown) => Answer | undefined,
+): Promise<Answer | undefined> {
   try {
     using program = await askAt(runningSocket(folder));
-    const answer = await program.ask<Answer | Failure>(JSON.stringify(question));
-    if (typeof answer !== "object" || answer === null || !("failed" in answer)) {
-      return answer as Answer;
-    }
+    const answer = await program.ask(
+      JSON.stringify(question),
+      (value): Answer | Failure | undefined => failureOf(value) ?? understand(value),
+    );
+    if (!("failed" in answer)) return answer;
     const { code, message, hint } = answer.failed;
     throw new CifraError(code, message, hint === undefined ? {} : { hint });
   } catch (error) {
@@ -117,9 +122,33 @@ async function ask<Answer>(folder: string, question: Question): Promise<Answer |
   }
 }
 
+function failureOf(value: unknown): Failure | undefined {
+  const failed = isObject(value) ? value.failed : undefined;
+  if (!isObject(failed)) return undefined;
+  const { code, message, hint } = failed;
+  if (!isErrorCode(code) || typeof message !== "string") return undefined;
+  return { failed: { code, message, ...(typeof hint === "string" && { hint }) } };
+}
+
+function peopleOf(value: unknown): People | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const isPerson = (each: unknown): each is People[number] =>
+    Array.isArray(each) && typeof each[0] === "string" && isName(each[0]) &&
+    (each[1] === "here" || each[1] === "away");
+  return value.every(isPerson) ? value : undefined;
+}
+
+function comparisonOf(value: unknown): Comparison | undefined {
+  if (!isObject(value)) return undefined;
+  const { suite, words, isVerified } = value;
+  const areWords = Array.isArray(words) && words.every((word) => typeof word === "string");
+  if (typeof suite !== "string" || !isSuiteName(suite) || !areWords) return undefined;
+  return typeof isVerified === "boolean" ? { suite, words, isVerified } : undefined;
+}
+
 /** Who is in the lobby, as the running program has it; undefined when none runs. */
 export function askUsers(folder: string): Promise<People | undefined> {
-  return ask(folder, { ask: "users" });
+  return ask(folder, { ask: "users" }, peopleOf);
 }
 
 /** The words to compare with somebody, as the running program has it; undefined when none runs. */
@@ -128,5 +157,5 @@ export function askComparison(
   person: string,
   options: { readonly suite: string | undefined; readonly mark: boolean },
 ): Promise<Comparison | undefined> {
-  return ask(folder, { ask: "compare", person, ...options });
+  return ask(folder, { ask: "compare", person, ...options }, comparisonOf);
 }

@@ -11,6 +11,7 @@ import { helpOf } from "../../lib/cli/help.ts";
 import { hmacSha512, sha512 } from "../../lib/crypto/platform.ts";
 import type { PasswordCost } from "../../lib/crypto/scram.ts";
 import { LOG_FILE_LIMIT } from "../../lib/limits.ts";
+import { listenLocally } from "../../lib/net/local_socket.ts";
 import { CONSOLE_COMMANDS } from "../../lib/server/console.ts";
 import { parsePem } from "../../lib/store/pem.ts";
 import { permissionsFor } from "../../scripts/compile.ts";
@@ -290,6 +291,37 @@ async function onServersTerminal(scene: Scene): Promise<Program> {
   await shows(server, "bob waits for carol");
   return server;
 }
+
+Deno.test({
+  name: "whatever answers in the place of a server, a command of its operator says so",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using scene = await Scene.open();
+    const folder = `${scene.stateOf("server")}/server`;
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+    let answer = "";
+    const end = listenLocally(`${folder}/console.sock`, async (connection) => {
+      await connection.read(new Uint8Array(1000));
+      await connection.write(new TextEncoder().encode(`${answer}\n`)).catch(() => {});
+      connection.close();
+    });
+    for (const action of ["invite", "console"]) {
+      for (answer of ["not json", "null", '{"ok":true}', '{"ok":true,"text":5}']) {
+        const start: CastOptions["start"] = (task, folder) => [
+          ...sourceCommand(task, folder),
+          action,
+        ];
+        const operator = scene.start("serve", "operator", [], { state: "server", start });
+        await operator.write("bans\n");
+        assertEquals((await operator.exits(1)).stderr.split("\n").slice(0, 2), [
+          "error: Cannot read the answer of the program that was asked",
+          "hint: use the same version of cifra on both sides",
+        ]);
+      }
+    }
+    end();
+  },
+});
 
 Deno.test("a console says that its server has ended, and ends", async () => {
   await using scene = await Scene.open();
