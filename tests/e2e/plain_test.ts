@@ -29,6 +29,16 @@ async function aliceAtTerminal(scene: Scene): Promise<readonly [Program, Program
   return [alice, bob];
 }
 
+/** A program on a terminal, and a shell after it, which would run what the program leaves. */
+function beforeShell(scene: Scene): (task: Task, folder: string) => string[] {
+  const absolute = (word: string) => word === "main.ts" ? `${Deno.cwd()}/main.ts` : word;
+  return (task, folder) =>
+    onTerminal([
+      ...["sh", "-c", `cd ${scene.folder}; "$@"; echo over; sh -i`, "sh"],
+      ...cifraCommand(task, folder).map(absolute),
+    ]);
+}
+
 /** The texts of all messages that came. */
 function textsOf(program: Program): readonly unknown[] {
   return program.events.filter(({ event }) => event === "message").map(({ text }) => text);
@@ -105,15 +115,7 @@ for (const [how, args] of [["--plain", ["--plain"]], ["a paste without marks", [
       await using scene = await Scene.open();
       const server = await scene.serve(["--admission", "invite"]);
       const { invite } = await server.event("listening");
-      // The shell runs what the program leaves.
-      const start = (task: Task, folder: string) =>
-        onTerminal([
-          ...["sh", "-c", `cd ${scene.folder}; "$@"; echo over; sh -i`, "sh"],
-          ...cifraCommand(task, folder).map((word) =>
-            word === "main.ts" ? `${Deno.cwd()}/main.ts` : word
-          ),
-        ]);
-      const options = { ...ON_TERMINAL, start };
+      const options = { ...ON_TERMINAL, start: beforeShell(scene) };
       await Deno.mkdir(scene.stateOf("bob"), { mode: 0o700 });
       const file = `${scene.stateOf("bob")}/line`;
       await Deno.writeTextFile(file, invite as string, { mode: 0o600 });
@@ -138,6 +140,20 @@ for (const [how, args] of [["--plain", ["--plain"]], ["a paste without marks", [
     },
   );
 }
+
+terminalTest("what stands half typed when the program fails is nothing for the shell", async () => {
+  await using scene = await Scene.withServer();
+  const options = { ...ON_TERMINAL, start: beforeShell(scene) };
+  const alice = scene.connect("alice", "bob", ["--plain"], options);
+  await shows(alice, "-- waiting for bob");
+  await alice.write("touch reached-the-shell");
+  await shows(alice, "\ntouch reached");
+  await scene.operate("ban alice");
+  await shows(alice, "\nover\n");
+  await alice.write("\rexit\r");
+  await leavesTerminal(alice);
+  assert(![...Deno.readDirSync(scene.folder)].some(({ name }) => name.startsWith("reached")));
+});
 
 terminalTest(
   "a mail that comes slowly is asked for again, until its invite line is there",
