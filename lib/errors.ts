@@ -311,6 +311,15 @@ export function isFinal(code: ErrorCode, wasRegistered: boolean): boolean {
   return final === "always" || final === "at first" && !wasRegistered;
 }
 
+/**
+ * The same of an error: what nobody has proved ends nothing but a first visit to a server that is not known, where
+ * a person would otherwise wait for what never comes (PROTOCOL.md 3.2).
+ */
+export function isLastWord({ code, claimant }: CifraError, wasRegistered: boolean): boolean {
+  const isDoubtful = claimant === "known" || claimant !== undefined && wasRegistered;
+  return !isDoubtful && isFinal(code, wasRegistered);
+}
+
 /** Whether the other side said no, for good. */
 export function isRefusal(code: ErrorCode): boolean {
   return FACTS[code].fault === "refusal" && FACTS[code].final === "always";
@@ -372,6 +381,11 @@ export class CifraError extends Error {
   readonly hint: string | undefined;
   /** Seconds after which it may work, where that is known. */
   readonly retryAfter: number | undefined;
+  /**
+   * Set where nobody has proved who said or did it, as with an alert or before a ladder is done: whether the one
+   * in whose place they were is known by a key. It must not change whether we come again to whom we know.
+   */
+  readonly claimant: "stranger" | "known" | undefined;
 
   /**
    * `message` is a sentence without full stop that names what was wanted and what was found. Without a
@@ -380,12 +394,17 @@ export class CifraError extends Error {
   constructor(
     code: ErrorCode,
     message: string,
-    options: ErrorOptions & { readonly hint?: string; readonly retryAfter?: number } = {},
+    options: ErrorOptions & {
+      readonly hint?: string;
+      readonly retryAfter?: number;
+      readonly claimant?: "stranger" | "known";
+    } = {},
   ) {
     super(message, options);
     this.code = code;
     this.hint = options.hint ?? hintOf(code);
     this.retryAfter = options.retryAfter;
+    this.claimant = options.claimant;
   }
 }
 

@@ -4,14 +4,19 @@ import type { HomeStatus } from "../client/home.ts";
 import type { Changes } from "../client/lobby.ts";
 import type { MailTrouble } from "../client/mail_events.ts";
 import type { SuiteName } from "../crypto/suite.ts";
-import { CifraError, reportOf } from "../errors.ts";
+import { CifraError, type ErrorCode, reportOf } from "../errors.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { quoted } from "../wire/line.ts";
 import type { DeskView } from "./desk_front.ts";
 import { describeChanges } from "./lobby_words.ts";
 import { describeMail } from "./mail_words.ts";
 import { IN_THE_MIDDLE } from "./message_words.ts";
-import { describeHomeStatus, describeStatus, describeTrouble } from "./status_words.ts";
+import {
+  describeHomeStatus,
+  describeStatus,
+  describeTrouble,
+  isBareClaim,
+} from "./status_words.ts";
 import type { Ref } from "./json_input.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
@@ -29,6 +34,8 @@ export class DeskVoice {
   #home = "";
   #isLost = false;
   #isShutOut = false;
+  /** What was claimed of the server since it was there last. */
+  readonly #claims = new Set<ErrorCode>();
   #isLast = false;
   /** What was said last of each conversation, by the names of the others. */
   readonly #said = new Map<string, string>();
@@ -139,7 +146,8 @@ export class DeskVoice {
       const [, event] = describeHomeStatus(status);
       const text = `${describeTrouble(status.error, status.again)}; trying again` +
         (status.again ? ", conversations go on" : "");
-      if (this.#terminal.json || !this.#isLost) this.#terminal.say(text, event);
+      const isNews = this.#isNewClaim(status.error) || !this.#isLost;
+      if (this.#terminal.json || isNews) this.#terminal.say(text, event);
       this.#isLost = true;
       return;
     }
@@ -149,6 +157,7 @@ export class DeskVoice {
     const text = `in the lobby of ${quoted(title)} at ${where}`;
     if (this.#terminal.json || this.#isLost || this.#home === "") this.#terminal.say(text, event);
     this.#isLost = false;
+    this.#claims.clear();
     this.#home = where;
   }
 
@@ -165,10 +174,21 @@ export class DeskVoice {
     const [text, event] = describeHomeStatus(status);
     // The seconds until the next try are no news.
     const news = text.replace(/; next try in .*/, "");
-    const isKnown = status.type === "registered" ? news === this.#home : this.#isLost;
-    if (status.type === "registered") this.#home = news;
-    this.#isLost = status.type === "server-lost";
+    const isLost = status.type === "server-lost";
+    const isKnown = isLost ? !this.#isNewClaim(status.error) && this.#isLost : news === this.#home;
+    if (!isLost) {
+      this.#home = news;
+      this.#claims.clear();
+    }
+    this.#isLost = isLost;
     if (!isKnown || this.#terminal.json) this.#terminal.say(text, event);
+  }
+
+  /** Whether it is said for the first time of a server that is away, and a person may have to act on it. */
+  #isNewClaim(error: CifraError): boolean {
+    if (!isBareClaim(error) || this.#claims.has(error.code)) return false;
+    this.#claims.add(error.code);
+    return true;
   }
 
   /** Who came and went; of a crowd those who are close are named first. */

@@ -6,7 +6,7 @@ import type { HomeStatus } from "../client/home.ts";
 import type { Storing } from "../client/thread.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import { SUITE_NAMES, type SuiteName } from "../crypto/suite.ts";
-import { CifraError, reportOf } from "../errors.ts";
+import { CifraError, isFinal, reportOf } from "../errors.ts";
 import { type StoreTrouble, troubleOf } from "../store/store_failure.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { quoted } from "../wire/line.ts";
@@ -193,10 +193,20 @@ export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEv
 }
 
 /** Why there is no connection to the server. Whoever was never there may have made a mistake. */
-export function describeTrouble({ code, message, hint }: CifraError, again: boolean): string {
+export function describeTrouble(error: CifraError, again: boolean): string {
+  const { code, message, hint } = error;
   const text = `no connection to the server${again ? "" : " yet"} (${lowerFirst(message)}`;
+  if (isBareClaim(error)) {
+    const advice = hint === undefined ? "" : `; if it was: ${hint}`;
+    return `${text}; nobody has proved that it was the server${advice})`;
+  }
   const isPerhapsOurs = !again && hint !== undefined && (code === "unreachable" || code === "cut");
   return isPerhapsOurs ? `${text}: ${hint})` : `${text})`;
+}
+
+/** Whether it would be the end, had the server proved that it said so. */
+export function isBareClaim({ code, claimant }: CifraError): boolean {
+  return claimant !== undefined && isFinal(code, false);
 }
 
 /** The same for programs; `retryIn` milliseconds until the next try. */

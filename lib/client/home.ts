@@ -3,7 +3,7 @@
  * each word of the server to whom it concerns. Comes back by itself when the connection, the network or the
  * server has gone, and lets go of the server when nobody here needs it (PROTOCOL.md 3.7).
  */
-import { CifraError, type ErrorCode, isFinal } from "../errors.ts";
+import { CifraError, type ErrorCode, isLastWord } from "../errors.ts";
 import { Backoff } from "../flow/backoff.ts";
 import { aborted, delay } from "../flow/delay.ts";
 import { mayFail } from "../flow/may_fail.ts";
@@ -156,7 +156,7 @@ export class Home {
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof CifraError)) throw error;
-        if (!isFinal(error.code, this.#wasRegistered)) await this.#pause(error);
+        if (!isLastWord(error, this.#wasRegistered)) await this.#pause(error);
         else if (SENT_AWAY.has(error.code)) throw error;
         else await this.#sitOut(error);
       }

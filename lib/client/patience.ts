@@ -3,7 +3,7 @@
  * a pause, until it has lasted too long. What the server says of when to come again goes before our own pauses.
  */
 import type { Random } from "../crypto/platform.ts";
-import { CifraError, isFinal } from "../errors.ts";
+import { CifraError, isLastWord } from "../errors.ts";
 import { Backoff } from "../flow/backoff.ts";
 import { delay } from "../flow/delay.ts";
 import { RETRY_SPREAD, SERVER_BACKOFF_MAXIMUM } from "../limits.ts";
@@ -77,7 +77,7 @@ export async function insist<T>(
     try {
       return await job();
     } catch (error) {
-      if (!(error instanceof CifraError) || isFinal(error.code, false)) throw error;
+      if (!(error instanceof CifraError) || isLastWord(error, false)) throw error;
       const retryIn = patience.pause(error, time.now());
       onTrouble(error, retryIn);
       await delay(time, retryIn, interrupted);

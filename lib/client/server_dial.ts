@@ -1,5 +1,5 @@
 /** Dialling a server, and why a server that was dialled did not become a connection. */
-import { CifraError } from "../errors.ts";
+import { CifraError, ERRORS } from "../errors.ts";
 import type { Environment } from "../net/environment.ts";
 import { isPortBusy } from "../platform_errors.ts";
 import type { TcpTransport } from "../net/transports.ts";
@@ -30,6 +30,23 @@ export async function dialServer(options: ServerPlace): Promise<TcpTransport> {
     }
   }
   return await network.dial(address.host, address.port);
+}
+
+/**
+ * What came before the ladder was done, as nobody's proven word; `isKnown`: the server is pinned. What we find
+ * ourselves, with our files or of its key, stays as it is.
+ */
+export function unproven(error: unknown, isKnown: boolean): unknown {
+  if (!(error instanceof CifraError)) return error;
+  const { fault } = ERRORS[error.code];
+  if (fault === "ours" || fault === "trust") return error;
+  const { code, message, cause, hint, retryAfter } = error;
+  return new CifraError(code, message, {
+    cause,
+    ...(hint !== undefined && { hint }),
+    ...(retryAfter !== undefined && { retryAfter }),
+    claimant: isKnown ? "known" : "stranger",
+  });
 }
 
 /**

@@ -37,7 +37,7 @@ import { NO_PORTS } from "./door.ts";
 import { MailboxLane } from "./mailbox_lane.ts";
 import { RelayStream } from "./relay_stream.ts";
 import { isLoopback } from "./server_address.ts";
-import { dialServer, explainRefusal, type ServerPlace } from "./server_dial.ts";
+import { dialServer, explainRefusal, type ServerPlace, unproven } from "./server_dial.ts";
 import { ServerLane } from "./server_lane.ts";
 import type { TicketHolder } from "./ticket_holder.ts";
 import { traceItems, type Tracer, traceWords } from "./trace.ts";
@@ -149,7 +149,8 @@ export class ServerLink {
     } catch (error) {
       untick();
       connection.close();
-      throw explainRefusal(error, suite.name, secret !== undefined);
+      const explained = explainRefusal(error, suite.name, secret !== undefined);
+      throw unproven(explained, options.pinned !== undefined);
     }
   }
 

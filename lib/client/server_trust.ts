@@ -10,6 +10,7 @@ import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import type { Pins } from "./pins.ts";
 import { isLoopback, serverSubject } from "./server_address.ts";
+import { unproven } from "./server_dial.ts";
 import { type ServerDialOptions, ServerLink } from "./server_link.ts";
 
 /** How to reach a server, and whom to ask when it is not known. */
@@ -109,7 +110,8 @@ async function openIfProven(
     return await ServerLink.open({ ...options, pinned });
   } catch (error) {
     if (error instanceof CifraError && error.code === "auth_failed") return undefined;
-    throw error;
+    // It is not pinned yet: this is a first visit.
+    throw unproven(error, false);
   }
 }
 

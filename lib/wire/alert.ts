@@ -38,7 +38,9 @@ export function decodeAlert(body: Bytes): CifraError {
     : { ...decode(layout, body), retryAfter: undefined };
   const name = NAMES.get(code) ?? "refused";
   return new CifraError(name, `The other side closed the connection: ${ERRORS[name].alert.text}`, {
-    // Nobody has proved who said it: it changes the time of the next try, and not by much.
+    // Nobody has proved who said it: it changes the time of the next try, and not by much. Whoever has not yet
+    // met the other side says so instead.
+    claimant: "known",
     ...(retryAfter !== undefined && { retryAfter: bounded(retryAfter) }),
   });
 }

@@ -2,6 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { Home, type HomeOptions, type HomeStatus, type LobbyWord } from "../../lib/client/home.ts";
 import { ServerLink } from "../../lib/client/server_link.ts";
+import type { Bytes } from "../../lib/bytes.ts";
+import type { PublicIdentity } from "../../lib/crypto/identity.ts";
 import type { Random } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
@@ -12,6 +14,8 @@ import {
   SERVER_BACKOFF_MAXIMUM,
   SHUT_OUT_PAUSE,
 } from "../../lib/limits.ts";
+import { ALERT_CODES } from "../../lib/wire/alert.ts";
+import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
 import {
   Capability,
@@ -75,6 +79,8 @@ class Guest {
   readonly words: LobbyWord[] = [];
   /** Why `run` ended; undefined when it was left. */
   readonly ended: Promise<unknown>;
+  /** Whose key is known before; nobody's for a first visit. */
+  pinned: PublicIdentity | undefined;
   /** What the dial waits for. */
   dialling: Promise<void> = Promise.resolve();
 
@@ -96,6 +102,7 @@ class Guest {
           ephemeralKey: ephemeralKeys(suite, "alice"),
           ticker,
           sendPort,
+          pinned: this.pinned,
         });
       },
       register: async (place, job) => {
@@ -634,6 +641,87 @@ play("a time that is later than our patience is not waited for", async (scene) =
   const error = await guest.ended;
   assertEquals(error instanceof CifraError && error.code, "limit");
   assertEquals([guest.statuses, guest.time.pending], [[], 0]);
+}, { giveUpAfter: 2000 });
+
+/** Whoever comes next is answered by this, which takes no key. */
+async function answer(server: PuppetServer, kind: FrameKind, body: Bytes): Promise<void> {
+  const transport = await server.arrival();
+  await transport.read(new Uint8Array(4096));
+  await transport.write(encodeFrame(kind, body));
+  transport.close();
+}
+
+/** All that anybody can say to m1. */
+const CLAIMS = [
+  ...Object.entries(ALERT_CODES).map(([code, number]) =>
+    [`alert ${code}`, FrameKind.alert, code === "busy" ? [number, 1] : [number]] as const
+  ),
+  ["an alert of another length", FrameKind.alert, [3, 3, 3]],
+  ["a malformed m2", FrameKind.m2, [1, 2, 3]],
+  ["a false m2", FrameKind.m2, Array<number>(2448).fill(7)],
+  ["a message out of turn", FrameKind.m4, [1]],
+  ["a frame of no kind", 0x7f as FrameKind, [1]],
+] as const;
+
+for (const [what, kind, body] of CLAIMS) {
+  play(`${what}, instead of the ladder, ends nobody who knows the server`, async (scene) => {
+    const { guest, home, server, arrive } = scene;
+    guest.pinned = server.identity;
+    home.hold();
+    for (let tries = 0; tries < 4; tries++) {
+      await answer(server, kind, new Uint8Array(body));
+      await until(() => guest.losses.length > tries, `loss ${tries}`);
+      guest.time.advance(2 * SERVER_BACKOFF_MAXIMUM);
+    }
+    assert(guest.pauses[3]! > guest.pauses[0]! || what === "alert busy", `${guest.pauses}`);
+    await arrive();
+  });
+
+  play(`${what}, instead of the ladder, ends nobody who was registered`, async (scene) => {
+    const { guest, home, server, arrive } = scene;
+    home.hold();
+    (await arrive()).transport.close();
+    await guest.loses("cut");
+    guest.time.advance(BACKOFF_MAXIMUM);
+    await answer(server, kind, new Uint8Array(body));
+    await until(() => guest.losses.length === 2, "the second loss");
+    guest.time.advance(2 * SERVER_BACKOFF_MAXIMUM);
+    await arrive();
+  });
+}
+
+for (const code of ["bad_version", "suite_refused", "invite_required", "bad_frame"] as const) {
+  play(`alert ${code} is told at once to whoever is nowhere known`, async (scene) => {
+    const { guest, home, server } = scene;
+    home.hold();
+    await answer(server, FrameKind.alert, new Uint8Array([ALERT_CODES[code]]));
+    const error = await guest.ended;
+    assertEquals(error instanceof CifraError && error.code, code);
+    assertEquals([guest.statuses, guest.time.pending], [[], 0]);
+  });
+}
+
+play("an alert on the open channel ends nobody either", async (scene) => {
+  const { guest, home, arrive } = scene;
+  home.hold();
+  const { transport } = await arrive();
+  await transport.write(encodeFrame(FrameKind.alert, new Uint8Array([ALERT_CODES.bad_version])));
+  await guest.loses("bad_version");
+  guest.time.advance(BACKOFF_MAXIMUM);
+  await arrive();
+});
+
+play("whoever gives up is told what was claimed last", async (scene) => {
+  const { guest, home, server } = scene;
+  guest.pinned = server.identity;
+  home.hold();
+  for (let tries = 0; tries < 4; tries++) {
+    await answer(server, FrameKind.alert, new Uint8Array([ALERT_CODES.suite_refused]));
+    await until(() => guest.losses.length > tries || guest.time.now() >= 2000, `loss ${tries}`);
+    guest.time.advance(guest.pauses.at(-1)!);
+  }
+  const error = await guest.ended;
+  assertEquals(error instanceof CifraError && error.code, "suite_refused");
 }, { giveUpAfter: 2000 });
 
 let isTalking = true;

@@ -1,0 +1,58 @@
+/** What a person reads of trouble: each thing once, for as long as it is the same trouble. */
+import { assertEquals } from "@std/assert";
+import type { DeskView } from "../../lib/cli/desk_front.ts";
+import { DeskVoice } from "../../lib/cli/desk_voice.ts";
+import { Terminal } from "../../lib/cli/terminal.ts";
+import type { HomeStatus } from "../../lib/client/home.ts";
+import { CifraError, type ErrorCode } from "../../lib/errors.ts";
+import { lineOf } from "../../lib/wire/line.ts";
+
+/** Keeps what is said. */
+class Recorder extends Terminal {
+  readonly said: string[] = [];
+
+  override say(text: string): void {
+    this.said.push(text);
+  }
+}
+
+/** A voice for a person who talks to bob alone, or is in the lobby. */
+function voiceOf(only?: string) {
+  const terminal = new Recorder(false);
+  const view = { only, label: (name: string) => name } as unknown as DeskView;
+  return { voice: new DeskVoice(view, terminal, "modern"), said: terminal.said };
+}
+
+const ENDPOINT = { host: "192.0.2.1", port: 7411 };
+
+function registered(): HomeStatus {
+  const title = lineOf("home");
+  return { type: "registered", server: ENDPOINT, title, observed: ENDPOINT, ports: undefined };
+}
+
+function lost(code: ErrorCode, claimant?: "known"): HomeStatus {
+  const error = new CifraError(code, "Because", { ...(claimant && { claimant }) });
+  return { type: "server-lost", error, retryIn: 1000, again: true };
+}
+
+for (const only of [undefined, "bob"]) {
+  const where = only ? "with one person" : "in the lobby";
+  Deno.test(`each claim about a server that is lost is told once, with its doubt, ${where}`, () => {
+    const { voice, said } = voiceOf(only);
+    voice.home(registered());
+    for (let tries = 0; tries < 3; tries++) {
+      voice.home(lost("unreachable"));
+      voice.home(lost("bad_version", "known"));
+      voice.home(lost("suite_refused", "known"));
+      voice.home(lost("busy", "known"));
+    }
+    assertEquals(said.map((text) => text.replace(/; (trying|next).*/, "")), [
+      only ? 'connected to "home" at 192.0.2.1:7411' : 'in the lobby of "home" at 192.0.2.1:7411',
+      "no connection to the server (because)",
+      "no connection to the server (because; nobody has proved that it was the server; if it was: " +
+      "use the same version of cifra on both sides)",
+      "no connection to the server (because; nobody has proved that it was the server; if it was: " +
+      "classic needs a server started with --allow-classic; otherwise leave --suite out)",
+    ]);
+  });
+}
