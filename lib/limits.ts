@@ -263,6 +263,9 @@ export const BACKOFF_MINIMUM = SECOND / 2;
 export const BACKOFF_MAXIMUM = 30 * SECOND;
 /** The longest pause between tries to reach a server: one that is back should not have to wait for its people. */
 export const SERVER_BACKOFF_MAXIMUM = 8 * SECOND;
+/** A client climbs so many ladders with its server at once, and then in a minute: half of what that lets one key climb. */
+export const OUR_LADDERS_BURST = 20;
+export const OUR_LADDERS_PER_MINUTE = 30;
 /** Defaults of `--give-up`, of a pipe and of a command that prints something once. */
 export const PIPE_PATIENCE = 300 * SECOND;
 export const USERS_PATIENCE = 60 * SECOND;
@@ -281,7 +284,7 @@ export const PUNCH_TRIES = 25;
 export const CHANNEL_GRACE = 2 * SECOND;
 /** On the relay, a direct connection is looked for after this pause. */
 export const UPGRADE_PAUSE = 2 * SECOND;
-/** A channel that has lasted for so long was worth having, though nothing was said. */
+/** A channel or a registration that has lasted for so long was worth having, though nothing was said. */
 export const STEADY_AFTER = 10 * SECOND;
 /** Somebody who is not who they were is waited for so long, to be told. */
 export const REFUSAL_PATIENCE = 3 * SECOND;

@@ -24,6 +24,10 @@ import type { JsonEvent, Terminal } from "./terminal.ts";
 const OUR_DISK = "our disk";
 const OUR_PINS = "our file of known people";
 
+type Registered = Extract<HomeStatus, { readonly type: "registered" }>;
+type Lost = Extract<HomeStatus, { readonly type: "server-lost" }>;
+type ShutOut = Extract<HomeStatus, { readonly type: "shut-out" }>;
+
 /** Says it. */
 export class DeskVoice {
   readonly #view: DeskView;
@@ -33,6 +37,8 @@ export class DeskVoice {
   /** What was said last of the server: where it is, and that it is lost, for whatever reason. */
   #home = "";
   #isLost = false;
+  /** That we are there again, which is said once it has lasted: meanwhile the last word is that we are not. */
+  #held: Registered | undefined;
   #isShutOut = false;
   /** What was claimed of the server since it was there last. */
   readonly #claims = new Set<ErrorCode>();
@@ -139,6 +145,16 @@ export class DeskVoice {
 
   /** What happens between us and the server. */
   home(status: HomeStatus): void {
+    const held = this.#held;
+    this.#held = undefined;
+    if (status.type === "steady") {
+      if (held) this.home({ ...held, isShaky: false });
+      return;
+    }
+    if (status.type === "registered" && status.isShaky && this.#isLost && !this.#terminal.json) {
+      this.#held = status;
+      return;
+    }
     if (status.type === "shut-out") return this.#shutOut(status);
     this.#isShutOut &&= status.type !== "registered";
     if (this.#view.only !== undefined) return this.#homeOfOne(status);
@@ -161,7 +177,7 @@ export class DeskVoice {
     this.#home = where;
   }
 
-  #shutOut(status: HomeStatus): void {
+  #shutOut(status: ShutOut): void {
     const [text, event] = describeHomeStatus(status);
     if (this.#terminal.json || !this.#isShutOut) this.#terminal.say(text, event);
     this.#isShutOut = true;
@@ -170,7 +186,7 @@ export class DeskVoice {
     this.#home = "";
   }
 
-  #homeOfOne(status: Exclude<HomeStatus, { readonly type: "shut-out" }>): void {
+  #homeOfOne(status: Registered | Lost): void {
     const [text, event] = describeHomeStatus(status);
     // The seconds until the next try are no news.
     const news = text.replace(/; next try in .*/, "");

@@ -164,7 +164,9 @@ const WHY_THERE: Readonly<Record<StoreTrouble, string>> = {
 };
 
 /** What happens between us and the server, where one talks to one person. */
-export function describeHomeStatus(status: HomeStatus): readonly [string, JsonEvent] {
+export function describeHomeStatus(
+  status: Exclude<HomeStatus, { readonly type: "steady" }>,
+): readonly [string, JsonEvent] {
   switch (status.type) {
     case "registered": {
       const { title, observed, ports } = status;

@@ -8,12 +8,16 @@ import { Backoff } from "../flow/backoff.ts";
 import { aborted, delay } from "../flow/delay.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
+import { TokenBucket } from "../flow/token_bucket.ts";
 import {
   HANDSHAKE_DEADLINE,
+  OUR_LADDERS_BURST,
+  OUR_LADDERS_PER_MINUTE,
   PRESENCE_LIMIT,
   SERVER_BACKOFF_MAXIMUM,
   SHUT_OUT_LOOK,
   SHUT_OUT_PAUSE,
+  STEADY_AFTER,
 } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { Endpoint } from "../wire/address.ts";
@@ -60,7 +64,10 @@ export type HomeStatus =
     readonly observed: Endpoint;
     /** Where we listen and whence we dial; undefined for those who do neither. */
     readonly ports: Ports | undefined;
+    /** The registration before did not last, and this one may not either: `steady` tells when it has. */
+    readonly isShaky: boolean;
   }
+  | { readonly type: "steady" }
   /** The server is lost, or was not reached yet. `retryIn` milliseconds until the next try. */
   | {
     readonly type: "server-lost";
@@ -102,6 +109,8 @@ export class Home {
   readonly #options: HomeOptions;
   readonly #backoff: Backoff;
   readonly #patience: Patience;
+  /** Our own ladders: who comes and goes here, however often, does not make us climb more than the server lets us. */
+  readonly #ladders: TokenBucket;
   readonly #wanters = new Map<string, Wanter>();
   /** Who is wanted. */
   readonly #wanted = new Set<string>();
@@ -119,6 +128,10 @@ export class Home {
   /** Whether m8 has come: on the present connection, and ever. */
   #isRegistered = false;
   #wasRegistered = false;
+  /** The last registration was lost soon, and the present one is no better so far. */
+  #isShaky = false;
+  /** The present registration was worth it. */
+  #isSettled = false;
   #isAway = false;
   /** The network is another one than at the last try. */
   #isMoved = false;
@@ -129,9 +142,10 @@ export class Home {
 
   constructor(options: HomeOptions) {
     this.#options = options;
-    const { environment: { random }, giveUpAfter } = options;
+    const { environment: { random, time }, giveUpAfter } = options;
     this.#backoff = new Backoff(random, SERVER_BACKOFF_MAXIMUM);
     this.#patience = new Patience({ backoff: this.#backoff, random, giveUpAfter });
+    this.#ladders = new TokenBucket(OUR_LADDERS_BURST, OUR_LADDERS_PER_MINUTE, time.now());
   }
 
   /** The connection on which we are registered; undefined while there is none. */
@@ -144,6 +158,7 @@ export class Home {
    * against, unless and until nobody talks any more, and trouble that has lasted for longer than `giveUpAfter`.
    */
   async run(): Promise<void> {
+    const { time } = this.#options.environment;
     const { signal } = this.#leaving;
     while (!signal.aborted) {
       if (this.#guests.size === 0) {
@@ -152,6 +167,12 @@ export class Home {
         continue;
       }
       try {
+        const turn = this.#ladders.wait(time.now());
+        if (turn > 0) {
+          await delay(time, turn, signal);
+          continue;
+        }
+        this.#ladders.take(time.now());
         await this.#stay();
       } catch (error) {
         if (signal.aborted) return;
@@ -265,6 +286,12 @@ export class Home {
     this.#hurrying?.abort();
   }
 
+  /** What came through the server was worth it: should it be gone soon, that is no trouble with the server. */
+  worthwhile(): void {
+    if (this.#isShaky && this.#isRegistered) this.#options.onStatus({ type: "steady" });
+    this.#settle();
+  }
+
   /** Away from the keyboard, or back; the others in the lobby are told. */
   setAway(isAway: boolean): void {
     this.#isAway = isAway;
@@ -281,6 +308,14 @@ export class Home {
     if (this.#guests.size === 0) this.#visit?.abort();
   }
 
+  /** The trouble is over; `worthwhile` tells of it as well. */
+  #settle(): void {
+    this.#backoff.reset();
+    this.#patience.over();
+    this.#isShaky = false;
+    this.#isSettled = true;
+  }
+
   /** One connection, from the dial until nobody needs it or it is gone. */
   async #stay(): Promise<void> {
     const visit = this.#visit = new AbortController();
@@ -288,18 +323,24 @@ export class Home {
     const link = await this.#open(visit.signal);
     if (!link) return;
     this.#link = link;
+    let forget: (() => void) | undefined;
     try {
       await abandon(this.#register(link), visit.signal);
+      forget = this.#options.environment.time.after(STEADY_AFTER, () => this.worthwhile());
       for (;;) {
         const news = await link.nextNews(visit.signal);
         if (!news) break;
         await this.#hear(news, link);
       }
+      // Who leaves has lost nothing.
+      if (this.#isRegistered) this.#settle();
     } catch (error) {
+      if (this.#isRegistered && !this.#isSettled) this.#isShaky = true;
       // The server is told what it did wrong; its own last words are answered with a goodbye.
       if (!link.isDismissed) link.channel.fail(error);
       throw error;
     } finally {
+      forget?.();
       this.#isRegistered = false;
       this.#link = undefined;
       // The server may have introduced two before it heard that we go: whoever was told first waits for the other.
@@ -341,6 +382,7 @@ export class Home {
     if (this.#link !== link) return;
     this.#wasRegistered = true;
     this.#isRegistered = true;
+    this.#isSettled = false;
     if (this.#isAway) link.setAway(true);
     const { displayName: title } = link.channel.established;
     this.#options.onStatus({
@@ -349,11 +391,10 @@ export class Home {
       title,
       observed,
       ports: door && ports,
+      isShaky: this.#isShaky,
     });
     for (const name of this.#wanted) this.#say(link, name);
     this.#options.onRegistered?.(link, sequence);
-    this.#backoff.reset();
-    this.#patience.over();
     this.#changed.notify();
   }
 

@@ -25,9 +25,10 @@ function voiceOf(only?: string) {
 
 const ENDPOINT = { host: "192.0.2.1", port: 7411 };
 
-function registered(): HomeStatus {
+function registered(isShaky = false): HomeStatus {
   const title = lineOf("home");
-  return { type: "registered", server: ENDPOINT, title, observed: ENDPOINT, ports: undefined };
+  const places = { server: ENDPOINT, observed: ENDPOINT, ports: undefined };
+  return { type: "registered", title, ...places, isShaky };
 }
 
 function lost(code: ErrorCode, claimant?: "known"): HomeStatus {
@@ -54,5 +55,25 @@ for (const only of [undefined, "bob"]) {
       "no connection to the server (because; nobody has proved that it was the server; if it was: " +
       "classic needs a server started with --allow-classic; otherwise leave --suite out)",
     ]);
+  });
+}
+
+for (const only of [undefined, "bob"]) {
+  const where = only ? "with one person" : "in the lobby";
+  Deno.test(`a server that takes us and drops us is told of once, until it lasts, ${where}`, () => {
+    const { voice, said } = voiceOf(only);
+    voice.home(registered());
+    for (let tries = 0; tries < 9; tries++) {
+      voice.home(lost("cut"));
+      voice.home(registered(true));
+    }
+    assertEquals(said.length, 2);
+    voice.home({ type: "steady" });
+    voice.home({ type: "steady" });
+    voice.home(lost("cut"));
+    const [there] = said;
+    // To who talks to one person, that the server is back is no news.
+    const expected = only === undefined ? [true, false, true, false] : [true, false, false];
+    assertEquals(said.map((text) => text === there), expected);
   });
 }

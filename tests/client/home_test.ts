@@ -11,8 +11,11 @@ import {
   BACKOFF_MAXIMUM,
   BACKOFF_MINIMUM,
   HURRY_PAUSE,
+  OUR_LADDERS_BURST,
+  OUR_LADDERS_PER_MINUTE,
   SERVER_BACKOFF_MAXIMUM,
   SHUT_OUT_PAUSE,
+  STEADY_AFTER,
 } from "../../lib/limits.ts";
 import { ALERT_CODES } from "../../lib/wire/alert.ts";
 import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
@@ -404,9 +407,81 @@ play("pauses between tries grow, and are short again once we were registered", a
   assertEquals(guest.pauses, expected);
   assertEquals([guest.losses[0], ...new Set(guest.losses.slice(1))], ["cut", "unreachable"]);
   const second = await arrive();
+  guest.time.advance(STEADY_AFTER);
   second.transport.close();
   await until(() => guest.pauses.length === 11, "another loss");
   assertEquals(guest.pauses.at(-1), BACKOFF_MINIMUM);
+});
+
+/** Registers the next who comes, and hangs up; `before` losses were told already. */
+async function dropNext({ guest, arrive }: Scene, before: number): Promise<void> {
+  (await arrive()).transport.close();
+  await until(() => guest.losses.length > before, `loss ${before}`);
+}
+
+play("a server that registers us and hangs up is asked less and less often", async (scene) => {
+  const { guest, home, arrive } = scene;
+  home.hold();
+  for (let tries = 0; tries < 8; tries++) {
+    await dropNext(scene, tries);
+    guest.time.advance(guest.pauses.at(-1)!);
+  }
+  const grown = [0.5, 1, 2, 4, 8, 8, 8, 8].map((seconds) => seconds * 1000);
+  assertEquals(guest.pauses, grown);
+  const shaky = () =>
+    guest.statuses.flatMap((each) => each.type === "registered" ? [each.isShaky] : []);
+  assertEquals(shaky(), [false, ...Array(7).fill(true)]);
+  // One that lasts is told of, once.
+  const steady = await arrive();
+  assertEquals(guest.statuses.at(-1)?.type, "registered");
+  guest.time.advance(STEADY_AFTER);
+  assertEquals(guest.statuses.at(-1)?.type, "steady");
+  steady.transport.close();
+  await until(() => guest.losses.length === 9, "the last loss");
+  assertEquals(guest.pauses.at(-1), BACKOFF_MINIMUM);
+  guest.time.advance(BACKOFF_MINIMUM);
+  await arrive();
+  assertEquals(shaky().at(-1), false);
+});
+
+play("what came through a server makes a short registration worth it", async (scene) => {
+  const { guest, home } = scene;
+  home.hold();
+  for (let tries = 0; tries < 8; tries++) {
+    await dropNext(scene, tries);
+    home.worthwhile();
+    guest.time.advance(guest.pauses.at(-1)!);
+  }
+  assert(guest.pauses.every((pause) => pause <= 2 * BACKOFF_MINIMUM), `${guest.pauses}`);
+});
+
+play("registrations that do not last are no end of the trouble", async (scene) => {
+  const { guest, home } = scene;
+  home.hold();
+  for (let tries = 0; guest.time.now() < 5000; tries++) {
+    await dropNext(scene, tries);
+    guest.time.advance(guest.pauses.at(-1)!);
+  }
+  await (await scene.arrive()).transport.close();
+  const error = await guest.ended;
+  assertEquals(error instanceof CifraError && error.code, "cut");
+}, { giveUpAfter: 5000 });
+
+play("who comes and goes here costs us no more ladders than are ours", async (scene) => {
+  const { guest, home, server } = scene;
+  const taking = server.takeAll();
+  taking.catch(() => {});
+  const start = guest.time.now();
+  for (let visits = 0; visits < 100; visits++) {
+    const release = home.hold();
+    await settle();
+    release();
+    await settle();
+    guest.time.advance(100);
+  }
+  const minutes = (guest.time.now() - start) / 60_000;
+  const most = OUR_LADDERS_BURST + OUR_LADDERS_PER_MINUTE * minutes + 1;
+  assert(guest.network.dials.length <= most, `${guest.network.dials.length} dials`);
 });
 
 play("whoever waits does not wait for the end of a pause", async ({ guest, home, arrive }) => {
