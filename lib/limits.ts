@@ -130,6 +130,10 @@ export const SOURCES_REMEMBERED = 65_536;
 /** When somebody without room wants to be asked again: seconds that are said, and that are believed. */
 export const RETRY_AFTER_MINIMUM = 1;
 export const RETRY_AFTER_MAXIMUM = 60;
+/** The same of a server that has proved its key and refuses us: it must not lock us out for longer, in seconds. */
+export const REFUSED_FOR_MAXIMUM = 3600;
+/** A time that a server names is kept for so long by whoever sits there and waits; then they may try, milliseconds. */
+export const TOLD_PAUSE_KEPT = 60 * SECOND;
 /** Handshake steps waiting for the processor, and how long they wait before `busy`. */
 export const ASYMMETRIC_QUEUE = 512;
 export const ASYMMETRIC_WAIT = 4 * SECOND;

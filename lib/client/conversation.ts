@@ -23,6 +23,7 @@ import {
   MEETING_PATIENCE,
   REFUSAL_PATIENCE,
   STEADY_AFTER,
+  TOLD_PAUSE_KEPT,
   UPGRADE_PAUSE,
 } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
@@ -128,6 +129,8 @@ export class Conversation implements Wanter {
   #cancelAlarm: (() => void) | undefined;
   /** The server has said that asking it earlier is useless. */
   #notBefore = 0;
+  /** When it said so. */
+  #unwantedAt = 0;
   /** Whoever was just lost may be found again without the server. */
   #goesOnUntil = -Infinity;
   /** When a rest is over. */
@@ -201,7 +204,8 @@ export class Conversation implements Wanter {
     this.#options.home.hurry();
     if (this.#state !== "resting") return;
     const now = this.#options.environment.time.now();
-    const end = Math.max(now + this.#backoff.hurryIn(now), this.#notBefore);
+    const told = Math.min(this.#notBefore, this.#unwantedAt + TOLD_PAUSE_KEPT);
+    const end = Math.max(now + this.#backoff.hurryIn(now), told);
     if (end <= now) this.#goOn("hurried");
     else if (end < this.#restsUntil) this.#restUntil(end, "hurried");
   }
@@ -211,6 +215,7 @@ export class Conversation implements Wanter {
     this.#connector?.seek({ relay: false, after: 0 });
     this.#options.home.startOver();
     this.#backoff.reset();
+    this.#notBefore = 0;
     this.hurry();
   }
 
@@ -413,7 +418,8 @@ export class Conversation implements Wanter {
   /** The server does not look for the other one now: it is asked again later. */
   #rest(error: CifraError): void {
     if (TRANSITIONS[this.#state].unwanted === undefined) return;
-    this.#notBefore = this.#options.environment.time.now() + 1000 * (error.retryAfter ?? 0);
+    this.#unwantedAt = this.#options.environment.time.now();
+    this.#notBefore = this.#unwantedAt + 1000 * (error.retryAfter ?? 0);
     const retryIn = this.#on("unwanted") ?? 0;
     this.#tell({ type: "unwanted", error, retryIn });
   }

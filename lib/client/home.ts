@@ -18,6 +18,7 @@ import {
   SHUT_OUT_LOOK,
   SHUT_OUT_PAUSE,
   STEADY_AFTER,
+  TOLD_PAUSE_KEPT,
 } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { Endpoint } from "../wire/address.ts";
@@ -122,6 +123,8 @@ export class Home {
   readonly #leaving = new AbortController();
   /** Ends the present pause; whoever hurries us at another time has nothing to end. */
   #hurrying: AbortController | undefined;
+  /** Ends it whatever the server has said: what was refused was another network. */
+  #moving: AbortController | undefined;
   /** Aborted when nobody needs the server any more. */
   #visit: AbortController | undefined;
   #link: ServerLink | undefined;
@@ -189,7 +192,7 @@ export class Home {
     this.#leaving.abort();
     this.#changed.notify();
     this.#visit?.abort();
-    this.#hurrying?.abort();
+    this.#moving?.abort();
   }
 
   /** Asks the server for `name` from now on, over all reconnections, until an introduction or `unwant`. */
@@ -264,7 +267,10 @@ export class Home {
     }
   }
 
-  /** Somebody waits: the next try is made at once, but not so soon after another that was hurried. */
+  /**
+   * Somebody waits: the next try is made at once, but not so soon after another that was hurried, nor within a
+   * minute against what the server has said.
+   */
   hurry(): void {
     this.#hurrying?.abort();
   }
@@ -272,7 +278,7 @@ export class Home {
   /** The network may be another one than before: as if nothing had been tried yet. */
   startOver(): void {
     this.#backoff.reset();
-    this.hurry();
+    this.#moving?.abort();
   }
 
   /** This machine has other addresses: what comes from one that is `gone` is dead, and the next try is made at once. */
@@ -283,7 +289,7 @@ export class Home {
     this.#backoff.reset();
     if (link) link.channel.fail(movedAway());
     else this.#visit?.abort();
-    this.#hurrying?.abort();
+    this.#moving?.abort();
   }
 
   /** What came through the server was worth it: should it be gone soon, that is no trouble with the server. */
@@ -467,16 +473,18 @@ export class Home {
 
   async #pause(error: CifraError): Promise<void> {
     const { time } = this.#options.environment;
-    const retryIn = this.#isMoved ? 0 : this.#patience.pause(error, time.now());
+    const began = time.now();
+    const retryIn = this.#isMoved ? 0 : this.#patience.pause(error, began);
     const hurrying = this.#hurrying = new AbortController();
+    const { signal: moved } = this.#moving = new AbortController();
     this.#options.onStatus({ type: "server-lost", error, retryIn, again: this.#wasRegistered });
     for (const fail of this.#asking) fail(error);
-    if (toldPause(error) > 0) return await delay(time, retryIn, this.#leaving.signal);
-    const end = time.now() + retryIn;
-    await delay(time, retryIn, hurrying.signal);
-    if (!hurrying.signal.aborted || this.#isMoved) return;
-    const wait = Math.min(end - time.now(), this.#backoff.hurryIn(time.now()));
-    if (wait > 0) await delay(time, wait, this.#leaving.signal);
+    await delay(time, retryIn, AbortSignal.any([hurrying.signal, moved]));
+    if (!hurrying.signal.aborted || moved.aborted) return;
+    const now = time.now();
+    const kept = toldPause(error) > 0 ? began + TOLD_PAUSE_KEPT - now : 0;
+    const wait = Math.min(began + retryIn - now, Math.max(kept, this.#backoff.hurryIn(now)));
+    if (wait > 0) await delay(time, wait, moved);
     this.#backoff.hurried(time.now());
   }
 }

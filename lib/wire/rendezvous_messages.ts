@@ -16,6 +16,7 @@ import {
   PRESENCE_LIMIT,
   PROOF_LENGTH,
   REASON_LIMIT,
+  REFUSED_FOR_MAXIMUM,
   SALT_LENGTH,
   SIGN_IN_NONCE_LENGTH,
 } from "../limits.ts";
@@ -225,14 +226,15 @@ export function refusalOf(number: number): RefusalCode {
 export function refusalError({ code: number, retryAfter, reason }: Of<typeof refused>): CifraError {
   const code = refusalOf(number);
   // Numbers that are behind are caught up with, not waited for.
-  const hint = retryAfter > 0 && code !== "stale_registration"
+  const isTime = code !== "stale_registration";
+  const hint = retryAfter > 0 && isTime
     ? `try again in ${
       retryAfter < 120 ? `${retryAfter} s` : `${Math.ceil(retryAfter / 60)} minutes`
     }`
     : refusalHintOf(code);
   return new CifraError(code, `${refusalTextOf(code)}; server says: ${quoted(reason)}`, {
     ...(hint !== undefined && { hint }),
-    retryAfter,
+    retryAfter: isTime ? Math.min(retryAfter, REFUSED_FOR_MAXIMUM) : retryAfter,
   });
 }
 

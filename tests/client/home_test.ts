@@ -684,6 +684,51 @@ play("a server that names a time is asked then, by nobody's haste before", async
   await arrive();
 });
 
+play("whoever sits there keeps to a time that is far off for a minute", async (scene) => {
+  const { guest, home, server, arrive } = scene;
+  home.hold();
+  await turnAway(await server.accept(), "limit", 600);
+  await guest.loses("limit");
+  const dials = guest.network.dials.length;
+  for (let seconds = 0; seconds < 60; seconds++) {
+    home.hurry();
+    await settle();
+    assertEquals(guest.network.dials.length, dials);
+    guest.time.advance(1000);
+  }
+  await turnAway(await server.accept(), "limit", 600);
+  await guest.loses("limit", 1);
+  // Who does not wait there keeps to what was said.
+  await guest.time.pass(120_000);
+  assertEquals(guest.network.dials.length, dials + 1);
+  home.hurry();
+  await arrive();
+});
+
+for (const how of ["readdress", "startOver"] as const) {
+  play(`another network ends a time that the server has named: ${how}`, async (scene) => {
+    const { guest, home, server, arrive } = scene;
+    home.hold();
+    await turnAway(await server.accept(), "limit", 65_535);
+    await guest.loses("limit");
+    home.hurry();
+    await settle();
+    if (how === "startOver") home.startOver();
+    else home.readdress(new Set(["192.0.2.7"]));
+    await arrive();
+  });
+}
+
+play("no server locks anybody out for longer than an hour", async (scene) => {
+  const { guest, home, server, arrive } = scene;
+  home.hold();
+  await turnAway(await server.accept(), "limit", 65_535);
+  await guest.loses("limit");
+  assert(guest.pauses[0]! >= 3_600_000 && guest.pauses[0]! <= 3_610_000, `${guest.pauses}`);
+  guest.time.advance(guest.pauses[0]!);
+  await arrive();
+});
+
 play("a server that is not there at first ends it at once for who does not wait", async (scene) => {
   const { guest, home } = scene;
   guest.network.refuses = () => true;

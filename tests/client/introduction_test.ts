@@ -188,6 +188,33 @@ test("an introduction that comes after the want was over is taken all the same",
     assertEquals(scene.news, ["unwanted", "connected"]);
   }));
 
+test("somebody who waits there asks again a minute after the server said when, and no sooner", () =>
+  play((scene) => {
+    const { conversation, time } = scene;
+    const later = new CifraError("limit", "Too many", { retryAfter: 3600 });
+    conversation.onUnwanted(later);
+    for (let seconds = 0; seconds < 60; seconds++) {
+      assertEquals(scene.said.at(-1), "unwant high");
+      conversation.hurry();
+      time.advance(1000);
+    }
+    assertEquals(scene.said.at(-1), "want high");
+    return Promise.resolve();
+  }));
+
+test("another network ends a pause that the server has asked for", () =>
+  play((scene) => {
+    const { conversation, time } = scene;
+    conversation.onUnwanted(new CifraError("limit", "Too many", { retryAfter: 3600 }));
+    time.advance(1000);
+    assertEquals(scene.said.at(-1), "unwant high");
+    // A machine that was asleep may be anywhere.
+    time.sleep(3_600_000 / 2);
+    time.advance(1000);
+    assertEquals(scene.said.at(-1), "want high");
+    return Promise.resolve();
+  }));
+
 test("an introduction after the end is nobody's business", () =>
   play(async (scene) => {
     const { couple: { low }, conversation } = scene;
