@@ -270,6 +270,9 @@ export const SERVER_BACKOFF_MAXIMUM = 8 * SECOND;
 /** A client climbs so many ladders with its server at once, and then in a minute: half of what that lets one key climb. */
 export const OUR_LADDERS_BURST = 20;
 export const OUR_LADDERS_PER_MINUTE = 30;
+/** It says so many wants at once, and then in a minute: for one person as often as the two would be introduced. */
+export const OUR_WANTS_BURST = WANTS_PER_MINUTE / 2;
+export const OUR_WANTS_PER_MINUTE = WANTS_PER_MINUTE / 2;
 /** Defaults of `--give-up`, of a pipe and of a command that prints something once. */
 export const PIPE_PATIENCE = 300 * SECOND;
 export const USERS_PATIENCE = 60 * SECOND;
@@ -290,6 +293,8 @@ export const CHANNEL_GRACE = 2 * SECOND;
 export const UPGRADE_PAUSE = 2 * SECOND;
 /** A channel or a registration that has lasted for so long was worth having, though nothing was said. */
 export const STEADY_AFTER = 10 * SECOND;
+/** People of whom a client remembers how soon it meets them again. */
+export const PACES_REMEMBERED = 1024;
 /** Somebody who is not who they were is waited for so long, to be told. */
 export const REFUSAL_PATIENCE = 3 * SECOND;
 /** Connections from an introduction at once: more than both can need, whoever has seen a preface go by. */

@@ -20,6 +20,8 @@ import {
 import type { Ref } from "./json_input.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
+/** Lines about one conversation that are not said again. */
+const SAID_REMEMBERED = 32;
 /** What is said of it is about nobody. */
 const OUR_DISK = "our disk";
 const OUR_PINS = "our file of known people";
@@ -27,6 +29,8 @@ const OUR_PINS = "our file of known people";
 type Registered = Extract<HomeStatus, { readonly type: "registered" }>;
 type Lost = Extract<HomeStatus, { readonly type: "server-lost" }>;
 type ShutOut = Extract<HomeStatus, { readonly type: "shut-out" }>;
+
+type Connected = Extract<Status, { readonly type: "connected" }>;
 
 /** Says it. */
 export class DeskVoice {
@@ -43,8 +47,14 @@ export class DeskVoice {
   /** What was claimed of the server since it was there last. */
   readonly #claims = new Set<ErrorCode>();
   #isLast = false;
-  /** What was said last of each conversation, by the names of the others. */
-  readonly #said = new Map<string, string>();
+  /** What was said last of each disk. */
+  readonly #disks = new Map<string, string>();
+  /** What was said of each conversation since it last went well, by the names of the others. */
+  readonly #said = new Map<string, Set<string>>();
+  /** With whom a channel is there of which nobody knows yet whether it lasts: the last word is that there was none. */
+  readonly #heldOf = new Map<string, Connected>();
+  /** With whom channels come and go; a conversation that begins anew among them is no news. */
+  readonly #shaky = new Set<string>();
 
   constructor(view: DeskView, terminal: Terminal, suite: SuiteName, ref?: Ref) {
     this.#view = view;
@@ -106,41 +116,73 @@ export class DeskVoice {
   /** What happens in a conversation. */
   status(name: string, status: Status, isVerified: boolean): void {
     const { focus, only } = this.#view;
+    if (status.type === "steady") {
+      const held = this.#heldOf.get(name);
+      this.#heldOf.delete(name);
+      if (held) this.status(name, { ...held, isShaky: false }, isVerified);
+      return;
+    }
     const [text, facts] = describeStatus(status, name, this.#view.label(name), this.#suite);
     const event = status.type === "connected" ? { ...facts, isVerified } : facts;
     if (this.#terminal.json) return this.say(text, event, name);
+    if (this.#isHeld(name, status)) return;
     // Nothing of a pipe is kept, and nobody types there.
     const isKept = this.#terminal.interactive;
-    if (status.type === "connected") this.#said.delete(OUR_PINS);
+    if (status.type === "connected") this.#disks.delete(OUR_PINS);
     switch (status.type) {
       case "lost":
-        return this.#once(name, isKept ? `${text}, nothing is lost meanwhile` : text);
+        return this.#sayNews(name, isKept ? `${text}, nothing is lost meanwhile` : text);
       case "storing":
         // Our disk is the same for all conversations.
-        return this.#once(status.storing.who === "us" ? OUR_DISK : `${name}'s disk`, text);
+        return this.#sayOfDisk(status.storing.who === "us" ? OUR_DISK : `${name}'s disk`, text);
       case "unpinned":
-        return this.#once(OUR_PINS, text);
+        return this.#sayOfDisk(OUR_PINS, text);
       case "moved":
-        return this.#once(name, only === undefined ? `${name}: ${text}` : text);
+        return this.#sayNews(name, only === undefined ? `${name}: ${text}` : text);
       case "left": {
         // In the lobby they may be there still.
         const left = only !== undefined || status.failed
           ? text
           : `${name} has left the conversation`;
         const isCutShort = this.#view.dialogue(name)?.thread.theirStream === "middle";
-        if (isCutShort && isKept) return this.#once(name, `${left} ${IN_THE_MIDDLE}`);
-        if (focus !== name || !isKept) return this.#once(name, left);
+        if (isCutShort && isKept) return this.#sayNews(name, `${left} ${IN_THE_MIDDLE}`);
+        if (focus !== name || !isKept) return this.#sayNews(name, left);
         const quit = only === undefined ? "" : "; /quit to leave";
-        return this.#once(name, `${left}\nwhat you write is kept until ${name} is back${quit}`);
+        return this.#sayNews(name, `${left}\nwhat you write is kept until ${name} is back${quit}`);
       }
+      case "connected":
+        this.#said.delete(name);
+        return this.#sayNews(name, text);
       default:
-        return this.#once(name, text);
+        return this.#sayNews(name, text);
     }
   }
 
   /** A conversation is over: whatever is said of the next one with `name` is new. */
   over(name: string): void {
-    this.#said.delete(name);
+    this.#heldOf.delete(name);
+    if (!this.#shaky.has(name)) this.#said.delete(name);
+  }
+
+  /** Whether a person is not told: channels that come and go are one trouble, of which the last word stands. */
+  #isHeld(name: string, status: Status): boolean {
+    const held = this.#heldOf.get(name);
+    switch (status.type) {
+      case "connected":
+        if (status.isShaky) {
+          this.#heldOf.set(name, status);
+          this.#shaky.add(name);
+        } else this.#shaky.delete(name);
+        return status.isShaky;
+      case "moved":
+        if (held) this.#heldOf.set(name, { ...held, path: status.path });
+        return held !== undefined;
+      case "lost":
+      case "left":
+        return this.#heldOf.delete(name);
+      default:
+        return false;
+    }
   }
 
   /** What happens between us and the server. */
@@ -213,9 +255,18 @@ export class DeskVoice {
     for (const line of describeChanges(changes, isClose)) this.#terminal.say(line);
   }
 
-  #once(about: string, text: string): void {
-    if (this.#said.get(about) === text) return;
-    this.#said.set(about, text);
+  #sayNews(name: string, text: string): void {
+    const said = this.#said.get(name) ?? new Set();
+    if (said.has(text)) return;
+    // What a server says stands in some of them: it cannot fill the memory.
+    if (said.size >= SAID_REMEMBERED) said.clear();
+    this.#said.set(name, said.add(text));
+    this.#terminal.say(text);
+  }
+
+  #sayOfDisk(whose: string, text: string): void {
+    if (this.#disks.get(whose) === text) return;
+    this.#disks.set(whose, text);
     this.#terminal.say(text);
   }
 }

@@ -28,7 +28,7 @@ export class Pipe implements Front {
   /** What of stdin the other side has been sent. */
   #said: "nothing" | "some" | "all" = "nothing";
   /** Ends the wait for another connection. */
-  #stopWaiting: () => void = () => {};
+  #stopWaiting: (() => void) | undefined;
 
   /** Without a connection for `giveUpAfter` milliseconds, after there was one, it ends. */
   constructor(
@@ -72,7 +72,7 @@ export class Pipe implements Front {
       const what = missing ?? "before taking everything";
       return { error: beyondRepair(`${this.#view.only} ${how} ${what}`) };
     } finally {
-      this.#stopWaiting();
+      this.#stopWaiting?.();
       input?.stop();
     }
   }
@@ -84,11 +84,15 @@ export class Pipe implements Front {
 
   onStatus(status: Status): void {
     if (status.type === "left") this.#gone.resolve(status);
-    if (status.type === "connected") this.#stopWaiting();
+    // What comes and goes without bringing anything is no end of the wait.
+    const isBack = status.type === "connected" && !status.isShaky || status.type === "steady";
+    if (isBack) {
+      this.#stopWaiting?.();
+      this.#stopWaiting = undefined;
+    }
     if (status.type === "lost") {
       const giveUp = () => this.#failed.reject(this.#neverCameBack(status.error));
-      this.#stopWaiting();
-      this.#stopWaiting = this.#time.after(this.#giveUpAfter, giveUp);
+      this.#stopWaiting ??= this.#time.after(this.#giveUpAfter, giveUp);
     }
   }
 

@@ -47,7 +47,7 @@ function pathJson(path: Path): Readonly<Record<string, unknown>> {
 
 /** One status for people, who see the peer's name as `label`, and for programs. */
 export function describeStatus(
-  status: Status,
+  status: Exclude<Status, { readonly type: "steady" }>,
   peerName: string,
   label: string,
   suite: SuiteName,

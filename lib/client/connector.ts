@@ -61,6 +61,8 @@ export interface ConnectorOptions extends IntroducedPair {
   readonly relay: Transport | undefined;
   /** What carries the conversation at present, and since when by the monotonic clock. */
   readonly live: () => { readonly path: Path; readonly since: number } | undefined;
+  /** Whether a channel is wanted now; always, where it is not said. Whoever comes at another time gets no byte. */
+  readonly mayMeet?: (() => boolean) | undefined;
   /** Told of each channel; it takes the place of the one before. */
   readonly onMeeting: (meeting: Meeting) => void;
 }
@@ -313,7 +315,9 @@ export class Connector {
 
   /** Whether nothing can come of another candidate. */
   get #isEnough(): boolean {
-    return this.#isClosed || this.#candidates.size >= CANDIDATES_LIMIT || this.#isSettled();
+    const { mayMeet = () => true } = this.#options;
+    return this.#isClosed || this.#candidates.size >= CANDIDATES_LIMIT || this.#isSettled() ||
+      !mayMeet();
   }
 
   /**

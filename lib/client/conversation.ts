@@ -14,11 +14,10 @@ import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Random } from "../crypto/platform.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError, isChange, isFinal } from "../errors.ts";
-import { Backoff } from "../flow/backoff.ts";
+import type { Backoff } from "../flow/backoff.ts";
 import { delay } from "../flow/delay.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import {
-  MEETING_BACKOFF_MAXIMUM,
   MEETING_DEADLINE,
   MEETING_PATIENCE,
   REFUSAL_PATIENCE,
@@ -34,6 +33,7 @@ import { type AddressWatch, movedAway } from "./address_watch.ts";
 import { Connector, type Meeting, type Path } from "./connector.ts";
 import type { Door } from "./door.ts";
 import type { Home, RelayChoice, Wanter } from "./home.ts";
+import { MeetingPace } from "./meeting_pace.ts";
 import { requireNameClaim } from "./name_claim.ts";
 import type { ServerLink } from "./server_link.ts";
 import type { Ending, Storing, Thread } from "./thread.ts";
@@ -60,7 +60,10 @@ export type Status =
     readonly again: boolean;
     readonly fingerprint: Bytes;
     readonly sessionId: Bytes;
+    /** The channel before brought nothing, and this one may not either: `steady` tells when it has. */
+    readonly isShaky: boolean;
   }
+  | { readonly type: "steady" }
   /** The conversation goes on over another path, without a break. */
   | { readonly type: "moved"; readonly path: Path }
   | { readonly type: "lost"; readonly error: CifraError }
@@ -81,7 +84,10 @@ export type Status =
 export interface ConversationOptions {
   readonly environment: Environment;
   readonly ticker: Ticker;
-  readonly home: Pick<Home, "want" | "unwant" | "forget" | "hold" | "hurry" | "startOver">;
+  readonly home: Pick<
+    Home,
+    "want" | "unwant" | "forget" | "hold" | "hurry" | "startOver" | "worthwhile"
+  >;
   /** Our ports; undefined for those who only relay. */
   readonly door: Pick<Door, "expect" | "sendPort"> | undefined;
   readonly relay: RelayChoice;
@@ -100,6 +106,8 @@ export interface ConversationOptions {
    */
   readonly checkPeer: (peer: PublicIdentity) => Promise<() => Promise<void>>;
   readonly onStatus: (status: Status) => void;
+  /** How soon the two meet again; the one of their last conversation, if there was one. */
+  readonly pace?: MeetingPace | undefined;
   readonly trace?: Tracer | undefined;
 }
 
@@ -113,13 +121,15 @@ interface Live extends Meeting {
 /** A conversation that is being had. */
 export class Conversation implements Wanter {
   readonly #options: ConversationOptions;
-  /** Between meetings that came to nothing. */
+  readonly #pace: MeetingPace;
   readonly #backoff: Backoff;
   readonly #over = Promise.withResolvers<void>();
   #state: StateName = "waiting";
   /** Of the latest introduction. */
   #connector: Connector | undefined;
   #live: Live | undefined;
+  /** The channel that is known to have been worth it. */
+  #proven: Live | undefined;
   #wasLive = false;
   /** Introductions are looked at one after the other. */
   #introducing: Promise<void> = Promise.resolve();
@@ -146,7 +156,8 @@ export class Conversation implements Wanter {
 
   constructor(options: ConversationOptions) {
     this.#options = options;
-    this.#backoff = new Backoff(options.environment.random, MEETING_BACKOFF_MAXIMUM);
+    this.#pace = options.pace ?? new MeetingPace(options.environment.random);
+    this.#backoff = this.#pace.backoff;
     this.#lastBeat = options.environment.time.now();
   }
 
@@ -173,10 +184,10 @@ export class Conversation implements Wanter {
 
   /** Keeps the conversation up until `leave`. Throws what no waiting helps against. */
   async run(): Promise<void> {
-    const { ticker, home, peerName, addresses } = this.#options;
+    const { ticker, home, peerName, addresses, environment: { time } } = this.#options;
     const untick = ticker.add((now) => this.#tick(now));
     const unwatch = addresses.add((gone) => this.#readdress(gone));
-    this.#enter("waiting");
+    this.#enter(this.#pace.closedFor(time.now()) > 0 ? "resting" : "waiting");
     try {
       await this.#over.promise;
     } finally {
@@ -199,12 +210,17 @@ export class Conversation implements Wanter {
     this.#on("ended");
   }
 
-  /** Somebody is there and waits: the next try is made at once, but not so soon after another that was hurried. */
-  hurry(): void {
-    this.#options.home.hurry();
+  /**
+   * Somebody is there and waits: the next try is made at once, but not so soon after another that was hurried. For
+   * the `peer`, who asks for us, no pause is cut short that its channels or the server have made.
+   */
+  hurry(who: "person" | "peer" = "person"): void {
+    if (who === "person") this.#options.home.hurry();
     if (this.#state !== "resting") return;
     const now = this.#options.environment.time.now();
-    const told = Math.min(this.#notBefore, this.#unwantedAt + TOLD_PAUSE_KEPT);
+    const told = who === "peer"
+      ? Math.max(this.#notBefore, now + this.#pace.closedFor(now))
+      : Math.min(this.#notBefore, this.#unwantedAt + TOLD_PAUSE_KEPT);
     const end = Math.max(now + this.#backoff.hurryIn(now), told);
     if (end <= now) this.#goOn("hurried");
     else if (end < this.#restsUntil) this.#restUntil(end, "hurried");
@@ -215,6 +231,7 @@ export class Conversation implements Wanter {
     this.#connector?.seek({ relay: false, after: 0 });
     this.#options.home.startOver();
     this.#backoff.reset();
+    this.#pace.open();
     this.#notBefore = 0;
     this.hurry();
   }
@@ -284,6 +301,7 @@ export class Conversation implements Wanter {
       position: (theirLog) =>
         impostor ? unknownPosition(environment.random) : thread.position(theirLog),
       live: () => this.#live,
+      mayMeet: () => this.#mayMeet(),
       onMeeting: (meeting) => {
         // Nobody is heard before they are pinned.
         pin().then(
@@ -293,12 +311,14 @@ export class Conversation implements Wanter {
       },
     });
     this.#connector = connector;
-    if (!this.#live) connector.seek({ relay: way.relay !== undefined, after: 0 });
+    const closedFor = this.#pace.closedFor(environment.time.now());
+    if (!this.#live) connector.seek({ relay: way.relay !== undefined, after: closedFor });
     else if (this.#live.path.type === "relay") {
       connector.seek({ relay: false, after: UPGRADE_PAUSE });
     }
     if (!impostor) {
-      this.#on("introduced");
+      // What was on its way when the pause began changes nothing about it.
+      if (closedFor === 0 || this.#state !== "resting") this.#on("introduced");
       return;
     }
     this.#on("impostor");
@@ -312,15 +332,24 @@ export class Conversation implements Wanter {
     if (this.#isLeaving || this.#connector !== connector || this.#state === "refusing") {
       return channel.destroy();
     }
+    if (!this.#mayMeet()) return channel.destroy();
     const { thread, environment } = this.#options;
     const hadOne = this.#live !== undefined;
+    // Whoever puts one channel in the place of another, again and again, is as one who hangs up.
+    if (this.#live && !this.#prove(this.#live) && this.#live.path.type !== "relay") {
+      this.#pace.inVain(environment.time.now());
+    }
     const live = { ...meeting, since: environment.time.now(), progress: thread.progress };
     this.#live = live;
     const { theirs: position, ours } = meeting;
     thread.attach(channel, position, ours).then((ending) => this.#ended(live, ending));
     const { theirs: { fingerprint }, sessionId } = channel.established;
     if (hadOne) this.#tell({ type: "moved", path });
-    else this.#tell({ type: "connected", path, again: this.#wasLive, fingerprint, sessionId });
+    else {
+      const { isShaky } = this.#pace;
+      const again = this.#wasLive;
+      this.#tell({ type: "connected", path, again, fingerprint, sessionId, isShaky });
+    }
     this.#wasLive = true;
     this.#unpinned = undefined;
     if (path.type === "relay") connector.seek({ relay: false, after: UPGRADE_PAUSE });
@@ -335,6 +364,8 @@ export class Conversation implements Wanter {
     const { broken } = this.#options.thread;
     if (broken) return this.#fail(broken);
     if (this.#isLeaving) return;
+    const wasWorthwhile = this.#prove(live) || this.#isMoved;
+    this.#isMoved = false;
     switch (ending.type) {
       case "done":
         return;
@@ -345,36 +376,51 @@ export class Conversation implements Wanter {
           this.#goesOnUntil = this.#options.environment.time.now() + MEETING_DEADLINE;
         }
         this.#tell({ type: "lost", error: ending.error });
-        return this.#comeBack(live, ending.error);
+        return this.#comeBack(wasWorthwhile, ending.error);
       case "left":
       case "failed":
         this.#dropConnector();
-        this.#backoff.reset();
+        if (!wasWorthwhile) this.#pace.inVain(this.#options.environment.time.now());
         this.#tell({ type: "left", failed: ending.type === "failed" });
         // Whoever was told may have left in turn: then nobody is asked for.
-        if (!this.#isLeaving) this.#on("lost");
+        if (!this.#isLeaving) this.#on(wasWorthwhile ? "lost" : "in-vain");
         return;
       default:
         ending satisfies never;
     }
   }
 
+  /** Whether a channel has brought something, or has lasted; the first time it is known, the pauses are short again. */
+  #prove(live: Live): boolean {
+    if (this.#proven === live) return true;
+    const { thread, home, environment: { time } } = this.#options;
+    if (thread.progress === live.progress && time.now() - live.since <= STEADY_AFTER) return false;
+    this.#proven = live;
+    const { isShaky } = this.#pace;
+    this.#pace.worthwhile();
+    if (live.path.type === "relay") home.worthwhile();
+    if (isShaky) this.#tell({ type: "steady" });
+    return true;
+  }
+
+  /** Whether a channel is welcome now, from whichever side it comes. */
+  #mayMeet(): boolean {
+    return this.#pace.closedFor(this.#options.environment.time.now()) === 0;
+  }
+
   /** The channel was cut: another one is looked for at once, unless this one brought nothing. */
-  #comeBack({ since, progress }: Live, { code }: CifraError): void {
-    const { thread, environment: { time } } = this.#options;
+  #comeBack(wasWorthwhile: boolean, { code }: CifraError): void {
     // With trouble of our own, such as a full disk, the next channel ends as this one did.
     const isOurs = code === "local";
-    const wasWorthwhile = this.#isMoved || thread.progress !== progress ||
-      time.now() - since > STEADY_AFTER;
-    this.#isMoved = false;
     if (wasWorthwhile && !isOurs) {
-      this.#backoff.reset();
+      this.#pace.worthwhile();
       // Perhaps only the connection is gone: the other side listens where it did.
       this.#connector?.seek({ relay: false, after: 0 });
       this.#on("lost");
       return;
     }
-    const pause = this.#on("in-vain") ?? 0;
+    const pause = this.#pace.inVain(this.#options.environment.time.now());
+    this.#on("in-vain");
     if (isOurs) this.#dropConnector();
     else this.#connector?.seek({ relay: false, after: pause });
   }
@@ -442,6 +488,7 @@ export class Conversation implements Wanter {
   #tick(now: number): void {
     this.#options.thread.tick(now);
     this.#live?.channel.tick(now);
+    if (this.#live) this.#prove(this.#live);
     const wasAsleep = now - this.#lastBeat > SLEEP_GAP;
     this.#lastBeat = now;
     if (!wasAsleep || this.#live) return;
@@ -510,7 +557,9 @@ export class Conversation implements Wanter {
 
   #pause(): number {
     const { time } = this.#options.environment;
-    const pause = Math.max(this.#backoff.next(), this.#notBefore - time.now());
+    const now = time.now();
+    const rest = this.#pace.closedFor(now) || this.#backoff.next();
+    const pause = Math.max(rest, this.#notBefore - now);
     this.#restUntil(time.now() + pause, "rested");
     return pause;
   }
@@ -523,7 +572,10 @@ export class Conversation implements Wanter {
   }
 
   #goOn(why: "rested" | "hurried"): void {
-    if (why === "hurried") this.#backoff.hurried(this.#options.environment.time.now());
+    if (why === "hurried") {
+      this.#backoff.hurried(this.#options.environment.time.now());
+      this.#pace.open();
+    }
     this.#on(why);
   }
 }

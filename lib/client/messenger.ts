@@ -322,10 +322,10 @@ export class Messenger {
     }
   }
 
-  /** Whoever asks while a conversation is open has lost us: the conversation wants them without a pause. */
+  /** Whoever asks while a conversation is open has lost us: the conversation wants them as soon as it may. */
   #onOffer(offer: Offer): void {
     const open = this.#conversations.get(offer.name);
-    if (open) return open.conversation.hurry();
+    if (open) return open.conversation.hurry("peer");
     this.#offers.take(offer).catch((error) => this.#fail(offer.name, "answer", error));
   }
 

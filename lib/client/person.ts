@@ -7,9 +7,10 @@ import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Suite, SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
+import { BoundedMap } from "../flow/bounded_map.ts";
 import { SharedPause } from "../flow/shared_pause.ts";
 import type { Ticker } from "../flow/ticker.ts";
-import { STORE_PAUSE_MAXIMUM, STORE_PAUSE_MINIMUM } from "../limits.ts";
+import { PACES_REMEMBERED, STORE_PAUSE_MAXIMUM, STORE_PAUSE_MINIMUM } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import type { LogKind } from "../wire/peer_messages.ts";
@@ -18,6 +19,7 @@ import { Conversation, type Status } from "./conversation.ts";
 import type { LiveConversation } from "./conversations.ts";
 import { Door } from "./door.ts";
 import { Home, type HomeOptions, type RelayChoice } from "./home.ts";
+import { MeetingPace } from "./meeting_pace.ts";
 import type { Registrar } from "./name_claim.ts";
 import { Postman, type PostmanOptions } from "./postman.ts";
 import type { ServerLink } from "./server_link.ts";
@@ -75,6 +77,8 @@ export class Person {
   readonly #addresses: AddressWatch;
   readonly #conversations = new Set<Conversation>();
   readonly #leaving = new AbortController();
+  /** How soon we meet whom again, by name: whoever ends a conversation does not begin anew with it. */
+  readonly #paces = new BoundedMap<string, MeetingPace>(PACES_REMEMBERED);
 
   constructor(options: PersonOptions) {
     const { environment, ticker, relay, receivePort, sendPort } = options;
@@ -157,10 +161,19 @@ export class Person {
       peerName,
       thread,
       checkPeer: (peer) => checkPeer(peerName, peer),
+      pace: this.#paceOf(peerName),
       onStatus,
     });
     this.#conversations.add(conversation);
     return conversation;
+  }
+
+  #paceOf(peerName: string): MeetingPace {
+    let pace = this.#paces.get(peerName);
+    if (!pace) {
+      this.#paces.set(peerName, pace = new MeetingPace(this.#options.environment.random));
+    }
+    return pace;
   }
 
   /** Whether a conversation goes on that needs no server. */

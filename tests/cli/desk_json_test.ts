@@ -137,6 +137,7 @@ const CONNECTED = {
   again: true,
   fingerprint: new Uint8Array(32),
   sessionId: new Uint8Array(32),
+  isShaky: false,
 } as const;
 const RECOVERED = { ...TEXT, number: 4n, recovered: true } as const;
 

@@ -1,8 +1,9 @@
 /** What a person reads of trouble: each thing once, for as long as it is the same trouble. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { DeskView } from "../../lib/cli/desk_front.ts";
 import { DeskVoice } from "../../lib/cli/desk_voice.ts";
 import { Terminal } from "../../lib/cli/terminal.ts";
+import type { Status } from "../../lib/client/conversation.ts";
 import type { HomeStatus } from "../../lib/client/home.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { lineOf } from "../../lib/wire/line.ts";
@@ -77,3 +78,52 @@ for (const only of [undefined, "bob"]) {
     assertEquals(said.map((text) => text === there), expected);
   });
 }
+
+function connected(isShaky: boolean, port = 4000): Status {
+  const path = { type: "direct", remote: { host: "192.0.2.2", port }, dialledBy: "peer" } as const;
+  const key = { fingerprint: new Uint8Array(32), sessionId: new Uint8Array(16) };
+  return { type: "connected", path, again: true, ...key, isShaky };
+}
+
+const CUT: Status = { type: "lost", error: new CifraError("cut", "Connection ended") };
+const LEFT: Status = { type: "left", failed: false };
+
+for (const only of [undefined, "bob"]) {
+  const where = only ? "with one person" : "in the lobby";
+  for (const [how, end] of [["is cut off", CUT], ["leaves", LEFT]] as const) {
+    Deno.test(`who comes and ${how}, again and again, is told of once, ${where}`, () => {
+      const { voice, said } = voiceOf(only);
+      const tell = (status: Status) => voice.status("bob", status, false);
+      tell({ type: "waiting" });
+      tell(connected(false));
+      tell(end);
+      for (let times = 0; times < 9; times++) {
+        // In the lobby a goodbye may end the conversation, and another one begins.
+        if (end === LEFT && only === undefined) voice.over("bob");
+        tell({ type: "waiting" });
+        tell(connected(true, 4001 + times));
+        tell({ ...connected(true, 5000 + times), type: "moved" } as Status);
+        tell(end);
+      }
+      assertEquals(said.length, 4, said.join("\n"));
+      // What lasts is told of, and then whatever happens to it.
+      tell({ type: "waiting" });
+      tell(connected(true, 7000));
+      tell({ type: "steady" });
+      tell(end);
+      assertEquals(said.length, 6, said.join("\n"));
+      assertStringIncludes(said[4]!, "7000");
+      assertEquals(said[5], said[2]);
+    });
+  }
+}
+
+Deno.test("a program is told of everything that comes and goes, but not of what is no event", () => {
+  const terminal = new Recorder(true);
+  const view = { only: "bob", label: (name: string) => name } as unknown as DeskView;
+  const voice = new DeskVoice(view, terminal, "modern");
+  for (const status of [connected(true), CUT, connected(true), CUT, { type: "steady" } as const]) {
+    voice.status("bob", status, false);
+  }
+  assertEquals(terminal.said.length, 4);
+});

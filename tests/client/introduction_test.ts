@@ -1,9 +1,11 @@
 /** What a conversation makes of an introduction: from a good one a channel, and to an impostor no word of ours. */
 import { assert, assertEquals } from "@std/assert";
 import { Conversation, type Status } from "../../lib/client/conversation.ts";
+import { MeetingPace } from "../../lib/client/meeting_pace.ts";
 import type { ServerLink } from "../../lib/client/server_link.ts";
 import type { Thread } from "../../lib/client/thread.ts";
 import type { Meeting } from "../../lib/client/connector.ts";
+import { systemRandom } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import { CloseCode } from "../../lib/wire/records.ts";
@@ -41,6 +43,7 @@ class Scene {
     thread: Thread,
     introduction: Introduction,
     check: () => void,
+    pace: MeetingPace,
   ) {
     this.couple = couple;
     this.time = time;
@@ -57,6 +60,7 @@ class Scene {
         forget: (name) => void this.said.push(`forget ${name}`),
         hurry: () => {},
         startOver: () => {},
+        worthwhile: () => {},
         hold: () => {
           this.held++;
           return () => void this.held--;
@@ -67,6 +71,7 @@ class Scene {
       addresses: { add: () => () => {} },
       peerName: "high",
       thread,
+      pace,
       checkPeer: () => {
         check();
         return Promise.resolve(() => Promise.resolve());
@@ -98,6 +103,7 @@ async function play(
   job: (scene: Scene) => Promise<void>,
   check: () => void = () => {},
   dialFrom?: Network["dialFrom"],
+  pace = new MeetingPace(systemRandom),
 ): Promise<void> {
   const time = new ManualTime();
   const network = dialFrom && { ...systemEnvironment.network, dialFrom };
@@ -118,7 +124,7 @@ async function play(
   // A log with something in it, that nobody else is to hear of.
   const thread = await openLink("high");
   await thread.sendText("a secret");
-  const scene = new Scene(couple, time, thread, introduction, check);
+  const scene = new Scene(couple, time, thread, introduction, check, pace);
   try {
     await job(scene);
   } finally {
@@ -214,6 +220,67 @@ test("another network ends a pause that the server has asked for", () =>
     assertEquals(scene.said.at(-1), "want high");
     return Promise.resolve();
   }));
+
+/** How somebody who was met ends it, without having said anything. */
+const ENDINGS: Readonly<Record<string, (meeting: Meeting) => void>> = {
+  "cuts it": ({ channel }) => channel.destroy(),
+  "says goodbye": ({ channel }) => void channel.close(CloseCode.done),
+  "fails": ({ channel }) => void channel.close(CloseCode.failed),
+  "takes another": () => {},
+};
+
+for (const [how, end] of Object.entries(ENDINGS)) {
+  test(`a peer that comes again and again, and each time ${how}, is met less and less often`, () =>
+    play(async (scene) => {
+      const { couple: { high }, time } = scene;
+      const count = (type: Status["type"]) => scene.news.filter((each) => each === type).length;
+      let met = 0, introduced = 0;
+      // It dials as fast as it likes, and the server introduces the two whenever they are wanted.
+      const come = async (end: (meeting: Meeting) => void, pause: number) => {
+        const wants = scene.said.filter((said) => said === "want high").length;
+        if (wants > introduced) scene.introduce();
+        introduced = wants;
+        high.seek({ relay: false });
+        for (let turns = 0; turns < 20; turns++) {
+          await turn();
+          for (; met < high.meetings.length; met++) end(high.meetings[met]!);
+        }
+        time.advance(pause);
+      };
+      while (time.now() < 20_000) await come(end, 50);
+      const channels = count("connected") + count("moved");
+      assert(channels >= 2 && channels <= 9, `${channels} channels`);
+      // It still comes through, when it waits.
+      for (const { channel } of high.meetings) channel.destroy();
+      for (let tries = 0; tries < 200 && !scene.conversation.path; tries++) {
+        await come(() => {}, 1000);
+      }
+      assert(scene.conversation.path);
+    }));
+}
+
+test("a conversation begins no sooner than the last one with the same person left it", async () => {
+  const pace = new MeetingPace(systemRandom);
+  for (let times = 0; times < 5; times++) pace.inVain(0);
+  const pause = pace.closedFor(0);
+  assert(pause > 3000, `${pause}`);
+  await play(
+    (scene) => {
+      const { time, conversation, said } = scene;
+      time.advance(pause - 1);
+      // The peer asks at the server: that is no reason.
+      conversation.hurry("peer");
+      time.advance(0);
+      assertEquals(said, ["unwant high"]);
+      time.advance(1);
+      assertEquals(said, ["unwant high", "want high"]);
+      return Promise.resolve();
+    },
+    undefined,
+    undefined,
+    pace,
+  );
+});
 
 test("an introduction after the end is nobody's business", () =>
   play(async (scene) => {
