@@ -29,6 +29,7 @@ import { type Door, NO_PORTS, type Ports } from "./door.ts";
 import type { Registrar } from "./name_claim.ts";
 import { Patience, toldPause } from "./patience.ts";
 import type { ServerLink, ServerNews } from "./server_link.ts";
+import { WantPace } from "./want_pace.ts";
 
 /** A want, and one before it that was taken back when its introduction may have been on its way. */
 const OWED_LIMIT = 2;
@@ -115,6 +116,9 @@ export class Home {
   readonly #wanters = new Map<string, Wanter>();
   /** Who is wanted. */
   readonly #wanted = new Set<string>();
+  readonly #wantPace: WantPace;
+  /** Wants that wait for their turn on the present connection, by name, and what takes them back. */
+  readonly #waiting = new Map<string, () => void>();
   /** Introductions that the present connection owes us, by name. */
   readonly #owed = new Map<string, number>();
   /** Those here who need the server. */
@@ -148,6 +152,7 @@ export class Home {
     const { environment: { random, time }, giveUpAfter } = options;
     this.#backoff = new Backoff(random, SERVER_BACKOFF_MAXIMUM);
     this.#patience = new Patience({ backoff: this.#backoff, random, giveUpAfter });
+    this.#wantPace = new WantPace(time.now());
     this.#ladders = new TokenBucket(OUR_LADDERS_BURST, OUR_LADDERS_PER_MINUTE, time.now());
   }
 
@@ -199,12 +204,12 @@ export class Home {
   want(name: string, wanter: Wanter): void {
     this.#wanters.set(name, wanter);
     this.#wanted.add(name);
-    if (this.link) this.#say(this.link, name);
+    if (this.link) this.#ask(this.link, name);
   }
 
   /** Does not ask for `name` any more. An introduction that is on its way still reaches its wanter. */
   unwant(name: string): void {
-    if (this.#wanted.delete(name)) this.link?.unwant(name);
+    if (this.#wanted.delete(name) && !this.#stopWaiting(name)) this.link?.unwant(name);
   }
 
   /** A conversation is over: nobody wants to hear of `name` any more. */
@@ -349,6 +354,7 @@ export class Home {
       forget?.();
       this.#isRegistered = false;
       this.#link = undefined;
+      for (const name of [...this.#waiting.keys()]) this.#stopWaiting(name);
       // The server may have introduced two before it heard that we go: whoever was told first waits for the other.
       for (const news of await link.leave()) {
         if (news.type !== "introduction" || this.#owedFor(news.peerName) === 0) continue;
@@ -399,9 +405,28 @@ export class Home {
       ports: door && ports,
       isShaky: this.#isShaky,
     });
-    for (const name of this.#wanted) this.#say(link, name);
+    for (const name of this.#wanted) this.#ask(link, name);
     this.#options.onRegistered?.(link, sequence);
     this.#changed.notify();
+  }
+
+  /** Says a want when it is its turn. */
+  #ask(link: ServerLink, name: string): void {
+    if (this.#waiting.has(name)) return;
+    const { time } = this.#options.environment;
+    const wait = this.#wantPace.turn(name, time.now());
+    if (wait === 0) return this.#say(link, name);
+    const cancel = time.after(wait, () => {
+      this.#waiting.delete(name);
+      this.#ask(link, name);
+    });
+    this.#waiting.set(name, cancel);
+  }
+
+  /** Whether a want was waiting for its turn. */
+  #stopWaiting(name: string): boolean {
+    this.#waiting.get(name)?.();
+    return this.#waiting.delete(name);
   }
 
   #say(link: ServerLink, name: string): void {

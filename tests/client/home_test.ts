@@ -11,6 +11,8 @@ import {
   BACKOFF_MAXIMUM,
   BACKOFF_MINIMUM,
   HURRY_PAUSE,
+  MEETINGS_BURST,
+  MEETINGS_PER_MINUTE,
   OUR_LADDERS_BURST,
   OUR_LADDERS_PER_MINUTE,
   SERVER_BACKOFF_MAXIMUM,
@@ -231,6 +233,41 @@ play("one registration serves all, and every want follows it", async ({ guest, h
   assert(status?.type === "registered" && guest.statuses.length === 1);
   assertEquals([status.title, status.ports], ["puppet", undefined]);
   assertEquals(status.server, { host: HOST, port: home.link!.remote.port });
+});
+
+play("a want that is renewed without end waits for its turn, and others do not", async (scene) => {
+  const { guest, home, arrive } = scene;
+  const toBob = new Ear(), toCarol = new Ear();
+  home.hold();
+  const channel = await arrive();
+  const heard: string[] = [];
+  const listening = (async () => {
+    for (let next = await channel.request(); next; next = await channel.request()) {
+      heard.push("name" in next ? `${next.type} ${next.name}` : next.type);
+    }
+  })();
+  for (let tenths = 0; tenths < 300; tenths++) {
+    home.want("bob", toBob);
+    await turn();
+    home.unwant("bob");
+    guest.time.advance(100);
+  }
+  const wants = () => heard.filter((word) => word === "want bob").length;
+  const most = MEETINGS_BURST + MEETINGS_PER_MINUTE / 2;
+  await until(() => wants() >= most - 1, "all wants that there was a turn for");
+  assert(wants() <= most + 1, `${wants()} wants`);
+  // Each that was said is taken back, and no other.
+  await until(() => heard.length === 2 * wants(), "all were taken back");
+  home.want("carol", toCarol);
+  await until(() => heard.at(-1) === "want carol", "the want of another");
+  // One that waits is said in its turn.
+  home.want("bob", toBob);
+  const before = wants();
+  guest.time.advance(60_000 / MEETINGS_PER_MINUTE + 1);
+  await until(() => wants() === before + 1, "its turn");
+  assertEquals(toBob.heard.length, before + 1);
+  channel.transport.close();
+  await listening;
 });
 
 play("each word of the server reaches whom it is about", async ({ guest, home, arrive }) => {
