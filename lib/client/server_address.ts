@@ -4,6 +4,7 @@ import type { Bytes } from "../bytes.ts";
 import { formatFingerprint, parseFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { DEFAULT_PORT } from "../limits.ts";
+import { isNeverDialled, NEVER_DIALLED_WHY } from "../net/never_dialled.ts";
 import { addressScope, canonicalAddress, formatEndpoint } from "../wire/address.ts";
 
 /** A server to connect to, and what is known of it beforehand. */
@@ -37,6 +38,7 @@ export function parseServerAddress(text: string): ServerAddress {
     });
   }
   const { host, port } = parseHostPort(text);
+  requirePossible(host);
   return { host, port, fingerprint: undefined, inviteSecret: undefined };
 }
 
@@ -101,12 +103,13 @@ export function parseInviteLine(text: string): ServerAddress {
   // From the end: an IPv6 address has colons of its own.
   const parts = isOne ? line.split(":") : [];
   const secretText = parts.pop() ?? "", fingerprintText = parts.pop() ?? "";
+  let address: ServerAddress;
   try {
     const inviteSecret = decodeBase64Url(secretText);
     if (inviteSecret.length !== 32) throw new TypeError("secret has a wrong length");
     if (parts.shift() !== "cifra1") throw new TypeError("prefix is missing");
     const { host, port } = parseHostPort(parts.join(":"));
-    return { host, port, fingerprint: parseFingerprint(fingerprintText), inviteSecret };
+    address = { host, port, fingerprint: parseFingerprint(fingerprintText), inviteSecret };
   } catch (cause) {
     // The line holds a secret, so the error does not repeat it.
     throw new CifraError("usage", "Cannot read the invite line", {
@@ -114,6 +117,31 @@ export function parseInviteLine(text: string): ServerAddress {
       hint: "copy the whole line that the server prints, beginning with cifra1:",
     });
   }
+  requirePossible(address.host);
+  return address;
+}
+
+/** One part of a name of a machine, in letters of any language. */
+const LABEL = /^[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_-]{0,61}[\p{L}\p{M}\p{N}_])?$/u;
+
+/** Throws `usage` for a host at which no server will ever be: it would be waited for without end. */
+function requirePossible(host: string): void {
+  const why = whyImpossible(host);
+  if (why === undefined) return;
+  throw new CifraError("usage", `No server can be at "${host}": ${why}`, {
+    hint: "write the name or the address that whoever runs the server has given you",
+  });
+}
+
+function whyImpossible(host: string): string | undefined {
+  if (isNeverDialled(host)) return NEVER_DIALLED_WHY;
+  const address = canonicalAddress(host);
+  if (address !== undefined) {
+    return addressScope(address) === "multicast" ? "it is the address of many" : undefined;
+  }
+  const labels = host.replace(/\.$/, "").split(".");
+  const isName = host.length <= 253 && labels.every((label) => LABEL.test(label));
+  return isName && URL.canParse(`http://${host}/`) ? undefined : "no machine has such a name";
 }
 
 function parseHostPort(text: string): { host: string; port: number } {

@@ -4,7 +4,7 @@ import { CifraError } from "../errors.ts";
 import { delay } from "../flow/delay.ts";
 import { DIAL_DEADLINE } from "../limits.ts";
 import { type Endpoint, formatEndpoint } from "../wire/address.ts";
-import { isNeverDialled } from "./never_dialled.ts";
+import { isNeverDialled, NEVER_DIALLED_WHY } from "./never_dialled.ts";
 import { isPortBusy, reasonOf } from "../platform_errors.ts";
 import { systemTime } from "./system_time.ts";
 import { ConnTransport, SocketTransport, type TcpTransport } from "./transports.ts";
@@ -86,7 +86,7 @@ function requireDialled(remote: Endpoint): void {
 }
 
 function neverDialled(): Error {
-  return new Error("addresses of the link alone, and those of clouds, are never dialled");
+  return new Error(NEVER_DIALLED_WHY);
 }
 
 /**

@@ -4,6 +4,10 @@
  */
 import { addressScope, canonicalAddress, ipv4Within } from "../wire/address.ts";
 
+/** Why not, as a part of a sentence. */
+export const NEVER_DIALLED_WHY =
+  "addresses of the link alone, and those of clouds, are never dialled";
+
 /** Where clouds answer on the link, which is denied as a whole but for other spellings of it. */
 const OF_CLOUDS_ON_THE_LINK: readonly string[] = [
   "169.254.169.254", // nearly all

@@ -20,6 +20,12 @@ Deno.test("parseServerAddress() reads every spelling of a server", () => {
     "lab.example": ["lab.example", 7411],
     "lab.example:65535": ["lab.example", 65_535],
     "Lab-3": ["Lab-3", 7411],
+    "my_host.local.": ["my_host.local.", 7411],
+    "bücher.example": ["bücher.example", 7411],
+    "xn--bcher-kva.example": ["xn--bcher-kva.example", 7411],
+    "4.lab": ["4.lab", 7411],
+    "127.1": ["127.1", 7411],
+    "0.0.0.0": ["0.0.0.0", 7411],
     "[::1]": ["::1", 7411],
     "[::1]:9000": ["::1", 9000],
     "::1": ["::1", 7411],
@@ -30,6 +36,41 @@ Deno.test("parseServerAddress() reads every spelling of a server", () => {
     const address = parseServerAddress(text);
     assertEquals([address.host, address.port], [host, port], text);
     assertEquals([address.fingerprint, address.inviteSecret], [undefined, undefined]);
+  }
+});
+
+Deno.test("a host at which no server will ever be is a usage error, on the command line and in an invite", () => {
+  const hosts = [
+    "169.254.169.254",
+    "169.254.1.1",
+    "fe80::1",
+    "fd00:ec2::254",
+    "::ffff:169.254.169.254",
+    "100.100.100.200",
+    "224.0.0.1",
+    "ff02::1",
+    "300.1.1.1",
+    "1.2.3.4.5",
+    "a..b",
+    ".lab",
+    "-lab",
+    "lab-",
+    "lab!",
+    "a@b",
+    "a?b",
+    "a#b",
+    "a\\b",
+    "$(lab)",
+    `${"a".repeat(64)}.lab`,
+    `${"a.".repeat(127)}`,
+  ];
+  for (const host of hosts) {
+    const brackets = host.includes(":") ? `[${host}]` : host;
+    const line = formatInviteLine(host, 7411, FINGERPRINT, SECRET);
+    for (const parse of [() => parseServerAddress(brackets), () => parseInviteLine(line)]) {
+      const error = assertThrows(parse, CifraError, `No server can be at "${host}"`);
+      assertEquals([error.code, error.hint?.includes("whoever runs")], ["usage", true], host);
+    }
   }
 });
 
