@@ -190,10 +190,15 @@ export class Rendezvous<Holder> {
     if (want?.holder === holder) this.#release(want);
   }
 
+  /** The want of `peerName` for whoever is registered on a connection, if there is one. */
+  wantFor(holder: Holder, peerName: string): Want<Holder> | undefined {
+    const name = this.#registered.get(holder)?.key.name;
+    return name === undefined ? undefined : this.#wants.get(peerName)?.get(name);
+  }
+
   /** Somebody does not want to talk to `peerName`; the want that is to be told so, once. */
   decline(holder: Holder, peerName: string): Want<Holder> | undefined {
-    const name = this.#registered.get(holder)?.key.name;
-    const want = name === undefined ? undefined : this.#wants.get(peerName)?.get(name);
+    const want = this.wantFor(holder, peerName);
     // Once is enough: more would be a way to flood whoever asks.
     if (!want || this.#declined.has(want)) return undefined;
     this.#declined.add(want);

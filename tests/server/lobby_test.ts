@@ -26,6 +26,7 @@ import {
   type Wish,
   withServer,
 } from "../testkit/server.ts";
+import { NO_RATE } from "../testkit/server_setup.ts";
 import { until } from "../testkit/until.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { Valve } from "../testkit/valve.ts";
@@ -489,6 +490,34 @@ test("a want that is refused is over, also when it was there before", async () =
     assertEquals([...server.server.people()].map(({ wants }) => wants), [[]]);
     await alice.leave();
   });
+});
+
+test("both are told when one of two who ask for each other has met too many, and nobody else", async () => {
+  await withServer(async (server) => {
+    const bob = await waitFor(server, "bob", "carol");
+    const carol = await waitFor(server, "carol", "bob");
+    for (const each of [bob, carol]) assertEquals((await each.next()).type, "introduction");
+    // Who only waits has met nobody.
+    const alice = await waitFor(server, "alice", "bob");
+    alice.want("frank");
+    const dave = await waitFor(server, "dave", "bob");
+    const told = await bob.ask({ type: "want", name: "alice" });
+    const toAlice = await alice.next();
+    assert(told.type === "unwanted" && toAlice.type === "unwanted");
+    assertEquals([told.peerName, toAlice.peerName], ["alice", "bob"]);
+    assertEquals([refusalOf(told.code), refusalOf(toAlice.code)], ["limit", "limit"]);
+    assert(told.retryAfter > 3500 && told.retryAfter <= 3600, `${told.retryAfter}`);
+    assertEquals(toAlice.retryAfter, told.retryAfter);
+    // The others wait as before, and know nothing of it.
+    const wants = [...server.server.people()].map(({ name, wants }) => `${name} ${wants}`).sort();
+    assertEquals(wants, ["alice frank", "bob ", "carol ", "dave bob"]);
+    await dave.assertAnswered();
+    // Whom nobody has asked for is not told that somebody would like to.
+    const again = await bob.ask({ type: "want", name: "alice" });
+    assertEquals(again.type, "unwanted");
+    await alice.assertAnswered();
+    for (const client of [alice, bob, carol, dave]) await client.leave();
+  }, { limits: { ...NO_RATE, introductionsPerHour: 1 } });
 });
 
 test("whoever asks is told of all who are there, once, and is not told of changes", async () => {

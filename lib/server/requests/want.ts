@@ -18,10 +18,31 @@ export function want(context: Context, client: Client, { name: peerName }: Reque
     if (!(error instanceof CifraError)) throw error;
     rendezvous.unwant(client, peerName);
     logRefusal(context, client, "want", error.code);
-    return client.unwant(peerName, error.code, error.message, error.retryAfter);
+    client.unwant(peerName, error.code, error.message, error.retryAfter);
+    if (error.code === "limit" && error.retryAfter) tellOther(context, client, peerName, error);
+    return;
   }
   onEvent({ event: "wants", name: client.name!, wanted: peerName });
   tell(context, outcomes);
+}
+
+/** Both want each other, and one has to wait: the other would wait as long without knowing why. */
+function tellOther(
+  { rendezvous }: Context,
+  client: Client,
+  peerName: string,
+  { code, retryAfter }: CifraError,
+): void {
+  const { name } = client;
+  const other = rendezvous.wantFor(client, peerName);
+  if (!other || name === undefined) return;
+  rendezvous.unwant(other.holder, name);
+  other.holder.unwant(
+    name,
+    code,
+    `${name} asks for you as well, and cannot be introduced yet`,
+    retryAfter,
+  );
 }
 
 /** No longer wants somebody. */
