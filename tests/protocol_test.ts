@@ -142,6 +142,14 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "port of a server, unless said otherwise": `${L.DEFAULT_PORT}`,
     "port of a client": `from ${L.PORT_MINIMUM} up`,
     "advertised addresses": `${L.ADVERTISED_ADDRESSES}`,
+    "`retry_after` of a refusal or of `unwanted` that a client heeds, at the most":
+      `${L.REFUSED_FOR_MAXIMUM} s`,
+    "the same, for a person who waits at the keyboard": seconds(L.TOLD_PAUSE_KEPT)[0],
+    "a registration that ended so soon was in vain": seconds(L.STEADY_AFTER)[0],
+    "wants that a client says for one person / for all":
+      `${L.MEETINGS_BURST} at once, ${L.MEETINGS_PER_MINUTE} a minute / ${L.OUR_WANTS_BURST} at once, ${L.OUR_WANTS_PER_MINUTE} a minute`,
+    "ladders that a client climbs with its server":
+      `${L.OUR_LADDERS_BURST} at once, ${L.OUR_LADDERS_PER_MINUTE} a minute`,
     "a claim of ours holds / is renewed when it holds less": `${days(L.CLAIM_LIFETIME)} / ${
       days(L.CLAIM_RENEWAL)
     }`,
@@ -199,7 +207,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "head start of the others before the relay": seconds(L.RELAY_HEAD_START)[0],
     "age below which a direct channel is kept": seconds(L.CHANNEL_GRACE)[0],
     "on the relay: before a direct connection is looked for": seconds(L.UPGRADE_PAUSE)[0],
-    "a channel that was cut so soon, with nothing new stored, was in vain":
+    "a channel that ended so soon, with nothing new stored, was in vain":
       seconds(L.STEADY_AFTER)[0],
     "one who has not the pinned key is met, to be told": seconds(L.REFUSAL_PATIENCE)[0],
     "an introduction with nothing under way is given up": seconds(L.MEETING_PATIENCE)[0],
@@ -271,6 +279,7 @@ const OURS_ALONE = [
   "MESSAGES_LAZY_COUNT",
   "MESSAGES_SETTLE_AFTER",
   "MESSAGES_TIDY_PAUSE",
+  "PACES_REMEMBERED",
   "PADDING_MINIMUM",
   "PADDING_STEP",
   "PAST_SHOWN",

@@ -60,7 +60,7 @@ export type Status =
     readonly again: boolean;
     readonly fingerprint: Bytes;
     readonly sessionId: Bytes;
-    /** The channel before brought nothing, and this one may not either: `steady` tells when it has. */
+    /** Those before brought nothing, and this one may not either: `steady` tells when it has. */
     readonly isShaky: boolean;
   }
   | { readonly type: "steady" }

@@ -12,15 +12,16 @@ export class MeetingPace {
   /** Between meetings that came to nothing. */
   readonly backoff: Backoff;
   #closedUntil = -Infinity;
-  #isShaky = false;
+  /** Channels in a row that brought nothing. */
+  #vain = 0;
 
   constructor(random: Random) {
     this.backoff = new Backoff(random, MEETING_BACKOFF_MAXIMUM);
   }
 
-  /** The last channel brought nothing, and the present one nothing so far. */
+  /** Channels come and go, and bring nothing: more than one did, since one alone is a cut like any other. */
   get isShaky(): boolean {
-    return this.#isShaky;
+    return this.#vain > 1;
   }
 
   /** Milliseconds for which nobody is met; 0 when they may. */
@@ -31,7 +32,7 @@ export class MeetingPace {
   /** A channel brought nothing. Returns for how many milliseconds nobody is met. */
   inVain(now: number): number {
     const pause = this.backoff.next();
-    this.#isShaky = true;
+    this.#vain++;
     this.#closedUntil = now + pause;
     return pause;
   }
@@ -39,7 +40,7 @@ export class MeetingPace {
   /** A channel brought something, or has lasted. */
   worthwhile(): void {
     this.backoff.reset();
-    this.#isShaky = false;
+    this.#vain = 0;
     this.open();
   }
 

@@ -483,6 +483,9 @@ test("a connection that is cut again and again before anything is said makes no 
       await alice.told("connected", lost + 1, PAUSE);
       await bob.told("connected", lost + 1, PAUSE);
     }
+    // One such cut is like any other, and said to be over at once; of more of them it has to show.
+    const shaky = alice.all("connected").map(({ isShaky }) => isShaky);
+    assertEquals(shaky.slice(0, 3), [false, false, true]);
     const start = stage.time.now();
     alice.network.cut();
     await alice.told("connected", 8, PAUSE);
