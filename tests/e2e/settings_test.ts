@@ -115,7 +115,7 @@ Deno.test("what a server let in is known the next time, and of several names the
   await alice.says(`cifra: as last time: the server ${server}; --server says otherwise`);
   await alice.says("waiting for bob");
   alice.kill("SIGTERM");
-  await alice.exits(0);
+  await alice.exits(130);
 
   const users = await home.run("users", ["--json"]).exits(0);
   assertEquals(users.stdout, "");
@@ -258,7 +258,7 @@ Deno.test("a name in the settings, or of a word, may have capitals, as one that 
     await alice.says(" is alice\n");
     await alice.says("waiting for bob");
     alice.kill("SIGTERM");
-    await alice.exits(0);
+    await alice.exits(130);
   }
   const config = home.run("config", ["--json"]);
   await config.exits(0);
