@@ -20,7 +20,11 @@ class Recorder extends Terminal {
 /** A voice for a person who talks to bob alone, or is in the lobby. */
 function voiceOf(only?: string) {
   const terminal = new Recorder(false);
-  const view = { only, label: (name: string) => name } as unknown as DeskView;
+  const view = {
+    only,
+    label: (name: string) => name,
+    dialogue: () => undefined,
+  } as unknown as DeskView;
   return { voice: new DeskVoice(view, terminal, "modern"), said: terminal.said };
 }
 
