@@ -77,6 +77,7 @@ export class Directory {
     // The word of one who is shut out is worth nothing.
     const vouching = known ? [] : (await vouchersOf(claimant))
       .filter((voucher) => !this.#store.isBanned("key", voucher));
+    let isNew = false;
     // From here on nothing waits. While signatures were checked somebody else may have come, the same identity
     // with a higher number, or the operator have shut them out.
     this.#requireNotBanned(claimant);
@@ -86,7 +87,7 @@ export class Directory {
       // Whether somebody else has the name, or an account, is nothing to one who has neither.
       if (!isVouched && claimant.uninvited) throw claimant.uninvited;
       if (needsAccount && !(isVouched && this.#store.credentials(name))) throw notYours(name);
-      this.#requireFree(claimant, vouching, now);
+      isNew = this.#requireFree(claimant, vouching, now);
     }
     const { claim: { sequence, notAfter, signature } } = claimant;
     const key: NameKey = {
@@ -104,6 +105,8 @@ export class Directory {
       invite: known ? known.invite : claimant.invite,
     };
     this.#store.putKey(key);
+    // A name that no disk has taken costs its source nothing: a full disk would shut newcomers out for a day.
+    if (isNew && this.#rules.newNamesPerDay > 0) this.#taken.count(claimant.source, now);
     return key;
   }
 
@@ -131,18 +134,26 @@ export class Directory {
   }
 
   /**
-   * Throws `name_taken` unless the name is free or one of `vouching` (fingerprints) owns it, `limit` on too
-   * many new names.
+   * Whether the name is new; false when one of `vouching` (fingerprints) owns it. Throws `name_taken` when somebody
+   * else does, `limit` on too many new names.
    */
-  #requireFree({ name, suite, source }: Claimant, vouching: readonly string[], now: number): void {
+  #requireFree(
+    { name, suite, source }: Claimant,
+    vouching: readonly string[],
+    now: number,
+  ): boolean {
     const owners = this.#store.keysOf(name);
-    if (owners.length === 0) return this.#requireNew(name, source, now);
+    if (owners.length === 0) {
+      this.#requireNew(name, source, now);
+      return true;
+    }
     const sameSuite = owners.find((key) => key.suite === suite);
-    if (owners.some(({ fingerprint }) => vouching.includes(fingerprint))) return;
+    if (owners.some(({ fingerprint }) => vouching.includes(fingerprint))) return false;
     const newest = Math.max(...owners.map(({ lastSeen }) => lastSeen));
     if (now - newest > NAME_EXPIRY && !this.#store.credentials(name)) {
       this.#requireNew(name, source, now);
-      return this.#store.forget(name);
+      this.#store.forget(name);
+      return true;
     }
     const whose = sameSuite ? "" : `, with a key for the suite ${owners[0]!.suite}`;
     throw new CifraError("name_taken", `The name "${name}" belongs to another identity${whose}`);
@@ -158,11 +169,9 @@ export class Directory {
       );
     }
     const { newNamesPerDay } = this.#rules;
-    if (newNamesPerDay === 0) return;
-    if (this.#taken.times(source, now).length >= newNamesPerDay) {
+    if (newNamesPerDay > 0 && this.#taken.times(source, now).length >= newNamesPerDay) {
       throw new CifraError("limit", "Too many new names from this address in one day");
     }
-    this.#taken.count(source, now);
   }
 }
 

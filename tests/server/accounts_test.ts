@@ -25,6 +25,7 @@ import {
   type ServerRequest,
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
+import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { cryptoIdle, test } from "../testkit/adversary.ts";
 import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
 import {
@@ -197,6 +198,27 @@ test("a name signs up three times an hour, and then without a write to the disk 
     await client.leave();
     assertEquals(codeOf(await signIn(server, "alice", "2")), "signedIn");
   });
+});
+
+test("a sign-up that the disk has not taken is none of the three", async () => {
+  const store = new MemoryServerStore();
+  await withServer(async (server) => {
+    const alice = await person("modern", "alice");
+    const trySignUp = async () => {
+      const client = await TestClient.connect(server, alice);
+      const code = codeOf(await signUp(client, alice, "alice"));
+      await client.leave();
+      return code;
+    };
+    const putAccount = store.putAccount.bind(store);
+    store.putAccount = () => {
+      throw new CifraError("local", "Cannot write: no space left");
+    };
+    for (let n = 0; n < 4; n++) assertEquals(await trySignUp(), "refused");
+    store.putAccount = putAccount;
+    for (let n = 0; n < 3; n++) assertEquals(await trySignUp(), "signedUp");
+    assertEquals(await trySignUp(), "limit");
+  }, { store });
 });
 
 test("a wrong password and a name that nobody has are refused in the same words (D17)", async () => {

@@ -39,9 +39,28 @@ interface Wish {
 
 let last = 0n;
 
+/** A server's memory on a disk that may be full. */
+class FullStore extends MemoryServerStore {
+  isFull = false;
+
+  override putKey(key: NameKey): void {
+    this.#requireRoom();
+    super.putKey(key);
+  }
+
+  override forget(name: string): void {
+    this.#requireRoom();
+    super.forget(name);
+  }
+
+  #requireRoom(): void {
+    if (this.isFull) throw new CifraError("local", "Cannot write: no space left");
+  }
+}
+
 /** A server's directory, and its memory. */
 class Place {
-  readonly store = new MemoryServerStore();
+  readonly store = new FullStore();
   readonly directory: Directory;
 
   constructor(rules: Partial<DirectoryRules> = {}) {
@@ -400,6 +419,21 @@ Deno.test("claim() gives one source so many new names a day, and others theirs",
   await claim(8, lateBy(0));
   assertEquals(await place.refusal("new9", await modern("new 9"), lateBy(999)), "limit");
   await claim(9, lateBy(1000));
+});
+
+Deno.test("claim() does not count new names that the disk has not taken", async () => {
+  const place = new Place({ newNamesPerDay: 2 });
+  await place.claim("old", await modern("old"), { source: "198.51.100.9" });
+  place.store.isFull = true;
+  const who = await modern("new 1");
+  for (let n = 0; n < 5; n++) assertEquals(await place.refusal("new1", who), "local");
+  // Nor one in the place of a name that has run out.
+  const now = NOW + NAME_EXPIRY + 1;
+  assertEquals(await place.refusal("old", await modern("heir"), { now }), "local");
+  place.store.isFull = false;
+  await place.claim("new1", who, { now });
+  await place.claim("new2", await modern("new 2"), { now });
+  assertEquals(await place.refusal("new3", await modern("new 3"), { now }), "limit");
 });
 
 Deno.test("claim() refuses a new name too many without freeing one that has run out", async () => {

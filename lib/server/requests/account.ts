@@ -16,9 +16,10 @@ export async function signUp(
   const { name, salt, memory, passes, storedKey, serverKey, backup } = request;
   quotas.requireSignUp(name, time.now());
   await claim(context, client, request);
-  quotas.signedUp(name, time.now());
   const created = time.date();
   accounts.signUp({ name, salt, memory, passes, storedKey, serverKey, backup, created });
+  // Not one that the disk has not taken: whoever tries again in time gets in.
+  quotas.signedUp(name, time.now());
   client.wait(time.now());
   client.respond({ type: "signedUp" });
   onEvent({ event: "signed-up", source: tag(client.observed.host), name });
