@@ -3,7 +3,7 @@ import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { encodeHex } from "@std/encoding/hex";
 import { hmacSha512 } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
-import { CifraError } from "../errors.ts";
+import { CifraError, type ErrorCode } from "../errors.ts";
 import { startResponder } from "../handshake/responder.ts";
 import { NO_PSK } from "../handshake/state.ts";
 import {
@@ -17,6 +17,7 @@ import {
 } from "../limits.ts";
 import type { Environment, Listening } from "../net/environment.ts";
 import type { TcpTransport } from "../net/transports.ts";
+import { Absence } from "../flow/absence.ts";
 import { Limiter, type Rank } from "../flow/limiter.ts";
 import { Ticker } from "../flow/ticker.ts";
 import {
@@ -113,6 +114,7 @@ export class Server {
   readonly #ticker: Ticker;
   /** When what has waited too long is looked for next. */
   #expiresAt = -Infinity;
+  readonly #absence: Absence;
   /** Connections without a finished handshake, with the address each comes from, and clients, which have one. */
   readonly #strangers = new Map<Connection, string>();
   readonly #clients = new Set<Client>();
@@ -159,6 +161,7 @@ export class Server {
       clock: time.now,
     });
     this.#listener = network.listen(options.hosts, options.port);
+    this.#absence = new Absence(time.now());
     this.#ticker = new Ticker(time);
     this.#ticker.add((now) => this.#tick(now));
     this.#listener.acceptAll((transport) => this.#serve(transport), (error) => {
@@ -298,6 +301,8 @@ export class Server {
 
   #tick(now: number): void {
     if (now >= this.#expiresAt) this.#expireMail();
+    this.#absence.look(now);
+    if (this.#absence.isCatchingUp(now)) return;
     for (const connection of this.#strangers.keys()) connection.enforceDeadlines(now);
     for (const connection of this.#turnedAway) connection.enforceDeadlines(now);
     for (const client of this.#clients) client.tick(now);
@@ -309,6 +314,8 @@ export class Server {
     const { host } = transport.remote;
     const source = sourceOf(host);
     const { now } = this.#options.environment.time;
+    const since = now();
+    this.#absence.look(since);
     const connection = new Connection(transport, now);
     if (!this.#admit(connection, host)) return await this.#apologize(connection, source);
     this.#strangers.set(connection, host);
@@ -336,7 +343,7 @@ export class Server {
       const failure = client?.channel.goodbye ? undefined : connection.failure;
       // Whoever does not trust our key, and says so, has not failed to prove its own.
       const isOurKey = connection.isToldWhy && failure?.code === "auth_failed";
-      const cost = isOurKey ? "shutdown" : failure?.code;
+      const cost = isOurKey ? "shutdown" : this.#blame(failure?.code, since);
       if (isStranger) this.#connectionLimits.left(connection, now(), cost);
       if (client) {
         this.#clients.delete(client);
@@ -356,6 +363,15 @@ export class Server {
       client?.channel.destroy();
       this.#leaves();
     }
+  }
+
+  /** What a failure counts as of a connection that was accepted at `since`. */
+  #blame(failure: ErrorCode | undefined, since: number): ErrorCode | undefined {
+    const now = this.#options.environment.time.now();
+    this.#absence.look(now);
+    const isGivenUp = failure === "cut" || failure === "timeout";
+    // We did not answer in time, and that is nobody's failure but ours.
+    return isGivenUp && this.#absence.concerns(since) ? "busy" : failure;
   }
 
   /** Takes a connection onto the porch, for which others may have to give way; false when it is closed. */

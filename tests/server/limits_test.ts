@@ -328,6 +328,36 @@ test("a source from which too many handshakes fail is refused; those that come t
   }, { limits: { ...NO_RATE, handshakesPerMinute: 4 } });
 });
 
+test("those who gave up while the server was stopped have not failed; those after it have", async () => {
+  const time = new ManualTime();
+  await withServer(async (server) => {
+    const giveUp = async () => {
+      const peer = await EvilPeer.dial(server.port);
+      await peer.send(new Uint8Array([1]));
+      await until(() => server.server.connections === 1);
+      peer.close();
+      await until(() => server.server.connections === 0);
+    };
+    const waiting = await EvilPeer.dial(server.port);
+    await until(() => server.server.connections === 1);
+    time.sleep(60_000);
+    // Nobody is late before what they said meanwhile is read.
+    time.advance(1000);
+    assertEquals(server.server.connections, 1);
+    time.advance(1000);
+    await server.told("handshake-failed");
+    waiting.close();
+    await until(() => server.server.connections === 0);
+    for (let n = 0; n < 10; n++) await giveUp();
+    await (await TestClient.registered(server, await modern("alice"), "alice", "")).leave();
+    await until(() => server.server.connections === 0);
+    time.advance(5000);
+    for (let n = 0; n < 2; n++) await giveUp();
+    await assertRefused(server);
+    assertEquals(reasons(server), ["source-rate"]);
+  }, { time, limits: { ...NO_RATE, handshakesPerMinute: 4 } });
+});
+
 test("24 of one address who come at the same moment are all taken, and so are they once more", async () => {
   await withServer(async (server) => {
     for (let round = 1; round <= 3; round++) {
