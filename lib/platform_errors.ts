@@ -106,6 +106,9 @@ const WORDS: readonly (readonly [said: RegExp, code: string])[] = [
   [/too many open files/i, "EMFILE"],
 ];
 
+/** What Deno says of a terminal has the code in its words alone, such as "EIO: I/O error". */
+const SPELT_OUT = /^(E[A-Z0-9]+): /;
+
 /** Classes of Deno's, where one comes without a code. */
 const CLASSES: Readonly<Record<string, string>> = {
   NotFound: "ENOENT",
@@ -132,7 +135,8 @@ export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const code = "code" in error ? error.code : undefined;
   if (typeof code === "string" && /^E[A-Z0-9]+$/.test(code)) return code;
-  return CLASSES[error.name] ?? WORDS.find(([words]) => words.test(error.message))?.[1];
+  return CLASSES[error.name] ?? WORDS.find(([words]) => words.test(error.message))?.[1] ??
+    SPELT_OUT.exec(error.message)?.[1];
 }
 
 /** Whether the platform threw this for a reason outside the program, which is no mistake of ours. */

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CifraError } from "../lib/errors.ts";
 import {
+  codeOf,
   isPlatformError,
   isPortBusy,
   meaningOf,
@@ -104,6 +105,12 @@ Deno.test("what is not known is told in the system's words, without its number o
   assertEquals(meaningOf(unknown).why, "Owner died");
   assertEquals(meaningOf(new Error("(os error 130)")).why, "the system does not say why");
   assertEquals(isPlatformError(new TypeError("x is not a function")), false);
+});
+
+Deno.test("a code that stands in the words alone is known: a terminal that is gone", () => {
+  assertEquals(codeOf(new Error("EIO: I/O error")), "EIO");
+  assertEquals(codeOf(new Error("ERROR of ours: no code")), undefined);
+  assertEquals(codeOf(new Error("Each: no code")), undefined);
 });
 
 Deno.test("a port that is in use is known by its code, or by Deno's class", async () => {

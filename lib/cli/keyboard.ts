@@ -8,6 +8,7 @@ import { type EditedLine, EditedLines } from "./edited_lines.ts";
 import { type Key, KeyDecoder } from "./key_decoder.ts";
 import { nextPiece, pieceTaken } from "./stdin.ts";
 import { stopJob } from "./suspend.ts";
+import { isGone } from "./terminal.ts";
 
 /** Milliseconds after which Escape is a key of its own, and after which a begun sequence has no end. */
 const ESCAPE_PAUSE = 100;
@@ -134,7 +135,7 @@ class Keyboard {
     if (this.#isAway) return;
     this.#isAway = true;
     this.#listener?.onAway();
-    if (this.#raw > 0) Deno.stdin.setRaw(false);
+    if (this.#raw > 0) setRaw(false);
     let problem: CifraError | undefined;
     try {
       await stopJob();
@@ -142,7 +143,7 @@ class Keyboard {
       problem = error as CifraError;
     }
     this.#isAway = false;
-    if (this.#raw > 0) Deno.stdin.setRaw(true);
+    if (this.#raw > 0) setRaw(true);
     this.#listener?.onBack();
     if (problem) this.#holders.at(-1)?.complain(problem);
     this.#pump();
@@ -153,7 +154,7 @@ class Keyboard {
   }
 
   #takeTerminal(): void {
-    Deno.stdin.setRaw(true);
+    setRaw(true);
     if (Deno.build.os === "windows") return;
     Deno.addSignalListener("SIGWINCH", this.#onResize);
     Deno.addSignalListener("SIGCONT", this.#onContinued);
@@ -161,7 +162,7 @@ class Keyboard {
 
   #giveTerminalBack(): void {
     this.#wasRaw = false;
-    Deno.stdin.setRaw(false);
+    setRaw(false);
     if (Deno.build.os === "windows") return;
     Deno.removeSignalListener("SIGWINCH", this.#onResize);
     Deno.removeSignalListener("SIGCONT", this.#onContinued);
@@ -174,7 +175,7 @@ class Keyboard {
   /** Somebody else stopped us, and the shell took its terminal. */
   readonly #onContinued = () => {
     if (this.#isAway) return;
-    Deno.stdin.setRaw(true);
+    setRaw(true);
     this.#listener?.onContinued();
   };
 
@@ -237,6 +238,18 @@ class Keyboard {
     }
     this.#isPumping = false;
     if (this.#hasEnded && this.#kept.length === 0) this.#listener?.onEnd();
+  }
+}
+
+/**
+ * Whether keys come one by one and unseen. A terminal that has been closed takes no more orders: whoever closes a
+ * window continues the program in it, to be told so by a signal of its own.
+ */
+function setRaw(isRaw: boolean): void {
+  try {
+    Deno.stdin.setRaw(isRaw);
+  } catch (error) {
+    if (!isGone(error)) throw error;
   }
 }
 

@@ -118,7 +118,8 @@ export class Window {
     return await this.until(`"${text}" at the end`, (rows) => rows.at(-1) === text);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Closes the window; resolves when whatever ran in it has ended. */
+  async close(): Promise<void> {
     const session = await this.#tmux("display-message", "-p", "-t", "=s:", "#{pane_pid}")
       .catch(() => undefined);
     await this.#tmux("kill-server").catch(() => {});
@@ -126,6 +127,10 @@ export class Window {
     while (session !== undefined && await isAlive(session.trim())) {
       await delay(systemTime, PAUSE);
     }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   async #tmux(...args: readonly string[]): Promise<string> {
