@@ -36,11 +36,16 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     noColor: cosmeticVariable("NO_COLOR"),
   });
   const code = await perform(name, args, terminal)
-    .then((code) => {
+    .then(async (code) => {
+      await terminal.flushed();
       if (terminal.failure) throw terminal.failure;
       return code;
     })
-    .catch((error) => terminal.fail(error))
+    .catch(async (error) => {
+      const code = terminal.fail(error);
+      await terminal.flushed();
+      return code;
+    })
     .finally(() => terminal.close());
   // What was typed for a program that failed must not be obeyed by the shell.
   if (code !== 0 && code !== INTERRUPTED) await terminal.forgetTyped?.();

@@ -24,6 +24,9 @@ export function jsonPage(): string {
     "When a line cannot be written, because its reader has gone or the disk is full, the program ends " +
     "with 1 and says so on stderr. A message in such a line does not count as `read`, and the next " +
     "run shows it. What is said on stderr may vanish without harm.",
+    "A reader may pause. `connect` then keeps what it has to tell, up to 16 MiB, takes no more lines and " +
+    "counts nothing as `read` that it has not written; `serve` serves on, keeps 1 MiB and leaves out the " +
+    "rest, and says in `suppressed` how many events those were. A signal ends both, read or not.",
     "## What connect reads",
     "A line on stdin that begins with `{` is an object. It says something, or does something:",
     [

@@ -305,6 +305,8 @@ export class Desk implements DeskView, MessengerEvents {
   async #leave(code: CloseCode): Promise<void> {
     const dialogues = [...this.#messenger.all()];
     this.#voice.leaves();
+    // Others learn before the goodbye what was read.
+    await this.#options.terminal.flushed();
     await this.#messenger.leave(code);
     if (!this.#options.terminal.interactive && this.only !== undefined) return;
     this.#lastWords = dialogues.flatMap(({ name, thread }) =>

@@ -1,6 +1,7 @@
 /** A program at the desk: everything that comes is shown at once, as JSON lines. */
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
+import type { PeerEvent } from "../client/incoming.ts";
 import { beyondRepair, type Delivery } from "../client/thread.ts";
 import type { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
@@ -34,7 +35,11 @@ export class DeskJson implements Front {
   async run(lines: Lines): Promise<Outcome> {
     const { only } = this.#view;
     const written = new StdinLines();
-    const takeAll = (some: readonly string[]) => inOrder(some, lines);
+    const takeAll = async (some: readonly string[]) => {
+      // Whoever does not read what is told is not listened to either: the answers would have no end.
+      await this.#terminal.room();
+      await inOrder(some, lines);
+    };
     const input = readStdin((piece) => takeAll(written.push(piece)), () => takeAll(written.end()));
     const settled = input.done.then(() => this.#end(only)).then(() => this.#view.settled());
     mayFail(settled);
@@ -57,13 +62,25 @@ export class DeskJson implements Front {
     const { name, thread } = dialogue;
     this.#told.set(dialogue, thread.delivery);
     const decoder = new TextDecoder();
-    for await (const event of thread.events()) {
-      this.#emit(name, eventJson(event, name, decoder));
-      // What nobody can read is not read: the next run shows it. The desk ends this one.
-      if (this.#terminal.failure) return;
-      thread.taken(event);
-      if (event.type === "end") this.#setPeerIsDone(true);
-    }
+    const untaken = Promise.withResolvers<never>();
+    // What nobody can read is not read: the next run shows it.
+    const onWritten = (event: PeerEvent) => {
+      try {
+        thread.taken(event);
+        if (event.type === "end") this.#setPeerIsDone(true);
+      } catch (error) {
+        untaken.reject(error);
+      }
+    };
+    const telling = async () => {
+      for await (const event of thread.events()) {
+        this.#emit(name, eventJson(event, name, decoder), () => onWritten(event));
+        // The desk ends a program to which nobody listens any more.
+        if (!await this.#terminal.room()) return;
+      }
+      await this.#terminal.flushed();
+    };
+    await Promise.race([telling(), untaken.promise]);
   }
 
   onStatus(status: Status): void {
@@ -131,8 +148,9 @@ export class DeskJson implements Front {
     this.#peerChanged.notify();
   }
 
-  #emit(name: string, event: JsonEvent): void {
-    this.#terminal.emit(this.#view.only === undefined ? { ...event, with: name } : event);
+  #emit(name: string, event: JsonEvent, onWritten?: () => void): void {
+    const told = this.#view.only === undefined ? { ...event, with: name } : event;
+    this.#terminal.emit(told, onWritten);
   }
 }
 

@@ -482,8 +482,10 @@ const SERVE: EventGroup = {
     },
     bug: { when: "a mistake in cifra; please report it", keys: { reason: text } },
     suppressed: {
-      when: "in the file of `--log`, at the end: how many events of a kind were left out",
-      keys: { like: text, suppressed: number },
+      when:
+        "in the file of `--log`, at the end: how many events of a kind were left out; on stdout: how many, since " +
+        "nobody read them in time",
+      keys: { like: optional(text), suppressed: number },
     },
     trace: {
       when: "with `--trace`, not in the file of `--log`; `with` is the source",

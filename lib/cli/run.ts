@@ -70,6 +70,8 @@ export async function runFramed(
   };
   try {
     const code = await job({ interrupted, ticker, secrets, openProfile });
+    // While signals still end it in order: whoever reads the results may pause.
+    await terminal.flushed();
     return code === "interrupted" ? exitCodeOfSignal(interrupted, isWhole) : code;
   } catch (error) {
     return exitCodeOfInterruption(error, interrupted, isWhole);

@@ -115,6 +115,7 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
   const { action, words, given } = parse(SERVE, args);
   if (action !== undefined) return await operate(action, words, given.state, terminal);
   const options = serveOptions(given);
+  terminal.waitForNobody({ drops: true });
   const folder = await serverFolder(options.state);
   if (options.backup !== undefined) {
     await backUpServerStore(folder, options.backup);

@@ -10,6 +10,7 @@ import { codeOf, isPlatformError, platformFailure } from "../platform_errors.ts"
 import { type Bell, titleBytes } from "./attention.ts";
 import { columnsOf } from "./columns.ts";
 import { type ColourChoice, colourOf, FAINT, OUR_COLOUR, wantsColours } from "./colours.ts";
+import { OutputQueue, ReaderPauses } from "./output_queue.ts";
 import { harmless, jsonLine, page, paintStart, type Shown } from "./page.ts";
 import { StreamSanitizer } from "./sanitize.ts";
 import { dayOf, timeOf } from "./wall_clock.ts";
@@ -22,6 +23,8 @@ const OURS = "-- ";
 const INDENT = " ".repeat(OURS.length);
 /** Stands before what was said, and seen, before. */
 const PAST = "| ";
+/** Milliseconds for which a program that is to end waits for whoever reads what it said. */
+const LAST_PATIENCE = 500;
 /** Milliseconds between two rings. */
 const BELL_PAUSE = 1000;
 /** Rows of talk have no more columns, however wide the terminal is: it may be made narrower later. */
@@ -72,6 +75,10 @@ export class Terminal {
   readonly #stream = new StreamSanitizer();
   readonly #noColor: string | undefined;
   readonly #columnsOf: typeof columnsOf;
+  /** What waits for whoever reads stdout, with --json, or else talk for whoever reads stderr. */
+  #queue: OutputQueue | undefined;
+  #drops = false;
+  #hasGivenUp = false;
   #failure: CifraError | undefined;
   /** The message of the failure that was told last, as one that ends the program. */
   #told: string | undefined;
@@ -107,6 +114,62 @@ export class Terminal {
   /** Whether stdin is a pipe or a file: a person types at a terminal that shows what comes, or not at all. */
   get takesInput(): boolean {
     return this.interactive || !Deno.stdin.isTerminal();
+  }
+
+  /**
+   * From now on a reader that pauses keeps nobody waiting: what is said waits for it in a queue that has an end. With
+   * `drops` what finds it full is left out, and counted; otherwise whoever says much waits for `room`. A terminal is
+   * written to at once.
+   */
+  waitForNobody({ drops }: { readonly drops: boolean }): void {
+    if (this.#queue) return;
+    this.#drops = drops;
+    if (this.json && !Deno.stdout.isTerminal()) {
+      this.#queue = new OutputQueue(Deno.stdout, {
+        onFailure: (error) => this.#failResults(error),
+        ...drops && {
+          describeDropped: (suppressed) => encodeUtf8(droppedJson(suppressed)),
+        },
+      });
+    } else if (!this.json && !Deno.stderr.isTerminal()) {
+      this.#queue = new OutputQueue({ write: writeTalk }, {
+        onFailure: (error) => {
+          throw error;
+        },
+        describeDropped: (lines) => encodeUtf8(lineOf(this.#page("cifra: ", droppedWords(lines)))),
+      });
+    }
+  }
+
+  /** Resolves when there is room for more; false when nobody reads it any more. */
+  async room(): Promise<boolean> {
+    if (this.json && this.#queue && !await this.#queue.room()) return false;
+    return this.#failure === undefined;
+  }
+
+  /**
+   * Resolves when everything that was said is written, or cannot be. A reader that pauses is waited for a moment only
+   * when a signal has come, or what it does not read is left out: false when it has not read everything.
+   */
+  async flushed(): Promise<boolean> {
+    if (!this.#queue) return true;
+    if (this.#hasGivenUp) return false;
+    const { interrupted } = this;
+    const late = Promise.withResolvers<void>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const hurry = () => void (timer ??= setTimeout(late.resolve, LAST_PATIENCE));
+    if (interrupted?.aborted || this.#drops) hurry();
+    else interrupted?.addEventListener("abort", hurry);
+    const isWritten = await Promise.race([
+      this.#queue.drained().then(() => true),
+      late.promise.then(() => false),
+    ]);
+    clearTimeout(timer);
+    interrupted?.removeEventListener("abort", hurry);
+    if (isWritten) return true;
+    this.#hasGivenUp = true;
+    this.#queue.close();
+    return false;
   }
 
   /** Rings, once a second at the most. */
@@ -176,9 +239,9 @@ export class Terminal {
     this.#talk(page("", layOut(columns), { columns, indent: INDENT, isTable: true }));
   }
 
-  /** One JSON line on stdout. */
-  emit(event: JsonEvent): void {
-    this.#printResult(jsonLine(event));
+  /** One JSON line on stdout; `onWritten` is called when it is written, in the order of the lines. */
+  emit(event: JsonEvent, onWritten?: () => void): void {
+    this.#printResult(jsonLine(event), onWritten);
   }
 
   /** Lines of results on stdout. */
@@ -239,21 +302,30 @@ export class Terminal {
     if (this.json) this.emit({ event: "error", ...reportOf(failure) });
     // Where no event can be read, somebody may read this.
     if (!this.json || this.#failure) {
-      printTalk(lineOf(this.#page("error: ", message)));
-      if (hint !== undefined) printTalk(lineOf(this.#page("hint: ", hint)));
+      this.#printTalk(lineOf(this.#page("error: ", message)));
+      if (hint !== undefined) this.#printTalk(lineOf(this.#page("hint: ", hint)));
     }
     return exitCodeOf(code);
   }
 
-  /** A result is short and must come out in order, so it is written at once. */
-  #printResult(text: Shown): void {
+  /** A result is short and must come out in order: it is written at once, or waits for its turn. */
+  #printResult(text: Shown, onWritten?: () => void): void {
     if (this.#failure) return;
+    const line = encodeUtf8(lineOf(text));
+    if (this.json && this.#queue) return this.#queue.push(line, onWritten);
     try {
-      writeAllSync(Deno.stdout, encodeUtf8(lineOf(text)));
+      writeAllSync(Deno.stdout, line);
     } catch (error) {
-      this.#failure = unwritten(error);
-      this.#failed.reject(this.#failure);
+      return this.#failResults(error);
     }
+    onWritten?.();
+  }
+
+  #failResults(error: unknown): void {
+    this.#failure = error instanceof ReaderPauses
+      ? new CifraError("local", "Cannot write to standard output: its reader does not take it")
+      : unwritten(error);
+    this.#failed.reject(this.#failure);
   }
 
   /** Writes to the terminal what is not shown. */
@@ -275,7 +347,12 @@ export class Terminal {
 
   #talk(text: Shown): void {
     if (this.printAround) this.printAround(text);
-    else printTalk(lineOf(text));
+    else this.#printTalk(lineOf(text));
+  }
+
+  #printTalk(text: Shown): void {
+    if (!this.json && this.#queue) this.#queue.push(encodeUtf8(text));
+    else printTalk(text);
   }
 
   #page(mark: string, text: string): Shown {
@@ -306,6 +383,25 @@ function printTalk(text: Shown): void {
   } catch (error) {
     if (!isPlatformError(error)) throw error;
   }
+}
+
+/** The same for talk that waits for its reader. */
+async function writeTalk(bytes: Bytes): Promise<number> {
+  try {
+    return await Deno.stderr.write(bytes);
+  } catch (error) {
+    if (!isPlatformError(error)) throw error;
+    return bytes.length;
+  }
+}
+
+function droppedJson(suppressed: number): string {
+  const time = new Date().toISOString();
+  return `${jsonLine({ time, event: "suppressed", suppressed })}\n`;
+}
+
+function droppedWords(lines: number): string {
+  return `${lines} ${lines === 1 ? "line was" : "lines were"} left out: nobody read them in time`;
 }
 
 /** Whether what was written has no reader any more, or no terminal. */

@@ -23,8 +23,9 @@ class Recorder extends Terminal {
   readonly said: string[] = [];
   readonly stdout: string[] = [];
 
-  override emit(event: JsonEvent): void {
+  override emit(event: JsonEvent, onWritten?: () => void): void {
     this.events.push(event);
+    onWritten?.();
   }
 
   override say(text: string): void {
