@@ -13,6 +13,9 @@ import { lowerFirst } from "./status_words.ts";
 import { readStdin } from "./stdin.ts";
 import type { Terminal } from "./terminal.ts";
 
+/** Milliseconds for which a signal lets our reader take what has come. */
+const LAST_PATIENCE = 500;
+
 /** A conversation as two byte streams. */
 export class Pipe implements Front {
   readonly #view: DeskView;
@@ -23,6 +26,9 @@ export class Pipe implements Front {
   readonly #peerEnded = Promise.withResolvers<void>();
   readonly #gone = Promise.withResolvers<{ readonly failed: boolean }>();
   readonly #failed = Promise.withResolvers<never>();
+  /** Resolves when a signal has come, and our reader has had its time. */
+  readonly #interrupted = Promise.withResolvers<void>();
+  #stopPatience: () => void = () => {};
   /** Resolves when all that came has been written. */
   #writing: Promise<void> = Promise.resolve();
   /** What of stdin the other side has been sent. */
@@ -73,6 +79,7 @@ export class Pipe implements Front {
       return { error: beyondRepair(`${this.#view.only} ${how} ${what}`) };
     } finally {
       this.#stopWaiting?.();
+      this.#stopPatience();
       input?.stop();
     }
   }
@@ -127,6 +134,8 @@ export class Pipe implements Front {
 
   finish(how: Outcome): void {
     this.#finished.resolve(how);
+    if (how !== "interrupted") return;
+    this.#stopPatience = this.#time.after(LAST_PATIENCE, this.#interrupted.resolve);
   }
 
   /** Why the wait is over; the hint of a connection that was cut is for those who can go on with another. */
@@ -141,8 +150,10 @@ export class Pipe implements Front {
 
   /** To stdout, no faster than its reader takes it. */
   async #write({ thread }: Dialogue): Promise<void> {
+    const interrupted = this.#interrupted.promise.then(() => false);
     for await (const event of thread.events()) {
-      await this.#show(event);
+      const isShown = await Promise.race([this.#show(event).then(() => true), interrupted]);
+      if (!isShown) return;
       thread.taken(event);
     }
   }

@@ -155,6 +155,23 @@ pausedTest(
   },
 );
 
+for (const [signal, code] of [["SIGTERM", 0], ["SIGINT", 130]] as const) {
+  pausedTest(`${signal} ends a pipe while nobody reads what comes`, async () => {
+    await using scene = await Scene.withServer();
+    using pipe = await NamedPipe.make(scene, "alice");
+    const alice = scene.connect("alice", "bob", [], { start: pipe.start(1) });
+    const bob = scene.connect("bob", "alice", []);
+    await pipe.until(() => true);
+    await Promise.all([alice.says("connected to bob"), bob.says("connected to alice")]);
+    const writing = bob.write(new Uint8Array(8 * MUCH)).catch(() => {});
+    await pipe.until((text) => text.length > 0);
+    alice.kill(signal);
+    await alice.exits(code);
+    await bob.exit();
+    await writing;
+  });
+}
+
 pausedTest("a reader that goes on reads everything, in order, and then it is read", async () => {
   await using scene = await Scene.withServer();
   using pipe = await NamedPipe.make(scene, "alice");
