@@ -5,6 +5,7 @@ import type { CommandName } from "./lib/cli/commands.ts";
 import { findCommand, helpOf, overview } from "./lib/cli/help.ts";
 import { confine } from "./lib/cli/permissions.ts";
 import { prepareToStop } from "./lib/cli/suspend.ts";
+import { exitCodeOfInterruption } from "./lib/cli/signals.ts";
 import { withSettings } from "./lib/cli/with_settings.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { isPlatformError } from "./lib/platform_errors.ts";
@@ -42,7 +43,10 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
       return code;
     })
     .catch(async (error) => {
-      const code = terminal.fail(error);
+      const { interrupted } = terminal;
+      const code = interrupted?.aborted
+        ? endedBy(error, interrupted, terminal)
+        : terminal.fail(error);
       await terminal.flushed();
       return code;
     })
@@ -50,6 +54,15 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   // What was typed for a program that failed must not be obeyed by the shell.
   if (code !== 0 && code !== INTERRUPTED) await terminal.forgetTyped?.();
   return code;
+}
+
+/** A signal that ends the program is no failure to be told. */
+function endedBy(error: unknown, interrupted: AbortSignal, terminal: Terminal): number {
+  try {
+    return exitCodeOfInterruption(error, interrupted);
+  } catch {
+    return terminal.fail(error);
+  }
 }
 
 async function perform(

@@ -1,5 +1,6 @@
 /** The operator's console: on the server's own terminal, and over its local socket from another one. */
 import { CifraError } from "../errors.ts";
+import { aborted } from "../flow/delay.ts";
 import type { LocalConnection } from "../net/local_socket.ts";
 import { CONSOLE_COMMANDS, type ConsoleOptions, runCommand } from "../server/console.ts";
 import { PrivateFolder } from "../store/private_files.ts";
@@ -8,6 +9,7 @@ import { columnsOf } from "./columns.ts";
 import { answerLines, askAt, isObject, readLines } from "./local_lines.ts";
 import { resultLines } from "./page.ts";
 import { openPrompt } from "./prompt.ts";
+import { runFramed } from "./run.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The command that ends the server. */
@@ -66,9 +68,11 @@ export async function operate(
   using server = await askAt(socketPath(state));
   const ask: Ask = (line) => server.ask(line, understand);
   if (action === "invite") return show(terminal, await ask(["invite", ...words].join(" ")));
-  return terminal.interactive
-    ? await converse(terminal, ask, server.ended)
-    : await obeyLines(terminal, ask, server.ended);
+  if (!terminal.interactive) return await obeyLines(terminal, ask, server.ended);
+  return await runFramed(terminal, async ({ interrupted }) => {
+    const ending = aborted(interrupted).then(() => "interrupted" as const);
+    return await converse(terminal, ask, server.ended, ending);
+  }, { takesKeys: true });
 }
 
 /** Why a console ends by itself. Not when it was told `quit`, of which the answer tells. */
@@ -119,7 +123,8 @@ async function converse(
   terminal: Terminal,
   ask: Ask,
   ended: Promise<void>,
-): Promise<number> {
+  ending: Promise<"interrupted">,
+): Promise<number | "interrupted"> {
   const over = Promise.withResolvers<number>();
   let last = "";
   ended.then(() => last === QUIT ? over.resolve(0) : over.reject(serverEnded()));
@@ -135,7 +140,7 @@ async function converse(
     onInterrupt: () => over.resolve(130),
   });
   try {
-    return await over.promise;
+    return await Promise.race([over.promise, ending]);
   } finally {
     editor.close();
   }

@@ -17,7 +17,14 @@ import { parsePem } from "../../lib/store/pem.ts";
 import { permissionsFor } from "../../scripts/compile.ts";
 import { friends, interrupt } from "../testkit/lobby.ts";
 import { type CastOptions, Program, Scene, sourceCommand } from "../testkit/program.ts";
-import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
+import {
+  hasPty,
+  leavesTerminal,
+  onTerminal,
+  screen,
+  shows,
+  signalOnTerminal,
+} from "../testkit/pty.ts";
 
 const POSIX = Deno.build.os !== "windows";
 /** Allowed everything, as the compiled program is at first. */
@@ -178,6 +185,24 @@ Deno.test({
     );
     assertEquals((await leavesTerminal(help)).code, 0);
     assertStringIncludes(help.stdout.replaceAll("\r", ""), helpOf(CONNECT, 40));
+  },
+});
+
+Deno.test({
+  name: "a signal ends a console and leaves its terminal as it was",
+  ignore: !hasPty,
+  fn: async () => {
+    await using scene = await Scene.open();
+    await scene.serve();
+    for (const [signal, code] of [["SIGTERM", 0], ["SIGHUP", 0], ["SIGINT", 130]] as const) {
+      const console = scene.start("serve", "console", ["console"], {
+        state: "server",
+        start: (task, folder) => onTerminal(sourceCommand(task, folder)),
+      });
+      await shows(console, "server>");
+      signalOnTerminal(console, signal);
+      assertEquals(await leavesTerminal(console), { code, restored: true }, signal);
+    }
   },
 });
 

@@ -1,7 +1,14 @@
 /** Settings as a person has them: a home with a cifra.toml, variables, and what was used the last time. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { cifraCommand, Program, Scene, type Task } from "../testkit/program.ts";
-import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
+import {
+  hasPty,
+  leavesTerminal,
+  onTerminal,
+  screen,
+  shows,
+  signalOnTerminal,
+} from "../testkit/pty.ts";
 
 /** A home of its own, and what is started in it as the tasks do, without any option of the test's. */
 class Home {
@@ -245,6 +252,30 @@ Deno.test({
     assert(!screen(again).includes("your name:"), screen(again));
     await again.write("/quit\r");
     await leavesTerminal(again);
+  },
+});
+
+Deno.test({
+  name: "a signal at the first questions ends the program in order: the terminal is as it was",
+  ignore: !hasPty,
+  fn: async () => {
+    await using scene = await Scene.open();
+    const home = await Home.open(scene);
+    for (const [signal, code] of [["SIGTERM", 0], ["SIGHUP", 0], ["SIGINT", 130]] as const) {
+      for (const question of ["your name:", "talk to"]) {
+        const alice = home.onTerminal("connect");
+        await shows(alice, "your name:");
+        if (question !== "your name:") await alice.write("alice\r");
+        await shows(alice, question);
+        signalOnTerminal(alice, signal);
+        assertEquals(
+          await leavesTerminal(alice),
+          { code, restored: true },
+          `${signal}, ${question}`,
+        );
+        assert(!/error/.test(screen(alice)), screen(alice));
+      }
+    }
   },
 });
 
