@@ -190,7 +190,9 @@ export class Desk implements DeskView, MessengerEvents {
       mayFail(front);
       const outcome = await Promise.race([front, failing, ending]);
       await this.#leave(CloseCode.done);
-      return outcome;
+      const { unsent } = this.#typing;
+      // Whatever ends it: a program whose last words are lost has not ended well.
+      return unsent && typeof outcome === "string" ? { error: unsent } : outcome;
     } catch (error) {
       // In order: others read that we left, not that our program has failed.
       const isSentAway = error instanceof CifraError && SENT_AWAY.has(error.code);
@@ -305,6 +307,7 @@ export class Desk implements DeskView, MessengerEvents {
   async #leave(code: CloseCode): Promise<void> {
     const dialogues = [...this.#messenger.all()];
     this.#voice.leaves();
+    this.#typing.forgetUnsent();
     // Others learn before the goodbye what was read.
     await this.#options.terminal.flushed();
     await this.#messenger.leave(code);

@@ -10,7 +10,11 @@ import type { DeskView, Front, Lines, Outcome } from "./desk_front.ts";
 import { deliveryJson, eventJson, IN_THE_MIDDLE } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
 import { StdinLines } from "./stdin_lines.ts";
+import type { Request } from "./json_input.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
+
+/** Characters of messages that wait for room on the disk while commands behind them are obeyed. */
+const UNKEPT_LIMIT = 1024 * 1024;
 
 /** The desk as JSON lines. */
 export class DeskJson implements Front {
@@ -26,6 +30,12 @@ export class DeskJson implements Front {
   readonly #peerChanged = new Signal();
   /** How the one we talk to went, the last time. */
   #went: "left" | "failed" = "left";
+  /** Characters of messages that are not on disk yet, and whether they wait for room there. */
+  #unkept = 0;
+  #isDiskFull = false;
+  readonly #keptChanged = new Signal();
+  /** Rejects on a mistake in this program. */
+  readonly #bug = Promise.withResolvers<never>();
 
   constructor(view: DeskView, terminal: Terminal) {
     this.#view = view;
@@ -38,9 +48,13 @@ export class DeskJson implements Front {
     const takeAll = async (some: readonly string[]) => {
       // Whoever does not read what is told is not listened to either: the answers would have no end.
       await this.#terminal.room();
-      await inOrder(some, lines);
+      await this.#inOrder(some, lines);
     };
-    const input = readStdin((piece) => takeAll(written.push(piece)), () => takeAll(written.end()));
+    const input = readStdin((piece) => takeAll(written.push(piece)), async () => {
+      await takeAll(written.end());
+      // No command can come any more.
+      await this.#kept(0);
+    });
     const settled = input.done.then(() => this.#end(only)).then(() => this.#view.settled());
     mayFail(settled);
     const done = settled.then(async (failure) => {
@@ -49,8 +63,14 @@ export class DeskJson implements Front {
       return this.#unfinished(only);
     });
     mayFail(done);
+    mayFail(this.#bug.promise);
     try {
-      const outcome = await Promise.race([this.#finished.promise, done, input.failed]);
+      const outcome = await Promise.race([
+        this.#finished.promise,
+        done,
+        input.failed,
+        this.#bug.promise,
+      ]);
       if (outcome === undefined) return "finished";
       return outcome instanceof Error ? { error: outcome } : outcome;
     } finally {
@@ -84,6 +104,10 @@ export class DeskJson implements Front {
   }
 
   onStatus(status: Status): void {
+    if (status.type === "storing" && status.storing.who === "us") {
+      this.#isDiskFull = status.storing.trouble !== undefined;
+      this.#keptChanged.notify();
+    }
     if (status.type === "left") {
       this.#went = status.failed ? "failed" : "left";
       this.#setPeerIsDone(true);
@@ -120,6 +144,35 @@ export class DeskJson implements Front {
     await dialogue.thread.sendEnd();
   }
 
+  /**
+   * A program means its commands in order; the messages between two commands share a commit. While the disk has no
+   * room the commands behind messages are obeyed all the same, or nothing could end the program.
+   */
+  async #inOrder(texts: readonly string[], lines: Lines): Promise<void> {
+    for (const text of texts) {
+      const request = lines.read(text);
+      if (request.line.type === "say") this.#say(request, request.line.text.length + 1, lines);
+      else {
+        await this.#kept(UNKEPT_LIMIT);
+        await lines.obey(request);
+      }
+    }
+    await this.#kept(UNKEPT_LIMIT);
+  }
+
+  #say(request: Request, length: number, lines: Lines): void {
+    this.#unkept += length;
+    lines.obey(request).catch(this.#bug.reject).finally(() => {
+      this.#unkept -= length;
+      this.#keptChanged.notify();
+    });
+  }
+
+  /** Resolves when all messages are on disk, or no more than `most` characters of them wait for room there. */
+  async #kept(most: number): Promise<void> {
+    while (this.#unkept > (this.#isDiskFull ? most : 0)) await this.#keptChanged.wait();
+  }
+
   /** The end has a number like a message, and is none. */
   #withoutEnd(dialogue: Dialogue, { queued, ...rest }: Delivery): Delivery {
     const last = this.#lastSaid.get(dialogue) ?? queued;
@@ -152,19 +205,4 @@ export class DeskJson implements Front {
     const told = this.#view.only === undefined ? { ...event, with: name } : event;
     this.#terminal.emit(told, onWritten);
   }
-}
-
-/** A program means its commands in order; the messages between two commands share a commit. */
-async function inOrder(texts: readonly string[], lines: Lines): Promise<void> {
-  const messages: Promise<void>[] = [];
-  for (const text of texts) {
-    const request = lines.read(text);
-    if (request.line.type === "say") {
-      messages.push(lines.obey(request));
-      continue;
-    }
-    await Promise.all(messages.splice(0));
-    await lines.obey(request);
-  }
-  await Promise.all(messages);
 }

@@ -93,13 +93,27 @@ export class DeskVoice {
    * failure.
    */
   fail(what: string, error: unknown, name?: string, more: readonly string[] = []): void {
+    const isOneOfMany = name !== undefined && this.#view.only === undefined;
+    this.#fail(isOneOfMany ? "conversation-failed" : "error", what, error, name, more);
+  }
+
+  /** The same of something within a conversation, which goes on. */
+  failAbout(what: string, error: unknown, name: string): void {
+    this.#fail("error", what, error, name, []);
+  }
+
+  #fail(
+    event: "conversation-failed" | "error",
+    what: string,
+    error: unknown,
+    name: string | undefined,
+    more: readonly string[],
+  ): void {
     if (!(error instanceof CifraError)) throw error;
     const { message, hint } = error;
     const tail = [...(hint === undefined ? [] : [hint]), ...more].map((line) => `\n${line}`).join(
       "",
     );
-    const isOneOfMany = name !== undefined && this.#view.only === undefined;
-    const event = isOneOfMany ? "conversation-failed" : "error";
     // What a program would read twice, word for word; a person anyway.
     const isSame = !this.#terminal.json || event === "error" && this.#ref === undefined;
     if (this.#isLast && isSame) this.#terminal.hasTold(error);

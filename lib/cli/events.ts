@@ -257,7 +257,7 @@ const CONNECT: EventGroup = {
     done: { when: "at the end, when all went well", keys: {} },
     error: {
       when: "something failed, or a line makes no sense: see [errors.md](errors.md)",
-      keys: trouble,
+      keys: { ...trouble, with: optional(text, "in the lobby: for whom a message was") },
     },
     trace: {
       when: "with `--trace`: a protocol message",

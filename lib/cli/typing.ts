@@ -53,6 +53,8 @@ interface TypingState {
   focus: string | undefined;
   /** Conversations whose queued messages were shown. */
   readonly looked: WeakSet<Dialogue>;
+  /** Why the last message that was refused is not sent. */
+  unsent?: CifraError;
 }
 
 /** A message that was refused. */
@@ -80,6 +82,16 @@ export class Typing implements DeskActions, Lines {
   /** To whom plain text goes. */
   get focus(): string | undefined {
     return this.#state.focus;
+  }
+
+  /** Why the last message that was refused is not sent, since `forgetUnsent`. */
+  get unsent(): CifraError | undefined {
+    return this.#state.unsent;
+  }
+
+  /** What was refused so far is told, and has nothing to do with how the program ends. */
+  forgetUnsent(): void {
+    delete this.#state.unsent;
   }
 
   /** A line that somebody typed, or a program wrote. */
@@ -304,12 +316,21 @@ export class Typing implements DeskActions, Lines {
       return voice.complain("NOT SENT: say to whom, with /to bob or bob: hello");
     }
     if (name === ourName) return voice.complain("NOT SENT: that is you");
+    let isOpen = false;
     try {
       if (ignored.names.has(name)) await this.#heed(name);
+      await messenger.open(name);
+      isOpen = true;
       await messenger.send(name, text, ref);
     } catch (error) {
-      if (this.#options.terminal.json) return voice.fail("NOT SENT", error, name);
       if (!(error instanceof CifraError)) throw error;
+      this.#state.unsent = error;
+      if (this.#options.terminal.json) {
+        // The conversation goes on without the message.
+        return isOpen
+          ? voice.failAbout("NOT SENT", error, name)
+          : voice.fail("NOT SENT", error, name);
+      }
       if (this.#unsent.length === 0) queueMicrotask(() => this.#tellUnsent());
       this.#unsent.push({ name, text, error });
     }

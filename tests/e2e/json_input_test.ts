@@ -79,7 +79,7 @@ Deno.test("objects do what lines do, and answers and errors repeat their ref", a
   }
   const long = "x".repeat(20_000);
   await alice.write(line({ to: "dave", text: long, ref: 2 }));
-  await alice.event("conversation-failed", { code: "limit", ref: 2 });
+  await alice.event("error", { code: "limit", ref: 2, with: "dave" });
   await alice.write(line({ to: "dave", text: "still here", ref: 3 }));
   await dave.event("message", { text: "still here" });
 });

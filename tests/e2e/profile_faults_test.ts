@@ -222,6 +222,34 @@ Deno.test("who cannot close the profile at the end is not done", async () => {
   assert(!alice.events.some(({ event }) => event === "done"));
 });
 
+for (const lobby of [false, true]) {
+  const where = lobby ? "in the lobby" : "with one person";
+  Deno.test(`commands of a program are obeyed while its messages wait for the disk, ${where}`, async () => {
+    await using scene = await Scene.withServer();
+    const to = lobby ? { to: "bob" } : {};
+    for (const ending of ["quit", "SIGTERM", "SIGINT"] as const) {
+      const name = ending.toLowerCase();
+      const person = lobby ? [] : ["--to", "bob"];
+      const args = ["--name", name, "--server", `127.0.0.1:${scene.port}`, "--json", ...person];
+      const alice = scene.start("connect", name, args);
+      await alice.event(lobby ? "lobby" : "waiting");
+      await alice.write(`${JSON.stringify({ ...to, text: "kept", ref: 0 })}\n`);
+      await alice.event("queued", { number: 1 });
+      using other = new DatabaseSync(`${scene.stateOf(name)}/profiles/${name}/messages.db`);
+      other.exec("BEGIN IMMEDIATE");
+      await alice.write(`${JSON.stringify({ ...to, text: "one", ref: 1 })}\n`);
+      await alice.event("cannot-store", { who: "us" });
+      await alice.write(`${JSON.stringify({ do: "users", ref: 2 })}\n`);
+      await alice.event("users", { ref: 2 });
+      if (ending === "quit") await alice.write('{"do":"quit"}\n');
+      else alice.kill(ending);
+      await alice.exits(1);
+      await alice.event("error", { code: "local", ref: 1, ...lobby && { with: "bob" } });
+      assert(!alice.events.some(({ event }) => event === "conversation-failed"));
+    }
+  });
+}
+
 Deno.test({
   name: "a disk that is full from the start, or can only be read, is refused in words",
   ignore: !hasTmpfs,
