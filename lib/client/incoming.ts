@@ -215,9 +215,12 @@ export class Incoming {
   refresh({ fresh, incoming }: Pick<SealedNews, "fresh" | "incoming">): void {
     const reading = this.#reading;
     if (reading && reading.kind === LogKind.kept && timingSafeEqual(reading.log, incoming.log)) {
+      // What was held back may have been stored in the meantime, behind what has come.
+      if (incoming.have > reading.have) {
+        reading.have = incoming.have;
+        reading.haveId = incoming.haveId ?? NO_ID;
+      }
       this.#dropHeldBack(reading);
-      reading.have = reading.come = incoming.have;
-      reading.haveId = incoming.haveId ?? NO_ID;
     }
     for (const { type, content } of fresh) {
       if (type === "text") this.#unread++;

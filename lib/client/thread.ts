@@ -322,8 +322,7 @@ export class Thread {
       await log.refresh();
       if (timingSafeEqual(before, log.log)) this.#arrived(log.stored - stored);
       else {
-        this.#lastSent = 0n;
-        this.#kept = log.last;
+        this.#begunAnew(log);
         this.#arrived(BigInt(this.#sizes.length));
       }
     }
@@ -332,6 +331,18 @@ export class Thread {
     this.#wake();
     this.#tellDelivery();
     this.#options.onUnread?.();
+  }
+
+  /** Our log is another one now: nothing is known of where its messages are. */
+  #begunAnew(log: Outgoing): void {
+    this.#lastSent = 0n;
+    this.#onServer = 0n;
+    this.#kept = log.last;
+  }
+
+  /** Messages up to this one are about to be left for the other side, which may have them sooner than we know. */
+  noteSealed(number: bigint): void {
+    this.#lastSent = larger(this.#lastSent, number);
   }
 
   /** The last message that waits at the server for the other side, with all before it. */
@@ -466,6 +477,8 @@ export class Thread {
     this.#left = true;
     this.#leaving.abort();
     await this.#written.stop();
+    // The log is open until what came by another way stands in it.
+    await this.#apart;
     const attachment = this.#attachment;
     if (attachment) {
       const { carrier } = attachment;
@@ -550,8 +563,7 @@ export class Thread {
         // It has messages that we do not know of: ours came back from an old copy, and what was written
         // since may have taken their numbers.
         if (!await log.restart()) throw outOfTurn();
-        this.#lastSent = 0n;
-        this.#kept = log.last;
+        this.#begunAnew(log);
         throw new CifraError("cut", "This profile is older than what the other side has of it");
       }
       if (log.kind === LogKind.kept) this.#settle(theirs.have, log.read);
