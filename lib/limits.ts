@@ -407,8 +407,10 @@ export const SEAL_AGAIN_AFTER = 1 * DAY;
 export const RECEIPT_AFTER = 2 * SECOND;
 export const RECEIPT_OF_READING_PAUSE = 10 * SECOND;
 export const RECEIPT_OF_FAILURE_PAUSE = 10 * 60 * SECOND;
-/** Envelopes that a client holds while a channel with their writers is open, or until their writers are welcome. */
-export const MAIL_HELD_LIMIT = 8;
+/** A receipt may cross with what it does not know of: what was left so long before it has been missed by it. */
+export const RECEIPT_CROSSING = 10 * SECOND;
+/** People of whom a client remembers that it leaves their envelopes at the server for now. */
+export const MAIL_POSTPONED_LIMIT = 1024;
 /** Whoever leaves waits so long until what is on its way to the mailbox is there. */
 export const MAIL_GOODBYE = 2 * SECOND;
 

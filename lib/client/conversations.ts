@@ -86,6 +86,11 @@ export class Conversations {
     return open?.over.signal.aborted ? undefined : open?.dialogue;
   }
 
+  /** Whether the log of `name` is open, or being opened: also of a conversation that is being ended. */
+  isBusy(name: string): boolean {
+    return this.#opening.has(name) || this.#open.has(name);
+  }
+
   /** Whether there is one with `name`, or it is being begun. */
   has(name: string): boolean {
     return this.#opening.has(name) || this.get(name) !== undefined;

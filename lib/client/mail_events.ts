@@ -49,8 +49,12 @@ export interface MailContext {
   readonly tellsRead: boolean;
   /** Whether the person has agreed to hear from a stranger of this name. */
   readonly isWelcome: (name: string) => boolean;
+  /** Whether the person has refused to hear from somebody. */
+  readonly isRefused: (name: string) => boolean;
   /** Whether no channel carries the conversation with somebody. */
   readonly isApart: (name: string) => boolean;
   readonly apart: Apart;
+  /** Messages to somebody up to this number may be over there soon, though no channel has carried them. */
+  readonly onSealed: (name: string, number: bigint) => void;
   readonly onEvent: (event: MailEvent) => void;
 }

@@ -9,7 +9,7 @@ import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError, type ErrorCode } from "../errors.ts";
 import { UNSHOWN_BYTES, UNSHOWN_MESSAGES } from "../limits.ts";
 import type { Moment, ReadingSession } from "../store/mailbag.ts";
-import type { MessageStore, SealedNews } from "../store/message_store.ts";
+import type { Backlog, MessageStore, SealedNews } from "../store/message_store.ts";
 import {
   type Content,
   decodeContent,
@@ -33,8 +33,13 @@ export type Reading =
   /** Not opened: the key is not the one we know, or that of a stranger to whom the person has not agreed. */
   | { readonly type: "changed"; readonly error: CifraError }
   | { readonly type: "stranger"; readonly sender: PublicIdentity }
-  /** There is no room for more of its writer before the person has looked at some of it. */
-  | { readonly type: "later" }
+  /** Not opened: the person does not want to hear from its writer, whom we know. */
+  | { readonly type: "refused" }
+  /**
+   * There is no room for more of its writer before the person has looked at some of it; or, with `error`, nobody can
+   * say who that is at the moment.
+   */
+  | { readonly type: "later"; readonly error: CifraError | undefined }
   /** A channel with its writer is open, or was opened meanwhile: it waits. */
   | { readonly type: "waits" }
   /** It does not open, and never will. `sender` when that is somebody we know. */
@@ -51,6 +56,8 @@ export interface MailReaderOptions {
   readonly contacts: Pick<Contacts, "judge" | "check">;
   /** Whether the person has agreed to hear from a stranger of this name. */
   readonly isWelcome: (name: string) => boolean;
+  /** Whether the person has refused to hear from somebody. */
+  readonly isRefused: (name: string) => boolean;
   readonly apart: Apart;
 }
 
@@ -64,15 +71,19 @@ export class MailReader {
 
   /** Reads one that came at a moment. Throws `local` when it cannot be stored: then it is as if it had not come. */
   async read(letter: Letter, at: Moment): Promise<Reading> {
-    const { store, suite, contacts, ourName, isWelcome } = this.#options;
+    const { contacts, ourName, isWelcome, isRefused } = this.#options;
     const { sender: name } = letter;
     const sender = name === ourName ? undefined : await senderOf(letter).catch(refusedOnly);
     if (!sender) return { type: "unopened", sender: undefined };
-    const acquaintance = await contacts.judge(name, sender);
+    const acquaintance = await contacts.judge(name, sender).catch(localOnly);
+    // One damaged line among those who are known must not stop what the others have left.
+    if (acquaintance instanceof CifraError) return { type: "later", error: acquaintance };
     if (acquaintance === "stranger" && !isWelcome(name)) return { type: "stranger", sender };
+    if (acquaintance === "known" && isRefused(name)) return { type: "refused" };
     // What nobody has looked at is not to fill the disk.
-    const { messages, bytes } = store.backlog({ peer: name, suite });
-    if (messages >= UNSHOWN_MESSAGES || bytes >= UNSHOWN_BYTES) return { type: "later" };
+    const { messages, bytes } = this.#backlog(name);
+    const isFull = messages >= UNSHOWN_MESSAGES || bytes >= UNSHOWN_BYTES;
+    if (isFull) return { type: "later", error: undefined };
     let pin: () => Promise<void>;
     try {
       pin = await contacts.check(name, sender);
@@ -90,6 +101,17 @@ export class MailReader {
       refusedOnly(error);
       return { type: "unopened", sender: acquaintance === "known" ? sender : undefined };
     }
+  }
+
+  /** Whether much of what had come from somebody was looked at since there was no room for more. */
+  hasRoom(name: string): boolean {
+    const { messages, bytes } = this.#backlog(name);
+    return messages <= UNSHOWN_MESSAGES / 2 && bytes <= UNSHOWN_BYTES / 2;
+  }
+
+  #backlog(peer: string): Backlog {
+    const { store, suite } = this.#options;
+    return store.backlog({ peer, suite });
   }
 
   /** Opens it; what it returns stores all that follows (C5). Throws `auth_failed`, `bad_frame`. */
@@ -176,6 +198,12 @@ function requireBetween({ from, to }: Content, theirs: string, ours: string): vo
 function refusedOnly(error: unknown): undefined {
   const isRefused = error instanceof CifraError && REFUSALS.has(error.code);
   if (!isRefused) throw error;
+}
+
+/** What cannot be read on this machine; everything else is thrown on. */
+function localOnly(error: unknown): CifraError {
+  if (error instanceof CifraError && error.code === "local") return error;
+  throw error;
 }
 
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(["auth_failed", "bad_frame", "limit", "bad_name"]);

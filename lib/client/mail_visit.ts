@@ -7,13 +7,14 @@ import type { Bytes } from "../bytes.ts";
 import {
   CLAIM_LIFETIME,
   MAIL_GOODBYE,
-  MAIL_HELD_LIMIT,
+  MAIL_POSTPONED_LIMIT,
   RECEIPT_AFTER,
   RECEIPT_OF_FAILURE_PAUSE,
 } from "../limits.ts";
 import type { Moment } from "../store/mailbag.ts";
 import { BoxState, type MailboxResponse, Verdict } from "../wire/mailbox_messages.ts";
 import { NOWHERE, signedNameClaim } from "../wire/name_claim.ts";
+import { BoundedMap } from "../flow/bounded_map.ts";
 import type { MailContext } from "./mail_events.ts";
 import { type Letter, MailReader, type Reading } from "./mail_reader.ts";
 import { MailWriter } from "./mail_writer.ts";
@@ -28,8 +29,26 @@ export interface MailVisitOptions extends MailContext {
   readonly sequence: bigint;
   /** Look at somebody when they have had no channel for a while. */
   readonly touch: (name: string) => void;
+  /** The same, and read again what waits for that. */
+  readonly await: (name: string) => void;
   /** Look at somebody after so many milliseconds. */
   readonly later: (name: string, milliseconds: number) => void;
+}
+
+/** Why what somebody has left stays at the server. */
+type Reason =
+  /** A channel with them is open, or a conversation is being opened or ended. */
+  | "channel"
+  /** The person has not agreed to hear from them. */
+  | "unwelcome"
+  /** There is no room before the person has looked at some of it, or it cannot be said who they are. */
+  | "full";
+
+/** Somebody whose envelopes stay at the server. */
+interface Postponed {
+  readonly why: Reason;
+  /** The box was opened again for them: they come once more when the server says that it is. */
+  isAskedFor: boolean;
 }
 
 /** One registration's worth of mail. */
@@ -41,11 +60,19 @@ export class MailVisit {
   readonly #reader: MailReader;
   readonly #writer: MailWriter;
   readonly #ended = new AbortController();
-  /** By writer, what was handed to us and waits: for a channel to end, or for the person's word. */
-  readonly #waiting = new Map<string, Letter[]>();
+  /** Those whose envelopes stay where they are. What comes behind one of them must not be opened before it. */
+  readonly #postponed = new BoundedMap<string, Postponed>(MAIL_POSTPONED_LIMIT);
+  /** What is done beside the reading of what the server says. */
+  readonly #jobs = new Set<Promise<void>>();
   /** When somebody was last asked for what does not open. */
   readonly #askedAgain = new Map<string, number>();
   #isOpen = false;
+  /** Another box was begun on this connection: a server that knows more of it lies, or speaks of the one before. */
+  #hasBegunAnew = false;
+  /** Whether it was asked what is there of ours, and has to be once more. */
+  #isAskingMine = false;
+  #asksMineAgain = false;
+  #cancelMine: (() => void) | undefined;
   #cancelReceipts: (() => void) | undefined;
   #failure: unknown;
   /** How far the server's clock is ahead of ours. */
@@ -70,35 +97,47 @@ export class MailVisit {
     });
   }
 
-  /** Works until the connection ends, or `end`. Throws `local`, and what the server does wrong. */
+  /**
+   * Works until the connection ends, or `end`; nothing is under way when it resolves. Throws `local`, and what the
+   * server does wrong.
+   */
   async run(): Promise<void> {
     const { signal } = this.#ended;
-    await this.#open();
-    for (;;) {
-      const response = await this.#lane.next(signal);
-      if (this.#failure !== undefined) throw this.#failure;
-      if (!response) return;
-      await this.#take(response);
+    try {
+      await this.#open();
+      for (;;) {
+        const response = await this.#lane.next(signal);
+        if (this.#failure !== undefined) throw this.#failure;
+        if (!response || signal.aborted) return;
+        await this.#take(response);
+      }
+    } finally {
+      this.end();
+      await Promise.all(this.#jobs);
     }
   }
 
-  /** Nothing is done any more. */
+  /** Nothing more is begun. */
   end(): void {
-    this.#cancelReceipts?.();
     this.#ended.abort();
+    this.#cancelReceipts?.();
+    this.#cancelMine?.();
   }
 
-  /** Leaves what is to be left for somebody, and reads what waited for a channel to end. Never throws. */
+  /** Leaves what is to be left for somebody. Never throws. */
   write(name: string): void {
     this.#do(async () => {
-      await this.#readWaiting(name);
       if (this.#isOpen) await this.#writer.write(name);
     });
   }
 
-  /** Reads what waits from somebody, who is welcome now. */
-  readAgain(name: string): void {
-    this.#do(() => this.#readWaiting(name));
+  /** Has what stays at the server for one of these reasons come once more. Never throws. */
+  readAgain(name: string, reasons: readonly Reason[] = ["channel", "unwelcome", "full"]): void {
+    const postponed = this.#postponed.get(name);
+    if (!postponed || postponed.isAskedFor || !reasons.includes(postponed.why)) return;
+    if (postponed.why === "full" && !this.#reader.hasRoom(name)) return;
+    postponed.isAskedFor = true;
+    this.#do(() => this.#open());
   }
 
   /** A receipt is owed to somebody who is known here, and is sent. Never throws. */
@@ -121,7 +160,8 @@ export class MailVisit {
 
   /** Leaves all that is to be left, as far as that is a matter of a moment. Throws `local`. */
   async finish(): Promise<void> {
-    if (!this.#isOpen || this.#lane.hasEnded) return;
+    await Promise.all(this.#jobs);
+    if (!this.#isOpen || this.#lane.hasEnded || this.#ended.signal.aborted) return;
     for (const name of this.#unfinished()) await this.#writer.write(name);
     const { time } = this.#options.environment;
     const patience = new AbortController();
@@ -157,6 +197,7 @@ export class MailVisit {
         return await this.#writer.deposited(response);
       case "mine": {
         const names = await this.#writer.mineCame(response);
+        if (response.more === 0) this.#mineCame();
         for (const name of new Set([...names, ...this.#unfinished()])) this.#options.touch(name);
         return;
       }
@@ -171,8 +212,13 @@ export class MailVisit {
     this.#ahead = Number(standing.now) - time.date();
     const box = await this.#keys.box();
     if (this.#keys.isOld(box, standing)) {
+      if (this.#hasBegunAnew) return;
+      this.#hasBegunAnew = true;
       await this.#keys.beginAnew();
       return await this.#open();
+    }
+    for (const [name, { isAskedFor }] of [...this.#postponed]) {
+      if (isAskedFor) this.#postponed.delete(name);
     }
     const publication = await this.#keys.publication(standing);
     if (publication) this.#lane.say(publication);
@@ -181,25 +227,31 @@ export class MailVisit {
       this.#isOpen = true;
       if (standing.elsewhere > 0) onEvent({ type: "elsewhere", count: standing.elsewhere });
       // What is there of ours is known before anything is left.
-      this.#lane.say({ type: "mine" });
+      this.#askMine();
     }
     if (standing.waiting === 0) this.#giveReceipts();
     store.tidy();
   }
 
   async #read(letter: Letter): Promise<void> {
-    const reading = await this.#reader.read(letter, this.#now());
     const { sender: name } = letter;
+    if (this.#postponed.get(name)) return this.#settle(letter.id, Verdict.later);
+    const reading = await this.#reader.read(letter, this.#now());
     switch (reading.type) {
       case "stranger":
-        this.#options.onEvent({ type: "stranger", name, sender: reading.sender });
-        return this.#wait(letter);
+        this.#postpone(letter, "unwelcome");
+        return this.#options.onEvent({ type: "stranger", name, sender: reading.sender });
+      case "refused":
+        return this.#postpone(letter, "unwelcome");
       case "later":
-        return this.#settle(letter.id, Verdict.later);
+        this.#postpone(letter, "full");
+        if (!reading.error) return;
+        return this.#options.onEvent({ type: "trouble", name, error: reading.error });
       case "waits":
-        return this.#wait(letter);
+        this.#postpone(letter, "channel");
+        return this.#options.await(name);
       case "changed":
-        this.#settle(letter.id, Verdict.later);
+        this.#postpone(letter, "unwelcome");
         return this.#options.onEvent({ type: "changed", name, error: reading.error });
       case "unopened":
         this.#settle(letter.id, Verdict.unopened);
@@ -207,41 +259,57 @@ export class MailVisit {
       case "taken":
         this.#settle(letter.id, Verdict.taken);
         this.#expectMore();
-        return await this.#tell(name, reading);
+        return await this.#tell(letter, reading);
     }
   }
 
-  async #tell(name: string, { news }: Extract<Reading, { type: "taken" }>): Promise<void> {
+  async #tell(
+    { sender: name, since }: Letter,
+    { news }: Extract<Reading, { type: "taken" }>,
+  ): Promise<void> {
     if (!news) return;
     this.#options.onEvent({ type: "came", name, news });
     // The reader of what is left for them has said how far they are.
-    if (await this.#writer.heard(name)) this.#lane.say({ type: "mine" });
+    const wait = await this.#writer.heard(name, Number(since) - this.#ahead);
+    if (wait === undefined || this.#ended.signal.aborted) return;
+    if (wait === 0) return this.#askMine();
+    const { time } = this.#options.environment;
+    this.#cancelMine?.();
+    this.#cancelMine = time.after(wait, () => this.#askMine());
   }
 
-  /** It is kept for a while, and left on the server if there are too many. */
-  #wait(letter: Letter): void {
-    const { sender: name, id } = letter;
-    const waiting = this.#waiting.get(name) ?? [];
-    const count = [...this.#waiting.values()].reduce((sum, { length }) => sum + length, 0);
-    if (count >= MAIL_HELD_LIMIT) return this.#settle(id, Verdict.later);
-    this.#waiting.set(name, [...waiting, letter]);
+  /** What is there of ours? One question at a time; what is asked meanwhile may have another answer. */
+  #askMine(): void {
+    if (this.#isAskingMine) this.#asksMineAgain = true;
+    else {
+      this.#isAskingMine = true;
+      this.#lane.say({ type: "mine" });
+    }
   }
 
-  async #readWaiting(name: string): Promise<void> {
-    const waiting = this.#waiting.get(name) ?? [];
-    this.#waiting.delete(name);
-    for (const letter of waiting) await this.#read(letter);
+  #mineCame(): void {
+    this.#isAskingMine = false;
+    if (!this.#asksMineAgain) return;
+    this.#asksMineAgain = false;
+    this.#askMine();
+  }
+
+  #postpone({ sender: name, id }: Letter, why: Reason): void {
+    this.#postponed.set(name, { why, isAskedFor: false });
+    this.#settle(id, Verdict.later);
   }
 
   /** More may follow at once; then one receipt says all. */
   #expectMore(): void {
-    this.#cancelReceipts?.();
+    if (this.#ended.signal.aborted) return;
     const { time } = this.#options.environment;
-    this.#cancelReceipts = time.after(RECEIPT_AFTER, () => this.#giveReceipts());
+    this.#cancelReceipts ??= time.after(RECEIPT_AFTER, () => this.#giveReceipts());
   }
 
   #giveReceipts(): void {
     this.#cancelReceipts?.();
+    this.#cancelReceipts = undefined;
+    if (this.#ended.signal.aborted) return;
     for (const name of this.#options.store.mailbag.owed(this.#server)) this.write(name);
   }
 
@@ -269,9 +337,10 @@ export class MailVisit {
   /** Does something beside the reading of what the server says; what goes wrong ends the visit. */
   #do(job: () => Promise<void>): void {
     if (this.#ended.signal.aborted) return;
-    job().catch((error) => {
+    const running = job().catch((error) => {
       this.#failure ??= error;
       this.#ended.abort();
-    });
+    }).finally(() => this.#jobs.delete(running));
+    this.#jobs.add(running);
   }
 }

@@ -17,6 +17,7 @@ import type { Time } from "../flow/time.ts";
 import {
   CONTENT_LIMIT,
   KEYS_PAUSE,
+  RECEIPT_CROSSING,
   REPLACES_LIMIT,
   SEAL_AGAIN_AFTER,
   SESSION_ENVELOPES,
@@ -63,6 +64,8 @@ export interface MailWriterOptions {
   readonly tellsRead: boolean;
   /** Look at somebody again after so many milliseconds. */
   readonly later: (name: string, milliseconds: number) => void;
+  /** Messages to somebody up to this number are about to be left. */
+  readonly onSealed: (name: string, number: bigint) => void;
   /** What is left for somebody has changed. */
   readonly onLeft: (name: string) => void;
   /** Why nothing can be left for somebody at the moment; it is tried again. */
@@ -82,7 +85,7 @@ interface Correspondence {
   readonly elsewhere: Set<string>;
   /** Those that were sent, by id, with those that they replace. */
   readonly underWay: Map<string, readonly Bytes[]>;
-  /** When they last said how far they have our messages, by the clock of this machine. */
+  /** When the last word of theirs on how far they have our messages was left, by the clock of this machine. */
   heardAt: number;
   /** What was told last. */
   trouble: string | undefined;
@@ -225,8 +228,9 @@ export class MailWriter {
       names.add(peer);
       if (state === undefined) {
         // What was fetched will be acknowledged, unless its reader has spoken since and does not have it.
-        const isAwaited = last > 0n && now - at < SEAL_AGAIN_AFTER && correspondence.heardAt < at;
-        if (isConfirmed && isAwaited) continue;
+        const isYoung = now >= at && now - at < SEAL_AGAIN_AFTER;
+        const isAwaited = isYoung && !isMissed(at, correspondence.heardAt, now);
+        if (isConfirmed && last > 0n && isAwaited) continue;
         // What the server never had may follow in the same session.
         if (isConfirmed && last > 0n) correspondence.isStale = true;
         gone.push(id);
@@ -243,17 +247,22 @@ export class MailWriter {
   }
 
   /**
-   * Somebody has said how far they have our messages. Whether they have fetched something and do not have it is to be
-   * found out by asking what is left: then true is returned. Throws `local`.
+   * Somebody has said how far they have our messages, in what they left at this moment by the clock of this machine.
+   * Whether they have fetched something and do not have it is to be found out by asking what is left, after so many
+   * milliseconds; undefined when nothing can be missing. Throws `local`.
    */
-  async heard(name: string): Promise<boolean> {
+  async heard(name: string, leftAt: number): Promise<number | undefined> {
     const { store, server, time } = this.#options;
     const { log, stored } = await store.outgoing(this.#key(name));
-    this.#of(name).heardAt = time.date();
-    return store.mailbag.deposits(server).some((deposit) =>
+    const correspondence = this.#of(name), now = time.date();
+    const heardAt = Math.max(correspondence.heardAt, Math.min(leftAt, now));
+    correspondence.heardAt = heardAt;
+    const missed = store.mailbag.deposits(server).filter((deposit) =>
       deposit.peer === name && deposit.isConfirmed && deposit.last > stored &&
-      timingSafeEqual(deposit.log, log)
+      deposit.at <= heardAt && timingSafeEqual(deposit.log, log)
     );
+    if (missed.length === 0) return undefined;
+    return missed.every(({ at }) => isMissed(at, heardAt, now)) ? 0 : RECEIPT_CROSSING;
   }
 
   /** One envelope on its way, or one question; false when there is nothing to do now. */
@@ -391,6 +400,7 @@ export class MailWriter {
       at: time.date(),
     });
     correspondence.underWay.set(encodeHex(id), replaces);
+    if (content.messages.length > 0) this.#options.onSealed(name, content.messages.at(-1)!.number);
     const pass = this.#passAt(name);
     lane.say({
       type: "deposit",
@@ -408,11 +418,12 @@ export class MailWriter {
     const { store, server, lane } = this.#options;
     const deposits = store.mailbag.deposits(server).filter(({ peer }) => peer === name);
     if (deposits.length === 0) return;
-    const { log, stored } = await store.outgoing(this.#key(name));
+    const { log, stored, last } = await store.outgoing(this.#key(name));
     const { underWay } = this.#of(name);
+    // Where nothing is to be said any more, what another log of ours said is not to arrive either: it was dropped.
     const arrived = deposits.filter((deposit) =>
       deposit.last > 0n && !underWay.has(encodeHex(deposit.id)) &&
-      timingSafeEqual(deposit.log, log) && deposit.last <= stored
+      (timingSafeEqual(deposit.log, log) ? deposit.last <= stored : stored === last)
     ).map(({ id }) => id);
     for (let i = 0; i < arrived.length; i += SETTLED_LIMIT) {
       lane.say({ type: "withdraw", ids: arrived.slice(i, i + SETTLED_LIMIT) });
@@ -457,6 +468,15 @@ export class MailWriter {
     }
     return correspondence;
   }
+}
+
+/**
+ * Whether somebody who said at `heardAt` how far they were should have had what was left for them at `at`. What they
+ * said may have crossed with it; then they say more soon.
+ */
+function isMissed(at: number, heardAt: number, now: number): boolean {
+  return heardAt >= at &&
+    (heardAt - at >= RECEIPT_CROSSING || now - heardAt >= RECEIPT_CROSSING);
 }
 
 /** The first number after `stored` that is not lost here. */

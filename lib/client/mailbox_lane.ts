@@ -25,6 +25,8 @@ export class MailboxLane {
   readonly #held = new Map<string, number>();
   #heldBytes = 0;
   #isOpen = false;
+  /** How often the box was opened without an answer. */
+  #openings = 0;
   /** Questions of what is ours that were not answered to the end. */
   #askedMine = 0;
   #hasEnded = false;
@@ -45,6 +47,8 @@ export class MailboxLane {
     switch (request.type) {
       case "open":
         this.#isOpen = true;
+        this.#openings++;
+        this.#beginDelivery();
         break;
       case "ask":
         this.#asked.set(request.name, (this.#asked.get(request.name) ?? 0) + 1);
@@ -72,7 +76,12 @@ export class MailboxLane {
     if (!this.#isExpected(response)) {
       throw new CifraError("bad_state", "The mailbox answers what it was not asked");
     }
-    if (response.type === "envelope") this.#hold(response.id, response.envelope.length);
+    if (response.type === "envelope") {
+      // It was on its way when the box was opened again: it comes once more, in its turn.
+      if (this.#openings > 0) return;
+      this.#hold(response.id, response.envelope.length);
+    }
+    if (response.type === "box" && this.#openings > 0) this.#openings--;
     // How the box stands now is all that counts.
     if (response.type === "box" && this.#responses.at(-1)?.type === "box") this.#responses.pop();
     if (this.#responses.length >= PARTS_LIMIT + this.#left.size) throw tooMuch();
@@ -114,6 +123,14 @@ export class MailboxLane {
         if (response.more === 0) this.#askedMine--;
         return true;
     }
+  }
+
+  /** All that was handed out and not settled is handed out again, the oldest first. */
+  #beginDelivery(): void {
+    const others = this.#responses.filter(({ type }) => type !== "envelope");
+    this.#responses.splice(0, Infinity, ...others);
+    this.#held.clear();
+    this.#heldBytes = 0;
   }
 
   #hold(id: Bytes, length: number): void {

@@ -104,8 +104,10 @@ export class Messenger {
         tellsRead: options.tellsRead,
         ...(options.sealAfter !== undefined && { sealAfter: options.sealAfter }),
         isWelcome: (name) => this.#conversations.has(name),
-        isApart: (name) => !this.#conversations.get(name)?.thread.isAttached,
+        isRefused: (name) => this.#offers.isRefused(name),
+        isApart: (name) => this.#isApart(name),
         apart: (name, work) => this.#apart(name, work),
+        onSealed: (name, number) => this.#conversations.get(name)?.thread.noteSealed(number),
         onEvent: (event) => this.#onMail(event),
       },
       onStatus: (status) => {
@@ -137,6 +139,7 @@ export class Messenger {
       onStatus: (dialogue, status) => events.onStatus(dialogue, status),
       onEnd: (dialogue, error) => {
         if (error && !isDelivered(dialogue)) this.#unfinished = error;
+        this.#person.postman?.parted(dialogue.name);
         events.onEnd(dialogue, error);
       },
       endsWithPeer: this.#isInLobby,
@@ -278,7 +281,10 @@ export class Messenger {
   async forget(name: string): Promise<number> {
     await this.close(name);
     const { store, suite } = this.#options;
-    return await store.forget({ peer: name, suite: suite.name });
+    const count = await store.forget({ peer: name, suite: suite.name });
+    // What of it waits at the server is taken away.
+    this.#person.postman?.touch(name);
+    return count;
   }
 
   /** Resolves when the others have everything that was written; to why they never will. */
@@ -332,21 +338,29 @@ export class Messenger {
   async #openThread(peer: string): Promise<Thread> {
     const { kind, events } = this.#options;
     const ourKind = peer === SERVER_NAME ? LogKind.live : kind;
+    const postman = ourKind === LogKind.kept ? this.#person.postman : undefined;
+    let wasAttached = false, unread = 0;
     const thread: Thread = await this.#person.openThread(peer, ourKind, {
       onDelivery: ({ queued, stored }) => {
         const dialogue = this.#conversations.get(peer);
         if (dialogue) events.onDelivery(dialogue);
-        if (queued > stored) this.#person.postman?.touch(peer);
+        if (wasAttached && !thread.isAttached) postman?.parted(peer);
+        else if (queued > stored) postman?.touch(peer);
+        wasAttached = thread.isAttached;
       },
       onUnread: () => {
         events.onUnread(peer, thread.unread);
-        if (!thread.isAttached) this.#person.postman?.hasRead(peer);
+        const hasRead = thread.unread < unread;
+        unread = thread.unread;
+        // Over a channel they are told by it.
+        if (hasRead && !thread.isAttached) postman?.hasRead(peer);
       },
       onStoring: (storing) => {
         const dialogue = this.#conversations.get(peer);
         if (dialogue) events.onStatus(dialogue, { type: "storing", storing });
       },
     });
+    unread = thread.unread;
     return thread;
   }
 
@@ -359,14 +373,20 @@ export class Messenger {
     });
   }
 
-  /** Changes the logs of a conversation, unless a channel carries it or it is just being opened. */
+  /** Whether no channel carries a conversation, and it is not just being opened or ended. */
+  #isApart(name: string): boolean {
+    const open = this.#conversations.get(name);
+    return open ? !open.thread.isAttached : !this.#conversations.isBusy(name);
+  }
+
+  /** Changes the logs of a conversation, unless a channel carries it or it is just being opened or ended. */
   async #apart<T extends SealedNews | undefined>(
     name: string,
     work: () => Promise<T>,
   ): Promise<{ readonly done: T } | undefined> {
     const open = this.#conversations.get(name);
     if (open) return await open.thread.whileApart(work);
-    return this.#conversations.has(name) ? undefined : { done: await work() };
+    return this.#conversations.isBusy(name) ? undefined : { done: await work() };
   }
 
   #onMail(event: MailEvent): void {

@@ -57,7 +57,15 @@ export interface PersonOptions
 /** What a person has to say of their mail. */
 export type MailOptions = Pick<
   PostmanOptions,
-  "contacts" | "tellsRead" | "isWelcome" | "isApart" | "apart" | "sealAfter" | "onEvent"
+  | "contacts"
+  | "tellsRead"
+  | "isWelcome"
+  | "isRefused"
+  | "isApart"
+  | "apart"
+  | "sealAfter"
+  | "onSealed"
+  | "onEvent"
 >;
 
 /** The identities of the other suites have no agreement key (PROTOCOL.md 3.12). */
@@ -126,7 +134,7 @@ export class Person {
 
   /** As long as the connection lasts; a disk that is full is waited for. */
   async #carryMail(link: ServerLink, sequence: bigint): Promise<void> {
-    while (this.postman && link.isOpen) {
+    while (this.postman && link.isOpen && !this.#leaving.signal.aborted) {
       try {
         return await this.postman.work(link, sequence);
       } catch (error) {

@@ -3,6 +3,7 @@
  * for the same logs: it works whenever we are registered, beside the conversations, and never while a channel carries
  * one of them.
  */
+import { CifraError } from "../errors.ts";
 import { Throttle } from "../flow/throttle.ts";
 import { RECEIPT_OF_READING_PAUSE, SEAL_AFTER } from "../limits.ts";
 import type { MailContext } from "./mail_events.ts";
@@ -15,15 +16,24 @@ export interface PostmanOptions extends MailContext {
   readonly sealAfter?: number;
 }
 
+/** When somebody is looked at, and what calls it off. */
+interface Look {
+  readonly at: number;
+  readonly cancel: () => void;
+}
+
 /** The mail of one profile. */
 export class Postman {
   readonly #options: PostmanOptions;
-  /** By name, what ends a wait after which somebody is looked at. */
-  readonly #looking = new Map<string, () => void>();
+  readonly #looking = new Map<string, Look>();
+  /** By name, how long nothing is left for somebody who has just had a channel. */
+  readonly #resting = new Map<string, number>();
   /** Those of whom we have read something that they were not told of. */
   readonly #read = new Set<string>();
   readonly #receipts: Throttle;
   #visit: MailVisit | undefined;
+  /** Resolves when the work over the last connection has come to its end. */
+  #working: Promise<unknown> = Promise.resolve();
   #isLeaving = false;
 
   constructor(options: PostmanOptions) {
@@ -37,36 +47,53 @@ export class Postman {
    * server does wrong.
    */
   async work(link: Pick<ServerLink, "identity" | "mailbox">, sequence: bigint): Promise<void> {
+    // Two at a time would use up the same sessions.
+    const working = this.#working.then(() => this.#work(link, sequence));
+    this.#working = working.catch(() => {});
+    await working;
+  }
+
+  async #work(link: Pick<ServerLink, "identity" | "mailbox">, sequence: bigint): Promise<void> {
     if (this.#isLeaving) return;
     const visit = new MailVisit({
       ...this.#options,
+      isApart: (name) => this.#isApart(name),
       link,
       sequence,
       touch: (name) => this.touch(name),
+      await: (name) => this.parted(name),
       later: (name, milliseconds) => this.#look(name, milliseconds),
     });
     this.#visit = visit;
+    if (this.#read.size > 0) this.#receipts.touch();
     try {
       await visit.run();
     } finally {
-      visit.end();
       if (this.#visit === visit) this.#visit = undefined;
     }
   }
 
-  /** Something is to be left for somebody, or a channel with them has ended: they are looked at in a while. */
+  /** Something is to be left for somebody: they are looked at in a while. */
   touch(name: string): void {
-    const { sealAfter = SEAL_AFTER } = this.#options;
-    if (!this.#looking.has(name)) this.#look(name, sealAfter);
+    this.#look(name, this.#pause);
   }
 
-  /** A stranger is welcome now: what they left is read. */
+  /** A channel with somebody has ended, or a conversation: what waited for that is read, and left, in a while. */
+  parted(name: string): void {
+    this.#looking.get(name)?.cancel();
+    this.#looking.delete(name);
+    this.#resting.set(name, this.#now + this.#pause);
+    this.#look(name, this.#pause);
+  }
+
+  /** A stranger is welcome now, or a conversation open: what they left is read. */
   welcome(name: string): void {
     this.#visit?.readAgain(name);
   }
 
-  /** We have read more of somebody: they are told, not too often. */
+  /** We have read more of somebody: they are told, not too often, and there may be room for more. */
   hasRead(name: string): void {
+    this.#visit?.readAgain(name, ["full"]);
     if (!this.#options.tellsRead || this.#isLeaving) return;
     this.#read.add(name);
     this.#receipts.touch();
@@ -77,30 +104,57 @@ export class Postman {
     return await this.#visit?.onServer(name) ?? 0n;
   }
 
-  /** Leaves what is still to be left, for a short time, and ends. Throws `local`. */
+  /**
+   * Leaves what is still to be left, for a short time, and ends: nothing is under way when it resolves. What cannot be
+   * left stays where it is.
+   */
   async leave(): Promise<void> {
     this.#isLeaving = true;
     this.#receipts.stop();
-    for (const cancel of this.#looking.values()) cancel();
+    for (const { cancel } of this.#looking.values()) cancel();
     this.#looking.clear();
-    await this.#tellRead();
-    await this.#visit?.finish();
-    this.#visit?.end();
+    this.#resting.clear();
+    this.#tellRead();
+    try {
+      await this.#visit?.finish();
+    } catch (error) {
+      if (!(error instanceof CifraError)) throw error;
+    } finally {
+      this.#visit?.end();
+      await this.#working;
+    }
+  }
+
+  get #now(): number {
+    return this.#options.environment.time.now();
+  }
+
+  get #pause(): number {
+    return this.#options.sealAfter ?? SEAL_AFTER;
+  }
+
+  #isApart(name: string): boolean {
+    return this.#options.isApart(name) && (this.#resting.get(name) ?? -Infinity) <= this.#now;
   }
 
   #tellRead(): void {
-    for (const name of this.#read) this.#visit?.owe(name);
+    if (!this.#visit) return;
+    for (const name of this.#read) this.#visit.owe(name);
     this.#read.clear();
   }
 
+  /** An earlier look stands: whoever looks too early looks again. */
   #look(name: string, after: number): void {
-    if (this.#isLeaving) return;
-    this.#looking.get(name)?.();
-    const { time } = this.#options.environment;
+    const at = this.#now + after, known = this.#looking.get(name);
+    if (this.#isLeaving || known && known.at <= at) return;
+    known?.cancel();
+    const { isApart, environment: { time } } = this.#options;
     const cancel = time.after(after, () => {
       this.#looking.delete(name);
+      this.#resting.delete(name);
+      if (isApart(name)) this.#visit?.readAgain(name, ["channel"]);
       this.#visit?.write(name);
     });
-    this.#looking.set(name, cancel);
+    this.#looking.set(name, { at, cancel });
   }
 }

@@ -1,0 +1,406 @@
+/** A server's mailbox and people with mail, in one process and without sockets: each word in the hand of the test. */
+import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
+import { encodeHex } from "@std/encoding/hex";
+import { MailboxLane } from "../../lib/client/mailbox_lane.ts";
+import type { Apart, MailEvent } from "../../lib/client/mail_events.ts";
+import { Postman } from "../../lib/client/postman.ts";
+import type { Identity } from "../../lib/crypto/identity.ts";
+import { systemRandom, timingSafeEqual } from "../../lib/crypto/platform.ts";
+import { CifraError } from "../../lib/errors.ts";
+import { Mailbox } from "../../lib/services/mailbox.ts";
+import type { ConversationKey } from "../../lib/store/message_store.ts";
+import type { MailboxRequest, MailboxResponse } from "../../lib/wire/mailbox_messages.ts";
+import { keyOf as nameKeyOf } from "../store/server_samples.ts";
+import { cryptoIdle } from "./adversary.ts";
+import { ManualTime } from "./clock.ts";
+import { person } from "./handshake.ts";
+import { MemoryMailbox } from "./memory_mailbox.ts";
+import { MemoryMessages } from "./memory_messages.ts";
+import { MemoryServerStore } from "./memory_server.ts";
+import { turn } from "./pipe.ts";
+
+/** What the server says instead of something; by default that alone. */
+export type Alter = (response: MailboxResponse, to: Correspondent) => readonly MailboxResponse[];
+
+/** The turns in which nothing happens after which nothing more will. */
+const CALM = 6;
+
+/** One connection of somebody's. */
+interface Connection {
+  readonly who: Correspondent;
+  readonly lane: MailboxLane;
+  isOver: boolean;
+}
+
+/** A server with a mailbox, and the time. */
+export class PostRoom {
+  readonly time = new ManualTime();
+  readonly names = new MemoryServerStore();
+  readonly store: MemoryMailbox;
+  readonly mailbox: Mailbox<Connection>;
+  /** The fingerprint of the server's key. */
+  readonly fingerprint = new Uint8Array(32).fill(9);
+  alter: Alter = (response) => [response];
+  /** Whether the server hears this; what it does not hear is lost. */
+  hears: (request: MailboxRequest, from: Correspondent) => boolean = () => true;
+  #happened = 0;
+  #last = Promise.resolve();
+
+  constructor({ quotas = false, budget = Infinity } = {}) {
+    this.store = new MemoryMailbox({ budget });
+    this.mailbox = new Mailbox({ store: this.store, names: this.names, quotas });
+  }
+
+  /** What the server's mailbox is called in a profile. */
+  get server(): string {
+    return encodeHex(this.fingerprint);
+  }
+
+  /** Somebody with a profile of their own. */
+  async somebody(name: string, options: CorrespondentOptions = {}): Promise<Correspondent> {
+    const { identity } = await person("modern", options.as ?? name);
+    const key = { fingerprint: encodeHex(identity.fingerprint), bundle: identity.bundle };
+    this.names.putKey(nameKeyOf(name, key));
+    return new Correspondent(this, name, identity, options);
+  }
+
+  /** Two who know each other. */
+  async pair(
+    alices: CorrespondentOptions = {},
+    bobs: CorrespondentOptions = {},
+  ): Promise<readonly [Correspondent, Correspondent]> {
+    const alice = await this.somebody("alice", alices), bob = await this.somebody("bob", bobs);
+    alice.knows(bob);
+    bob.knows(alice);
+    return [alice, bob];
+  }
+
+  connect(who: Correspondent): Connection {
+    const connection: Connection = {
+      who,
+      isOver: false,
+      lane: new MailboxLane((request) => {
+        this.#happened++;
+        who.asked.push(request);
+        if (!this.hears(request, who)) return;
+        this.#last = this.#last.then(() => this.#obey(connection, request));
+      }),
+    };
+    return connection;
+  }
+
+  disconnect(connection: Connection): void {
+    connection.isOver = true;
+    connection.lane.end();
+    this.mailbox.leave(connection);
+  }
+
+  /** Says something to somebody, whatever the mailbox has. */
+  say({ lane, who, isOver }: Connection, response: MailboxResponse): void {
+    if (isOver) return;
+    for (const each of this.alter(response, who)) {
+      this.#happened++;
+      who.heard.push(each);
+      try {
+        lane.take(each);
+      } catch (error) {
+        who.failure ??= error as Error;
+        lane.end();
+      }
+    }
+  }
+
+  async #obey(connection: Connection, request: MailboxRequest): Promise<void> {
+    if (connection.isOver) return;
+    const { who: { name, identity } } = connection, now = this.time.date();
+    const fingerprint = encodeHex(identity.fingerprint), asker = { name, fingerprint };
+    const { mailbox } = this;
+    switch (request.type) {
+      case "open": {
+        const check = () => Promise.resolve();
+        const { sequence } = connection.who;
+        const box = await mailbox.open(connection, fingerprint, request, sequence, check, now);
+        this.say(connection, box);
+        break;
+      }
+      case "publish":
+        this.say(connection, await mailbox.publish(fingerprint, request, now));
+        break;
+      case "ask":
+      case "deposit": {
+        const { answer, wake } = request.type === "ask"
+          ? await mailbox.ask(asker, request, now)
+          : await mailbox.deposit(asker, request, now);
+        this.say(connection, answer);
+        if (wake) this.#hand(wake);
+        break;
+      }
+      case "settle":
+        await mailbox.settle(connection, request);
+        break;
+      case "mine":
+        for (const part of mailbox.mine(fingerprint)) this.say(connection, part);
+        break;
+      case "withdraw":
+        await mailbox.withdraw(fingerprint, request);
+        break;
+    }
+    this.#hand(connection);
+  }
+
+  #hand(connection: Connection): void {
+    for (let next; (next = this.mailbox.next(connection, this.time.date()));) {
+      this.say(connection, next);
+    }
+  }
+
+  /** Resolves when nobody has anything to do before more time passes. */
+  async calm(): Promise<void> {
+    let quiet = 0;
+    for (let before = -1; quiet < CALM; quiet = before === this.#happened ? quiet + 1 : 0) {
+      before = this.#happened;
+      await cryptoIdle();
+      await this.#last;
+      await turn();
+    }
+  }
+
+  /** Lets time pass, a moment at a time, and everybody do in it what is to be done. */
+  async pass(milliseconds: number, step = 1000): Promise<void> {
+    for (let passed = 0; passed < milliseconds; passed += step) {
+      await this.calm();
+      this.time.advance(Math.min(step, milliseconds - passed));
+    }
+    await this.calm();
+  }
+}
+
+/** How somebody differs from the usual. */
+export interface CorrespondentOptions {
+  readonly store?: MemoryMessages;
+  readonly tellsRead?: boolean;
+  readonly apart?: Apart;
+  /** Whose key they have. */
+  readonly as?: string;
+}
+
+/** Somebody with mail. */
+export class Correspondent {
+  readonly name: string;
+  readonly identity: Identity;
+  readonly room: PostRoom;
+  store: MemoryMessages;
+  postman: Postman;
+  /** What the server was asked, and what it said, over all connections. */
+  readonly asked: MailboxRequest[] = [];
+  readonly heard: MailboxResponse[] = [];
+  readonly events: MailEvent[] = [];
+  onEvent: (event: MailEvent) => void = () => {};
+  /** Whom they know, by which key. */
+  readonly pins = new Map<string, Uint8Array<ArrayBuffer>>();
+  readonly welcome = new Set<string>();
+  readonly refused = new Set<string>();
+  /** Those with whom a channel is open. */
+  readonly channels = new Set<string>();
+  readonly sealed: [string, bigint][] = [];
+  /** Why no judgement can be made. */
+  blind: CifraError | undefined;
+  /** What ended the work over the last connection. */
+  failure: Error | undefined;
+  readonly #options: CorrespondentOptions;
+  #connection: Connection | undefined;
+  #working: Promise<void> = Promise.resolve();
+  /** Of the last registration. */
+  sequence = 0n;
+
+  constructor(
+    room: PostRoom,
+    name: string,
+    identity: Identity,
+    options: CorrespondentOptions,
+  ) {
+    this.room = room;
+    this.name = name;
+    this.identity = identity;
+    this.#options = options;
+    this.store = options.store ?? new MemoryMessages();
+    this.postman = this.#newPostman();
+  }
+
+  #newPostman(): Postman {
+    const { room: { time }, store, identity, name } = this;
+    return new Postman({
+      environment: { time, random: systemRandom },
+      store,
+      suite: "modern",
+      identity,
+      ourName: name,
+      contacts: {
+        judge: (name, peer) => {
+          if (this.blind) return Promise.reject(this.blind);
+          const known = this.pins.get(name);
+          if (!peer || !known) return Promise.resolve("stranger");
+          return Promise.resolve(timingSafeEqual(known, peer.fingerprint) ? "known" : "changed");
+        },
+        check: (name, peer) => {
+          const known = this.pins.get(name);
+          if (known && !timingSafeEqual(known, peer.fingerprint)) {
+            return Promise.reject(new CifraError("identity_changed", `${name} has another key`));
+          }
+          return Promise.resolve(() => {
+            this.pins.set(name, peer.fingerprint.slice());
+            return Promise.resolve();
+          });
+        },
+        knownAs: (name) => this.pins.get(name),
+      },
+      tellsRead: this.#options.tellsRead ?? true,
+      isWelcome: (name) => this.welcome.has(name),
+      isRefused: (name) => this.refused.has(name),
+      isApart: (name) => !this.channels.has(name),
+      apart: this.#options.apart ??
+        (async (name, work) => this.channels.has(name) ? undefined : { done: await work() }),
+      onSealed: (name, number) => void this.sealed.push([name, number]),
+      onEvent: (event) => {
+        this.events.push(event);
+        this.onEvent(event);
+      },
+    });
+  }
+
+  /** The connection that there is. */
+  get connection(): Connection {
+    return this.#connection!;
+  }
+
+  knows({ name, identity }: Correspondent): void {
+    this.pins.set(name, identity.fingerprint.slice());
+  }
+
+  /** Comes to the server. */
+  come(): Promise<void> {
+    this.failure = undefined;
+    const connection = this.#connection = this.room.connect(this);
+    // As a registration of this moment has it, and higher than all before.
+    const now = BigInt(this.room.time.date());
+    this.sequence = now > this.sequence ? now : this.sequence + 1n;
+    const link = { identity: { ...this.identity, fingerprint: this.room.fingerprint } };
+    this.#working = this.postman.work({ ...link, mailbox: connection.lane }, this.sequence)
+      .catch((error) => {
+        this.failure ??= error;
+        this.room.disconnect(connection);
+      });
+    return this.room.calm();
+  }
+
+  /** The connection goes without a word. */
+  async cut(): Promise<void> {
+    this.room.disconnect(this.connection);
+    await this.#working;
+  }
+
+  /** Leaves in order, and comes with another program next time. */
+  async leave(): Promise<void> {
+    const left = this.postman.leave();
+    await this.room.calm();
+    // As long as a program waits for the server's answers.
+    await this.room.time.during(left, `${this.name} leaves`);
+    if (this.#connection) await this.cut();
+    this.postman = this.#newPostman();
+  }
+
+  /** Is killed, and comes back with what is on disk, or with an earlier copy of it. */
+  async dies(snapshot = this.store.snapshot()): Promise<void> {
+    if (this.#connection) this.room.disconnect(this.#connection);
+    this.#connection = undefined;
+    const dead = this.postman;
+    dead.leave();
+    await this.room.calm();
+    this.store = new MemoryMessages({ snapshot });
+    this.postman = this.#newPostman();
+  }
+
+  /** Comes for a while, and goes. */
+  async visits(milliseconds = 8000): Promise<void> {
+    await this.come();
+    await this.room.pass(milliseconds);
+    await this.leave();
+  }
+
+  /** Writes to somebody; the postman hears of it. */
+  async says(to: { readonly name: string }, ...texts: readonly string[]): Promise<void> {
+    const messages = texts.map((text) => ({
+      type: "text" as const,
+      id: systemRandom(16),
+      written: this.room.time.date(),
+      content: encodeUtf8(text),
+    }));
+    await this.store.append(keyOf(to.name), messages);
+    this.postman.touch(to.name);
+  }
+
+  /** Leaves each of these texts in an envelope of its own. */
+  async leavesEach(to: { readonly name: string }, ...texts: readonly string[]): Promise<void> {
+    for (const text of texts) {
+      await this.says(to, text);
+      await this.room.pass(4000);
+    }
+  }
+
+  /** A channel with somebody is there. */
+  meets({ name }: { readonly name: string }): void {
+    this.channels.add(name);
+  }
+
+  /** It has ended. */
+  parts({ name }: { readonly name: string }): void {
+    this.channels.delete(name);
+    this.postman.parted(name);
+  }
+
+  /** What came from somebody and was not shown, in order. */
+  unread(from: { readonly name: string }): string[] {
+    return this.store.unshown(keyOf(from.name), 0, 5000).map(({ message }) =>
+      message.type === "text" ? decodeUtf8(message.content) : message.type
+    );
+  }
+
+  /** Shows all of it. */
+  reads(from: { readonly name: string }): string[] {
+    const key = keyOf(from.name), words = this.unread(from);
+    for (const { log, message } of this.store.unshown(key, 0, 5000)) {
+      this.store.markRead(key, log, message.type === "gap" ? message.to : message.number);
+    }
+    this.postman.hasRead(from.name);
+    return words;
+  }
+
+  /** How far our log to somebody is. */
+  async standing(to: { readonly name: string }) {
+    const { stored, read, last } = await this.store.outgoing(keyOf(to.name));
+    return { stored: Number(stored), read: Number(read), last: Number(last) };
+  }
+
+  /** How often the server was asked this. */
+  count(type: MailboxRequest["type"]): number {
+    return this.requests(type).length;
+  }
+
+  requests<T extends MailboxRequest["type"]>(
+    type: T,
+  ): Extract<MailboxRequest, { readonly type: T }>[] {
+    return this.asked.filter((each): each is Extract<MailboxRequest, { readonly type: T }> =>
+      each.type === type
+    );
+  }
+
+  /** The events of a kind so far, by the names that they are about. */
+  told(type: MailEvent["type"]): string[] {
+    return this.events.filter((event) => event.type === type)
+      .map((event) => "name" in event ? event.name : "");
+  }
+}
+
+export function keyOf(peer: string): ConversationKey {
+  return { peer, suite: "modern" };
+}
