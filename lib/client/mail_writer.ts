@@ -420,10 +420,12 @@ export class MailWriter {
     if (deposits.length === 0) return;
     const { log, stored, last } = await store.outgoing(this.#key(name));
     const { underWay } = this.#of(name);
-    // Where nothing is to be said any more, what another log of ours said is not to arrive either: it was dropped.
+    // Where nothing is to be said any more, what another log of ours said is not to arrive either: it was dropped. What
+    // holds something that was taken back goes at once: replaced, its place would be before others of its session.
     const arrived = deposits.filter((deposit) =>
       deposit.last > 0n && !underWay.has(encodeHex(deposit.id)) &&
-      (timingSafeEqual(deposit.log, log) ? deposit.last <= stored : stored === last)
+      (deposit.isOutdated ||
+        (timingSafeEqual(deposit.log, log) ? deposit.last <= stored : stored === last))
     ).map(({ id }) => id);
     for (let i = 0; i < arrived.length; i += SETTLED_LIMIT) {
       lane.say({ type: "withdraw", ids: arrived.slice(i, i + SETTLED_LIMIT) });

@@ -32,12 +32,19 @@ interface Connection {
   isOver: boolean;
 }
 
+/** How a server differs from the usual. */
+export interface PostRoomOptions {
+  readonly quotas?: boolean;
+  readonly budget?: number;
+}
+
 /** A server with a mailbox, and the time. */
 export class PostRoom {
   readonly time = new ManualTime();
   readonly names = new MemoryServerStore();
-  readonly store: MemoryMailbox;
-  readonly mailbox: Mailbox<Connection>;
+  readonly #options: PostRoomOptions;
+  store: MemoryMailbox;
+  mailbox: Mailbox<Connection>;
   /** The fingerprint of the server's key. */
   readonly fingerprint = new Uint8Array(32).fill(9);
   alter: Alter = (response) => [response];
@@ -46,9 +53,20 @@ export class PostRoom {
   #happened = 0;
   #last = Promise.resolve();
 
-  constructor({ quotas = false, budget = Infinity } = {}) {
-    this.store = new MemoryMailbox({ budget });
-    this.mailbox = new Mailbox({ store: this.store, names: this.names, quotas });
+  constructor(options: PostRoomOptions = {}) {
+    this.#options = options;
+    [this.store, this.mailbox] = this.#begin();
+  }
+
+  #begin(): [MemoryMailbox, Mailbox<Connection>] {
+    const { quotas = false, budget = Infinity } = this.#options;
+    const store = new MemoryMailbox({ budget });
+    return [store, new Mailbox({ store, names: this.names, quotas })];
+  }
+
+  /** The server's mailbox is gone, with all that was in it; nobody is connected. */
+  lose(): void {
+    [this.store, this.mailbox] = this.#begin();
   }
 
   /** What the server's mailbox is called in a profile. */
@@ -363,6 +381,13 @@ export class Correspondent {
     return this.store.unshown(keyOf(from.name), 0, 5000).map(({ message }) =>
       message.type === "text" ? decodeUtf8(message.content) : message.type
     );
+  }
+
+  /** Shows all of it, and has that on disk. */
+  async shows(from: { readonly name: string }): Promise<string[]> {
+    const words = this.reads(from);
+    await this.store.outgoing(keyOf(from.name));
+    return words;
   }
 
   /** Shows all of it. */
