@@ -346,6 +346,8 @@ export const ONE_TIME_PREKEYS = 40;
 export const ONE_TIME_PREKEYS_LOW = 20;
 /** A signed prekey is replaced after so long. */
 export const SIGNED_PREKEY_LIFETIME = 7 * DAY;
+/** Whoever stays looks so often whether that is due, and whether secrets are to go. */
+export const PREKEYS_LOOK = 1 * DAY;
 /** Its secret goes so long after, as that of a one-time prekey that was handed out; a day is for clocks that are off. */
 export const PREKEY_SECRET_LIFETIME = ENVELOPE_LIFETIME + SESSION_LIFETIME + 1 * DAY;
 /** So many newer signed prekeys are enough: however often somebody changes boxes, no more secrets lie about. */

@@ -8,6 +8,7 @@ import {
   CLAIM_LIFETIME,
   MAIL_GOODBYE,
   MAIL_POSTPONED_LIMIT,
+  PREKEYS_LOOK,
   RECEIPT_AFTER,
   RECEIPT_OF_FAILURE_PAUSE,
 } from "../limits.ts";
@@ -73,6 +74,7 @@ export class MailVisit {
   #isAskingMine = false;
   #asksMineAgain = false;
   #cancelMine: (() => void) | undefined;
+  #cancelUpkeep: (() => void) | undefined;
   #cancelReceipts: (() => void) | undefined;
   #failure: unknown;
   /** How far the server's clock is ahead of ours. */
@@ -122,6 +124,7 @@ export class MailVisit {
     this.#ended.abort();
     this.#cancelReceipts?.();
     this.#cancelMine?.();
+    this.#cancelUpkeep?.();
   }
 
   /** Leaves what is to be left for somebody. Never throws. */
@@ -228,9 +231,20 @@ export class MailVisit {
       if (standing.elsewhere > 0) onEvent({ type: "elsewhere", count: standing.elsewhere });
       // What is there of ours is known before anything is left.
       this.#askMine();
+      this.#keepUp();
     }
     if (standing.waiting === 0) this.#giveReceipts();
     store.tidy();
+  }
+
+  /** Of whoever stays the prekeys get old as well: a `publish` of nothing has the server say how the box stands. */
+  #keepUp(): void {
+    const { store: { mailbag }, environment: { time } } = this.#options;
+    this.#cancelUpkeep = time.after(PREKEYS_LOOK, () => {
+      const box = mailbag.box(this.#server)?.name;
+      if (box) this.#lane.say({ type: "publish", box, anew: 0, signed: [], once: [] });
+      this.#keepUp();
+    });
   }
 
   async #read(letter: Letter): Promise<void> {
