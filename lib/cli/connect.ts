@@ -1,10 +1,7 @@
 /** `cifra connect`: find people, and talk. */
-import { Contacts } from "../client/contacts.ts";
-import type { Registrar } from "../client/name_claim.ts";
 import type { Profile } from "../client/profile.ts";
-import { type ServerAddress, serverSubject } from "../client/server_address.ts";
+import type { ServerAddress } from "../client/server_address.ts";
 import type { Tracer } from "../client/trace.ts";
-import { parseFingerprint, shortFingerprint } from "../crypto/identity.ts";
 import { CifraError, isRefusal } from "../errors.ts";
 import { PIPE_PATIENCE } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
@@ -15,15 +12,14 @@ import { Desk } from "./desk.ts";
 import type { Outcome } from "./desk_front.ts";
 import { greet } from "./greeting.ts";
 import { Ignored } from "./ignored.ts";
-import { rememberVisit } from "./last_time.ts";
 import { describeLost, lostJson } from "./message_words.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
 import { answerForProgram } from "./running.ts";
 import { ServerAccess } from "./server_access.ts";
-import { connectCommand } from "./server_options.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
 import { TypedLines } from "./typed_lines.ts";
+import { contactsOf, remembering } from "./visit.ts";
 
 /** Connects and talks; returns the exit code. */
 export async function connect(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -118,7 +114,10 @@ async function talk(
     await makeAccount(profile, access, address, options, tools);
     place.isLetIn = true;
   }
-  const contacts = contactsOf(profile, options, address, terminal);
+  const contacts = contactsOf(profile, { ...options, server: address }, terminal, {
+    // Nobody types at a pipe.
+    canType: terminal.interactive,
+  });
   const store = await profile.openMessages(options.keepHistory);
   for (const lost of store.lost) terminal.say(describeLost(lost), lostJson(lost));
   const { to, hidden, giveUpAfter } = options;
@@ -175,53 +174,4 @@ async function talk(
     stopAnswering();
     await typed?.close();
   }
-}
-
-/** Registers, and keeps where that was for the next time. */
-function remembering(
-  profile: Profile,
-  access: ServerAccess,
-  address: ServerAddress,
-  onLetIn: () => void,
-): Registrar {
-  const { date } = systemEnvironment.time;
-  const register = profile.registrar(date);
-  let isKept = false;
-  return async (place, job) => {
-    const answer = await register(place, job);
-    onLetIn();
-    if (isKept) return answer;
-    isKept = true;
-    const visit = { server: serverSubject(address), time: date() };
-    // A disk that is full is told of where it matters.
-    await rememberVisit(profile.folder, visit).catch(() => {});
-    await access.registered(address).catch(() => {});
-    return answer;
-  };
-}
-
-function contactsOf(
-  { suite, identity, peers }: Profile,
-  options: ConnectOptions,
-  server: ServerAddress,
-  terminal: Terminal,
-): Contacts {
-  return new Contacts({
-    suite,
-    identity,
-    pins: peers,
-    date: systemEnvironment.time.date,
-    acceptNew: options.acceptNew,
-    peerKey: options.peerKey,
-    howToAccept: (name, key) =>
-      connectCommand({ ...options, server }, ["--to", name, "--peer-key", key]),
-    onPinned: (name, fingerprint) =>
-      terminal.say(
-        `first contact with ${name}, known from now on by the key ` +
-          `${shortFingerprint(parseFingerprint(fingerprint))}; compare words with ` +
-          // Nobody types at a pipe.
-          (terminal.interactive ? "/verify" : `cifra keys verify ${name}`),
-        { event: "peer-pinned", peer: name, fingerprint },
-      ),
-  });
 }
