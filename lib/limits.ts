@@ -276,6 +276,11 @@ export const OUR_WANTS_PER_MINUTE = WANTS_PER_MINUTE / 2;
 /** Defaults of `--give-up`, of a pipe and of a command that prints something once. */
 export const PIPE_PATIENCE = 300 * SECOND;
 export const USERS_PATIENCE = 60 * SECOND;
+/** The same of a command that leaves or fetches mail, and how long it waits for an answer, or for more. */
+export const MAIL_PATIENCE = 60 * SECOND;
+export const MAIL_ANSWER_PATIENCE = 30 * SECOND;
+/** Default of `--wait-for`. */
+export const WAIT_PATIENCE = 60 * SECOND;
 /** Whoever is told to come again in some time comes up to that much later once more, or this. */
 export const RETRY_SPREAD = 10 * SECOND;
 /** A server that does not take us any more is asked again after so long, for as long as people talk without it. */

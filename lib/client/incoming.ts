@@ -495,7 +495,8 @@ function requireKept(message: Message): KeptMessage {
   return message;
 }
 
-function toEvent(message: Message, recovered: boolean): PeerEvent {
+/** A message as it is shown; `recovered`: an earlier run may have shown it. */
+export function toEvent(message: Message, recovered: boolean): PeerEvent {
   const { type, number } = message;
   switch (type) {
     case "text":

@@ -31,11 +31,16 @@ export type MailEvent =
   | { readonly type: "trouble"; readonly name: string; readonly error: CifraError }
   /** So many envelopes wait for another machine, or an earlier copy, of ours; their writers bring them here. */
   | { readonly type: "elsewhere"; readonly count: number }
+  /** All that waited when we came has been read. */
+  | { readonly type: "drained" }
   /** The server keeps nothing for those who are not here. */
   | { readonly type: "none" };
 
 /** What a person is told in words; what came is shown as messages, and what was left at the prompt. */
-export type MailTrouble = Exclude<MailEvent, { readonly type: "came" | "left" | "stranger" }>;
+export type MailTrouble = Exclude<
+  MailEvent,
+  { readonly type: "came" | "left" | "stranger" | "drained" }
+>;
 
 /** Whose mail it is, and how it goes together with the conversations. */
 export interface MailContext {

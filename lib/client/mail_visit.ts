@@ -75,6 +75,8 @@ export class MailVisit {
   #asksMineAgain = false;
   #cancelMine: (() => void) | undefined;
   #cancelUpkeep: (() => void) | undefined;
+  /** Envelopes that waited when our box was opened, and were not read yet. */
+  #expected = 0;
   #cancelReceipts: (() => void) | undefined;
   #failure: unknown;
   /** How far the server's clock is ahead of ours. */
@@ -193,7 +195,8 @@ export class MailVisit {
       case "box":
         return await this.#boxStands(response);
       case "envelope":
-        return await this.#read(response);
+        await this.#read(response);
+        return this.#countDown(1);
       case "keys":
         return await this.#writer.keysCame(response);
       case "deposited":
@@ -232,6 +235,8 @@ export class MailVisit {
       // What is there of ours is known before anything is left.
       this.#askMine();
       this.#keepUp();
+      this.#expected = standing.waiting;
+      this.#countDown(0);
     }
     if (standing.waiting === 0) this.#giveReceipts();
     store.tidy();
@@ -245,6 +250,13 @@ export class MailVisit {
       if (box) this.#lane.say({ type: "publish", box, anew: 0, signed: [], once: [] });
       this.#keepUp();
     });
+  }
+
+  /** So many of those that waited are read; that all are is told. */
+  #countDown(read: number): void {
+    if (this.#expected < read) return;
+    this.#expected -= read;
+    if (this.#expected === 0) this.#options.onEvent({ type: "drained" });
   }
 
   async #read(letter: Letter): Promise<void> {

@@ -164,8 +164,8 @@ export class MailWriter {
     correspondence.isAsking = false;
     const [found] = keys.found;
     if (!found) {
-      const wait = keys.retryAfter > 0 ? 1000 * keys.retryAfter : KEYS_PAUSE;
-      return this.#rest(name, wait, keys.retryAfter > 0 ? undefined : nobodyTakesIt(name));
+      if (keys.retryAfter === 0) return this.#rest(name, KEYS_PAUSE, nobodyTakesIt(name));
+      return this.#rest(name, 1000 * keys.retryAfter, askedBefore(name, keys.retryAfter));
     }
     try {
       await this.#begin(name, found);
@@ -215,7 +215,8 @@ export class MailWriter {
     if (more !== 0) return [];
     const mine = this.#mine;
     this.#mine = new Map();
-    const { store: { mailbag }, server, time } = this.#options;
+    const { store, server, time } = this.#options;
+    const { mailbag } = store;
     const now = time.date();
     const gone: Bytes[] = [];
     const names = new Set<string>();
@@ -227,6 +228,11 @@ export class MailWriter {
       const state = mine.get(key);
       names.add(peer);
       if (state === undefined) {
+        const { log, stored } = await store.outgoing(this.#key(peer));
+        if (last > 0n && last <= stored && timingSafeEqual(deposit.log, log)) {
+          gone.push(id);
+          continue;
+        }
         // What was fetched will be acknowledged, unless its reader has spoken since and does not have it.
         const isYoung = now >= at && now - at < SEAL_AGAIN_AFTER;
         const isAwaited = isYoung && !isMissed(at, correspondence.heardAt, now);
@@ -489,7 +495,16 @@ function firstNeeded(stored: bigint, missing: readonly Gap[]): bigint {
 }
 
 function nobodyTakesIt(name: string): CifraError {
-  return new CifraError("quota", `Nobody called ${name} can take it at the moment`);
+  return new CifraError("quota", `Nobody called ${name} can take it at the moment`, {
+    hint:
+      `kept here; who has never been at this server has no mailbox there, and ${name}'s may be full`,
+  });
+}
+
+function askedBefore(name: string, retryAfter: number): CifraError {
+  return new CifraError("quota", `${name}'s keys were asked for a moment ago`, {
+    hint: `kept here; the server gives them again in ${retryAfter} s`,
+  });
 }
 
 /** Why an envelope was refused. */

@@ -408,6 +408,8 @@ export class Messenger {
           identity: event.sender,
           hasLeft: true,
         });
+      case "drained":
+        return;
       default:
         return events.onMail(event);
     }
