@@ -110,6 +110,7 @@ function withoutFlagValues(args: readonly string[], flags: readonly string[]): r
 
 function refuseArgument(command: Command, argument: string, names: readonly string[]): never {
   const isOption = argument.startsWith("-");
+  if (!isOption) command.refuseWord?.(argument);
   const meant = isOption ? closest(argument.replace(/^-+|=.*$/g, ""), names) : undefined;
   throw new CifraError("usage", `Unknown argument "${argument}"`, {
     hint: meant ? `did you mean --${meant}?` : `${callOf(command)} --help lists what there is`,

@@ -36,6 +36,8 @@ export interface Permissions {
   readonly files: "none" | "looked at" | "state" | "all";
   /** A person types at it, who may press Ctrl-Z: see `suspend.ts`. */
   readonly suspends?: boolean;
+  /** It may start the shell with what an option of it says; every other command line gives that up. */
+  readonly runs?: boolean;
   /** What else the task tells Deno. */
   readonly flags?: readonly string[];
 }
@@ -48,6 +50,8 @@ export interface Command {
   /** How it is called; the default is `cifra NAME`. */
   readonly call?: string;
   readonly words?: readonly Word[];
+  /** Why an argument that is neither an option nor a word is refused, where that is no mistake in writing: `usage`. */
+  readonly refuseWord?: (word: string) => never;
   readonly actions?: {
     /** The heading of their list. */
     readonly title: string;

@@ -9,6 +9,7 @@ import { CONNECT } from "./connect_command.ts";
 import { KEYS } from "./keys_command.ts";
 import { readPeerName } from "./option_readers.ts";
 import { COLOR, GIVE_UP, KEYS_IN_USE, OUTPUT, PROFILE, SERVER, STATE } from "./options.ts";
+import { SEND } from "./send_command.ts";
 import { SERVE } from "./serve_command.ts";
 import { readMoment } from "./wall_clock.ts";
 
@@ -131,6 +132,7 @@ export const MAN = {
 export const COMMANDS = [
   SERVE,
   CONNECT,
+  SEND,
   USERS,
   HISTORY,
   KEYS,

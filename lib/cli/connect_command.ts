@@ -5,7 +5,17 @@ import { DIALS, OF_A_PERSON } from "./allowances.ts";
 import { BELLS } from "./attention.ts";
 import type { Command } from "./command.ts";
 import { readAdvertised, readPeerName } from "./option_readers.ts";
-import { ACCOUNT, COLOR, GIVE_UP, KEYS_IN_USE, PLAIN, SERVER, settings, STATE } from "./options.ts";
+import {
+  ACCOUNT,
+  COLOR,
+  GIVE_UP,
+  KEPT,
+  KEYS_IN_USE,
+  PLAIN,
+  SERVER,
+  settings,
+  STATE,
+} from "./options.ts";
 
 /** Lines that are held in memory to be shown when a conversation is opened. */
 const PAST_MOST = 1000;
@@ -87,15 +97,8 @@ export const CONNECT = {
     "Keys, disk and output": {
       ...KEYS_IN_USE,
       ...STATE,
+      ...KEPT,
       ...settings("connect", {
-        "no-history": {
-          kind: "flag",
-          does: "keep nothing of what was said once both sides have it",
-        },
-        "no-receipts": {
-          kind: "flag",
-          does: "tell nobody what you have read",
-        },
         last: {
           kind: "number",
           value: "N",

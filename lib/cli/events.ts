@@ -351,6 +351,40 @@ const LOBBY: EventGroup = {
   },
 };
 
+const MAIL: EventGroup = {
+  title: "send, inbox",
+  name: "mail",
+  about:
+    "Beside these they tell what `connect` does of the server, of keys, and of what cannot be left " +
+    "or opened.",
+  common: { with: optional(text) },
+  events: {
+    queued: { when: "`send`: the message is on this disk", keys: { number } },
+    "on-server": {
+      when: "all up to this one wait on the server, sealed",
+      keys: { number },
+    },
+    stored: progress,
+    read: progress,
+    unread: {
+      when: "`send`: these people have left something meanwhile, for `inbox`",
+      keys: { from: { kind: "texts", about: "names" } },
+    },
+    message: CONNECT.events.message!,
+    gap: CONNECT.events.gap!,
+    "taken-back": CONNECT.events["taken-back"]!,
+    stranger: {
+      when: "`inbox`: somebody who is not known has left something; it is not opened",
+      keys: { from: text, fingerprint: text },
+    },
+    early: {
+      when: "`inbox`: so many messages wait for others before them",
+      keys: { from: text, messages: number },
+    },
+    error: { when: "any of them failed: see [errors.md](errors.md)", keys: trouble },
+  },
+};
+
 const OTHERS: EventGroup = {
   title: "users, history, keys, config",
   name: "others",
@@ -507,7 +541,7 @@ const SERVE: EventGroup = {
 };
 
 /** All events, by heading. */
-export const EVENTS: readonly EventGroup[] = [CONNECT, LOBBY, OTHERS, SERVE];
+export const EVENTS: readonly EventGroup[] = [CONNECT, LOBBY, MAIL, OTHERS, SERVE];
 
 /** What a program writes to `connect --json`, as two kinds of object. */
 export const INPUT: Readonly<Record<string, EventRow["keys"]>> = {

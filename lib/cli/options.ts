@@ -59,6 +59,8 @@ export interface Text extends Valued {
   readonly default?: string;
   /** It cannot be left out; the text is the hint for whoever does. */
   readonly required?: string;
+  /** It says what is to be run, for which Deno must allow to start the shell. */
+  readonly runs?: true;
   /** Throws `usage` or `bad_name`. */
   readonly read?: (text: string) => unknown;
 }
@@ -219,6 +221,18 @@ export const KEYS_IN_USE = {
     otherwise: "ask",
   },
 } as const satisfies OptionTable;
+
+/** What is kept of what is said, and what others are told of it. */
+export const KEPT = settings("connect", {
+  "no-history": {
+    kind: "flag",
+    does: "keep nothing of what was said once both sides have it",
+  },
+  "no-receipts": {
+    kind: "flag",
+    does: "tell nobody what you have read",
+  },
+});
 
 /** The password of an account. */
 export const ACCOUNT = {

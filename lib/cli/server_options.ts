@@ -5,6 +5,7 @@ import { DEFAULT_PORT } from "../limits.ts";
 import type { Given } from "./args.ts";
 import type { USERS } from "./commands.ts";
 import type { CONNECT } from "./connect_command.ts";
+import type { SEND } from "./send_command.ts";
 import type { ServerChoice } from "./server_access.ts";
 
 const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -45,7 +46,12 @@ function quote(word: string): string {
 }
 
 /** What the options that all of these commands have say together. */
-export function serverOptions(given: Given<typeof USERS> | Given<typeof CONNECT>): ServerOptions {
+export function serverOptions(
+  given:
+    | Given<typeof USERS>
+    | Given<typeof CONNECT>
+    | Given<typeof SEND>,
+): ServerOptions {
   const { server, "server-key": fingerprint, "give-up": giveUp } = given;
   return {
     name: given.name,

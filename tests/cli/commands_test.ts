@@ -23,6 +23,7 @@ const VALUES: Readonly<Record<string, string>> = {
   ADDRESS: "10.0.0.1",
   TEXT: "text",
   WHEN: "2h",
+  COMMAND: "cat",
 };
 
 function sample(name: string, option: Option): string[] {

@@ -242,6 +242,7 @@ async function pump(
 export type Task =
   | "serve"
   | "connect"
+  | "send"
   | "users"
   | "history"
   | "keys"
