@@ -6,6 +6,7 @@ import type { Command } from "../lib/cli/command.ts";
 import { requireDeno } from "../lib/cli/deno_version.ts";
 import { helpOf } from "../lib/cli/help.ts";
 import { CifraError } from "../lib/errors.ts";
+import { SHELL } from "../lib/cli/suspend.ts";
 import { NEVER_DIALLED } from "../lib/net/never_dialled.ts";
 
 /** What Deno can build for. */
@@ -62,8 +63,8 @@ function readTarget(text: string): typeof TARGETS[number] {
 }
 
 /**
- * Fixed at build time, so wide enough for any `--state`. It starts no program, loads no library and imports
- * nothing; each command gives up what it does not need (`lib/cli/permissions.ts`). On Windows there is no folder
+ * Fixed at build time, so wide enough for any `--state`. It starts no program but the shell, for `inbox --exec`, loads
+ * no library and imports nothing; each command gives up what it does not need (`lib/cli/permissions.ts`). On Windows there is no folder
  * that holds all others, so the disk cannot be given up in part.
  */
 export function permissionsFor(target: string | undefined, os: typeof Deno.build.os): string[] {
@@ -78,6 +79,7 @@ export function permissionsFor(target: string | undefined, os: typeof Deno.build
     `--allow-read${disk}`,
     `--allow-write${disk}`,
     "--allow-sys=uid,networkInterfaces",
+    `--allow-run=${isWindows ? "cmd.exe" : SHELL}`,
     `--allow-env=${VARIABLES.join(",")}`,
   ];
 }

@@ -29,7 +29,7 @@ export const OF_A_PERSON = { sys: ["uid"], env: VARIABLES_OF_TASKS } as const;
 
 /** The flags of `deno run` for a command: what it needs and no more. */
 export function flagsFor(
-  { net, denyNet = [], sys, env, files, suspends, flags = [] }: Permissions,
+  { net, denyNet = [], sys, env, files, suspends, runs, flags = [] }: Permissions,
 ): string[] {
   const read = files === "all" ? "/" : foldersOf([...STATE, ...CONFIG]);
   const write = files === "all" ? "/" : foldersOf(STATE);
@@ -41,7 +41,7 @@ export function flagsFor(
     ...(env.length > 0 ? [`--allow-env="${env.join(",")}"`] : []),
     ...(files === "none" ? [] : [`--allow-read=${read}`]),
     ...(files === "none" || files === "looked at" ? [] : [`--allow-write=${write}`]),
-    ...(suspends ? [`--allow-run=${SHELL}`] : []),
+    ...(suspends || runs ? [`--allow-run=${SHELL}`] : []),
   ];
 }
 

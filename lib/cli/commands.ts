@@ -6,6 +6,7 @@ import { USERS_PATIENCE } from "../limits.ts";
 import { DIALS, OF_A_PERSON } from "./allowances.ts";
 import type { Command, Permissions } from "./command.ts";
 import { CONNECT } from "./connect_command.ts";
+import { INBOX } from "./inbox_command.ts";
 import { KEYS } from "./keys_command.ts";
 import { readPeerName } from "./option_readers.ts";
 import { COLOR, GIVE_UP, KEYS_IN_USE, OUTPUT, PROFILE, SERVER, STATE } from "./options.ts";
@@ -133,6 +134,7 @@ export const COMMANDS = [
   SERVE,
   CONNECT,
   SEND,
+  INBOX,
   USERS,
   HISTORY,
   KEYS,

@@ -36,6 +36,7 @@ export function confine(command: Command, args: readonly string[]): void {
   if (permissions && permissions.env.length > 0) needs.add("env");
   if (permissions && permissions.files !== "none") needs.add("read");
   if (permissions?.files === "state" || permissions?.files === "all") needs.add("write");
+  if (permissions?.runs && isToRun(command, parsed)) needs.add("run");
   // The folder is asked for while the environment may be.
   const paths = needs.has("read") ? pathsOf(command, parsed, action) : undefined;
   for (const name of ALL) {
@@ -59,6 +60,13 @@ interface CommandLine {
   readonly action: string | undefined;
   readonly words: readonly string[];
   readonly given: Readonly<Record<string, unknown>>;
+}
+
+/** Whether the command line says what is to be started. */
+function isToRun(command: Command, { given }: CommandLine): boolean {
+  return Object.entries(optionsOf(command)).some(([name, option]) =>
+    option.kind === "text" && option.runs === true && given[name] !== undefined
+  );
 }
 
 /** The state folder, and what the command line names; throws where others could replace what is to be written. */

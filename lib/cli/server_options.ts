@@ -5,6 +5,7 @@ import { DEFAULT_PORT } from "../limits.ts";
 import type { Given } from "./args.ts";
 import type { USERS } from "./commands.ts";
 import type { CONNECT } from "./connect_command.ts";
+import type { INBOX } from "./inbox_command.ts";
 import type { SEND } from "./send_command.ts";
 import type { ServerChoice } from "./server_access.ts";
 
@@ -50,7 +51,8 @@ export function serverOptions(
   given:
     | Given<typeof USERS>
     | Given<typeof CONNECT>
-    | Given<typeof SEND>,
+    | Given<typeof SEND>
+    | Given<typeof INBOX>,
 ): ServerOptions {
   const { server, "server-key": fingerprint, "give-up": giveUp } = given;
   return {

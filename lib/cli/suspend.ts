@@ -2,7 +2,7 @@
 import { CifraError } from "../errors.ts";
 import { cosmeticVariable } from "../store/variables.ts";
 
-/** Runs the helper below: Deno lets a program send no signal but to itself. */
+/** Runs the helper below: Deno lets a program send no signal but to itself. And what `inbox --exec` is given. */
 export const SHELL = "/bin/sh";
 /**
  * What is to be stopped and continued, by a word on a line each, for a program ($1) and its parent ($2), and nobody
@@ -32,11 +32,11 @@ export const IS_TASK = !Deno.build.standalone && cosmeticVariable(TASK_MARK) !==
 let ask: ((word: string) => Promise<string>) | undefined;
 
 /**
- * Starts the helper, where a person sits and it is allowed: before anything is read from outside, since the
+ * Starts the helper, where a person sits and it is allowed, and an executable has no `deno task` around it: before anything is read from outside, since the
  * permission to start it is given up then. Whoever takes the program over later can stop it and its parent.
  */
 export function prepareToStop(): void {
-  if (Deno.build.os === "windows" || !Deno.stdin.isTerminal()) return;
+  if (Deno.build.os === "windows" || Deno.build.standalone || !Deno.stdin.isTerminal()) return;
   const { state } = Deno.permissions.querySync({ name: "run", command: SHELL });
   // Whoever may start anything has not said that it may start this.
   if (state !== "granted" || Deno.permissions.querySync({ name: "run" }).state === "granted") {

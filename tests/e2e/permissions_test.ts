@@ -77,6 +77,13 @@ const NEEDS: readonly (readonly [Task, readonly string[], readonly string[]])[] 
     ...COMMON,
   ]],
   ["users", ["--name", "alice", "--server", "127.0.0.1:1"], [...NETWORK, ...COMMON]],
+  ["send", ["--name", "alice", "--to", "bob", "--text", "x"], [...NETWORK, ...COMMON]],
+  ["inbox", ["--name", "alice", "--server", "127.0.0.1:1"], [...NETWORK, ...COMMON]],
+  ["inbox", ["--name", "alice", "--exec", "cat", "--server", "127.0.0.1:1"], [
+    "start a shell",
+    ...NETWORK,
+    ...COMMON,
+  ]],
   ["history", ["--name", "alice"], COMMON],
   ["keys", ["show"], COMMON],
   ["keys", ["peers"], COMMON],
@@ -225,6 +232,7 @@ Deno.test("permissions.md says what each task has", () => {
     ];
     assertEquals(sys.length, others.length - Math.sign(env.length), name);
     if ("suspends" in more) others.push("`/bin/sh`");
+    if ("runs" in more) others.push("`/bin/sh` for `--exec`");
     return [name, network, disk, others.join(", ")];
   });
   assertEquals(said, expected);

@@ -51,7 +51,9 @@ Deno.test("compileArguments() bakes in the permissions of the tasks, wider for f
     "main.ts",
   ]);
   assert(args.includes("--no-prompt"));
-  assert(!args.some((arg) => /allow-(all|run|ffi|hrtime|import)|^-A$/.test(arg)));
+  assert(!args.some((arg) => /allow-(all|ffi|hrtime|import)|^-A$/.test(arg)));
+  // For `inbox --exec`, and nothing else.
+  assertEquals(args.filter((arg) => arg.includes("run")), ["--allow-run=/bin/sh"]);
   const config = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url)));
   const variables = (text: string) => /--allow-env="?([^" ]+)/.exec(text)![1]!.split(",");
   // It needs not know whether `deno task` is its parent.

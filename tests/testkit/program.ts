@@ -243,6 +243,7 @@ export type Task =
   | "serve"
   | "connect"
   | "send"
+  | "inbox"
   | "users"
   | "history"
   | "keys"
