@@ -183,6 +183,9 @@ export const INVITE_RUSH_PERIOD = 60 * SECOND;
 
 /** People named in one message of the server. */
 export const PRESENCE_LIMIT = 250;
+/** Names in one answer to who is known, and keys, of which a name has one for each suite. */
+export const KNOWN_NAMES = 80;
+export const KNOWN_LIMIT = 3 * KNOWN_NAMES;
 /** Those who come and go are announced together, this often at most. */
 export const PRESENCE_PAUSE = SECOND / 2;
 /** Changes remembered for those who are slow to read; whoever is further behind is told everything anew. */

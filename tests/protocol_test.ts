@@ -158,6 +158,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       days(L.STANDING_INVITE_LIFETIME)
     }, ${L.STANDING_INVITE_USES} people`,
     "people in one presence": `${L.PRESENCE_LIMIT}`,
+    "names in one answer to _known_ / keys": `${L.KNOWN_NAMES} / ${L.KNOWN_LIMIT}`,
     "presence is told at most every": seconds(L.PRESENCE_PAUSE)[0],
     "offers told to one who comes to the lobby, the newest": `${L.OFFERS_LIMIT}`,
     "responses of a server that a client has not yet looked at": `${L.RESPONSES_LIMIT}`,

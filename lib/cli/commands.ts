@@ -22,14 +22,22 @@ export const USERS = {
   name: "users",
   does: "print who is in the lobby, for scripts",
   options: {
+    "Whom": {
+      all: {
+        kind: "flag",
+        does: "everybody the server knows, here or not, with suite and fingerprint of each key",
+      },
+    },
     "You and the server": { ...SERVER, "give-up": { ...GIVE_UP, default: USERS_PATIENCE / 1000 } },
     "Keys and output": { ...KEYS_IN_USE, ...STATE, ...OUTPUT },
   },
   about: [
     'Each line is a name, and a tab and "away" for those who are away. The others are not told ' +
     "that you looked.",
+    'With --all a line has a name, "here", "away" or "gone", a suite and a fingerprint, with tabs ' +
+    "between them. Where somebody is it does not say, and who is hidden is gone like others.",
   ],
-  examples: ["cifra users --name alice"],
+  examples: ["cifra users --name alice", "cifra users --name alice --all --json"],
   permissions: { ...DIALS, ...OF_A_PERSON, files: "state" },
 } as const satisfies Command;
 

@@ -161,7 +161,7 @@ async function talk(
   });
   const stopAnswering = answerForProgram(
     profile,
-    () => desk.people(),
+    desk,
     ({ message }) =>
       terminal.say(`${message}; users and keys verify wait until this program has ended`, {
         event: "no-answers",

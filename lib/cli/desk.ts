@@ -6,12 +6,14 @@ import type { Contacts } from "../client/contacts.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import { type HomeStatus, SENT_AWAY } from "../client/home.ts";
+import { askKnown } from "../client/known_people.ts";
 import type { Changes } from "../client/lobby.ts";
 import { Messenger, type MessengerEvents, type MessengerOptions } from "../client/messenger.ts";
 import type { MailTrouble } from "../client/mail_events.ts";
 import type { Asking } from "../client/offers.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
+import { Limiter } from "../flow/limiter.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Throttle } from "../flow/throttle.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
@@ -28,7 +30,7 @@ import { describeOffers, offerJson } from "./offer_words.ts";
 import type { Ignored } from "./ignored.ts";
 import { Pipe } from "./pipe.ts";
 import { Roster } from "./roster.ts";
-import { type People, sorted } from "./running.ts";
+import { describeKnown, type Everybody, type People, sorted } from "./running.ts";
 import type { Terminal } from "./terminal.ts";
 import type { TypedLines } from "./typed_lines.ts";
 import { Typing } from "./typing.ts";
@@ -70,6 +72,8 @@ export class Desk implements DeskView, MessengerEvents {
   /** Names of those who ask for us and were not announced yet. */
   readonly #untold = new Set<string>();
   readonly #telling: Throttle;
+  /** Questions to the server are asked one after the other. */
+  readonly #asking = new Limiter(1);
   readonly #registered = Promise.withResolvers<void>();
   /** Rejects when staying makes no sense any more. */
   readonly #failed = Promise.withResolvers<never>();
@@ -213,6 +217,19 @@ export class Desk implements DeskView, MessengerEvents {
   async people(): Promise<People> {
     await this.#messenger.look();
     return sorted(this.#messenger.people);
+  }
+
+  /** Who is known at the server, here or away. Throws `cut` without a connection. */
+  async everybody(): Promise<Everybody> {
+    return await this.#asking.run(async () => {
+      const { server } = this.#messenger;
+      if (!server) {
+        throw new CifraError("cut", "The running program is not connected to its server", {
+          hint: "try again when it is",
+        });
+      }
+      return describeKnown(await askKnown(server));
+    });
   }
 
   onHome(status: HomeStatus): void {

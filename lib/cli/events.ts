@@ -394,9 +394,9 @@ const OTHERS: EventGroup = {
       when: "`users`",
       keys: {
         name: text,
-        state: oneOf("here", "away"),
-        suite: optional(suite),
-        fingerprint: optional(text, "of whom we know, with the suite"),
+        state: oneOf("here", "away", "gone"),
+        suite: optional(anySuite),
+        fingerprint: optional(text, "of whom we know, with the suite; with `--all` of everybody"),
         isVerified: flag,
       },
     },

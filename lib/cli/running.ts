@@ -3,8 +3,10 @@
  * folder, so that these need not wait for it to end.
  */
 import { comparePeer, type Comparison } from "../client/comparison.ts";
+import type { KnownKey } from "../client/known_people.ts";
 import type { Attendance } from "../client/lobby.ts";
 import type { Profile } from "../client/profile.ts";
+import { formatFingerprint } from "../crypto/identity.ts";
 import { isSuiteName } from "../crypto/suite.ts";
 import { CifraError, type ErrorReport, isErrorCode, reportOf } from "../errors.ts";
 import { listenLocally } from "../net/local_socket.ts";
@@ -20,6 +22,8 @@ export function runningSocket(profileFolder: string): string {
 type Question =
   /** Who is in the lobby. */
   | { readonly ask: "users" }
+  /** Who is known at the server. */
+  | { readonly ask: "everybody" }
   /** The words to compare with a person; `mark`: they are the same. */
   | {
     readonly ask: "compare";
@@ -33,6 +37,21 @@ type Failure = { readonly failed: ErrorReport };
 /** Who is in the lobby, sorted by name. */
 export type People = readonly (readonly [name: string, state: Attendance])[];
 
+/** A key of somebody whom the server knows, as one line of JSON can hold it. */
+export type Everybody =
+  readonly (Omit<KnownKey, "fingerprint"> & { readonly fingerprint: string })[];
+
+/** The same, of what the server has told. */
+export function describeKnown(keys: readonly KnownKey[]): Everybody {
+  return keys.map((key) => ({ ...key, fingerprint: formatFingerprint(key.fingerprint) }));
+}
+
+/** What a running program answers of its server. */
+export interface Answering {
+  readonly people: () => Promise<People>;
+  readonly everybody: () => Promise<Everybody>;
+}
+
 /** The people of a lobby, in the order of their names. */
 export function sorted(people: ReadonlyMap<string, Attendance>): People {
   return [...people].sort(([a], [b]) => compareNames(a, b));
@@ -44,12 +63,12 @@ export function sorted(people: ReadonlyMap<string, Attendance>): People {
  */
 export function answerForProgram(
   profile: Profile,
-  users: () => Promise<People>,
+  program: Answering,
   onSilence: (error: CifraError) => void = () => {},
 ): () => void {
   const answer = async (line: string): Promise<unknown> => {
     try {
-      return await reply(readQuestion(line), profile, users);
+      return await reply(readQuestion(line), profile, program);
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
       return { failed: reportOf(error) } satisfies Failure;
@@ -70,11 +89,13 @@ export function answerForProgram(
 async function reply(
   question: Question,
   profile: Profile,
-  users: () => Promise<People>,
+  program: Answering,
 ): Promise<unknown> {
   switch (question.ask) {
     case "users":
-      return await users();
+      return await program.people();
+    case "everybody":
+      return await program.everybody();
     case "compare": {
       const { person, suite, mark } = question;
       const chosen = suite !== undefined && isSuiteName(suite) ? suite : undefined;
@@ -149,6 +170,11 @@ function comparisonOf(value: unknown): Comparison | undefined {
 /** Who is in the lobby, as the running program has it; undefined when none runs. */
 export function askUsers(folder: string): Promise<People | undefined> {
   return ask(folder, { ask: "users" }, peopleOf);
+}
+
+/** Who is known at the server, as the running program hears it there; undefined when none runs. */
+export function askEverybody(folder: string): Promise<Everybody | undefined> {
+  return ask(folder, { ask: "everybody" });
 }
 
 /** The words to compare with somebody, as the running program has it; undefined when none runs. */

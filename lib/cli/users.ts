@@ -1,10 +1,11 @@
 /** `cifra users`: who is in the lobby, told once. */
 import type { Home } from "../client/home.ts";
+import { askKnown } from "../client/known_people.ts";
 import { Lobby } from "../client/lobby.ts";
 import { Pins } from "../client/pins.ts";
 import { openProfileFolder, PEERS_FILE } from "../client/profile.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
-import type { SuiteName } from "../crypto/suite.ts";
+import { isSuiteName, type SuiteName } from "../crypto/suite.ts";
 import { Person } from "../client/person.ts";
 import { aborted } from "../flow/delay.ts";
 import { systemEnvironment } from "../net/environment.ts";
@@ -12,7 +13,7 @@ import { parse } from "./args.ts";
 import { USERS } from "./commands.ts";
 import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
-import { askUsers, type People, sorted } from "./running.ts";
+import { askEverybody, askUsers, describeKnown, type People, sorted } from "./running.ts";
 import { ServerAccess } from "./server_access.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -20,8 +21,10 @@ import { sayWaiting } from "./waiting.ts";
 
 /** Prints who is there; returns the exit code, which is 0 also when nobody is. */
 export async function users(args: readonly string[], terminal: Terminal): Promise<number> {
-  const options = serverOptions(parse(USERS, args).given);
+  const { given } = parse(USERS, args);
+  const options = serverOptions(given);
   return await runFramed(terminal, async (frame) => {
+    if (given.all) return await printAll(options, frame, terminal);
     const people = await lookIntoLobby(options, frame, terminal);
     if (people === "interrupted") return people;
     const known = terminal.json ? await knownPeople(options) : undefined;
@@ -32,6 +35,31 @@ export async function users(args: readonly string[], terminal: Terminal): Promis
     }
     return 0;
   });
+}
+
+/** Everybody whom the server knows, a line for each key. */
+async function printAll(
+  options: ServerOptions,
+  frame: CommandFrame,
+  terminal: Terminal,
+): Promise<number | "interrupted"> {
+  const folder = profilePath(stateFolder(options.state), options.name);
+  const everybody = await askEverybody(folder) ??
+    await askServer(options, frame, terminal, async ({ home }) => {
+      const link = await home.registered();
+      return link ? describeKnown(await askKnown(link)) : [];
+    });
+  if (everybody === "interrupted") return everybody;
+  const known = await knownPeople(options);
+  for (const { name, state, suite, fingerprint } of everybody) {
+    const pinned = isSuiteName(suite) ? known.knownAs(name, suite) : undefined;
+    const isVerified = pinned !== undefined && pinned.isVerified &&
+      formatFingerprint(pinned.fingerprint) === fingerprint;
+    if (terminal.json) {
+      terminal.emit({ event: "user", name, state, suite, fingerprint, isVerified });
+    } else terminal.print([name, state, suite, fingerprint].join("\t"));
+  }
+  return 0;
 }
 
 /** Whom this profile knows; another program may have it open. */
@@ -54,14 +82,20 @@ async function lookIntoLobby(
 ): Promise<People | "interrupted"> {
   // A program that has the profile open knows, or asks for us.
   const folder = profilePath(stateFolder(options.state), options.name);
-  return await askUsers(folder) ?? await askServer(options, frame, terminal);
+  return await askUsers(folder) ??
+    await askServer(options, frame, terminal, async ({ home, lobby }) => {
+      if (await home.registered()) await home.who();
+      return sorted(lobby.people);
+    });
 }
 
-async function askServer(
+/** Asks something once the server has been reached; until then trouble is waited out. */
+async function askServer<T>(
   options: ServerOptions,
   { interrupted, ticker, openProfile }: CommandFrame,
   terminal: Terminal,
-): Promise<People | "interrupted"> {
+  ask: (there: { readonly home: Home; readonly lobby: Lobby }) => Promise<T>,
+): Promise<T | "interrupted"> {
   const profile = await openProfile(options);
   const access = new ServerAccess(options, profile, terminal, ticker);
   const address = await access.address();
@@ -98,26 +132,17 @@ async function askServer(
     },
     onLobby: (word) => lobby.take(word),
   });
-  const asking = askWhenThere(person.home);
+  const release = person.home.hold();
+  const asking = ask({ home: person.home, lobby }).finally(release);
   const staying = person.run();
   try {
     const signal = aborted(interrupted).then(() => "interrupted" as const);
-    const first = await Promise.race([asking, staying, signal]);
-    return first === "interrupted" ? first : sorted(lobby.people);
+    const first = await Promise.race([asking, staying.then(() => asking), signal]);
+    return first;
   } finally {
     person.leave();
     lobby.stop();
     // What one of them failed with is told by the race.
     await Promise.allSettled([asking, staying]);
-  }
-}
-
-/** Asks who is there once the server has been reached; until then trouble is waited out. */
-async function askWhenThere(home: Home): Promise<void> {
-  const release = home.hold();
-  try {
-    if (await home.registered()) await home.who();
-  } finally {
-    release();
   }
 }

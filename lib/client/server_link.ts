@@ -60,7 +60,7 @@ export interface ServerDialOptions extends ServerPlace {
 }
 
 /** Answers to what was asked; everything else that a server says is news. */
-const ANSWERS = ["registered", "refused", "challenge", "signedIn", "signedUp"] as const;
+const ANSWERS = ["registered", "refused", "challenge", "signedIn", "signedUp", "known"] as const;
 type Answer = Extract<ServerResponse, { readonly type: typeof ANSWERS[number] }>;
 
 /** What the server says without having been asked just now (PROTOCOL.md 3.7, 3.11). */

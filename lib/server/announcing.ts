@@ -43,6 +43,11 @@ export class Announcing {
     this.#plan();
   }
 
+  /** How the others see somebody. */
+  stateOf(name: string): PersonState {
+    return this.#presence.stateOf(name);
+  }
+
   /** A client has gone: it is told nothing more. */
   forget(client: Client): void {
     this.#presence.stop(client);

@@ -56,6 +56,27 @@ export class Directory {
   }
 
   /**
+   * The keys of the next names after `after`, `limit` names at most, without those who are shut out; and whether there
+   * are names behind them. Throws `local`.
+   */
+  known(
+    after: string,
+    limit: number,
+  ): { readonly keys: readonly NameKey[]; readonly hasMore: boolean } {
+    const isOut = ({ name, fingerprint }: NameKey) =>
+      this.#store.isBanned("name", name) || this.#store.isBanned("key", fingerprint);
+    for (;;) {
+      const found = this.#store.keys(after, limit + 1);
+      const names = [...new Set(found.map(({ name }) => name))];
+      const page = new Set(names.slice(0, limit));
+      const keys = found.filter((key) => page.has(key.name) && !isOut(key));
+      const hasMore = names.length > limit;
+      if (keys.length > 0 || !hasMore) return { keys, hasMore };
+      after = names[limit - 1]!;
+    }
+  }
+
+  /**
    * The entry of a name that is theirs, or becomes theirs now. `signingUp` tells that an account is being
    * made for it. Throws `bad_name`, `name_taken`, `stale_registration`, `auth_failed` when the claim or a
    * voucher does not hold, `banned`, `account_required`, `limit`, `local`, and `uninvited`.

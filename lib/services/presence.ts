@@ -32,6 +32,11 @@ export class Presence<Reader> {
     return this.#here.values();
   }
 
+  /** How somebody is seen: whoever is not to be told of is gone. */
+  stateOf(name: string): PersonState {
+    return this.#here.get(name)?.state ?? PersonState.gone;
+  }
+
   /** All readers. */
   get readers(): Iterable<Reader> {
     return this.#readers.keys();

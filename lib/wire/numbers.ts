@@ -59,6 +59,7 @@ export const REQUEST_NUMBERS = {
   want: 18,
   unwant: 19,
   who: 21,
+  known: 22,
 } as const;
 
 /** What the server answers, and tells unasked (PROTOCOL.md 3.7, 3.12). */
@@ -79,6 +80,7 @@ export const RESPONSE_NUMBERS = {
   envelope: 14,
   mine: 15,
   unwanted: 20,
+  known: 21,
 } as const;
 
 /** Bits of `capabilities` in m7 (PROTOCOL.md 3.7); unknown ones are ignored. */

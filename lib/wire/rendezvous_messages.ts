@@ -1,6 +1,6 @@
 /** What clients and the server say to each other after the ladder (PROTOCOL.md 3.7). */
 import type { Bytes } from "../bytes.ts";
-import { bundleLength } from "../crypto/identity.ts";
+import { bundleLength, FINGERPRINT_LENGTH } from "../crypto/identity.ts";
 import {
   CifraError,
   type ErrorCode,
@@ -13,6 +13,7 @@ import {
 import {
   ADVERTISED_ADDRESSES,
   BACKUP_LIMIT,
+  KNOWN_LIMIT,
   PRESENCE_LIMIT,
   PROOF_LENGTH,
   REASON_LIMIT,
@@ -75,6 +76,9 @@ const unwant = struct({ name });
 /** Who is in the lobby? Answered by one complete `presence`. */
 const who = struct({});
 
+/** Who is known here, of the names behind this one? Answered by one `known`. */
+const askKnown = struct({ after: name });
+
 /** Does not want to talk to somebody who has asked. */
 const decline = struct({ name });
 
@@ -111,6 +115,7 @@ export const serverRequest = tagged(REQUEST_NUMBERS, {
   want,
   unwant,
   who,
+  known: askKnown,
 });
 
 /** m8, the good case. */
@@ -163,6 +168,15 @@ const presence = struct({
   people: list(struct({ name: personName, state: u8 }), PRESENCE_LIMIT),
 });
 
+/** Who is known, in the order of their names; 1 when there are more behind them. */
+const known = struct({
+  more: flag,
+  keys: list(
+    struct({ name: personName, suite: u8, fingerprint: bytes(FINGERPRINT_LENGTH), state: u8 }),
+    KNOWN_LIMIT,
+  ),
+});
+
 /** Somebody asks for us. */
 const offer = struct({ peerName: personName, suite: u8, bundle: variable(bundleLength(1)) });
 
@@ -191,6 +205,7 @@ export const serverResponse = tagged(RESPONSE_NUMBERS, {
   signedIn,
   signedUp,
   unwanted,
+  known,
 });
 
 /** m7, decoded. */

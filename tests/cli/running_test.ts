@@ -16,7 +16,10 @@ interface Failure {
 test("a running program tells who is in the lobby, and refuses what is no question", () =>
   withFolder(async (state) => {
     const profile = await Profile.open(state, "alice", "modern");
-    const stop = answerForProgram(profile, () => Promise.resolve([["bob", "here"]]));
+    const stop = answerForProgram(profile, {
+      people: () => Promise.resolve([["bob", "here"]]),
+      everybody: () => Promise.resolve([]),
+    });
     assertEquals(await askUsers(profile.path), [["bob", "here"]]);
     const program = await askAt(runningSocket(profile.path), new ManualTime());
     for (const line of ["{", "null", "7", '"users"', "{}", '{"ask":"passphrase"}']) {

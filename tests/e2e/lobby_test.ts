@@ -510,3 +510,31 @@ Deno.test("who leaves after a message to the server has lost nobody", async () =
     assertEquals([lost, alice.events.at(-1)!.event], [[], "done"]);
   }
 });
+
+Deno.test("users --all tells who is known to the server, here or not, without a word of where", async () => {
+  await using scene = await openScene();
+  const bob = enter(scene, "bob");
+  await bob.event("people");
+  await interrupt(bob);
+  const alice = enter(scene, "alice");
+  await alice.event("people");
+  const { fingerprint } = await alice.event("profile");
+  // The first is answered by the program that runs, the other by the server.
+  for (const name of ["alice", "dave"]) {
+    const looking = look(scene, name, ["--all", "--json"]);
+    await looking.exits(0);
+    const users = looking.events.filter(({ event }) => event === "user");
+    const told = users.map((user) => [user.name, user.state, user.suite, user.isVerified]);
+    assertEquals(told.slice(0, 2), [
+      ["alice", "here", "modern", false],
+      ["bob", "gone", "modern", false],
+    ]);
+    assertEquals(users[0]!.fingerprint, fingerprint);
+    assertEquals(
+      Object.keys(users[0]!).sort().join(" "),
+      "event fingerprint isVerified name state suite",
+    );
+  }
+  const { stdout } = await look(scene, "dave", ["--all"]).exits(0);
+  assertEquals(stdout.split("\n")[0], `alice\there\tmodern\t${fingerprint}`);
+});

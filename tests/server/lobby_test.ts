@@ -389,6 +389,7 @@ for (
     { type: "want", name: "alice" },
     { type: "unwant", name: "alice" },
     { type: "who" },
+    { type: "known", after: "" },
   ] satisfies ServerRequest[]
 ) {
   test(`a server ends the channel of one who asks for ${request.type} before it has registered`, async () => {
@@ -581,4 +582,31 @@ test("200 clients come, take names, rename themselves in vain, wait, and leave a
     await sees(watcher, { watcher: here });
     await watcher.leave();
   });
+});
+
+test("whoever is registered is told who is known, here or not, and hidden people are as gone as others", async () => {
+  const time = new ManualTime();
+  await withServer(async (server) => {
+    const alice = await enter(server, "alice");
+    const bob = await enter(server, "bob", HIDDEN);
+    const carol = await enter(server, "carol");
+    carol.send({ type: "away", away: 1 });
+    const dave = await TestClient.registered(server, await person("modern", "dave"), "dave", "");
+    await carol.assertAnswered();
+    const told = await dave.ask({ type: "known", after: "" });
+    assert(told.type === "known");
+    assertEquals(told.keys.map(({ name, suite, state }) => [name, suite, state]), [
+      ["alice", 3, here],
+      ["bob", 3, gone],
+      ["carol", 3, away],
+      ["dave", 3, gone],
+    ]);
+    const { identity } = await person("modern", "bob");
+    assertEquals(told.keys[1]!.fingerprint, identity.fingerprint);
+    assertEquals(told.more, 0);
+    const rest = await dave.ask({ type: "known", after: "carol" });
+    assert(rest.type === "known");
+    assertEquals(rest.keys.map(({ name }) => name), ["dave"]);
+    for (const client of [alice, bob, carol, dave]) await client.leave();
+  }, { time });
 });

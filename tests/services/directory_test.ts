@@ -14,6 +14,7 @@ import {
   requireClaim,
   staleRegistration,
 } from "../../lib/services/directory.ts";
+import { keyOf } from "../store/server_samples.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 import type { NameKey } from "../../lib/store/server_store.ts";
 import { type Person, person } from "../testkit/handshake.ts";
@@ -582,4 +583,23 @@ Deno.test("requireClaim() lets a claim pass that is by the identity, for this pl
     const error = await assertRejects(() => requireClaim(claim, now), CifraError);
     assertEquals(error.code, "auth_failed");
   }
+});
+
+Deno.test("known() tells of names page by page, of each key, and not of those who are shut out", () => {
+  const { store, directory } = new Place();
+  const names = Array.from({ length: 10 }, (_, i) => `n${i}`);
+  for (const name of names) store.putKey(keyOf(name));
+  store.putKey(keyOf("n3", { suite: "rsa" }));
+  ban(store, { kind: "name", name: "n0" }, NOW);
+  for (const name of ["n4", "n5", "n6"]) ban(store, { kind: "name", name }, NOW);
+  const page = (after: string, limit: number) => {
+    const { keys, hasMore } = directory.known(after, limit);
+    return `${keys.map(({ name, suite }) => `${name} ${suite}`).join(", ")}${hasMore ? " …" : ""}`;
+  };
+  assertEquals(page("", 3), "n1 modern, n2 modern …");
+  // A page of which nothing is left is followed at once by the next one.
+  assertEquals(page("n3", 3), "n7 modern, n8 modern, n9 modern");
+  assertEquals(page("n2", 1), "n3 modern, n3 rsa …");
+  assertEquals(page("n9", 3), "");
+  assertEquals(page("", 100).split(", ").length, 7);
 });

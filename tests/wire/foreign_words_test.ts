@@ -52,6 +52,11 @@ const RESPONSES: Examples<ServerResponse> = {
   signedIn: { type: "signedIn", signature: account.serverKey, backup: account.backup },
   signedUp: { type: "signedUp" },
   unwanted: { type: "unwanted", peerName: "bob", ...refusal },
+  known: {
+    type: "known",
+    more: 1,
+    keys: [{ name: "bob", suite: 3, fingerprint: new Uint8Array(32), state: 3 }],
+  },
 };
 
 const REQUESTS: Examples<ServerRequest> = {
@@ -64,6 +69,7 @@ const REQUESTS: Examples<ServerRequest> = {
   want: { type: "want", name: "bob" },
   unwant: { type: "unwant", name: "bob" },
   who: { type: "who" },
+  known: { type: "known", after: "bob" },
 };
 
 const id = new Uint8Array(16);
@@ -126,12 +132,14 @@ Deno.test("the walk finds the words of all messages, and addresses are none", ()
     "declined.peerName",
     "unwanted.peerName",
     "unwanted.reason",
+    "known.keys.element.name",
     "register.name",
     "decline.name",
     "signUp.name",
     "signIn.name",
     "want.name",
     "unwant.name",
+    "known.after",
     "keys.name",
     "envelope.sender",
     "ask.name",

@@ -292,6 +292,7 @@ Deno.test("the requests and responses of the lobby are written as the document h
   assertRequest({ type: "away", away: 1 }, "0301");
   assertRequest({ type: "away", away: 0 }, "0300");
   assertRequest({ type: "who" }, "15");
+  assertRequest({ type: "known", after: "alice" }, "16" + ALICE);
   for (const other of ["02", "ff"]) {
     assertRefuses(() => decodeServerRequest(decodeHex("03" + other)), "bad_frame", other);
     assertRefuses(() => decodeServerResponse(decodeHex("05" + other + "00")), "bad_frame", other);

@@ -223,6 +223,8 @@ export async function allSamples(): Promise<Sample[]> {
         encodeServerRequest({ type: "want", name: "bob" }),
         encodeServerRequest({ type: "unwant", name: "bob" }),
         encodeServerRequest({ type: "who" }),
+        encodeServerRequest({ type: "known", after: "" }),
+        encodeServerRequest({ type: "known", after: "bob" }),
       ],
       roundTrip: (message) => encodeServerRequest(decodeServerRequest(message)),
       openEnd: undefined,
@@ -243,6 +245,12 @@ export async function allSamples(): Promise<Sample[]> {
           code: 6,
           retryAfter: 600,
           reason: lineOf("Too many žádosti"),
+        }),
+        encodeServerResponse({ type: "known", more: 0, keys: [] }),
+        encodeServerResponse({
+          type: "known",
+          more: 1,
+          keys: [{ name: "bob", suite: 3, fingerprint: new Uint8Array(32).fill(9), state: 2 }],
         }),
         encodeServerResponse({ type: "introduction", ...introduction }),
         encodeServerResponse({

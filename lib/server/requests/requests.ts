@@ -32,7 +32,7 @@ import type { ServerEvent } from "../events.ts";
 import { Relaying } from "../relaying.ts";
 import { prove, signIn, signUp } from "./account.ts";
 import type { Context, Request } from "./context.ts";
-import { away, who } from "./lobby.ts";
+import { away, known, who } from "./lobby.ts";
 import { obeyMail } from "./mailbox.ts";
 import { acknowledge, answer } from "./messages.ts";
 import { logRefusal, outOfTurn } from "./refusals.ts";
@@ -57,6 +57,7 @@ const REQUESTS: { readonly [Type in ServerRequest["type"]]: Row<Type> } = {
   decline: { from: "registered", handle: decline },
   away: { from: "registered", handle: away },
   who: { from: "registered", handle: who },
+  known: { from: "registered", handle: known },
   signUp: { from: "anybody", handle: signUp },
   signIn: { from: "anybody", handle: signIn },
   proof: { from: "anybody", handle: prove },
