@@ -8,6 +8,7 @@ import { mayFail } from "../flow/may_fail.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { greet } from "./greeting.ts";
+import { Ignored } from "./ignored.ts";
 import { describeLost, lostJson } from "./message_words.ts";
 import type { CommandFrame } from "./run.ts";
 import { ServerAccess } from "./server_access.ts";
@@ -64,6 +65,7 @@ export async function openMail(
   const store = await profile.openMessages(options.keepHistory);
   for (const lost of store.lost) terminal.say(describeLost(lost), lostJson(lost));
   const { name, suite, identity } = profile;
+  const ignored = await Ignored.open(profile.folder);
   return {
     profile,
     contacts,
@@ -80,6 +82,7 @@ export async function openMail(
         ephemeralKey: access.ephemeralKey,
         store,
         contacts,
+        isRefused: (who) => ignored.names.has(who),
         tellsRead: options.tellsRead,
         openServer: () => access.open(address, undefined),
         register: remembering(profile, access, address, () => {}),

@@ -159,6 +159,17 @@ function peopleOf(value: unknown): People | undefined {
   return value.every(isPerson) ? value : undefined;
 }
 
+function everybodyOf(value: unknown): Everybody | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const isKey = (each: unknown): each is Everybody[number] => {
+    if (!isObject(each)) return false;
+    const { name, state, suite, fingerprint } = each;
+    return typeof name === "string" && isName(name) && typeof state === "string" &&
+      typeof suite === "string" && typeof fingerprint === "string";
+  };
+  return value.every(isKey) ? value : undefined;
+}
+
 function comparisonOf(value: unknown): Comparison | undefined {
   if (!isObject(value)) return undefined;
   const { suite, words, isVerified } = value;
@@ -174,7 +185,7 @@ export function askUsers(folder: string): Promise<People | undefined> {
 
 /** Who is known at the server, as the running program hears it there; undefined when none runs. */
 export function askEverybody(folder: string): Promise<Everybody | undefined> {
-  return ask(folder, { ask: "everybody" });
+  return ask(folder, { ask: "everybody" }, everybodyOf);
 }
 
 /** The words to compare with somebody, as the running program has it; undefined when none runs. */
