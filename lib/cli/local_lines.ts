@@ -122,6 +122,7 @@ export async function* readLines(
     yield* lines;
     if (rest.length > limit) return undefined;
   }
+  rest += decoder.decode();
   if (rest !== "") yield rest;
   return undefined;
 }

@@ -30,7 +30,9 @@ export class StdinLines {
 
   /** The last line, if it has no end of its own. */
   end(): readonly string[] {
-    return this.#partial !== "" && !this.#skipping ? [withoutReturn(this.#partial)] : [];
+    // Half a character that is still waited for will not be a whole one.
+    const last = this.#partial + this.#decoder.decode();
+    return last !== "" && !this.#skipping ? [withoutReturn(last)] : [];
   }
 }
 

@@ -1,6 +1,6 @@
 /** Questions to another program of the same user. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { answerLines, askAt, isObject } from "../../lib/cli/local_lines.ts";
+import { answerLines, askAt, isObject, readLines } from "../../lib/cli/local_lines.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { listenLocally, type LocalConnection } from "../../lib/net/local_socket.ts";
 import { test } from "../testkit/adversary.ts";
@@ -105,3 +105,13 @@ test("an answer that is none is told as such, and the next one may be one", () =
     program[Symbol.dispose]();
     end();
   }));
+
+test("half a character at the end of what is read is U+FFFD", async () => {
+  const pieces = [[0x61, 0x0a, 0x62], [0xe2, 0x82]];
+  const read = (buffer: Uint8Array) => {
+    const piece = pieces.shift();
+    if (piece) buffer.set(piece);
+    return Promise.resolve(piece ? piece.length : null);
+  };
+  assertEquals(await Array.fromAsync(readLines({ read }, 100)), ["a", "b\ufffd"]);
+});
