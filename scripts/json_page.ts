@@ -6,8 +6,12 @@ import { code, madeFrom, table } from "./markdown.ts";
 
 /** The page. */
 export function jsonPage(): string {
-  const rows = [...deeds(undefined)].map(([name, { about, does }]) => [
-    code(`{"do":"${name}"${about === undefined ? "" : ',"with":"bob"'}}`),
+  const rows = [...deeds(undefined)].map(([name, { about, isNumber, does }]) => [
+    code(
+      `{"do":"${name}"${about === undefined && !isNumber ? "" : ',"with":"bob"'}${
+        isNumber ? ',"number":7' : ""
+      }}`,
+    ),
     does,
     deeds("bob").has(name) ? "everywhere" : "in the lobby",
   ]);

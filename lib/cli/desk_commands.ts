@@ -21,6 +21,7 @@ export interface DeskActions {
   bell(when: string): void;
   showLast(count: string): void;
   act(words: string): Promise<void>;
+  retract(number: string, name: string | undefined): Promise<void>;
 }
 
 /** One command: about nobody, or about whoever is named, and without a name about whom we talk to; or with words. */
@@ -32,14 +33,20 @@ export interface Command {
   readonly mayBeNobody?: true;
   /** What stands after it is no name but words, of which this is said in help. */
   readonly takes?: string;
+  /** That is a number, which a program gives as one, and may name somebody beside it. */
+  readonly isNumber?: true;
   /** It can stand alone. */
   readonly mayBeAlone?: true;
   /** Only for a person at a terminal. */
   readonly atTerminal?: true;
   /** Only where there are many. */
   readonly inLobby?: true;
-  /** Those that are about somebody are given a name, those that take words the words. */
-  readonly run: (desk: DeskActions, given: string) => Promise<void> | void;
+  /** Those that are about somebody are given a name, those that take words the words, and whom a program has named. */
+  readonly run: (
+    desk: DeskActions,
+    given: string,
+    name: string | undefined,
+  ) => Promise<void> | void;
 }
 
 /** All slash commands, in the order of the help. `/to` alone talks to nobody. */
@@ -103,6 +110,13 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     does: "they are the same: mark this key as verified",
     about: "focus",
     run: (desk, name) => desk.markVerified(name),
+  },
+  "/retract": {
+    does: "take back your last message, or message N, if it was not read",
+    takes: "N",
+    isNumber: true,
+    mayBeAlone: true,
+    run: (desk, number, name) => desk.retract(number, name),
   },
   "/last": {
     does: `print the last N lines that were said here, or the last ${PAST_SHOWN}`,
@@ -200,7 +214,7 @@ export function slashHelp(place: Pick<Place, "isLobby" | "isProgram">): string {
     "A line that ends with \\ goes on in the next; pasted lines are one message;",
     "// sends a line that starts with /",
     "The prompt shows how far your last message came: queued (kept here), sent,",
-    "stored (kept there), read",
+    "on server (for when they come), stored (kept there), read",
   ].join("\n");
 }
 

@@ -274,6 +274,10 @@ const CONNECT: EventGroup = {
       },
     },
     path: { when: "`/path`", keys: { text } },
+    retracted: {
+      when: "`/retract`; `hadLeft`: it may have been fetched and read before",
+      keys: { number, hadLeft: flag },
+    },
     verify: { when: "`/verify`", keys: { text } },
     verified: { when: "`/verified`", keys: { text } },
     help: { when: "`/help`", keys: { text } },
@@ -546,5 +550,5 @@ export const EVENTS: readonly EventGroup[] = [CONNECT, LOBBY, MAIL, OTHERS, SERV
 /** What a program writes to `connect --json`, as two kinds of object. */
 export const INPUT: Readonly<Record<string, EventRow["keys"]>> = {
   say: { text, to: optional(text), ref: optional({ kind: "any" }) },
-  do: { do: text, with: optional(text), ref: optional({ kind: "any" }) },
+  do: { do: text, with: optional(text), number: optional(number), ref: optional({ kind: "any" }) },
 };

@@ -68,8 +68,8 @@ function readSaying(object: Record<string, unknown>, only: string | undefined): 
 }
 
 function readDeed(object: Record<string, unknown>, only: string | undefined): Line | string {
-  const { do: deed, with: other } = object;
-  const stranger = unknownKey(object, ["do", "with"]);
+  const { do: deed, with: other, number } = object;
+  const stranger = unknownKey(object, ["do", "with", "number"]);
   if (stranger) return stranger;
   if (typeof deed !== "string") return '"do" must be a text';
   const known = deeds(only);
@@ -81,10 +81,23 @@ function readDeed(object: Record<string, unknown>, only: string | undefined): Li
       ? `unknown command; did you mean ${meant}?`
       : `unknown command; ${[...known.keys()].join(", ")}`;
   }
-  if (other !== undefined && command.about === undefined) return `"${deed}" is about nobody`;
+  if (other !== undefined && command.about === undefined && !command.isNumber) {
+    return `"${deed}" is about nobody`;
+  }
+  if (number !== undefined && !command.isNumber) return `"${deed}" takes no "number"`;
+  if (number !== undefined && !(Number.isSafeInteger(number) && Number(number) > 0)) {
+    return '"number" must be that of a message';
+  }
   const person = readPerson("with", other, only);
   if ("wrong" in person) return person.wrong;
-  return { type: "command", word: deed, command, name: person.name };
+  const text = command.isNumber ? `${number ?? ""}` : undefined;
+  return {
+    type: "command",
+    word: deed,
+    command,
+    name: person.name,
+    ...(text !== undefined && { text }),
+  };
 }
 
 function readPerson(

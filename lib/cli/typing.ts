@@ -255,6 +255,33 @@ export class Typing implements DeskActions, Lines {
     showPast(entries, { ourName, label }, terminal);
   }
 
+  async retract(number: string, named: string | undefined): Promise<void> {
+    const { messenger, voice, ourName } = this.#options;
+    if (!/^(?:[1-9]\d{0,14})?$/.test(number)) {
+      return voice.complain("/retract takes the number of a message, or nothing");
+    }
+    const name = named ?? this.focus;
+    if (name === undefined) return voice.complain("Of whom? Turn to somebody with /to bob");
+    if (name === ourName) return voice.complain("That is you");
+    const result = await messenger.takeBack(name, number === "" ? undefined : BigInt(number));
+    if (result.type !== "done") {
+      return voice.complain(
+        result.type === "late"
+          ? `${name} has message ${result.number} already: it cannot be taken back`
+          : number === ""
+          ? `there is nothing to take back: ${name} has all that you wrote`
+          : `there is no message ${number} to ${name} that could be taken back`,
+      );
+    }
+    const which = number === "" ? "your last message" : `message ${number}`;
+    const text = result.hasLeft
+      ? `${which} is taken back; it had left this machine, and if ${name} has fetched it already, ` +
+        "it may have been read"
+      : `${which} is taken back: it had not left this machine`;
+    const event = { event: "retracted", number: Number(result.number), hadLeft: result.hasLeft };
+    voice.say(text, event, name);
+  }
+
   async act(words: string): Promise<void> {
     await this.#send(this.focus, `* ${this.#options.ourName} ${words}`);
   }
@@ -300,14 +327,14 @@ export class Typing implements DeskActions, Lines {
     { word, command, name: typed, text }: Extract<Line, { readonly type: "command" }>,
   ): Promise<void> {
     const { voice, ourName } = this.#options;
-    if (text !== undefined) return await command.run(this, text);
+    if (text !== undefined) return await command.run(this, text, this.#meant(typed));
     // Only commands about the focus fall back to it: /refuse alone must not refuse whoever is talked to.
     const name = this.#meant(typed) ?? (command.about === "focus" ? this.focus : undefined);
     if (name === ourName) return voice.complain("That is you");
     if (name === undefined && command.about && !command.mayBeNobody) {
       return voice.complain(`Who? For example: ${word} bob`);
     }
-    await command.run(this, name ?? "");
+    await command.run(this, name ?? "", name);
   }
 
   async #send(name: string | undefined, text: string, ref?: Ref): Promise<void> {

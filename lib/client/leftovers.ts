@@ -41,8 +41,8 @@ export function queuedTexts(
   stored: bigint,
   last: bigint,
 ): { readonly texts: readonly string[]; readonly isAll: boolean } {
-  const texts = store.read(key, stored + 1n, QUEUED_SHOWN)
-    .filter(({ number, type }) => number <= last && type === "text")
-    .map(textOf);
-  return { texts, isAll: BigInt(texts.length) === last - stored };
+  const messages = store.read(key, stored + 1n, QUEUED_SHOWN)
+    .filter(({ number }) => number <= last);
+  const texts = messages.filter(({ type }) => type === "text").map(textOf);
+  return { texts, isAll: BigInt(messages.length) === last - stored };
 }

@@ -136,6 +136,16 @@ export class MailVisit {
     });
   }
 
+  /** Like `MailWriter.between`; what is outdated with that is replaced at once. */
+  async between<T>(
+    name: string,
+    job: () => Promise<T>,
+  ): Promise<{ readonly done: T; readonly wasSealed: (number: bigint) => boolean }> {
+    const result = await this.#writer.between(name, job);
+    this.write(name);
+    return result;
+  }
+
   /** Has what stays at the server for one of these reasons come once more. Never throws. */
   readAgain(name: string, reasons: readonly Reason[] = ["channel", "unwelcome", "full"]): void {
     const postponed = this.#postponed.get(name);

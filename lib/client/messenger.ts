@@ -25,7 +25,7 @@ import { type Acceptance, type Asking, Offers } from "./offers.ts";
 import { Person, type PersonOptions } from "./person.ts";
 import type { MailEvent, MailTrouble } from "./mail_events.ts";
 import type { ServerLink } from "./server_link.ts";
-import type { Thread } from "./thread.ts";
+import type { Retraction, Thread } from "./thread.ts";
 
 /** What a messenger tells. */
 export interface MessengerEvents {
@@ -259,6 +259,13 @@ export class Messenger {
     // The conversation ended meanwhile, because the other side left: this message begins it anew.
     if (over.aborted) await this.#goOn(name);
     else if (!thread.isAttached) conversation.hurry();
+  }
+
+  /** Takes a message to somebody back, by default the last one. Throws `limit`, `local`. */
+  async takeBack(name: string, number?: bigint): Promise<Retraction> {
+    const { thread } = await this.open(name);
+    const job = () => thread.takeBack(number);
+    return await this.#person.postman?.takeBack(name, job) ?? await job();
   }
 
   /** Somebody is declined, now and whenever they ask again; returns whether they had asked. */

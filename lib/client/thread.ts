@@ -85,6 +85,15 @@ export function lastArrived({ queued, stored }: Delivery): bigint | undefined {
   return stored === queued ? queued : undefined;
 }
 
+/** What became of the wish to take a message back. */
+export type Retraction =
+  /** There is none that can be: all are stored over there, or taken back already. */
+  | { readonly type: "none" }
+  /** It is stored over there. */
+  | { readonly type: "late"; readonly number: bigint }
+  /** `hasLeft`: it was sent or left at a server before, and may be there, and read, by now. */
+  | { readonly type: "done"; readonly number: bigint; readonly hasLeft: boolean };
+
 /** What a conversation is made of. */
 export interface ThreadOptions {
   /** Keeps what is written and read; without one nothing outlives the program. */
@@ -374,6 +383,26 @@ export class Thread {
     const ref = this.#refs.get(number);
     this.#refs.delete(number);
     return ref;
+  }
+
+  /**
+   * Takes a text back, by default the last one, unless it is known to be stored over there: what has its number says so
+   * from then on. Throws `local`.
+   */
+  async takeBack(chosen?: bigint): Promise<Retraction> {
+    const { store, key } = this.#options;
+    const { kind, stored, last } = this.#outgoing;
+    if (!store || kind !== LogKind.kept) return { type: "none" };
+    if (chosen !== undefined && 0n < chosen && chosen <= stored) {
+      return { type: "late", number: chosen };
+    }
+    const number = chosen ?? lastText(store, key, stored, last);
+    if (number === undefined) return { type: "none" };
+    const hasLeft = number <= this.#lastSent || number <= this.#onServer;
+    if (!await store.takeBack(key, number)) {
+      return number <= this.#outgoing.stored ? { type: "late", number } : { type: "none" };
+    }
+    return { type: "done", number, hasLeft: hasLeft || number <= this.#lastSent };
   }
 
   /** Says that this program has nothing more to say. Throws `local`. */
@@ -759,6 +788,20 @@ export class Thread {
   #tellDelivery(): void {
     this.#options.onDelivery?.(this.delivery);
   }
+}
+
+/** The last text of ours after `stored`. */
+function lastText(
+  store: MessageStore,
+  key: ConversationKey,
+  stored: bigint,
+  last: bigint,
+): bigint | undefined {
+  for (let number = last; number > stored; number--) {
+    const [message] = store.read(key, number, 1);
+    if (message?.number === number && message.type === "text") return number;
+  }
+  return undefined;
 }
 
 /** Why a channel ends whose reader waits for messages that are lost. */

@@ -25,7 +25,7 @@ async function does(line: string, place = LOBBY): Promise<string> {
       done.push([String(action), ...given.map((each) => String(each))].join(" "));
     },
   });
-  await read.command.run(desk, read.name ?? read.text ?? "");
+  await read.command.run(desk, read.name ?? read.text ?? "", undefined);
   return done.join();
 }
 
@@ -113,6 +113,8 @@ Deno.test("each command does what it says", async () => {
     "/path bob": "path bob",
     "/verify bob": "verify bob",
     "/verified bob": "markVerified bob",
+    "/retract": "retract  undefined",
+    "/retract 7": "retract 7 undefined",
     "/last": "showLast ",
     "/last  50": "showLast 50",
     "/me waves  at you": "act waves  at you",
@@ -127,7 +129,7 @@ Deno.test("each command does what it says", async () => {
 
 Deno.test("with one person alone there are the commands that are about one, and the help says so", () => {
   const words = commandsOf(ALONE);
-  const ofMany = ["/users", "/path", "/verify", "/verified", "/help", "/quit"];
+  const ofMany = ["/users", "/path", "/verify", "/verified", "/retract", "/help", "/quit"];
   assertEquals(words.filter((word) => !SLASH_COMMANDS[word]!.atTerminal), ofMany);
   assertEquals(commandsOf({ ...ALONE, isProgram: true }), ofMany);
   assertEquals(read("/bell all", { ...LOBBY, isProgram: true } as typeof LOBBY).type, "wrong");
