@@ -136,16 +136,6 @@ export class MailVisit {
     });
   }
 
-  /** Like `MailWriter.between`; what is outdated with that is replaced at once. */
-  async between<T>(
-    name: string,
-    job: () => Promise<T>,
-  ): Promise<{ readonly done: T; readonly wasSealed: (number: bigint) => boolean }> {
-    const result = await this.#writer.between(name, job);
-    this.write(name);
-    return result;
-  }
-
   /** Has what stays at the server for one of these reasons come once more. Never throws. */
   readAgain(name: string, reasons: readonly Reason[] = ["channel", "unwelcome", "full"]): void {
     const postponed = this.#postponed.get(name);
@@ -153,6 +143,13 @@ export class MailVisit {
     if (postponed.why === "full" && !this.#reader.hasRoom(name)) return;
     postponed.isAskedFor = true;
     this.#do(() => this.#open());
+  }
+
+  /** Changes messages to somebody while nothing is sealed for them; what is outdated with that is replaced at once. */
+  async between<T>(name: string, job: () => Promise<T>): Promise<T> {
+    const done = await this.#writer.between(name, job);
+    this.write(name);
+    return done;
   }
 
   /** A receipt is owed to somebody who is known here, and is sent. Never throws. */

@@ -138,21 +138,9 @@ export class MailWriter {
     );
   }
 
-  /**
-   * Runs a job that changes messages to somebody while nothing is sealed for them; beside what it resolves to, whether
-   * an envelope with a message of a number had been sealed before.
-   */
-  async between<T>(
-    name: string,
-    job: () => Promise<T>,
-  ): Promise<{ readonly done: T; readonly wasSealed: (number: bigint) => boolean }> {
-    const { store: { mailbag }, server } = this.#options;
-    return await this.#of(name).turn.run(async () => {
-      const before = mailbag.deposits(server).filter(({ peer }) => peer === name);
-      const wasSealed = (sealed: bigint) =>
-        before.some(({ first, last }) => first <= sealed && sealed <= last);
-      return { done: await job(), wasSealed };
-    });
+  /** Runs a job that changes messages to somebody while nothing is sealed for them. */
+  async between<T>(name: string, job: () => Promise<T>): Promise<T> {
+    return await this.#of(name).turn.run(job);
   }
 
   /** Keys have come, or none. Throws `local`. */

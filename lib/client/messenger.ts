@@ -265,7 +265,7 @@ export class Messenger {
   async takeBack(name: string, number?: bigint): Promise<Retraction> {
     const { thread } = await this.open(name);
     const job = () => thread.takeBack(number);
-    return await this.#person.postman?.takeBack(name, job) ?? await job();
+    return await (this.#person.postman?.between(name, job) ?? job());
   }
 
   /** Somebody is declined, now and whenever they ask again; returns whether they had asked. */

@@ -9,7 +9,6 @@ import { RECEIPT_OF_READING_PAUSE, SEAL_AFTER } from "../limits.ts";
 import type { MailContext } from "./mail_events.ts";
 import { MailVisit } from "./mail_visit.ts";
 import type { ServerLink } from "./server_link.ts";
-import type { Retraction } from "./thread.ts";
 
 /** What a postman is made of. */
 export interface PostmanOptions extends MailContext {
@@ -35,7 +34,6 @@ export class Postman {
   #visit: MailVisit | undefined;
   /** Resolves when the work over the last connection has come to its end. */
   #working: Promise<unknown> = Promise.resolve();
-  #hasVisited = false;
   #isLeaving = false;
 
   constructor(options: PostmanOptions) {
@@ -68,7 +66,6 @@ export class Postman {
     });
     this.#visit = visit;
     if (this.#read.size > 0) this.#receipts.touch();
-    this.#hasVisited = true;
     try {
       await visit.run();
     } finally {
@@ -102,17 +99,9 @@ export class Postman {
     this.#receipts.touch();
   }
 
-  /**
-   * Takes a message to somebody back, as `job` does, and has what was left of it replaced: nothing is sealed for them
-   * meanwhile. Whether it may have been left is told without a connection as well.
-   */
-  async takeBack(name: string, job: () => Promise<Retraction>): Promise<Retraction> {
-    const visit = this.#visit;
-    const { done, wasSealed } = visit
-      ? await visit.between(name, job)
-      : { done: await job(), wasSealed: () => this.#hasVisited };
-    if (done.type !== "done") return done;
-    return { ...done, hasLeft: done.hasLeft || wasSealed(done.number) };
+  /** Changes messages to somebody while nothing is sealed for them, and has what was left of these replaced. */
+  async between<T>(name: string, job: () => Promise<T>): Promise<T> {
+    return this.#visit ? await this.#visit.between(name, job) : await job();
   }
 
   /** The last of our messages to somebody that is on the server, or stored over there, with all before it. */
