@@ -34,6 +34,8 @@ export interface Faults {
   flakyMeetings: number;
   /** Programs that came at the same moment, while the server was killed. */
   crowded: number;
+  /** Visits of one of two while the other was away, each ended by a kill. */
+  visitsAlone: number;
   /** Conversations of which a profile was put back from a copy. */
   putBack: number;
 }
@@ -61,6 +63,8 @@ const SILENCE = 22_000;
 const HELD = 4000;
 /** What the two programs of a pair may do in that time, the server coming back included. */
 const CONNECTS_HELD = 16, LINES_HELD = 24;
+/** The longest visit of one while the other is away: what is written is left after three seconds. */
+const ALONE = 6000;
 /** More than a server lets two meet in an hour who are new to each other. */
 const FLAKY = 35;
 
@@ -74,6 +78,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<Result> {
     heldStores: 0,
     flakyMeetings: 0,
     crowded: 0,
+    visitsAlone: 0,
     putBack: 0,
   };
   const storms: string[] = [];
@@ -212,7 +217,7 @@ class Stage {
   }
 }
 
-type Fault = "kill" | "kill both" | "cut" | "cut off" | "silence" | "hold" | "flaky";
+type Fault = "kill" | "kill both" | "cut" | "cut off" | "silence" | "hold" | "flaky" | "apart";
 
 /** Two people who want each other. */
 class Pair {
@@ -281,6 +286,7 @@ class Pair {
         "silence",
         "hold",
         "flaky",
+        "apart",
       ]),
     );
     await feeding;
@@ -327,6 +333,10 @@ class Pair {
         return await this.#hold(this.#dice.pick(["alice", "bob"] as const));
       case "flaky":
         return this.#silences ? await this.#flake() : this.#cut();
+      case "apart":
+        await this.kill();
+        if (this.#silences) await this.#visitAlone();
+        return await this.start();
       case "silence": {
         if (!this.#silences) return this.#cut();
         this.#faults.silences++;
@@ -356,6 +366,20 @@ class Pair {
       }
     } finally {
       release();
+    }
+  }
+
+  /** They are never there together: what they write they leave at the server, and are killed while they do. */
+  async #visitAlone(): Promise<void> {
+    for (let visits = 2 + this.#dice.below(4); visits > 0; visits--) {
+      const name = this.#dice.pick(["alice", "bob"] as const), person = this.#people[name];
+      await this.#start(name);
+      const feeding = person.feed(this.#dice.below(LINES));
+      await this.#dice.pause(ALONE);
+      await person.kill();
+      await feeding;
+      this.#faults.visitsAlone++;
+      this.#faults.clientKills++;
     }
   }
 

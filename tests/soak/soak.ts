@@ -54,6 +54,7 @@ const LABELS = {
     heldStores: "times without a store",
     flakyMeetings: "meetings cut in a row",
     crowded: "programs of crowds",
+    visitsAlone: "visits while the other was away",
     putBack: "conversations with a profile put back",
   },
   verdict: {
