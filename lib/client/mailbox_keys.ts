@@ -38,6 +38,8 @@ export class MailboxKeys {
   readonly #options: MailboxKeysOptions;
   /** What a state of the box asks for was published on this connection. */
   #isPublished = false;
+  /** When a signed prekey was made on this connection, by our clock. */
+  #signedAt: number | undefined;
 
   constructor(options: MailboxKeysOptions) {
     this.#options = options;
@@ -97,14 +99,14 @@ export class MailboxKeys {
   /** A new signed prekey, or the one that the server does not have; undefined when it has a good one. */
   async #signedFor(standing: Standing, box: Box, now: number): Promise<Prekey | undefined> {
     const { sequence } = this.#options;
-    const isTooOld = Number(box.signed) < now - SIGNED_PREKEY_LIFETIME;
+    const isTooOld = (this.#signedAt ?? Number(box.signed)) < now - SIGNED_PREKEY_LIFETIME;
     const isMoved = standing.state === BoxState.moved && !this.#isPublished;
-    if (box.signed === 0n || isTooOld || isMoved) {
-      return await this.#make(
-        box,
-        "signed",
-        larger(sequence, larger(BigInt(now), box.signed + 1n)),
-      );
+    // What a server had and has no more, we may have replaced ourselves, before we came back from an old copy.
+    const isLost = !box.anew && standing.signed < box.signed;
+    if (box.signed === 0n || isTooOld || isMoved || isLost) {
+      this.#signedAt = now;
+      // Not the time: where the clock has gone back, no later registration would have as high a number for long.
+      return await this.#make(box, "signed", larger(sequence, box.signed + 1n));
     }
     if (standing.signed === box.signed) return undefined;
     const { mailbag, server } = this.#options;
