@@ -159,6 +159,15 @@ export class SqliteLogs {
       if (this.insert(of, shown)) fresh.push(message);
       if (isWaiting) dropEarly.run(log.side, message.id);
     };
+    const keepAside = (message: KeptMessage) => {
+      if (this.#statements.isKept.get(log.side, message.id)) return;
+      const beside = this.#beside(log);
+      const number = beside.last + 1n;
+      keep(beside, message, { ...message, number });
+      setHave.run(number, message.id, beside.id);
+    };
+    // Their writer has said them before what the log goes on with.
+    for (const message of parts.aside) if (message.number <= log.last) keepAside(message);
     for (const part of parts.next) {
       if (part.type === "gap") insertGap.run(log.side, log.id, part.from, part.to);
       else keep(log, part);
@@ -171,13 +180,7 @@ export class SqliteLogs {
       const brought = messages.at(-1)?.number ?? first - 1n;
       if (way === "channel") this.#letIn.note(log.id, brought, number);
     }
-    for (const message of parts.aside) {
-      if (this.#statements.isKept.get(log.side, message.id)) continue;
-      const beside = this.#beside(log);
-      const number = beside.last + 1n;
-      keep(beside, message, { ...message, number });
-      setHave.run(number, message.id, beside.id);
-    }
+    for (const message of parts.aside) if (message.number > log.last) keepAside(message);
     for (const { number, id, type, written, content } of parts.early) {
       const sealed = this.#atRest.seal("early", id, content);
       setEarly.run(log.side, log.id, number, id, type, BigInt(written), sealed);

@@ -282,6 +282,19 @@ conforms("puts aside, and shows, what comes under the number of another message"
   assertEquals(said, ["a", "b", "c", "d", "e"]);
 });
 
+conforms("shows in its order what an old copy has written anew and goes on with", async (disk) => {
+  const store = await disk.open();
+  const writer = await Writer.begin(store);
+  await writer.leaves(numbered("a", "old b", "old c"));
+  const news = await writer.leaves(
+    [text("b", 2n), text("c", 3n), text("d", 4n), text("e", 5n)],
+    { first: 2n },
+  );
+  const shown = ["b", "c", "d", "e"];
+  assertEquals([contents(news.fresh), news.incoming.have], [shown, 5n]);
+  assertEquals(unshown(store), ["a", "old b", "old c", ...shown]);
+});
+
 conforms(
   "loses nothing when what waited is of an old copy, and a channel brings another",
   async (disk) => {

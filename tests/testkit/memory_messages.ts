@@ -298,6 +298,16 @@ export class MemoryMessages implements MessageStore {
       of.progress = { ...of.progress, last: number, stored: number };
       of.lastId = id;
     };
+    const keepAside = (message: KeptMessage) => {
+      if (side.ids.has(encodeHex(message.id))) return;
+      handled.add(encodeHex(message.id));
+      const beside = log.beside ??= newLog(side, this.#random(LOG_ID_LENGTH));
+      const number = beside.progress.last + 1n;
+      if (this.#keep(side, beside, { ...message, number })) fresh.push(message);
+      moveTo(beside, number, message.id);
+    };
+    const have = log.progress.last;
+    for (const message of parts.aside) if (message.number <= have) keepAside(message);
     for (const part of parts.next) {
       const isGap = part.type === "gap";
       if (isGap) this.#put(side, log, part.to, part);
@@ -310,14 +320,7 @@ export class MemoryMessages implements MessageStore {
     if (way === "channel" && parts.next.length > 0) {
       this.#letIn.note(log, messages.at(-1)?.number ?? first - 1n, log.progress.last);
     }
-    for (const message of parts.aside) {
-      if (side.ids.has(encodeHex(message.id))) continue;
-      handled.add(encodeHex(message.id));
-      const beside = log.beside ??= newLog(side, this.#random(LOG_ID_LENGTH));
-      const number = beside.progress.last + 1n;
-      if (this.#keep(side, beside, { ...message, number })) fresh.push(message);
-      moveTo(beside, number, message.id);
-    }
+    for (const message of parts.aside) if (message.number > have) keepAside(message);
     const isGone = ({ number, id }: KeptMessage, of: Log) =>
       handled.has(encodeHex(id)) ||
       parts.early.some((message) =>
