@@ -1,4 +1,4 @@
-/** A server's mailbox that lives and dies with its process. */
+/** A server's mailbox that lives and dies with its process, unless its disk is given to the next one. */
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
 import type {
@@ -22,6 +22,22 @@ export interface MemoryMailboxOptions {
   readonly commit?: Commit;
   /** Bytes of bodies for which there is room. */
   readonly budget?: number;
+  /** What is on the disk at the beginning, and changes with it; for one mailbox after the other. */
+  readonly disk?: MailboxDisk;
+}
+
+/** What is durable; data alone, so that it can be copied whole. */
+export interface MailboxDisk {
+  readonly boxes: Map<number, Box>;
+  readonly once: Map<number, readonly PublishedPrekey[]>;
+  readonly envelopes: Map<number, Kept>;
+  lastBox: number;
+  lastPlace: number;
+}
+
+/** A disk with nothing on it. */
+export function emptyMailboxDisk(): MailboxDisk {
+  return { boxes: new Map(), once: new Map(), envelopes: new Map(), lastBox: 0, lastPlace: 0 };
 }
 
 interface Kept extends NewEnvelope {
@@ -34,15 +50,18 @@ interface Kept extends NewEnvelope {
 export class MemoryMailbox implements MailboxStore, MailboxWriter {
   readonly #commit: Commit;
   readonly #budget: number;
-  readonly #boxes = new Map<number, Box>();
-  readonly #once = new Map<number, readonly PublishedPrekey[]>();
-  readonly #envelopes = new Map<number, Kept>();
-  #lastBox = 0;
-  #lastPlace = 0;
+  readonly #disk: MailboxDisk;
+  readonly #boxes: MailboxDisk["boxes"];
+  readonly #once: MailboxDisk["once"];
+  readonly #envelopes: MailboxDisk["envelopes"];
 
-  constructor({ commit, budget = Infinity }: MemoryMailboxOptions = {}) {
+  constructor({ commit, budget = Infinity, disk = emptyMailboxDisk() }: MemoryMailboxOptions = {}) {
     this.#commit = commit ?? ((work) => Promise.resolve().then(work));
     this.#budget = budget;
+    this.#disk = disk;
+    this.#boxes = disk.boxes;
+    this.#once = disk.once;
+    this.#envelopes = disk.envelopes;
   }
 
   boxes(owner: string): readonly Box[] {
@@ -133,7 +152,7 @@ export class MemoryMailbox implements MailboxStore, MailboxWriter {
     const boxes = this.boxes(owner);
     for (const box of boxes) this.#boxes.set(box.key, { ...box, isPresent: false });
     const known = boxes.find((box) => encodeHex(box.name) === encodeHex(name));
-    const key = known?.key ?? ++this.#lastBox;
+    const key = known?.key ?? ++this.#disk.lastBox;
     const fresh = { key, owner, name, signed: undefined, published: 0, highest: 0n };
     this.#boxes.set(key, { ...known ?? fresh, passKey, claim, isPresent: true, used: now });
     return key;
@@ -180,7 +199,7 @@ export class MemoryMailbox implements MailboxStore, MailboxWriter {
   }
 
   insert(envelope: NewEnvelope, at?: number): number {
-    const place = at ?? ++this.#lastPlace;
+    const place = at ?? ++this.#disk.lastPlace;
     const size = envelope.body.length;
     this.#envelopes.set(place, { ...envelope, place, size, wasHandedOut: false });
     return place;
