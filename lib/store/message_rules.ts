@@ -62,8 +62,11 @@ export interface SoFar {
   readonly have: bigint;
   /** What waits for messages before it, by growing numbers, all of them beyond `have`. */
   readonly early: readonly KeptMessage[];
-  /** The id of the message that is kept under a number up to `have`; undefined when none is. */
-  idOf(number: bigint): Bytes | undefined;
+  /**
+   * The id of the message that is kept under a number up to `have`, or that the number is in a gap; undefined when
+   * nothing is kept of it.
+   */
+  idOf(number: bigint): Bytes | "gap" | undefined;
 }
 
 /** What becomes of messages of a log that have come. Those that stand nowhere here were here before. */
@@ -73,8 +76,8 @@ export interface Split {
   /** What begins to wait, or is another message now, by growing numbers. */
   readonly early: readonly KeptMessage[];
   /**
-   * What has come under a number that another message has: its writer, or the one of the other, was an old copy.
-   * Both are to be shown, unless the id of one is known.
+   * What has come under a number that another message, or a gap, has: its writer, or the one of the other, was an old
+   * copy. Both are to be shown, unless the id of one is known.
    */
   readonly aside: readonly KeptMessage[];
 }
@@ -99,7 +102,7 @@ export function split(
     const { number, id } = message;
     if (number <= have) {
       const kept = idOf(number);
-      if (kept && !timingSafeEqual(kept, id)) aside.push(message);
+      if (kept === "gap" || kept && !timingSafeEqual(kept, id)) aside.push(message);
       continue;
     }
     const other = waiting.get(number);

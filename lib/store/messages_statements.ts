@@ -79,7 +79,6 @@ export function prepareStatements(file: SqliteFile) {
     insertGap: prepare(`
       INSERT INTO message (side, log, gap_from, number, type, written, content)
       VALUES (?, ?, ?, ?, 'gap', 0, x'')`),
-    idOf: prepare("SELECT id FROM message WHERE log = ? AND number = ?"),
     isKept: prepare("SELECT 1 FROM message WHERE side = ? AND id = ?"),
     // The message of a number, or the gap that it is in.
     at: prepare(`

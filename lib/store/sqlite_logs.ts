@@ -141,7 +141,7 @@ export class SqliteLogs {
     first: bigint,
     messages: readonly KeptMessage[],
   ): readonly KeptMessage[] {
-    const { hasEarly, early, idOf, dropEarly, insertGap, setHave, setEarly } = this.#statements;
+    const { hasEarly, early, at, dropEarly, insertGap, setHave, setEarly } = this.#statements;
     const isWaiting = hasEarly.get(log.side) !== undefined;
     const rows = isWaiting ? early.all(log.id) as unknown[] as MessageRow[] : [];
     const soFar = {
@@ -149,8 +149,9 @@ export class SqliteLogs {
       early: [...keptMessages(rows, this.#atRest, "early")],
       idOf: (number: bigint) => {
         if (way === "channel" && !this.#letIn.has(log.id, number)) return undefined;
-        return (idOf.get(log.id, number) as { readonly id: Bytes | null } | undefined)?.id ??
-          undefined;
+        const row = at.get(log.id, number) as AtRow | undefined;
+        if (row?.id === null) return row.gapFrom! <= number ? "gap" : undefined;
+        return row?.number === number ? row.id : undefined;
       },
     };
     const parts = split(soFar, first, messages);

@@ -20,16 +20,18 @@ function brief(part: KeptMessage | Gap): string {
 
 /** `split`, of messages in few letters; `kept` are those up to `have`. */
 function splits(
-  { have = 0n, kept = [], early = [], first = 0n, come }: {
+  { have = 0n, kept = [], gap = 0n, early = [], first = 0n, come }: {
     readonly have?: bigint;
     readonly kept?: readonly string[];
+    readonly gap?: bigint;
     readonly early?: readonly (string | KeptMessage)[];
     readonly first?: bigint;
     readonly come: readonly (string | KeptMessage)[];
   },
 ) {
   const each = (one: string | KeptMessage) => typeof one === "string" ? message(one) : one;
-  const idOf = (number: bigint) => kept.map(each).find((one) => one.number === number)?.id;
+  const idOf = (number: bigint) =>
+    number === gap ? "gap" : kept.map(each).find((one) => one.number === number)?.id;
   const parts = split({ have, early: early.map(each), idOf }, first, come.map(each));
   return {
     next: parts.next.map(brief).join(", "),
@@ -69,6 +71,7 @@ Deno.test("split() stores a gap for what its writer has no more, around what is 
 Deno.test("split() puts aside what comes under the number of another message, wherever that is", () => {
   const kept = ["1", "2"];
   assertEquals(splits({ have: 3n, kept, come: ["1", "2b", "3b"] }), { ...NONE, aside: "2b" });
+  assertEquals(splits({ have: 3n, kept, gap: 3n, come: ["2", "3b"] }), { ...NONE, aside: "3b" });
   // The one that came last has the place: its writer is the one that is there.
   assertEquals(splits({ have: 1n, early: ["3"], come: ["3b"] }), {
     ...NONE,

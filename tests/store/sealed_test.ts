@@ -296,6 +296,24 @@ conforms("shows in its order what an old copy has written anew and goes on with"
 });
 
 conforms(
+  "puts aside, and shows, what comes under the number of something missing",
+  async (disk) => {
+    const store = await disk.open();
+    const writer = await Writer.begin(store);
+    const [a, b, c, d, e] = numbered("a", "b", "c", "d", "e");
+    await writer.leaves([a!]);
+    await writer.leaves([e!], { first: 5n });
+    const shown = ["a", "gap 2-4", "e"];
+    assertEquals(unshown(store), shown);
+    // A profile that came back from an old copy misses what is still on its way, or takes the numbers anew.
+    const news = await writer.leaves([b!, c!], { first: 2n });
+    assertEquals([contents(news.fresh), news.incoming.have], [["b", "c"], 5n]);
+    assertEquals(contents((await writer.leaves([c!, d!], { first: 2n })).fresh), ["d"]);
+    assertEquals(unshown(store), [...shown, "b", "c", "d"]);
+  },
+);
+
+conforms(
   "loses nothing when what waited is of an old copy, and a channel brings another",
   async (disk) => {
     const store = await disk.open();

@@ -288,8 +288,9 @@ export class MemoryMessages implements MessageStore {
   ): KeptMessage[] {
     const idOf = (wanted: bigint) => {
       if (way === "channel" && !this.#letIn.has(log, wanted)) return undefined;
-      const message = log.kept.find(({ number }) => number === wanted)?.message;
-      return message?.type === "gap" ? undefined : message?.id;
+      const kept = log.kept.find(({ number }) => number >= wanted);
+      if (kept?.message.type === "gap") return kept.message.from <= wanted ? "gap" : undefined;
+      return kept?.number === wanted ? kept.message.id : undefined;
     };
     const parts = split({ have: log.progress.last, early: log.early, idOf }, first, messages);
     const fresh: KeptMessage[] = [];
