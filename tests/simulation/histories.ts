@@ -7,22 +7,23 @@ export interface Summary {
   readonly kills: number;
   readonly accepted: number;
   readonly recovered: number;
+  readonly mailed: number;
   /** Milliseconds of the median and of the slowest, from both connected to everything shown. */
   readonly drained: { readonly median: number; readonly slowest: number };
   /** In how many each way was used. */
   readonly paths: ReadonlyMap<string, number>;
 }
 
-/** Runs the histories of these seeds; throws the first Violation. */
+/** Runs the histories of these seeds, each as `optionsOf` says; throws the first Violation. */
 export async function runAll(
   seeds: Iterable<number>,
-  options: ScheduleOptions = {},
+  optionsOf: (seed: number) => ScheduleOptions = () => ({}),
   enough: (accepted: number) => boolean = () => false,
 ): Promise<Summary> {
   const reports: Report[] = [];
   let accepted = 0;
   for (const seed of seeds) {
-    const report = await runSchedule(seed, options);
+    const report = await runSchedule(seed, optionsOf(seed));
     reports.push(report);
     accepted += report.accepted;
     if (enough(accepted)) break;
@@ -43,6 +44,7 @@ function summarize(reports: readonly Report[]): Summary {
     kills: sum(({ kills }) => kills),
     accepted: sum((report) => report.accepted),
     recovered: sum(({ recovered }) => recovered),
+    mailed: sum(({ mailed }) => mailed),
     drained: { median: drained[drained.length >> 1] ?? 0, slowest: drained.at(-1) ?? 0 },
     paths,
   };
@@ -50,7 +52,7 @@ function summarize(reports: readonly Report[]): Summary {
 
 /** A summary as a few lines. */
 export function describe(summary: Summary): string {
-  const { schedules, kills, accepted, recovered, drained, paths } = summary;
+  const { schedules, kills, accepted, recovered, mailed, drained, paths } = summary;
   const ways = [...paths].map(([path, count]) => `${path} ${count}`).join(", ");
   return [
     `schedules                    ${schedules}`,
@@ -58,6 +60,7 @@ export function describe(summary: Summary): string {
     `messages accepted            ${accepted}`,
     "lost, repeated, out of order 0, 0, 0",
     `shown again, with a remark   ${recovered}`,
+    `came by the mailbox          ${mailed}`,
     `until all was shown          median ${drained.median.toFixed(1)} ms, slowest ${
       drained.slowest.toFixed(0)
     } ms`,

@@ -17,6 +17,12 @@ interface Direction {
   run: Set<number>;
   /** Shown by runs that were killed since the last one that ended in order. */
   readonly mayCome: Set<number>;
+  /** What a reader had before an old copy of their profile was put back: it may be gone, or come again. */
+  readonly forgotten: Set<number>;
+  /** What a writer had said before an old copy was put back that does not know of it: it may come, at any time. */
+  readonly loose: Set<number>;
+  /** What has left the outbox of the writer, and is at the reader. */
+  readonly arrived: Set<number>;
 }
 
 /** What is wrong, by the name of its invariant. */
@@ -61,6 +67,62 @@ export class Oracle {
     this.#acknowledged = Math.max(this.#acknowledged, Number(number));
   }
 
+  /** The program said that so many messages were read; each message was counted once at the most. */
+  read(from: string, to: string, number: bigint): void {
+    const { shown, forgotten } = this.#direction(from, to);
+    const most = new Set([...shown.keys(), ...forgotten]).size;
+    if (number > most) fail("I2", `${from} was told that ${to} has read ${number}, not ${most}`);
+  }
+
+  /**
+   * The writer's program has let go of all that is not in its outbox; `waiting` is on the reader's disk and was not
+   * shown.
+   */
+  left(
+    from: string,
+    to: string,
+    outbox: ReadonlySet<string>,
+    waiting: ReadonlySet<string>,
+  ): void {
+    const { accepted, texts, shown, forgotten, loose, arrived } = this.#direction(from, to);
+    for (const index of accepted) {
+      if (arrived.has(index) || loose.has(index) || outbox.has(texts[index]!)) continue;
+      const isThere = shown.has(index) || forgotten.has(index) || waiting.has(texts[index]!);
+      if (!isThere) fail("I2", `${from} has let go of what ${to} does not have: ${texts[index]}`);
+      arrived.add(index);
+    }
+  }
+
+  /** What the program of somebody has said to have by now; for `putBack`. */
+  said(from: string): ReadonlySet<string> {
+    const said = this.#of(({ writer }) => writer === from)
+      .flatMap(({ direction: { accepted, texts } }) => [...accepted].map((index) => texts[index]!));
+    return new Set(said);
+  }
+
+  /**
+   * The profile of somebody is an old copy again, from when they had said this. `waiting` was on their disk and was
+   * not shown.
+   */
+  putBack(name: string, said: ReadonlySet<string>, waiting: ReadonlySet<string>): void {
+    for (const { writer, reader, direction } of this.#of(() => true)) {
+      const { order, shown, forgotten, loose } = direction;
+      if (reader === name) {
+        for (const index of shown.keys()) forgotten.add(index);
+        for (const text of waiting) forgotten.add(order.get(text)!);
+      }
+      if (writer !== name) continue;
+      for (const [text, index] of order) if (!said.has(text)) loose.add(index);
+    }
+  }
+
+  #of(wanted: (ends: { readonly writer: string; readonly reader: string }) => boolean) {
+    return [...this.#directions].map(([key, direction]) => {
+      const [writer, reader] = key.split(" to ") as [string, string];
+      return { writer, reader, direction };
+    }).filter(wanted);
+  }
+
   /** A new run of the reader's program begins. */
   runs(reader: string, from: string): void {
     const direction = this.#direction(from, reader);
@@ -78,21 +140,24 @@ export class Oracle {
   /** The program shows a text. */
   show(from: string, to: string, text: string, recovered: boolean): void {
     const direction = this.#direction(from, to);
-    const { order, shown, run, mayCome, accepted } = direction;
+    const { order, shown, run, mayCome, accepted, forgotten, loose } = direction;
     const index = order.get(text);
     if (index === undefined) fail("I5", `${to} was shown what ${from} never said: ${text}`);
     if (run.has(index)) fail("I3", `${to} was shown ${text} twice by one run`);
     run.add(index);
     const before = shown.get(index) ?? 0;
-    if (before > 0) {
+    if (forgotten.has(index)) {
+      if (recovered) this.recovered++;
+    } else if (before > 0) {
       // It may be shown again, with a remark, by a program whose last run was killed around it.
       if (!recovered) fail("I3", `${to} was shown ${text} twice`);
       if (!mayCome.has(index)) fail("I3", `${to} was shown ${text} again, without need`);
       this.recovered++;
-    } else {
+    } else if (!loose.has(index)) {
       if (index < direction.last) fail("I4", `${to} was shown ${text} out of order`);
       for (let i = direction.last + 1; i < index; i++) {
-        if (accepted.has(i)) fail("I4", `${to} was shown ${text} before ${direction.texts[i]}`);
+        if (!accepted.has(i) || forgotten.has(i) || loose.has(i)) continue;
+        fail("I4", `${to} was shown ${text} before ${direction.texts[i]}`);
       }
       direction.last = index;
     }
@@ -101,23 +166,20 @@ export class Oracle {
 
   /** The program says that messages are missing. */
   gap(from: string, to: string): void {
+    if (this.#direction(from, to).forgotten.size > 0) return;
     fail("I4", `${to} was told that messages of ${from} are gone, and none are`);
   }
 
   /** Whether everything that was accepted has been shown. */
   get isQuiet(): boolean {
-    for (const { accepted, shown } of this.#directions.values()) {
-      for (const index of accepted) if (!shown.has(index)) return false;
-    }
-    return true;
+    return [...this.#directions.values()].every((direction) => missing(direction).length === 0);
   }
 
   /** At the end, after enough quiet time: everything that was accepted was shown. */
   finish(): void {
-    for (const [key, { texts, accepted, shown }] of this.#directions) {
-      for (const index of accepted) {
-        if (!shown.has(index)) fail("I1", `lost from ${key}: ${texts[index]}`);
-      }
+    for (const [key, direction] of this.#directions) {
+      const [first] = missing(direction);
+      if (first !== undefined) fail("I1", `lost from ${key}: ${direction.texts[first]}`);
     }
   }
 
@@ -137,11 +199,21 @@ export class Oracle {
         last: -1,
         run: new Set(),
         mayCome: new Set(),
+        forgotten: new Set(),
+        loose: new Set(),
+        arrived: new Set(),
       };
       this.#directions.set(key, direction);
     }
     return direction;
   }
+}
+
+/** What was accepted and has to come, and has not. */
+function missing({ accepted, shown, forgotten, loose }: Direction): readonly number[] {
+  return [...accepted].filter((index) =>
+    !shown.has(index) && !forgotten.has(index) && !loose.has(index)
+  );
 }
 
 function fail(invariant: string, what: string): never {

@@ -96,3 +96,64 @@ Deno.test("I5: nobody is shown what was never said, or was said to another", () 
   refuses("I5", (oracle) => oracle.show("alice", "bob", "nine", false));
   refuses("I5", (oracle) => oracle.show("bob", "alice", "one", false));
 });
+
+Deno.test("I2: what has left the outbox, or is called read, must be over there", () => {
+  const [one, two, three] = ["one", "two", "three"];
+  refuses("I2", (oracle) => oracle.left("alice", "bob", new Set([three]), new Set([one])));
+  refuses("I2", (oracle) => {
+    oracle.show("alice", "bob", "one", false);
+    oracle.read("alice", "bob", 2n);
+  });
+  const oracle = scene();
+  oracle.show("alice", "bob", "one", false);
+  oracle.read("alice", "bob", 1n);
+  oracle.left("alice", "bob", new Set([three]), new Set([two]));
+});
+
+Deno.test("an old copy of a reader's profile may miss what it had, and have it again; nothing else", () => {
+  const back = (action: (oracle: Oracle) => void) => (oracle: Oracle) => {
+    oracle.show("alice", "bob", "one", false);
+    oracle.putBack("bob", oracle.said("bob"), new Set(["two"]));
+    oracle.runs("bob", "alice");
+    oracle.gap("alice", "bob");
+    action(oracle);
+  };
+  refuses("I1", back((oracle) => oracle.finish()));
+  const oracle = scene();
+  back((oracle) => {
+    oracle.show("alice", "bob", "one", false);
+    oracle.show("alice", "bob", "three", false);
+    oracle.finish();
+  })(oracle);
+  assert(oracle.isQuiet);
+});
+
+Deno.test("what an old copy of a writer's profile does not know of may come, whenever; all else must", () => {
+  const back = (action: (oracle: Oracle) => void) => (oracle: Oracle) => {
+    const said = oracle.said("alice");
+    oracle.submitted("alice", "bob", "four");
+    oracle.accept("alice", "bob", "four");
+    oracle.putBack("alice", said, new Set());
+    oracle.submitted("alice", "bob", "five");
+    oracle.accept("alice", "bob", "five");
+    action(oracle);
+  };
+  const all = (oracle: Oracle) => {
+    for (const text of ["one", "two", "three", "five"]) oracle.show("alice", "bob", text, false);
+  };
+  refuses("I1", back((oracle) => oracle.finish()));
+  refuses(
+    "I3",
+    back((oracle) => {
+      for (let n = 0; n < 2; n++) oracle.show("alice", "bob", "four", false);
+    }),
+  );
+  for (const late of [false, true]) {
+    const oracle = scene();
+    back((oracle) => {
+      all(oracle);
+      if (late) oracle.show("alice", "bob", "four", false);
+      oracle.finish();
+    })(oracle);
+  }
+});

@@ -3,6 +3,7 @@ import type { Bytes } from "../../lib/bytes.ts";
 import type { Status } from "../../lib/client/conversation.ts";
 import type { HomeStatus, RelayChoice } from "../../lib/client/home.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
+import type { MailTrouble } from "../../lib/client/mail_events.ts";
 import { Messenger } from "../../lib/client/messenger.ts";
 import { claimName, type Registrar } from "../../lib/client/name_claim.ts";
 import type { Delivery, Thread } from "../../lib/client/thread.ts";
@@ -15,10 +16,12 @@ import type { Environment } from "../../lib/net/environment.ts";
 import { Limiter } from "../../lib/flow/limiter.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { MemoryMessages, type MessagesSnapshot } from "../testkit/memory_messages.ts";
+import { emptyMailboxDisk, type MailboxDisk } from "../testkit/memory_mailbox.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
 import { serverOf } from "../testkit/server_setup.ts";
-import { LogKind } from "../../lib/wire/peer_messages.ts";
+import { LogKind, textOf } from "../../lib/wire/peer_messages.ts";
 import { simulatedSuite } from "./crypto.ts";
+import { LyingMailbox } from "./mailbox.ts";
 import type { Internet } from "./network.ts";
 import type { Oracle } from "./oracle.ts";
 import { Process, type World } from "./world.ts";
@@ -41,13 +44,17 @@ function environmentOf({ world, internet }: Scenery, process: Process, host: str
   };
 }
 
-/** The server. Whose a name is outlives its process; the rest dies with it. */
+/** The server. Whose a name is, and what waits in its mailbox, outlives its process; the rest dies with it. */
 export class ServerHost {
   readonly host: string;
   readonly #scenery: Scenery;
   readonly #identity: Identity;
   /** What is on its disk. */
   readonly #store = new MemoryServerStore();
+  #mail: MailboxDisk = emptyMailboxDisk();
+  #mailCopy: MailboxDisk | undefined;
+  /** Whether its mailbox drops, repeats and reorders what was left there. */
+  lies = false;
   process: Process | undefined;
 
   constructor(scenery: Scenery, host: string, identity: Identity) {
@@ -58,6 +65,19 @@ export class ServerHost {
 
   get isUp(): boolean {
     return this.process?.alive === true;
+  }
+
+  /** A copy of the mailbox is made, which may be put back. */
+  copyMail(): void {
+    this.#mailCopy = structuredClone(this.#mail);
+  }
+
+  /** The next program finds an old copy of the mailbox, or none when there is no copy. */
+  putMailBack(): void {
+    this.#scenery.world.trace(
+      this.#mailCopy ? "an old mailbox is put back" : "the mailbox is lost",
+    );
+    this.#mail = this.#mailCopy ? structuredClone(this.#mailCopy) : emptyMailboxDisk();
   }
 
   start(): void {
@@ -76,6 +96,11 @@ export class ServerHost {
       hosts: [this.host],
       port: SERVER_PORT,
       store: this.#store,
+      mail: new LyingMailbox(
+        { commit: (work) => commit(world, process, work), disk: this.#mail },
+        world.dice,
+        () => this.lies,
+      ),
       displayName: lineOf("simulated"),
       limits: {
         connections: 100,
@@ -109,8 +134,26 @@ export interface TalkerOptions {
   readonly identity: Identity;
   readonly relay: RelayChoice;
   readonly keepHistory: boolean;
-  /** Milliseconds by which their clock is wrong. */
-  readonly clockSkew: number;
+  readonly usesMailbox: boolean;
+}
+
+/** A copy of a profile, and what its owner had said by then. */
+interface ProfileCopy {
+  readonly disk: MessagesSnapshot;
+  readonly said: ReadonlySet<string>;
+}
+
+/** Counts what comes by envelopes. */
+class Messages extends MemoryMessages {
+  mailed = 0;
+
+  override async receiveSealed(
+    ...opened: Parameters<MemoryMessages["receiveSealed"]>
+  ): ReturnType<MemoryMessages["receiveSealed"]> {
+    const news = await super.receiveSealed(...opened);
+    this.mailed += news?.fresh.length ?? 0;
+    return news;
+  }
 }
 
 /** Somebody who talks to one other person, in as many runs of the program as it takes. */
@@ -125,12 +168,19 @@ export class Talker {
   connectedSince: number | undefined;
   /** Ways in which they were connected. */
   readonly paths = new Set<string>();
+  /** Milliseconds by which their clock is wrong, from the next run on. */
+  clockSkew = 0;
+  /** How many messages came by the mailbox. */
+  mailed = 0;
   #messenger: Messenger | undefined;
-  #store: MemoryMessages | undefined;
+  #store: Messages | undefined;
   #disk: MessagesSnapshot | undefined;
+  #copy: ProfileCopy | undefined;
+  #wasPutBack = false;
   #registration = 0n;
   #log: Bytes | undefined;
-  #isClosed = false;
+  /** A copy of the disk of a store that is closed, until the next run. */
+  #closed: (() => MemoryMessages) | undefined;
 
   constructor(
     scenery: Scenery,
@@ -150,37 +200,77 @@ export class Talker {
 
   /** How much of a log of ours is on this person's disk. */
   have(log: Bytes | undefined): bigint {
-    const peer = this.peer.options.name;
-    // What a closed store does not tell any more, a copy of its disk does.
-    const store = this.#isClosed
-      ? new MemoryMessages({ snapshot: this.#store!.snapshot() })
-      : this.#store;
-    return store?.incoming({ peer, suite: "modern" }, log)?.have ?? 0n;
+    return this.#reading?.incoming(this.#key, log)?.have ?? 0n;
+  }
+
+  /** What is on this person's disk and was not shown. */
+  get waiting(): ReadonlySet<string> {
+    const waiting = this.#reading?.unshown(this.#key, 0, Infinity) ?? [];
+    return new Set(
+      waiting.flatMap(({ message }) => message.type === "text" ? [textOf(message)] : []),
+    );
+  }
+
+  /** What this person has written and does not know to be stored over there. */
+  get outbox(): ReadonlySet<string> {
+    const outbox = this.#reading?.read(this.#key, 0n, Infinity) ?? [];
+    return new Set(outbox.map(textOf));
+  }
+
+  get #key() {
+    return { peer: this.peer.options.name, suite: "modern" } as const;
+  }
+
+  /** What a closed store does not tell any more, a copy of its disk does. */
+  get #reading(): MemoryMessages | undefined {
+    return this.#closed?.() ?? this.#store;
+  }
+
+  /** A copy of the profile is made, which may be put back. */
+  copyProfile(): void {
+    if (!this.#store) return;
+    const { world, oracle } = this.#scenery;
+    world.trace(`${this.options.name} makes a copy`);
+    this.#copy = { disk: this.#store.snapshot(), said: oracle.said(this.options.name) };
+  }
+
+  /** The next run of the program finds an old copy of the profile, if there is one. */
+  putBack(): void {
+    const { world, oracle } = this.#scenery;
+    const { name, keepHistory } = this.options;
+    if (!this.#copy) return;
+    world.trace(`${name} goes back to a copy`);
+    oracle.putBack(name, this.#copy.said, this.waiting);
+    this.#closed = undefined;
+    this.#store = new Messages({ keepHistory, snapshot: this.#copy.disk });
+    this.#wasPutBack = true;
   }
 
   /** The program starts, with what is on the disk. */
   async start(): Promise<void> {
     const { world, oracle } = this.#scenery;
-    const { name, host, identity, relay, keepHistory, clockSkew } = this.options;
+    const { name, host, identity, relay, keepHistory, usesMailbox } = this.options;
     const peerName = this.peer.options.name;
     this.#disk = this.#store?.snapshot();
-    this.#isClosed = false;
+    this.#closed = undefined;
     // Those of an earlier run are not this one's.
     this.#messenger = undefined;
     world.trace(`${name} starts`);
-    const process = new Process(world, name, clockSkew);
+    const process = new Process(world, name, this.clockSkew);
     this.process = process;
     this.connectedSince = undefined;
     process.onDeath(() => this.connectedSince = undefined);
     oracle.runs(name, peerName);
     const environment = environmentOf(this.#scenery, process, host);
     const suite = simulatedSuite(world.dice);
-    this.#store = new MemoryMessages({
+    const store = new Messages({
       keepHistory,
       random: environment.random,
       snapshot: this.#disk,
       commit: (work) => commit(world, process, work),
     });
+    this.#store = store;
+    process.onDeath(() => this.mailed += store.mailed);
     const ticker = new Ticker(process.time);
     const ending = Promise.withResolvers<void>();
     const messenger = new Messenger({
@@ -190,7 +280,7 @@ export class Talker {
       suite,
       identity,
       ephemeralKey: () => suite.kem.generate(),
-      store: this.#store,
+      store,
       openServer: (sendPort) =>
         ServerLink.open({
           environment,
@@ -209,16 +299,16 @@ export class Talker {
         }),
       register: this.#registrar(process),
       contacts: {
-        judge: () => Promise.reject(new Error(`${name} is not in the lobby`)),
+        judge: () => Promise.resolve("known"),
         check: (_name, peer) => {
           const known = timingSafeEqual(peer.fingerprint, this.peer.options.identity.fingerprint);
           if (!known) throw new Error(`${name} was introduced to a stranger`);
           return Promise.resolve(() => Promise.resolve());
         },
         meet: () => {},
-        knownAs: () => undefined,
+        knownAs: () => this.peer.options.identity.fingerprint,
       },
-      usesMailbox: false,
+      usesMailbox,
       tellsRead: true,
       receivePort: 0,
       sendPort: undefined,
@@ -245,7 +335,7 @@ export class Talker {
         onChanges: () => {},
         onAsking: () => {},
         onServerAnswers: () => {},
-        onMail: () => {},
+        onMail: (event) => process.does(() => world.trace(`${name} has mail: ${told(event)}`)),
         onUnread: () => {},
         isInUse: () => true,
       },
@@ -270,7 +360,9 @@ export class Talker {
     const registering = new Limiter(1);
     return (place, job) =>
       registering.run(async () => {
-        const registrationSequence = ++this.#registration;
+        const date = BigInt(time.date());
+        const registrationSequence = date > this.#registration ? date : this.#registration + 1n;
+        this.#registration = registrationSequence;
         const ours = { identity, others: [] };
         const claim = await claimName(name, ours, registrationSequence, time.date(), place);
         return await job({ registrationSequence, claim });
@@ -304,8 +396,13 @@ export class Talker {
     this.#messenger = undefined;
     await messenger.leave();
     messenger.stop();
-    this.#isClosed = true;
+    const copy = () => new MemoryMessages({ snapshot: store.snapshot() });
+    if (this.#store === store) this.#closed = copy;
     await store.close();
+    if (this.#store === store) {
+      const last = copy();
+      this.#closed = () => last;
+    }
     if (!process.alive) return;
     this.#scenery.oracle.ends(this.options.name, this.peer.options.name);
     process.kill();
@@ -327,10 +424,22 @@ export class Talker {
     oracle.show(from, to, event.text, event.recovered);
   }
 
-  #delivered({ stored }: Delivery): void {
+  #delivered({ stored, read }: Delivery): void {
     if (stored === 0n) return;
-    const { name } = this.options;
-    this.#scenery.oracle.stored(name, this.peer.options.name, stored, this.peer.have(this.#log));
+    const { oracle } = this.#scenery;
+    const from = this.options.name, to = this.peer.options.name;
+    // An old copy begins a log anew, which is not the one that was there when it was opened, or has read less.
+    if (!this.#wasPutBack && !this.peer.#wasPutBack) {
+      oracle.stored(from, to, stored, this.peer.have(this.#log));
+    }
+    oracle.read(from, to, read);
+    this.checkOutbox();
+  }
+
+  /** What is not in the outbox any more is at the other side. */
+  checkOutbox(): void {
+    const from = this.options.name, to = this.peer.options.name;
+    this.#scenery.oracle.left(from, to, this.outbox, this.peer.waiting);
   }
 
   #happened(status: Status | HomeStatus): void {
@@ -352,6 +461,11 @@ export class Talker {
         world.trace(`${name} ${status.type}`);
     }
   }
+}
+
+function told(event: MailTrouble): string {
+  const why = "error" in event ? `, ${event.error.message}` : "";
+  return `${event.type}${why}`;
 }
 
 /** A disk: takes its time, and may lose power before, or after, or between the doing and the telling. */

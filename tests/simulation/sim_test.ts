@@ -19,14 +19,17 @@ Deno.test(
 );
 
 Deno.test("a seed is one history, in this process and in another; another seed is another", async () => {
-  const once = await runSchedule(7);
-  assertEquals(await runSchedule(7), once);
-  assertNotEquals((await runSchedule(8)).hash, once.hash);
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--frozen", "--allow-all", import.meta.resolve("./replay.ts"), "7"],
-    env: { NO_COLOR: "1" },
-  }).output();
-  assert(new TextDecoder().decode(stdout).includes(`hash: "${once.hash}"`));
+  for (const mailbox of [false, true]) {
+    const once = await runSchedule(7, { mailbox });
+    assertEquals(await runSchedule(7, { mailbox }), once);
+    assertNotEquals((await runSchedule(8, { mailbox })).hash, once.hash);
+    const program = [import.meta.resolve("./replay.ts"), "7", ...mailbox ? ["mailbox"] : []];
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--frozen", "--allow-all", ...program],
+      env: { NO_COLOR: "1" },
+    }).output();
+    assert(new TextDecoder().decode(stdout).includes(`hash: "${once.hash}"`));
+  }
 });
 
 Deno.test("a history that goes wrong says so with its seed", async () => {
