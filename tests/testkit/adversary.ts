@@ -40,8 +40,23 @@ import { type LaneOptions, type Pipe, pipe, turn } from "./pipe.ts";
 
 const underWay = new Set<Promise<unknown>>();
 type Operation = (...parameters: readonly unknown[]) => Promise<unknown>;
-for (const name of ["generateKey", "encrypt", "decrypt", "sign", "verify"] as const) {
-  const original = crypto.subtle[name].bind(crypto.subtle) as Operation;
+const subtle = crypto.subtle as unknown as Record<string, Operation>;
+const OPERATIONS = [
+  "generateKey",
+  "importKey",
+  "exportKey",
+  "getPublicKey",
+  "encrypt",
+  "decrypt",
+  "sign",
+  "verify",
+  "deriveBits",
+  "encapsulateBits",
+  "decapsulateBits",
+];
+for (const name of OPERATIONS) {
+  const original = subtle[name]?.bind(crypto.subtle);
+  if (!original) continue;
   const counted: Operation = (...parameters) => {
     const operation = original(...parameters);
     underWay.add(operation);
