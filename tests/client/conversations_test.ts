@@ -104,6 +104,7 @@ test("a name has one conversation, and the next begins when its log is free", as
   const { conversations, puppets, logs } = new Stage();
   const opening = [conversations.open("bob"), conversations.open("bob")];
   assert(conversations.has("bob") && !conversations.get("bob"));
+  assert(conversations.isBusy("bob") && !conversations.isBusy("nobody"));
   const [first, second] = await Promise.all(opening) as [Dialogue, Dialogue];
   assertStrictEquals(first, second);
   assertStrictEquals(await conversations.open("bob"), first);
@@ -113,6 +114,8 @@ test("a name has one conversation, and the next begins when its log is free", as
   puppets.get("bob")!.goodbye = goodbye.promise;
   const closing = conversations.close("bob");
   assertEquals([conversations.get("bob"), first.over.aborted], [undefined, true]);
+  // Its channel may still be there.
+  assert(conversations.isBusy("bob") && !conversations.has("bob"));
   // The log would complain if it were opened a second time.
   const again = conversations.open("bob");
   assert(conversations.has("bob"));
@@ -123,6 +126,7 @@ test("a name has one conversation, and the next begins when its log is free", as
   await conversations.leave(CloseCode.failed);
   assertEquals(puppets.get("bob")!.code, CloseCode.failed);
   await assertRejects(() => conversations.open("bob"), CifraError, "have ended");
+  assert(!conversations.isBusy("bob"));
   // Nor is one opened by that: nobody would close it.
   assertEquals(logs.size, 0);
 });

@@ -1,5 +1,6 @@
 /** Whom a messenger talks to and how: as programs that meet at a server, and at one that says what a test wants. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Bytes } from "../../lib/bytes.ts";
 import type { Acquaintance } from "../../lib/client/contacts.ts";
 import type { Status } from "../../lib/client/conversation.ts";
 import type { Dialogue } from "../../lib/client/conversations.ts";
@@ -31,10 +32,14 @@ import { until } from "../testkit/until.ts";
 
 /** How a messenger differs from the usual: in the lobby, where everybody is answered and what is written is kept. */
 type Change =
-  & Partial<Pick<MessengerOptions, "lobby" | "accept" | "kind" | "showsAll">>
+  & Partial<
+    Pick<MessengerOptions, "lobby" | "accept" | "kind" | "showsAll" | "usesMailbox" | "refused">
+  >
   & {
     readonly name?: string;
     readonly store?: MemoryMessages;
+    /** Whom they know, by which key: of those alone who use the mailbox. */
+    readonly pins?: Map<string, Bytes>;
     readonly judge?: () => Promise<Acquaintance>;
     /** Why nobody may be talked to who is introduced. */
     readonly refusal?: CifraError;
@@ -56,6 +61,7 @@ class Resident implements MessengerEvents {
   looks = false;
   readonly #network: TestNetwork;
   readonly #reads: boolean;
+  readonly #pinned: Map<string, Bytes>;
   readonly #staying: Promise<void>;
 
   private constructor(
@@ -66,6 +72,7 @@ class Resident implements MessengerEvents {
     this.time = time;
     this.#network = network;
     this.#reads = change.reads ?? true;
+    this.#pinned = change.pins ?? new Map();
     this.store = change.store ?? new MemoryMessages();
     this.messenger = new Messenger({
       ...program,
@@ -74,17 +81,20 @@ class Resident implements MessengerEvents {
       accept: change.accept ?? "all",
       kind: change.kind ?? LogKind.kept,
       showsAll: change.showsAll ?? false,
+      ...(change.refused && { refused: change.refused }),
       changesPause: 0,
       contacts: {
-        judge: change.judge ?? (() => Promise.resolve("stranger")),
-        check: () =>
-          change.refusal
-            ? Promise.reject(change.refusal)
-            : Promise.resolve(() => Promise.resolve()),
+        judge: change.judge ??
+          ((name) => Promise.resolve(this.#pinned.has(name) ? "known" : "stranger")),
+        check: (name, { fingerprint }) => {
+          if (change.refusal) return Promise.reject(change.refusal);
+          if (change.usesMailbox) this.#pinned.set(name, fingerprint);
+          return Promise.resolve(() => Promise.resolve());
+        },
         meet: (name) => void this.met.push(name),
-        knownAs: () => undefined,
+        knownAs: (name) => this.#pinned.get(name),
       },
-      usesMailbox: false,
+      usesMailbox: change.usesMailbox ?? false,
       tellsRead: true,
       events: this,
     });
@@ -465,3 +475,51 @@ test("a teacher loses none of 36 students, who come, say something and go", () =
       await student.leave();
     }
   }, (time) => ({ environment: { ...systemEnvironment, time } })));
+
+test("two who are never in the lobby together hold a conversation, and nobody who is refused is heard", async () => {
+  await talk(async (stage) => {
+    const disks = { alice: new MemoryMessages(), bob: new MemoryMessages() };
+    const known = { alice: new Map<string, Bytes>(), bob: new Map<string, Bytes>() };
+    const comes = async (name: "alice" | "bob", change: Change = {}) => {
+      const more = { name, store: disks[name], pins: known[name], usesMailbox: true, ...change };
+      const somebody = await Resident.start(stage.server, stage.time, more);
+      await somebody.told("registered");
+      return somebody;
+    };
+    const stays = async (name: "alice" | "bob", job: (who: Resident) => Promise<void>) => {
+      const who = await comes(name);
+      await job(who);
+      await stage.time.pass(6000);
+      await who.leave();
+    };
+    const settles = () => stage.time.pass(3000);
+    await stays("bob", settles);
+    await stays("alice", async ({ messenger }) => {
+      await messenger.send("bob", "one");
+      await messenger.send("bob", "two");
+    });
+    // What she left opens a conversation with her, whom he has never met; and it goes both ways.
+    await stays("bob", async (bob) => {
+      await bob.hears("alice", "two");
+      assertEquals(bob.ears.get("alice")!.words, ["one", "two"]);
+      await bob.messenger.send("alice", "three");
+    });
+    await stays("alice", async (alice) => {
+      await alice.hears("bob", "three");
+      assertEquals(await alice.left(), ["bob 0 0"]);
+    });
+    const { log } = await disks.alice.outgoing({ peer: "bob", suite: "modern" });
+    assertEquals(disks.bob.incoming({ peer: "alice", suite: "modern" }, log)?.read, 2n);
+    // He wants to hear of her no more: then it stays there.
+    await stays("alice", async ({ messenger }) => {
+      await messenger.send("bob", "four");
+    });
+    const bob = await comes("bob", { refused: ["alice"] });
+    await stage.time.pass(6000);
+    assertEquals([[...bob.messenger.all()], await bob.left()], [[], ["alice 0 1"]]);
+    // Until he does.
+    await bob.messenger.open("alice");
+    await bob.hears("alice", "four");
+    await bob.leave();
+  });
+});
