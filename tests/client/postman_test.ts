@@ -4,6 +4,7 @@ import { CifraError } from "../../lib/errors.ts";
 import { Verdict } from "../../lib/wire/mailbox_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { type Correspondent, keyOf, PostRoom } from "../testkit/mail_people.ts";
+import { MemoryMessages, type MemoryMessagesOptions } from "../testkit/memory_messages.ts";
 
 /** How somebody settled what they were handed, in order. */
 function verdicts(who: Correspondent): number[] {
@@ -333,4 +334,58 @@ test("many receipts at once are one question of what is there", async () => {
   await alice.come();
   await room.pass(30_000);
   assert(alice.count("mine") - before <= 3, `${alice.count("mine") - before} questions`);
+});
+
+test("a disk that is full in the middle loses nothing, and nothing is sealed again for it", async () => {
+  for (let after = 0; after < 12; after++) {
+    const room = new PostRoom();
+    let left = Infinity;
+    const commit: MemoryMessagesOptions["commit"] = (work) =>
+      left-- > 0
+        ? Promise.resolve().then(work)
+        : Promise.reject(new CifraError("local", "No space left on device"));
+    const [alice, bob] = await room.pair({}, { store: new MemoryMessages({ commit }) });
+    await bob.visits();
+    await alice.come();
+    await alice.leavesEach(bob, "one", "two", "three", "four");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    bob.hasRoom = promise;
+    left = after;
+    await bob.come();
+    await room.pass(3000);
+    left = Infinity;
+    resolve();
+    await room.pass(8000);
+    assertEquals(bob.unread(alice), ["one", "two", "three", "four"], `after ${after}`);
+    assertEquals([bob.failure, alice.count("deposit")], [undefined, 4], `after ${after}`);
+    assertEquals((await alice.standing(bob)).stored, 4, `after ${after}`);
+  }
+});
+
+test("a disk that is full while something is left for somebody leaves it once all the same", async () => {
+  for (let after = 0; after < 10; after++) {
+    const room = new PostRoom();
+    let left = Infinity;
+    const commit: MemoryMessagesOptions["commit"] = (work) =>
+      left-- > 0
+        ? Promise.resolve().then(work)
+        : Promise.reject(new CifraError("local", "No space left on device"));
+    const [alice, bob] = await room.pair({ store: new MemoryMessages({ commit }) });
+    await bob.visits();
+    await alice.says(bob, "one", "two");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    alice.hasRoom = promise;
+    left = after;
+    await alice.come();
+    await room.pass(8000);
+    left = Infinity;
+    resolve();
+    await room.pass(8000);
+    await bob.visits();
+    await room.pass(8000);
+    assertEquals(bob.unread(alice), ["one", "two"], `after ${after}`);
+    assertEquals(alice.failure, undefined, `after ${after}`);
+    assertEquals((await alice.standing(bob)).stored, 2, `after ${after}`);
+    assert(alice.count("ask") <= 2 && alice.count("deposit") <= 2, `after ${after}`);
+  }
 });

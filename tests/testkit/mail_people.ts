@@ -223,6 +223,8 @@ export class Correspondent {
   readonly sealed: [string, bigint][] = [];
   /** Why no judgement can be made. */
   blind: CifraError | undefined;
+  /** What is waited for where the disk is full. */
+  hasRoom: Promise<void> = Promise.resolve();
   /** What ended the work over the last connection. */
   failure: Error | undefined;
   readonly #options: CorrespondentOptions;
@@ -303,12 +305,27 @@ export class Correspondent {
     const now = BigInt(this.room.time.date());
     this.sequence = now > this.sequence ? now : this.sequence + 1n;
     const link = { identity: { ...this.identity, fingerprint: this.room.fingerprint } };
-    this.#working = this.postman.work({ ...link, mailbox: connection.lane }, this.sequence)
-      .catch((error) => {
-        this.failure ??= error;
-        this.room.disconnect(connection);
-      });
+    this.#working = this.#work(connection, { ...link, mailbox: connection.lane });
     return this.room.calm();
+  }
+
+  /** As a program does: a disk that is full is waited for. */
+  async #work(
+    connection: Connection,
+    link: Parameters<Postman["work"]>[0],
+  ): Promise<void> {
+    while (!connection.isOver) {
+      try {
+        return await this.postman.work(link, this.sequence);
+      } catch (error) {
+        const isFull = error instanceof CifraError && error.code === "local";
+        if (isFull && !connection.isOver) await this.hasRoom;
+        else {
+          this.failure ??= error as Error;
+          this.room.disconnect(connection);
+        }
+      }
+    }
   }
 
   /** The connection goes without a word. */
