@@ -50,6 +50,8 @@ export interface PersonOptions
   readonly advertised: readonly string[];
   readonly relay: RelayChoice;
   readonly trace?: Tracer | undefined;
+  /** Whether others are told what we have read; by default they are. */
+  readonly tellsRead?: boolean | undefined;
   /** How what is left at the server goes together with the conversations; without it, or a store, none is. */
   readonly mail?: MailOptions | undefined;
 }
@@ -147,10 +149,10 @@ export class Person {
 
   /** Opens the messages of a conversation, where they were when the last program ended. Throws `local`. */
   async openThread(peerName: string, kind: LogKind, hooks: ThreadHooks = {}): Promise<Thread> {
-    const { store, suite, environment: { random, time } } = this.#options;
+    const { store, suite, tellsRead, environment: { random, time } } = this.#options;
     const key = { peer: peerName, suite: suite.name };
     const storePause = this.#storePause;
-    return await Thread.open({ store, key, kind, random, time, storePause, ...hooks });
+    return await Thread.open({ store, key, kind, random, time, storePause, tellsRead, ...hooks });
   }
 
   /** A conversation with somebody; it begins with `run`. */

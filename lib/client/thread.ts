@@ -103,6 +103,8 @@ export interface ThreadOptions {
   readonly kind: LogKind;
   readonly random: Random;
   readonly time: Pick<Time, "now" | "date">;
+  /** Whether the other side is told what we have read of its messages; by default it is. */
+  readonly tellsRead?: boolean | undefined;
   /** Told when `delivery` has changed. */
   readonly onDelivery?: ((delivery: Delivery) => void) | undefined;
   /** Told when `unread` has changed. */
@@ -725,7 +727,8 @@ export class Thread {
   #acknowledge(attachment: Attachment, always = false): void {
     if (this.#attachment !== attachment || !attachment.carrier.isOpen) return;
     const { stored, read: shown } = this.#incoming;
-    const read = shown < stored ? shown : stored;
+    const told = this.#options.tellsRead === false ? 0n : shown;
+    const read = told < stored ? told : stored;
     if (!always && stored === attachment.toldStored && read === attachment.toldRead) return;
     attachment.toldStored = stored;
     attachment.toldRead = read;

@@ -61,6 +61,19 @@ async function withClock(kind: LogKind = LogKind.kept) {
   return { alice, bob, ...meeting, advance };
 }
 
+test("whoever tells nobody what they have read still says what they have stored", async () => {
+  const alice = await openLink("bob"), bob = await openLink("alice", { tellsRead: false });
+  await meet(alice, bob);
+  await alice.sendText("one");
+  const atBob = new Ear(bob), atAlice = new Ear(alice);
+  await until(() => atBob.heard.length === 1, "it is shown");
+  await bob.sendText("uno");
+  await until(() => bob.delivery.read === 1n, "what he writes is read");
+  assertEquals([alice.delivery.stored, alice.delivery.read], [1n, 0n]);
+  await Promise.all([alice.leave(), bob.leave()]);
+  await Promise.all([atAlice.ended, atBob.ended]);
+});
+
 test("a conversation numbers messages from 1 in each direction, and hears how far they come", async () => {
   const { alice, bob, endings } = await chat();
   assertEquals([await alice.sendText("one"), await alice.sendText("two")], [1n, 2n]);

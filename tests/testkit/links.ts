@@ -76,6 +76,7 @@ export interface PersonOptions {
   readonly clock?: ManualTime;
   readonly onDelivery?: (delivery: Delivery) => void;
   readonly onStoring?: (storing: Storing) => void;
+  readonly tellsRead?: boolean;
 }
 
 /** As a person's program has it. */
@@ -85,7 +86,8 @@ export function storePauseOf(clock: ManualTime): SharedPause {
 
 /** Opens a conversation with `peer`. */
 export function openLink(peer: string, options: PersonOptions = {}): Promise<Thread> {
-  const { kind = LogKind.kept, clock = new ManualTime(), onDelivery, onStoring } = options;
+  const { kind = LogKind.kept, clock = new ManualTime() } = options;
+  const { onDelivery, onStoring, tellsRead } = options;
   const store = "store" in options ? options.store : new MemoryMessages();
   return Thread.open({
     store,
@@ -96,6 +98,7 @@ export function openLink(peer: string, options: PersonOptions = {}): Promise<Thr
     storePause: storePauseOf(clock),
     onStoring,
     onDelivery,
+    tellsRead,
   });
 }
 
