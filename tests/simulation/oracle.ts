@@ -21,6 +21,11 @@ interface Direction {
   readonly forgotten: Set<number>;
   /** What a writer had said before an old copy was put back that does not know of it: it may come, at any time. */
   readonly loose: Set<number>;
+  /**
+   * From here on it was said by a program that had come back from an old copy. Until its log is begun anew that may
+   * stand aside, where nothing waits for what is lost before it: it comes, but in another order.
+   */
+  astray: number;
   /** What has left the outbox of the writer, and is at the reader. */
   readonly arrived: Set<number>;
 }
@@ -113,6 +118,7 @@ export class Oracle {
       }
       if (writer !== name) continue;
       for (const [text, index] of order) if (!said.has(text)) loose.add(index);
+      direction.astray = Math.min(direction.astray, order.size);
     }
   }
 
@@ -140,7 +146,7 @@ export class Oracle {
   /** The program shows a text. */
   show(from: string, to: string, text: string, recovered: boolean): void {
     const direction = this.#direction(from, to);
-    const { order, shown, run, mayCome, accepted, forgotten, loose } = direction;
+    const { order, shown, run, mayCome, accepted, forgotten, loose, astray } = direction;
     const index = order.get(text);
     if (index === undefined) fail("I5", `${to} was shown what ${from} never said: ${text}`);
     if (run.has(index)) fail("I3", `${to} was shown ${text} twice by one run`);
@@ -154,12 +160,14 @@ export class Oracle {
       if (!mayCome.has(index)) fail("I3", `${to} was shown ${text} again, without need`);
       this.recovered++;
     } else if (!loose.has(index)) {
-      if (index < direction.last) fail("I4", `${to} was shown ${text} out of order`);
-      for (let i = direction.last + 1; i < index; i++) {
+      if (index < direction.last && index < astray) {
+        fail("I4", `${to} was shown ${text} out of order`);
+      }
+      for (let i = direction.last + 1; i < Math.min(index, astray); i++) {
         if (!accepted.has(i) || forgotten.has(i) || loose.has(i)) continue;
         fail("I4", `${to} was shown ${text} before ${direction.texts[i]}`);
       }
-      direction.last = index;
+      direction.last = Math.max(direction.last, index);
     }
     shown.set(index, before + 1);
   }
@@ -201,6 +209,7 @@ export class Oracle {
         mayCome: new Set(),
         forgotten: new Set(),
         loose: new Set(),
+        astray: Infinity,
         arrived: new Set(),
       };
       this.#directions.set(key, direction);
