@@ -32,8 +32,9 @@ export const IS_TASK = !Deno.build.standalone && cosmeticVariable(TASK_MARK) !==
 let ask: ((word: string) => Promise<string>) | undefined;
 
 /**
- * Starts the helper, where a person sits and it is allowed, and an executable has no `deno task` around it: before anything is read from outside, since the
- * permission to start it is given up then. Whoever takes the program over later can stop it and its parent.
+ * Starts the helper, where a person sits and it is allowed: before anything is read from outside, since the
+ * permission to start it is given up then. Whoever takes the program over later can stop it and its parent. An
+ * executable has no `deno task` around it, and needs none.
  */
 export function prepareToStop(): void {
   if (Deno.build.os === "windows" || Deno.build.standalone || !Deno.stdin.isTerminal()) return;

@@ -18,8 +18,13 @@ export function variable(name: string): string | undefined {
   }
 }
 
-/** The same of what only says how things look: what is no text is there, and says nothing. */
+/**
+ * The same of what only says how things look: what is no text is there, and says nothing. Nobody is asked to let us
+ * look.
+ */
 export function cosmeticVariable(name: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  if (state !== "granted") return undefined;
   try {
     return variable(name);
   } catch {
