@@ -82,6 +82,14 @@ export const STORE_PAUSE_MINIMUM = 1 * SECOND;
 export const STORE_PAUSE_MAXIMUM = 10 * SECOND;
 /** How often in a minute the other side may say that it cannot store, or can again. */
 export const STORING_PER_MINUTE = 20;
+/** Words of somebody who is away, in bytes of UTF-8. */
+export const AWAY_LIMIT = 200;
+/**
+ * How often in a minute we say them, and the other side may: twice as often, since those of a minute may be held up
+ * on the way and come with those of the next.
+ */
+export const AWAY_SAID_PER_MINUTE = 5;
+export const AWAY_HEARD_PER_MINUTE = 10;
 /** Bytes of a conversation sent but not yet taken by the receiving program. */
 export const CONVERSATION_WINDOW = 4 * 1024 * KIB;
 /** Messages of one person, and their bytes, that are stored and not shown: what follows waits at its sender. */

@@ -212,6 +212,16 @@ function peers(): Decoder[] {
       ["an unknown state", "04"],
       ["a byte left over", "0100"],
     ]),
+    decoder("away", variable(text("back at two")), [
+      ["no length", ""],
+      ["201 bytes", variable(text("x".repeat(201)))],
+      ["the last byte missing", variable(text("back at two")).slice(0, -2)],
+      ["a byte left over", variable(text("back at two")) + "00"],
+      ["two lines", variable(text("back\nat two"))],
+      ["an escape", variable(text("back\x1b[2J"))],
+      ["an override", variable(text("back\u202eat two"))],
+      ["half a character", variable("c3")],
+    ]),
     decoder("relay item", credit, [
       ["no tag", ""],
       ["an unknown tag", put(credit, 0, "05")],

@@ -193,6 +193,9 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       L.STORE_PAUSE_MAXIMUM,
     ].map((pause) => seconds(pause)[0]).join(" / "),
     "words of one who cannot store, or can again, in a minute": `${L.STORING_PER_MINUTE}`,
+    "words of one who is away": `${L.AWAY_LIMIT}`,
+    "how often they are said / heard in a minute":
+      `${L.AWAY_SAID_PER_MINUTE} / ${L.AWAY_HEARD_PER_MINUTE}`,
     "with messages under way: silence before a ping": seconds(L.PENDING_PROBE)[0],
     "a preface on a direct connection": seconds(L.PREFACE_DEADLINE)[0],
     "connections at the receive port that are not let in yet / of introductions not heard of yet":

@@ -34,6 +34,7 @@ const NAMES: Readonly<Partial<Record<ItemType, string>>> = {
   [ItemType.close]: "close",
   [ItemType.relay]: "relayed",
   [ItemType.storing]: "whether it can store",
+  [ItemType.away]: "words of being away",
 };
 
 /** Tells of the prefaces and alerts of a connection from now on, which belong to no ladder and no channel. */

@@ -30,6 +30,7 @@ export const ItemType = {
   response: 9,
   relay: 10,
   storing: 12,
+  away: 13,
 } as const;
 /** The number of a type of item. */
 export type ItemType = typeof ItemType[keyof typeof ItemType];

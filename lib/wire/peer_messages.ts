@@ -1,6 +1,6 @@
 /** What two people's programs say to each other after the ladder (PROTOCOL.md 3.8). */
 import { type Bytes, decodeUtf8 } from "../bytes.ts";
-import { TEXT_LIMIT } from "../limits.ts";
+import { AWAY_LIMIT, TEXT_LIMIT } from "../limits.ts";
 import {
   badFrame,
   bytes,
@@ -14,7 +14,7 @@ import {
   u64,
   u8,
 } from "./layout.ts";
-import { personName } from "./line.ts";
+import { line, personName } from "./line.ts";
 import { LogKind, MESSAGE_NUMBERS, StoringState } from "./numbers.ts";
 
 export { LogKind, StoringState };
@@ -171,6 +171,9 @@ export function messageLength({ type, content }: Message): number {
 
 /** Whether its sender can store what comes. */
 export const peerStoring = struct({ state: oneOf(StoringState, "state of storing") });
+
+/** Why its sender is away, or until when; empty: is back, or has no words. */
+export const peerAway = struct({ words: line(AWAY_LIMIT) });
 
 /** Everything up to `stored` is safe over there, and everything up to `read` was shown. */
 export const peerAck = struct({ stored: u64, read: u64 });

@@ -25,6 +25,7 @@ import { decode } from "../../lib/wire/layout.ts";
 import { requireName } from "../../lib/wire/names.ts";
 import {
   peerAck,
+  peerAway,
   peerHello,
   peerMessage,
   peerStoring,
@@ -60,6 +61,7 @@ const TAKE: Readonly<Record<string, Take>> = {
   "message": (bytes) => decode(peerMessage, bytes),
   "acknowledgement": (bytes) => decode(peerAck, bytes),
   "storing": (bytes) => decode(peerStoring, bytes),
+  "away": (bytes) => decode(peerAway, bytes),
   "relay item": (bytes) => decode(relayItem, bytes),
   "preface of a peer": takePeerPreface,
   "preface of an invite": takeInvitePreface,

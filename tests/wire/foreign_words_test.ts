@@ -11,7 +11,15 @@ import { handshakeLayouts } from "../../lib/wire/handshake_messages.ts";
 import { decode, type Layout } from "../../lib/wire/layout.ts";
 import { lineOf } from "../../lib/wire/line.ts";
 import { mailboxRequest, mailboxResponse } from "../../lib/wire/mailbox_messages.ts";
-import { peerAck, peerHello, peerMessage, peerWelcome } from "../../lib/wire/peer_messages.ts";
+import {
+  peerAck,
+  peerAway,
+  peerHello,
+  peerMessage,
+  peerStoring,
+  peerWelcome,
+  StoringState,
+} from "../../lib/wire/peer_messages.ts";
 import { serverRequest, serverResponse } from "../../lib/wire/rendezvous_messages.ts";
 import type { ServerRequest, ServerResponse } from "../../lib/wire/rendezvous_messages.ts";
 import { forge, wordsIn } from "../testkit/forge.ts";
@@ -86,6 +94,8 @@ const MESSAGES: readonly (readonly [string, Layout<unknown>, readonly unknown[]]
   ["a peer's hello", peerHello, [{ from: "alice", to: "bob", ...position }]],
   ["a peer's welcome", peerWelcome, [position]],
   ["a peer's ack", peerAck, [{ stored: 1n, read: 1n }]],
+  ["a peer's word of storing", peerStoring, [{ state: StoringState.full }]],
+  ["a peer's words of being away", peerAway, [{ words: lineOf("back at two") }]],
   // What a text says is no line: the terminal attributes it.
   ["a peer's message", peerMessage, [
     { type: "text", number: 1n, id, written: 0n, content: id },
@@ -149,6 +159,7 @@ Deno.test("the walk finds the words of all messages, and addresses are none", ()
     "displayName",
     "from",
     "to",
+    "words",
   ]);
   assert(serverResponse.parts!.introduction!.parts!.observed!.parts!.element === address);
 });

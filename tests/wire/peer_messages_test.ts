@@ -11,11 +11,13 @@ import {
   type Message,
   messageLength,
   peerAck,
+  peerAway,
   peerHello,
   peerMessage,
   peerWelcome,
   textOf,
 } from "../../lib/wire/peer_messages.ts";
+import { type Line, lineOf } from "../../lib/wire/line.ts";
 import { position, U64_MAX } from "./samples.ts";
 import { assertRefuses } from "./refusal.ts";
 
@@ -66,6 +68,17 @@ Deno.test("peerAck is two counters, exact above 2^53", () => {
   assertEquals(encodeHex(encode(peerAck, value)), hex);
   assertEquals(decode(peerAck, decodeHex(hex)), value);
   assertRefuses(() => decode(peerAck, decodeHex("0020000000000001")));
+});
+
+Deno.test("peerAway is one printable line of at most 200 bytes, which may be empty", () => {
+  assertEquals(encodeHex(encode(peerAway, { words: lineOf("back") })), "0004" + "6261636b");
+  for (const length of [0, 1, 199, 200]) {
+    const words = lineOf("x".repeat(length));
+    assertEquals(decode(peerAway, encode(peerAway, { words })), { words });
+  }
+  assertRefuses(() => decode(peerAway, decodeHex("00c9" + "78".repeat(201))));
+  assertThrows(() => encode(peerAway, { words: lineOf("x".repeat(201)) }), RangeError);
+  assertThrows(() => encode(peerAway, { words: "a\nb" as Line }), RangeError);
 });
 
 Deno.test("peerMessage is text, bytes, an end or one taken back, each with its number", () => {

@@ -45,6 +45,7 @@ Deno.test("item numbers are those of the document", () => {
     response: 9,
     relay: 10,
     storing: 12,
+    away: 13,
   });
 });
 

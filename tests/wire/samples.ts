@@ -16,9 +16,12 @@ import {
   LogKind,
   type LogPosition,
   peerAck,
+  peerAway,
   peerHello,
   peerMessage,
+  peerStoring,
   peerWelcome,
+  StoringState,
 } from "../../lib/wire/peer_messages.ts";
 import {
   CloseCode,
@@ -355,6 +358,12 @@ export async function allSamples(): Promise<Sample[]> {
         haveId: new Uint8Array(16),
       },
     ]),
+    ofLayout("peer storing", peerStoring, Object.values(StoringState).map((state) => ({ state }))),
+    ofLayout(
+      "peer away",
+      peerAway,
+      ["", "zpátky ve dvě"].map((words) => ({ words: lineOf(words) })),
+    ),
     ofLayout("peer ack", peerAck, [{ stored: 2n ** 53n + 1n, read: U64_MAX }]),
     ofLayout("peer end", peerMessage, [{
       type: "end",
