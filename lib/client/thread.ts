@@ -36,7 +36,9 @@ import {
   peerStoring,
   StoringState,
 } from "../wire/peer_messages.ts";
+import type { Line } from "../wire/line.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
+import { AwayWords, NO_WORDS } from "./away_words.ts";
 import { Incoming, outOfTurn, type PeerEvent, type StreamProgress } from "./incoming.ts";
 import { KeptLog, LiveLog, type Outgoing } from "./outgoing.ts";
 import { PatientLog } from "./patient_log.ts";
@@ -111,6 +113,10 @@ export interface ThreadOptions {
   readonly onUnread?: (() => void) | undefined;
   /** Told when one of the two cannot store any more, or can again. */
   readonly onStoring?: ((storing: Storing) => void) | undefined;
+  /** Our words while we are away, as they are now; see `tellAway`. By default there are none. */
+  readonly ourAway?: (() => Line) | undefined;
+  /** Told when the other side is away with these words, or with none any more. */
+  readonly onAway?: ((words: Line) => void) | undefined;
   /** Between tries to store what could not be stored; all threads of a store share one. */
   readonly storePause: SharedPause;
 }
@@ -127,7 +133,7 @@ export interface Carrier {
   readonly goodbye: Goodbye | undefined;
   /** Why it is over, when it failed. */
   readonly failure: CifraError | undefined;
-  /** Queues an item of type `message`, `ack` or `storing`. */
+  /** Queues an item of type `message`, `ack`, `storing` or `away`. */
   send(type: ItemType, body: Bytes): void;
   /** Resolves when there is room for more. */
   ready(): Promise<void>;
@@ -168,6 +174,7 @@ export class Thread {
   readonly #outgoing: Outgoing;
   readonly #written: PatientLog;
   readonly #incoming: Incoming;
+  readonly #away: AwayWords;
   #attachment: Attachment | undefined;
   /** Sizes of messages sent and not stored over there, oldest first, and their sum. */
   #sizes: number[] = [];
@@ -205,6 +212,11 @@ export class Thread {
     this.#outgoing = outgoing;
     this.#written = new PatientLog(outgoing, options.storePause, () => this.#tellStoring());
     this.#incoming = new Incoming(options.store, options.key);
+    this.#away = new AwayWords({
+      ours: options.ourAway ?? (() => NO_WORDS),
+      onTheirs: (words) => options.onAway?.(words),
+      now: () => options.time.now(),
+    });
     this.#lastSent = this.#kept = outgoing.last;
   }
 
@@ -251,6 +263,11 @@ export class Thread {
     return this.#incoming.stream;
   }
 
+  /** The words with which the other side is away; empty when it is not, has none, or was not heard. */
+  get theirAway(): Line {
+    return this.#away.theirs;
+  }
+
   /** Whether a channel is attached. */
   get isAttached(): boolean {
     return this.#attachment !== undefined;
@@ -269,7 +286,10 @@ export class Thread {
    * position that was said on this channel, by default the last one. Resolves when the channel has ended.
    */
   attach(carrier: Carrier, theirs: LogPosition, ours = this.#said): Promise<Ending> {
-    return this.#attach(carrier, (attachment) => this.#agree(attachment, theirs, ours));
+    const ending = this.#attach(carrier, (attachment) => this.#agree(attachment, theirs, ours));
+    // Before anything else is said on it.
+    this.#away.begin(carrier);
+    return ending;
   }
 
   /**
@@ -378,6 +398,11 @@ export class Thread {
       );
     }
     return await this.#append(this.#newMessage("text", content), ref);
+  }
+
+  /** Our words of being away have changed: the other side is told, when there is a channel, or when there is one. */
+  tellAway(): void {
+    this.#away.say();
   }
 
   /** What the writer of a message calls it, told once: when `onDelivery` says that it is queued. */
@@ -526,6 +551,7 @@ export class Thread {
    * as in an idle channel.
    */
   tick(now: number): void {
+    this.#away.say();
     const attachment = this.#attachment;
     if (attachment?.pendingSince === undefined) return;
     const { carrier, pendingSince } = attachment;
@@ -674,8 +700,10 @@ export class Thread {
       if (!items || this.#attachment !== attachment) return;
       const messages: Message[] = [];
       for (const item of items) {
+        if (item.type !== ItemType.away) this.#away.hearOther();
         if (item.type === ItemType.ack) this.#readAcknowledgement(attachment, item);
         else if (item.type === ItemType.storing) this.#hearStoring(attachment, item);
+        else if (item.type === ItemType.away) this.#away.hear(item);
         else if (item.type === ItemType.message) messages.push(decodeMessage(item.body));
         else throw outOfTurn();
       }
@@ -745,7 +773,10 @@ export class Thread {
   }
 
   #finish(attachment: Attachment, ending: Ending): void {
-    if (this.#attachment === attachment) this.#attachment = undefined;
+    if (this.#attachment === attachment) {
+      this.#attachment = undefined;
+      this.#away.end(ending.type === "left" || ending.type === "failed");
+    }
     attachment.ended.resolve(ending);
     this.#wake();
     this.#tellDelivery();

@@ -4,8 +4,9 @@ import type { Goodbye } from "../../lib/channel/channel.ts";
 import type { Carrier, Thread } from "../../lib/client/thread.ts";
 import type { CifraError } from "../../lib/errors.ts";
 import { CONVERSATION_WINDOW } from "../../lib/limits.ts";
-import { decode } from "../../lib/wire/layout.ts";
-import { LogKind, peerAck, peerMessage } from "../../lib/wire/peer_messages.ts";
+import { decode, encode } from "../../lib/wire/layout.ts";
+import { lineOf } from "../../lib/wire/line.ts";
+import { LogKind, peerAck, peerAway, peerMessage } from "../../lib/wire/peer_messages.ts";
 import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";
 import { ackItem, Ear, freshPosition, messageItem, openLink, textItem } from "../testkit/links.ts";
@@ -124,6 +125,28 @@ test("an answer of a server that leaves a gap ends the channel", async () => {
   carrier.hear(textItem(2n, "where is the first?"));
   assertEquals((await ended).type, "cut");
   assertEquals(carrier.failure?.code, "bad_state");
+});
+
+test("a server is not told why we are away, and has nothing of the kind to tell", async () => {
+  const ourAway = () => lineOf("back at two");
+  const told: string[] = [];
+  const onAway = (words: string) => void told.push(words);
+  const thread = await openLink("server", {
+    kind: LogKind.live,
+    store: undefined,
+    ourAway,
+    onAway,
+  });
+  const carrier = new ScriptedCarrier();
+  const ended = thread.attachServer(carrier);
+  thread.tellAway();
+  thread.tick(0);
+  await thread.sendText("one");
+  await until(() => carrier.numbers.length > 0, "the message");
+  assertEquals(carrier.said.map(({ type }) => type), [ItemType.message]);
+  carrier.hear({ type: ItemType.away, body: encode(peerAway, { words: lineOf("I serve") }) });
+  assertEquals((await ended).type, "cut");
+  assertEquals([carrier.failure?.code, told], ["bad_state", []]);
 });
 
 /** Bob, who takes a stream that comes in pieces of 1000 bytes. */

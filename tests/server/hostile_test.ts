@@ -268,6 +268,19 @@ test("a server ends the channel of one who does not register first", async () =>
   }
 });
 
+test("a server ends the channel of one who tells it what is for the other side of a conversation", async () => {
+  for (const type of [ItemType.storing, ItemType.away]) {
+    await withServer(async (server) => {
+      const channel = await insider(server);
+      await channel.send(ItemType.request, await request("mallory"));
+      assert(Array.isArray(await channel.receive()));
+      await channel.send(type, new Uint8Array(2));
+      await assertEndsWith(channel, "bad_state");
+      await assertServes(server);
+    });
+  }
+});
+
 test("a server refuses the same registration when it comes twice in one record", async () => {
   await withServer(async (server) => {
     const together = await insider(server);

@@ -11,6 +11,7 @@ import type { Channel } from "../../lib/channel/channel.ts";
 import { type Commit, MemoryMessages } from "./memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { encode } from "../../lib/wire/layout.ts";
+import type { Line } from "../../lib/wire/line.ts";
 import {
   LogKind,
   type LogPosition,
@@ -76,6 +77,8 @@ export interface PersonOptions {
   readonly clock?: ManualTime;
   readonly onDelivery?: (delivery: Delivery) => void;
   readonly onStoring?: (storing: Storing) => void;
+  readonly ourAway?: () => Line;
+  readonly onAway?: (words: Line) => void;
   readonly tellsRead?: boolean;
 }
 
@@ -87,7 +90,7 @@ export function storePauseOf(clock: ManualTime): SharedPause {
 /** Opens a conversation with `peer`. */
 export function openLink(peer: string, options: PersonOptions = {}): Promise<Thread> {
   const { kind = LogKind.kept, clock = new ManualTime() } = options;
-  const { onDelivery, onStoring, tellsRead } = options;
+  const { onDelivery, onStoring, ourAway, onAway, tellsRead } = options;
   const store = "store" in options ? options.store : new MemoryMessages();
   return Thread.open({
     store,
@@ -97,6 +100,8 @@ export function openLink(peer: string, options: PersonOptions = {}): Promise<Thr
     time: { now: clock.now, date: () => WRITTEN },
     storePause: storePauseOf(clock),
     onStoring,
+    ourAway,
+    onAway,
     onDelivery,
     tellsRead,
   });
