@@ -6,10 +6,10 @@ import { code, madeFrom, table } from "./markdown.ts";
 
 /** The page. */
 export function jsonPage(): string {
-  const rows = [...deeds(undefined)].map(([name, { about, isNumber, does }]) => [
+  const rows = [...deeds(undefined)].map(([name, { about, takes, isNumber, does }]) => [
     code(
       `{"do":"${name}"${about === undefined && !isNumber ? "" : ',"with":"bob"'}${
-        isNumber ? ',"number":7' : ""
+        isNumber ? ',"number":7' : takes === undefined ? "" : ',"text":"back at two"'
       }}`,
     ),
     does,

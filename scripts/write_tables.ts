@@ -8,6 +8,7 @@ import { defaultOf, formatOption, usageOf } from "../lib/cli/help.ts";
 import type { Option } from "../lib/cli/options.ts";
 import { eventsSchema } from "../lib/cli/events_schema.ts";
 import { ERRORS } from "../lib/errors.ts";
+import { AWAY_LIMIT } from "../lib/limits.ts";
 import { CONSOLE_COMMANDS } from "../lib/server/console.ts";
 import { jsonPage } from "./json_page.ts";
 import { code, madeFrom, table } from "./markdown.ts";
@@ -177,6 +178,10 @@ function slashCommandsPage(): string {
     "`bob: hello` in the lobby sends to bob, whoever else you are talking to. A line that ends " +
     "with `\\` goes on in the next one. `//` sends a line that starts with `/`. Several lines are " +
     "never a command: a paste is put in as it is, and Enter sends it as one message.",
+    "`/away back at two` tells the server, and by it the lobby, that you are away. The words go " +
+    "encrypted to those you are connected with, also to whoever connects until you are `/back`. " +
+    "They are no message: who is not connected meanwhile does not get them, and nothing of them is " +
+    `kept. They are one line of ${AWAY_LIMIT} bytes at most.`,
     "## Keys",
     "At a prompt of cifra, also that of `cifra serve`:",
     table(["what it does", "keys"], KEYS),

@@ -9,7 +9,7 @@ export interface DeskActions {
   refuse(name: string): Promise<void>;
   close(name: string): Promise<void>;
   forget(name: string): Promise<void>;
-  setAway(isAway: boolean): void;
+  setAway(isAway: boolean, words: string): void;
   verify(name: string): Promise<void>;
   markVerified(name: string): Promise<void>;
   path(name: string): void;
@@ -87,14 +87,16 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
     run: (desk, name) => desk.forget(name),
   },
   "/away": {
-    does: "the others see that you are away",
+    does: "others see you are away; those you are talking to read WORDS",
+    takes: "WORDS",
+    mayBeAlone: true,
     inLobby: true,
-    run: (desk) => desk.setAway(true),
+    run: (desk, words) => desk.setAway(true, words),
   },
   "/back": {
     does: "the others see that you are back",
     inLobby: true,
-    run: (desk) => desk.setAway(false),
+    run: (desk) => desk.setAway(false, ""),
   },
   "/path": {
     does: "how you are connected",

@@ -53,6 +53,8 @@ export class DeskVoice {
   readonly #said = new Map<string, Set<string>>();
   /** With whom a channel is there of which nobody knows yet whether it lasts: the last word is that there was none. */
   readonly #heldOf = new Map<string, Connected>();
+  /** Of whom it was told last that they are away, by the server or by themselves: both tell that they are back. */
+  readonly #away = new Set<string>();
   /** With whom channels come and go; a conversation that begins anew among them is no news. */
   readonly #shaky = new Set<string>();
 
@@ -146,6 +148,10 @@ export class DeskVoice {
     switch (status.type) {
       case "lost":
         return this.#sayNews(name, isKept ? `${text}, nothing is lost meanwhile` : text);
+      case "away":
+        if (status.words !== "") this.#away.add(name);
+        else if (!this.#away.delete(name)) return;
+        return this.#terminal.say(text);
       case "storing":
         // Our disk is the same for all conversations.
         return this.#sayOfDisk(status.storing.who === "us" ? OUR_DISK : `${name}'s disk`, text);
@@ -266,7 +272,12 @@ export class DeskVoice {
   /** Who came and went; of a crowd those who are close are named first. */
   changes(changes: Changes, isClose: (name: string) => boolean): void {
     if (this.#terminal.json) return this.#terminal.emit({ event: "people", ...changes });
-    for (const line of describeChanges(changes, isClose)) this.#terminal.say(line);
+    const away = changes.away.filter((name) => !this.#away.has(name));
+    const back = changes.back.filter((name) => this.#away.has(name));
+    for (const name of away) this.#away.add(name);
+    for (const name of [...back, ...changes.left]) this.#away.delete(name);
+    const news = { ...changes, away, back };
+    for (const line of describeChanges(news, isClose)) this.#terminal.say(line);
   }
 
   #sayNews(name: string, text: string): void {

@@ -179,6 +179,11 @@ const CONNECT: EventGroup = {
     },
     moved: { when: "the conversation goes on over another way", keys: way },
     lost: { when: "the channel is gone; connecting again", keys: { code, message: text } },
+    "peer-away": {
+      when: "the other one is away, and says why or until when; told again when that changes",
+      keys: { text },
+    },
+    "peer-back": { when: "what they said of being away is withdrawn", keys: {} },
     "cannot-store": {
       when: "one of the two cannot store what comes; it waits",
       keys: {
@@ -350,7 +355,10 @@ const LOBBY: EventGroup = {
       when: "`/forget`; `messages` that the other side did not have are gone",
       keys: { with: text, messages: number },
     },
-    away: { when: "`/away`", keys: {} },
+    away: {
+      when: "`/away`",
+      keys: { text: optional(text, "what those we talk to read") },
+    },
     back: { when: "`/back`", keys: {} },
   },
 };

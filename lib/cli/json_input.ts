@@ -68,8 +68,8 @@ function readSaying(object: Record<string, unknown>, only: string | undefined): 
 }
 
 function readDeed(object: Record<string, unknown>, only: string | undefined): Line | string {
-  const { do: deed, with: other, number } = object;
-  const stranger = unknownKey(object, ["do", "with", "number"]);
+  const { do: deed, with: other, number, text } = object;
+  const stranger = unknownKey(object, ["do", "with", "number", "text"]);
   if (stranger) return stranger;
   if (typeof deed !== "string") return '"do" must be a text';
   const known = deeds(only);
@@ -90,13 +90,16 @@ function readDeed(object: Record<string, unknown>, only: string | undefined): Li
   }
   const person = readPerson("with", other, only);
   if ("wrong" in person) return person.wrong;
-  const text = command.isNumber ? `${number ?? ""}` : undefined;
+  const takesText = command.takes !== undefined && !command.isNumber;
+  if (text !== undefined && !takesText) return `"${deed}" takes no "text"`;
+  if (text !== undefined && typeof text !== "string") return '"text" must be a text';
+  const words = command.isNumber ? `${number ?? ""}` : text;
   return {
     type: "command",
     word: deed,
     command,
     name: person.name,
-    ...(text !== undefined && { text }),
+    ...(words !== undefined && { text: words }),
   };
 }
 

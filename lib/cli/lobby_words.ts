@@ -1,5 +1,6 @@
 /** What happens in a lobby, in words for people. Names are such as somebody could have: they need no care. */
 import type { Changes } from "../client/lobby.ts";
+import { type Line, quoted } from "../wire/line.ts";
 
 /** People are told of comings and goings this often at most, in milliseconds; programs at once. */
 export const CHANGES_PAUSE = 5000;
@@ -41,6 +42,17 @@ export function describeCrowd(
   const shown = [...names.filter(isClose), ...names.filter((name) => !isClose(name))];
   const rest = names.length - NAMES_SHOWN;
   return `${shown.slice(0, NAMES_SHOWN).join(", ")} and ${rest} more; /users lists them`;
+}
+
+/** Who sees that we are away, and reads why, or that we are back; `words` are those that are said, or withdrawn. */
+export function describeAbsence(isAway: boolean, words: Line, isHidden: boolean): string {
+  if (isHidden && words === "") return "nobody sees that: you are hidden";
+  if (!isAway) return "welcome back";
+  const seen = isHidden
+    ? "nobody in the lobby sees that: you are hidden"
+    : "the others see that you are away";
+  const read = words === "" ? "" : `; those you are talking to read ${quoted(words)}`;
+  return `${seen}${read}; /back when you are not`;
 }
 
 /** Somebody, as `/users` tells of them. */

@@ -100,6 +100,11 @@ export function describeStatus(
         status.failed ? `${label}'s program has failed` : `${label} left`,
         { event: "peer-left", failed: status.failed },
       ];
+    case "away":
+      return status.words === "" ? [`${label} is back`, { event: "peer-back" }] : [
+        `${label} is away: ${quoted(status.words)}`,
+        { event: "peer-away", text: status.words },
+      ];
     case "storing":
       return describeStoring(status.storing, peerName, label);
     case "unpinned": {

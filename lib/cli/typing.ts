@@ -3,19 +3,21 @@ import type { Contacts } from "../client/contacts.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import { queuedTexts } from "../client/leftovers.ts";
 import type { Messenger } from "../client/messenger.ts";
+import { encodeUtf8 } from "../bytes.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
-import { PAST_SHOWN } from "../limits.ts";
+import { AWAY_LIMIT, PAST_SHOWN } from "../limits.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
+import { isLine } from "../wire/line.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { type DeskActions, type Line, readLine, slashHelp } from "./desk_commands.ts";
 import type { Front, Lines } from "./desk_front.ts";
 import type { DeskVoice } from "./desk_voice.ts";
 import type { Ignored } from "./ignored.ts";
 import { isObject, readObject, type Ref, type Request } from "./json_input.ts";
-import { describeUsers } from "./lobby_words.ts";
+import { describeAbsence, describeUsers } from "./lobby_words.ts";
 import { BELLS } from "./attention.ts";
 import {
   describeComparison,
@@ -189,15 +191,22 @@ export class Typing implements DeskActions, Lines {
     voice.say(said, { event: "forgotten", messages }, name);
   }
 
-  setAway(isAway: boolean): void {
+  setAway(isAway: boolean, words: string): void {
     const { messenger, isHidden, voice } = this.#options;
-    messenger.setAway(isAway);
-    const text = isHidden
-      ? "nobody sees that: you are hidden"
-      : isAway
-      ? "the others see that you are away; /back when you are not"
-      : "welcome back";
-    voice.say(text, { event: isAway ? "away" : "back" });
+    const length = encodeUtf8(words).length;
+    if (length > AWAY_LIMIT) {
+      return voice.complain(`NOT AWAY: words must be at most ${AWAY_LIMIT} bytes, got ${length}`);
+    }
+    if (!isLine(words)) {
+      return voice.complain("NOT AWAY: words must be one line of characters that can be seen");
+    }
+    const before = messenger.awayWords;
+    messenger.setAway(isAway, words === "" ? undefined : words);
+    const { awayWords } = messenger;
+    const event = isAway
+      ? { event: "away", ...(awayWords !== "" && { text: awayWords }) }
+      : { event: "back" };
+    voice.say(describeAbsence(isAway, isAway ? awayWords : before, isHidden), event);
   }
 
   async verify(name: string): Promise<void> {

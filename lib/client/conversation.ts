@@ -26,6 +26,7 @@ import {
   UPGRADE_PAUSE,
 } from "../limits.ts";
 import type { Environment } from "../net/environment.ts";
+import type { Line } from "../wire/line.ts";
 import { ID_LENGTH, LogKind, type LogPosition } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
 import type { Introduction } from "../wire/rendezvous_messages.ts";
@@ -71,6 +72,8 @@ export type Status =
   | { readonly type: "declined" }
   /** The other person's program said goodbye; `failed` when something went wrong there. */
   | { readonly type: "left"; readonly failed: boolean }
+  /** The other person is away, and says why or until when; with no words: not any more. */
+  | { readonly type: "away"; readonly words: Line }
   /** One of the two cannot store at the moment, or can again; nothing is lost. */
   | { readonly type: "storing"; readonly storing: Storing }
   /** The other one is new and cannot be written down, and is heard when they can be: tried again after growing pauses. */

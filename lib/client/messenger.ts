@@ -7,9 +7,11 @@ import { CifraError } from "../errors.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import type { MessageStore, SealedNews } from "../store/message_store.ts";
 import { Signal } from "../flow/signal.ts";
+import type { Line } from "../wire/line.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import type { CloseCode } from "../wire/records.ts";
+import { NO_WORDS } from "./away_words.ts";
 import type { Contacts } from "./contacts.ts";
 import type { Status } from "./conversation.ts";
 import {
@@ -89,6 +91,8 @@ export class Messenger {
   /** The server has said something, or is lost. */
   readonly #news = new Signal();
   #isLeaving = false;
+  /** Why we are away, or until when. */
+  #awayWords = NO_WORDS;
   /** Why a conversation ended in which something was still to be delivered. */
   #unfinished: CifraError | undefined;
 
@@ -223,9 +227,19 @@ export class Messenger {
     if (!this.server) this.#person.home.hurry();
   }
 
-  /** Away from the keyboard, or back; the others in the lobby are told. */
-  setAway(isAway: boolean): void {
+  /** What we say of being away to those with whom there is a channel; empty when we are not, or say nothing. */
+  get awayWords(): Line {
+    return this.#awayWords;
+  }
+
+  /**
+   * Away from the keyboard, or back; the others in the lobby are told. `words` are for those alone with whom there is a
+   * channel, or will be; without them those that were said before stand until we are back.
+   */
+  setAway(isAway: boolean, words: Line = this.#awayWords): void {
     this.#person.home.setAway(isAway);
+    this.#awayWords = isAway ? words : NO_WORDS;
+    for (const { thread } of this.all()) thread.tellAway();
   }
 
   /**
@@ -365,6 +379,11 @@ export class Messenger {
       onStoring: (storing) => {
         const dialogue = this.#conversations.get(peer);
         if (dialogue) events.onStatus(dialogue, { type: "storing", storing });
+      },
+      ourAway: () => this.#awayWords,
+      onAway: (words) => {
+        const dialogue = this.#conversations.get(peer);
+        if (dialogue) events.onStatus(dialogue, { type: "away", words });
       },
     });
     unread = thread.unread;

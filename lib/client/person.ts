@@ -74,7 +74,10 @@ export type MailOptions = Pick<
 const MAILBOX_SUITE: SuiteName = "modern";
 
 /** What the owner of a thread is told. */
-export type ThreadHooks = Pick<ThreadOptions, "onDelivery" | "onUnread" | "onStoring">;
+export type ThreadHooks = Pick<
+  ThreadOptions,
+  "onDelivery" | "onUnread" | "onStoring" | "ourAway" | "onAway"
+>;
 
 /** A person's program at work. */
 export class Person {

@@ -5,6 +5,7 @@ import { DeskVoice } from "../../lib/cli/desk_voice.ts";
 import { Terminal } from "../../lib/cli/terminal.ts";
 import type { Status } from "../../lib/client/conversation.ts";
 import type { HomeStatus } from "../../lib/client/home.ts";
+import type { Changes } from "../../lib/client/lobby.ts";
 import { CifraError, type ErrorCode } from "../../lib/errors.ts";
 import { lineOf } from "../../lib/wire/line.ts";
 
@@ -121,6 +122,42 @@ for (const only of [undefined, "bob"]) {
     });
   }
 }
+
+function away(text: string): Status {
+  return { type: "away", words: lineOf(text) };
+}
+
+Deno.test("that somebody is away with words, and back, is a line each, whoever tells of it first", () => {
+  const nobody: Changes = { isFirst: false, joined: [], left: [], away: [], back: [] };
+  const { voice, said } = voiceOf();
+  const [present, absent] = [{ ...nobody, back: ["bob"] }, { ...nobody, away: ["bob"] }];
+  const words = () => voice.status("bob", away('back at "two"'), false);
+  const none = () => voice.status("bob", away(""), false);
+  const server = (changes: Changes) => voice.changes(changes, () => false);
+  const news: readonly (readonly [() => void, string | undefined])[] = [
+    [words, `bob is away: "back at 'two'"`],
+    [() => server(absent), undefined],
+    [none, "bob is back"],
+    [() => server(present), undefined],
+    // The other way round.
+    [() => server(absent), "away: bob"],
+    [words, `bob is away: "back at 'two'"`],
+    [() => server(present), "back: bob"],
+    [none, undefined],
+    // Other words are news, and so is an absence without any.
+    [words, `bob is away: "back at 'two'"`],
+    [() => voice.status("bob", away("back at three"), false), 'bob is away: "back at three"'],
+    [none, "bob is back"],
+    [() => server(absent), "away: bob"],
+    [() => server({ ...nobody, left: ["bob"] }), "bob left"],
+    [() => server({ ...nobody, joined: ["bob"] }), "bob joined"],
+    [words, `bob is away: "back at 'two'"`],
+  ];
+  for (const [tell, line] of news) {
+    tell();
+    assertEquals(said.splice(0), line === undefined ? [] : [line]);
+  }
+});
 
 Deno.test("a program is told of everything that comes and goes, but not of what is no event", () => {
   const terminal = new Recorder(true);

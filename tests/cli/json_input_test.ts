@@ -24,6 +24,21 @@ Deno.test("a ref comes back as it was written, or the line is refused", () => {
   for (const [ref, why] of Object.entries(wrong)) assertEquals(refOf(ref), why, ref);
 });
 
+Deno.test("words of being away are a text, and nothing else takes one", () => {
+  const read = (object: unknown) => {
+    const { line } = readObject(JSON.stringify(object), undefined);
+    return line.type === "wrong" ? line.reason : line.type === "command" ? line.text : line.type;
+  };
+  // What looks like a command is none in a text.
+  for (const text of ["back at two", "", "/quit"]) assertEquals(read({ do: "away", text }), text);
+  assertEquals(read({ do: "away" }), undefined);
+  assertEquals(read({ do: "away", text: 2 }), 'Not done: "text" must be a text');
+  assertEquals(read({ do: "away", with: "bob" }), 'Not done: "away" is about nobody');
+  for (const deed of ["back", "to", "retract", "accept"]) {
+    assertEquals(read({ do: deed, text: "x" }), `Not done: "${deed}" takes no "text"`);
+  }
+});
+
 Deno.test("a key that is half a character is unknown and not repeated", () => {
   const { line } = readObject('{"to":"bob","text":"x","\\ud800":1}', undefined);
   assertEquals(line, {

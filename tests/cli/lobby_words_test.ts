@@ -1,10 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  describeAbsence,
   describeChanges,
   describeCrowd,
   describeUsers,
   type Listed,
 } from "../../lib/cli/lobby_words.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 const NOTHING = { isFirst: false, joined: [], left: [], away: [], back: [] };
 const nobody = () => false;
@@ -36,6 +38,27 @@ Deno.test("comings and goings are a line for each kind, however many they are", 
   assertEquals(lines.length, 2);
   assert(lines.every((line) => line.length < 120), lines.join("\n"));
   assert(lines[0]!.startsWith("1000 joined: n0000, ") && lines[0]!.includes("and 992 more"));
+});
+
+Deno.test("who is away is told who sees it, and who reads why", () => {
+  const [none, words] = [lineOf(""), lineOf('back at "two"')];
+  const hidden = "nobody sees that: you are hidden";
+  assertEquals([true, false].map((isAway) => describeAbsence(isAway, none, true)), [
+    hidden,
+    hidden,
+  ]);
+  assertEquals([true, false].map((isAway) => describeAbsence(isAway, none, false)), [
+    "the others see that you are away; /back when you are not",
+    "welcome back",
+  ]);
+  assertEquals(
+    [false, true].map((isHidden) => describeAbsence(true, words, isHidden)),
+    ["the others see that you are away", "nobody in the lobby sees that: you are hidden"]
+      .map((seen) =>
+        `${seen}; those you are talking to read "back at 'two'"; /back when you are not`
+      ),
+  );
+  assertEquals(describeAbsence(false, words, true), "welcome back");
 });
 
 Deno.test("of a crowd those are named first with whom there is a conversation", () => {

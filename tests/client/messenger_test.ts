@@ -254,6 +254,28 @@ test("a message that is kept while the other side leaves begins the conversation
   });
 });
 
+test("words of being away are said in every conversation, also in one that begins anew", () =>
+  play({}, async (alice, stage) => {
+    const bob = await Resident.start(stage.server, stage.time, { name: "bob" });
+    const { messenger } = alice;
+    messenger.setAway(true, lineOf("back at two"));
+    await bob.messenger.send("alice", "hello");
+    await bob.told("alice away");
+    await alice.hears("bob", "hello");
+    await alice.time.during(messenger.close("bob"), "goodbye");
+    await bob.told("end alice");
+    await messenger.send("bob", "one thing more");
+    await bob.told("alice away", 2);
+    // Without other words they stand, until she is back.
+    messenger.setAway(true);
+    assertEquals(messenger.awayWords, "back at two");
+    messenger.setAway(false);
+    assertEquals(messenger.awayWords, "");
+    await bob.told("alice away", 3);
+    assertEquals(bob.messenger.get("alice")?.thread.theirAway, "");
+    await bob.leave();
+  }));
+
 test("a message opens the conversation that it needs, and waits; the next run delivers it", async () => {
   const store = new MemoryMessages();
   await talk(async (stage) => {
