@@ -296,6 +296,7 @@ const CONNECT: EventGroup = {
               name: text,
               isVerified: flag,
               state: optional(oneOf("here", "away")),
+              words: optional(text),
               unread: number,
               undelivered: number,
               connected: optional(flag),

@@ -61,6 +61,8 @@ export interface Listed {
   readonly isVerified: boolean;
   /** Undefined: not in the lobby. */
   readonly state: "here" | "away" | undefined;
+  /** With which they are away, as they told us. */
+  readonly words?: Line;
   readonly unread: number;
   /** Of ours, that they do not have yet. */
   readonly undelivered: number;
@@ -87,15 +89,16 @@ export function describeUsers(people: readonly Listed[], isConnected: boolean): 
 }
 
 function factsOf(
-  { state, unread, undelivered, connected, asks }: Listed,
+  { state, words, unread, undelivered, connected, asks }: Listed,
 ): readonly string[] {
   const facts: string[] = [];
   if (unread > 0) facts.push(`${unread} unread`);
   if (asks) facts.push("asks for you");
   if (connected !== undefined) facts.push(connected ? "connected" : "not connected");
   if (undelivered > 0) facts.push(`${undelivered} not delivered`);
-  if (state === "away") facts.push("away");
-  else if (state === undefined && facts.length > 0) facts.push("not in the lobby");
+  if (words !== undefined) facts.push(`away: ${quoted(words)}`);
+  else if (state === "away") facts.push("away");
+  if (state === undefined && facts.length > 0) facts.push("not in the lobby");
   return facts;
 }
 

@@ -4,6 +4,7 @@ import type { Leftover } from "../client/leftovers.ts";
 import type { Messenger } from "../client/messenger.ts";
 import { type Listed, VERIFIED_MARK } from "./lobby_words.ts";
 import { undelivered } from "./message_words.ts";
+import { type Line, quoted } from "../wire/line.ts";
 import { compareNames } from "../wire/names.ts";
 import { describePath } from "./status_words.ts";
 
@@ -84,13 +85,22 @@ export class Roster {
     const { messenger } = this.#options;
     const { people, offers } = messenger;
     const path = messenger.get(name)?.conversation.path;
+    const words = this.#awayWords(name);
     const unread = this.unreadOf(name);
     const isHere = people.has(name) || offers.has(name);
     return [
       path ? describePath(path, name) : "not connected yet",
       ...(path || isHere ? [] : ["not in the lobby"]),
+      ...(words === undefined ? [] : [`away: ${quoted(words)}`]),
       ...(unread > 0 ? [`${unread} unread`] : []),
     ].join(", ");
+  }
+
+  /** With which words somebody is away to whom we are connected: of others they may be old. */
+  #awayWords(name: string): Line | undefined {
+    const dialogue = this.#options.messenger.get(name);
+    const words = dialogue?.conversation.path && dialogue.thread.theirAway;
+    return words === "" ? undefined : words;
   }
 
   /** Everybody of whom there is something to tell, by name. */
@@ -99,10 +109,12 @@ export class Roster {
     const { people, offers } = messenger;
     return [...this.names].sort(compareNames).map((name): Listed => {
       const dialogue = messenger.get(name);
+      const words = this.#awayWords(name);
       return {
         name,
         isVerified: contacts.isVerified(name),
         state: people.get(name),
+        ...(words !== undefined && { words }),
         unread: this.unreadOf(name),
         undelivered: dialogue ? undelivered(dialogue.thread.delivery) : this.#kept.get(name) ?? 0,
         connected: dialogue && dialogue.conversation.path !== undefined,

@@ -87,13 +87,17 @@ Deno.test("users are listed with what there is to tell, and the others beside ea
       { ...plain, name: "ann" },
       { ...plain, name: "bob", isVerified: true, unread: 2, connected: true },
       { ...plain, name: "carol", state: "away" },
+      { ...plain, name: "cleo", state: "away", connected: true, words: lineOf('at "two"') },
+      { ...plain, name: "cyd", state: undefined, connected: true, words: lineOf("out") },
       { ...plain, name: "dave", state: undefined, undelivered: 3, connected: false },
       { ...plain, name: "erin", asks: true },
       { ...plain, name: "fred", isVerified: true },
     ], true),
-    `5 here
+    `6 here
    bob✓: 2 unread, connected
    carol: away
+   cleo: connected, away: "at 'two'"
+   cyd: connected, away: "out", not in the lobby
    dave: not connected, 3 not delivered, not in the lobby
    erin: asks for you
    ann, fred✓`,

@@ -39,6 +39,12 @@ Deno.test("words of who is away reach those with whom there is a channel, and no
   for (const each of [alice, carol]) {
     await each.event("peer-away", { with: "bob", text: "back at three" });
   }
+  await alice.write('/to bob\n{"do":"users","ref":"away"}\n');
+  const { people } = await alice.event("users", { ref: "away" });
+  const known = (people as { name: string; words?: string }[]).map((
+    { name, words },
+  ) => [name, words]);
+  assertEquals(known, [["bob", "back at three"], ["carol", undefined]]);
   await bob.write("/back\n");
   for (const each of [alice, carol]) await each.event("peer-back", { with: "bob" });
   await isPresent(carol, "back");
@@ -84,6 +90,10 @@ for (const args of [[], ["--plain"]]) {
       await shows(alice, `-- bob is away: "back at 'two'"`);
       await bob.write("alice: see you\n");
       await shows(alice, "bob: see you");
+      await alice.write("/users\r");
+      await shows(alice, `   bob: connected, away: "back at 'two'"`);
+      await alice.write("/to bob\r");
+      await shows(alice, "-- talking to bob: direct");
       await alice.write("/away for a walk\r");
       await shows(alice, "-- the others see that you are away; those you are talking to read");
       await bob.event("peer-away", { with: "alice", text: "for a walk" });
@@ -97,8 +107,12 @@ for (const args of [[], ["--plain"]]) {
       await alice.until("carol", () => /-- .*\bcarol\b/.test(screen(alice)));
       await interrupt(carol);
       const lines = screen(alice).split("\n").filter((line) => /\b(away|back)\b/.test(line));
-      const told = lines.filter((line) => line.includes("bob"));
-      assertEquals(told, [`-- bob is away: "back at 'two'"`, "-- bob is back"]);
+      const told = lines.filter((line) => line.includes("bob") && line.startsWith("-- "));
+      assertEquals(told.map((line) => line.replace(/direct.*(?=, away)/, "direct")), [
+        `-- bob is away: "back at 'two'"`,
+        `-- talking to bob: direct, away: "back at 'two'"`,
+        "-- bob is back",
+      ]);
       await alice.write("/quit\r");
       assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
     },
