@@ -37,7 +37,8 @@ import {
 } from "../testkit/adversary.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { until } from "../testkit/until.ts";
-import { type Lane, pipe, turn } from "../testkit/pipe.ts";
+import { type Lane, pipe } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 const EMPTY = new Uint8Array(0);
 

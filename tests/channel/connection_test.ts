@@ -18,7 +18,8 @@ import type { Transport } from "../../lib/channel/transport.ts";
 import { ALERT_CODES, encodeAlert } from "../../lib/wire/alert.ts";
 import { encodeFrame, FRAME_HEADER_LENGTH, FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
 import { ManualTime } from "../testkit/clock.ts";
-import { type LaneOptions, type Pipe, pipe, turn } from "../testkit/pipe.ts";
+import { type LaneOptions, type Pipe, pipe } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** A connection at the right end of a pipe; the test speaks for the left one. */
 function connected(

@@ -24,7 +24,8 @@ import { CloseCode, closeLayout, type Item, ItemType } from "../../lib/wire/reco
 import { ends, EvilPeer, openEvilPair, test, withCiphers } from "../testkit/adversary.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { scene, withFlippedBit } from "../testkit/handshake.ts";
-import { pipe, turn } from "../testkit/pipe.ts";
+import { pipe } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 const EMPTY = new Uint8Array(0);
 const SUITES_THAT_DIFFER: readonly SuiteName[] = ["modern", "classic"];
@@ -260,10 +261,10 @@ test("of thousands of records that come in one piece, a few are opened at once, 
     ready: true,
     open: async () => {
       most = Math.max(most, ++now);
-      await turn();
-      now--;
       const inner = new Uint8Array(64);
       inner.set([ItemType.message, 0, 0, 0, 1, opened++ & 0xff]);
+      await turn();
+      now--;
       return inner;
     },
   };

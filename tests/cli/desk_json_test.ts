@@ -15,7 +15,7 @@ import { test } from "../testkit/adversary.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { meet, type Meeting, openLink } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** Keeps what would be printed. */
 class Recorder extends Terminal {

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { decodeUtf8, encodeUtf8 } from "../../lib/bytes.ts";
 import { OutputQueue, QUEUE_FULL, QUEUE_LIMIT, ReaderPauses } from "../../lib/cli/output_queue.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** A reader that takes what it is given when the test says so, and so many bytes at most. */
 class Reader {

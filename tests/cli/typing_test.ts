@@ -5,7 +5,7 @@ import { DeskVoice } from "../../lib/cli/desk_voice.ts";
 import { Terminal } from "../../lib/cli/terminal.ts";
 import { Typing, type TypingOptions } from "../../lib/cli/typing.ts";
 import { CifraError } from "../../lib/errors.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** Keeps what would be said. */
 class Recorder extends Terminal {

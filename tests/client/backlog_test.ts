@@ -25,7 +25,7 @@ import {
   textItem,
 } from "../testkit/links.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { until } from "../testkit/until.ts";
 

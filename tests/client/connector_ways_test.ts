@@ -17,7 +17,8 @@ import {
   prefaceOf,
 } from "../testkit/couple.ts";
 import { until } from "../testkit/until.ts";
-import { type Pipe, pipe, turn } from "../testkit/pipe.ts";
+import { type Pipe, pipe } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 const NOWHERE = { introduction: { observed: [] } };
 /** What two are told who sit behind routers, and how the routers are seen from outside. */

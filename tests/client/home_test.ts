@@ -33,7 +33,7 @@ import { ManualTime } from "../testkit/clock.ts";
 import { test } from "../testkit/adversary.ts";
 import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
 import { until } from "../testkit/until.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 import {
   introductionOf,
   type PuppetChannel,

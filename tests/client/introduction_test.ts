@@ -17,7 +17,8 @@ import { test } from "../testkit/adversary.ts";
 import { type Couple, introduce } from "../testkit/couple.ts";
 import { NO_ID, NO_LOG, openLink } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
-import { type Pipe, pipe, turn } from "../testkit/pipe.ts";
+import { type Pipe, pipe } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 import { claimOf, nextSequence } from "../testkit/server.ts";
 import { ManualTime } from "../testkit/clock.ts";
 
@@ -241,13 +242,13 @@ for (const [how, end] of Object.entries(ENDINGS)) {
         if (wants > introduced) scene.introduce();
         introduced = wants;
         high.seek({ relay: false });
-        for (let turns = 0; turns < 20; turns++) {
+        for (let turns = 0; turns < 40; turns++) {
           await turn();
           for (; met < high.meetings.length; met++) end(high.meetings[met]!);
         }
         time.advance(pause);
       };
-      while (time.now() < 20_000) await come(end, 50);
+      while (time.now() < 30_000) await come(end, 50);
       const channels = count("connected") + count("moved");
       assert(channels >= 2 && channels <= 9, `${channels} channels`);
       // It still comes through, when it waits.

@@ -9,7 +9,7 @@ import { decode } from "../../lib/wire/layout.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
 import { openChannels, test } from "../testkit/adversary.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 const STREAM = 9;
 const PIECE_LIMIT = ITEM_BODY_LIMIT - 5;

@@ -9,7 +9,7 @@ import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { openChannels, test } from "../testkit/adversary.ts";
 import { ackItem, Ear, openLink, textItem } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** A lane over a channel to a server that the test plays. */
 class Scene implements Disposable {

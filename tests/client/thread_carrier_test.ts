@@ -11,7 +11,7 @@ import { CloseCode, type Item, ItemType } from "../../lib/wire/records.ts";
 import { test } from "../testkit/adversary.ts";
 import { ackItem, Ear, freshPosition, messageItem, openLink, textItem } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** A carrier with nothing below it: the test says what is heard, and sees what is said. */
 class ScriptedCarrier implements Carrier {

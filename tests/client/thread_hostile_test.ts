@@ -18,7 +18,7 @@ import {
   openLink,
   textItem,
 } from "../testkit/links.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 const LIVE = freshPosition({ kind: LogKind.live });
 const HUGE = 2n ** 64n - 1n;

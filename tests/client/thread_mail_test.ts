@@ -21,7 +21,7 @@ import {
   textItem,
 } from "../testkit/links.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 import { until } from "../testkit/until.ts";
 
 const ALICE = { peer: "alice", suite: "modern" } as const;

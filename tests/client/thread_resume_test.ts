@@ -27,7 +27,7 @@ import {
   textItem,
 } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 import { withFolder } from "../testkit/server.ts";
 
 /** Bob, whose disk is in the test's hands, and Alice. */

@@ -24,7 +24,7 @@ import {
   TestDisk,
 } from "../testkit/links.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 import { until } from "../testkit/until.ts";
 
 const SECOND = 1000;

@@ -32,7 +32,7 @@ import {
   WRITTEN,
 } from "../testkit/links.ts";
 import { until } from "../testkit/until.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** Two chats with a channel between them. */
 async function chat() {

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { PRESENCE_LIMIT } from "../../lib/limits.ts";
 import { PersonState, type ServerResponse } from "../../lib/wire/rendezvous_messages.ts";
-import { cryptoIdle } from "../testkit/adversary.ts";
+import { cryptoIdle } from "../testkit/turn.ts";
 import { person } from "../testkit/handshake.ts";
 import { enter, friends, interrupt, openScene, sitDown, textsFrom } from "../testkit/lobby.ts";
 import { Scene } from "../testkit/program.ts";

@@ -2,7 +2,7 @@ import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { CifraError } from "../../lib/errors.ts";
 import { Limiter } from "../../lib/flow/limiter.ts";
 import { ManualTime } from "../testkit/clock.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 const QUEUE = { length: 64, patience: 2000 };
 

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { SharedPause } from "../../lib/flow/shared_pause.ts";
 import { ManualTime } from "../testkit/clock.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 const SECOND = 1000;
 const NEVER = new AbortController().signal;

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Signal } from "../../lib/flow/signal.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** Notes who is woken. */
 function noted() {

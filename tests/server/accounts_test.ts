@@ -26,7 +26,8 @@ import {
   type ServerResponse,
 } from "../../lib/wire/rendezvous_messages.ts";
 import { MemoryServerStore } from "../testkit/memory_server.ts";
-import { cryptoIdle, test } from "../testkit/adversary.ts";
+import { test } from "../testkit/adversary.ts";
+import { cryptoIdle } from "../testkit/turn.ts";
 import { ephemeralKeys, type Person, person } from "../testkit/handshake.ts";
 import {
   claimOf,

@@ -9,7 +9,8 @@ import { decode, encode } from "../../lib/wire/layout.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
 import { Capability, type Introduction, refusalOf } from "../../lib/wire/rendezvous_messages.ts";
-import { cryptoIdle, test } from "../testkit/adversary.ts";
+import { test } from "../testkit/adversary.ts";
+import { cryptoIdle } from "../testkit/turn.ts";
 import { ephemeralKeys, person } from "../testkit/handshake.ts";
 import {
   registrationOf,

@@ -3,7 +3,7 @@ import type { Kem, KemKeyPair } from "../../lib/crypto/kem.ts";
 import { EPHEMERAL_KEY_LIFETIME, EPHEMERAL_KEY_USES } from "../../lib/limits.ts";
 import { EphemeralKeyStock } from "../../lib/services/ephemeral_keys.ts";
 import { ManualTime } from "../testkit/clock.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** A Kem whose keys come when the test says so. */
 class SlowKem implements Kem {

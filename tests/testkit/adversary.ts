@@ -36,48 +36,8 @@ import {
   scene,
   type Side,
 } from "./handshake.ts";
-import { type LaneOptions, type Pipe, pipe, turn } from "./pipe.ts";
-
-const underWay = new Set<Promise<unknown>>();
-type Operation = (...parameters: readonly unknown[]) => Promise<unknown>;
-const subtle = crypto.subtle as unknown as Record<string, Operation>;
-const OPERATIONS = [
-  "generateKey",
-  "importKey",
-  "exportKey",
-  "getPublicKey",
-  "encrypt",
-  "decrypt",
-  "sign",
-  "verify",
-  "deriveBits",
-  "encapsulateBits",
-  "decapsulateBits",
-];
-for (const name of OPERATIONS) {
-  const original = subtle[name]?.bind(crypto.subtle);
-  if (!original) continue;
-  const counted: Operation = (...parameters) => {
-    const operation = original(...parameters);
-    underWay.add(operation);
-    const done = () => underWay.delete(operation);
-    operation.then(done, done);
-    return operation;
-  };
-  Object.defineProperty(crypto.subtle, name, { configurable: true, value: counted });
-}
-
-/**
- * Resolves when no cipher is at work: records behind a failed one are still being opened, and RSA keys
- * are made in advance. A test that leaves such work behind would disturb the next one.
- */
-export async function cryptoIdle(): Promise<void> {
-  do {
-    await Promise.allSettled(underWay);
-    // One operation may be the first of several.
-    await turn();
-  } while (underWay.size > 0);
-}
+import { type LaneOptions, type Pipe, pipe } from "./pipe.ts";
+import { cryptoIdle } from "./turn.ts";
 
 /** A test that leaves no cipher at work behind. */
 export function test(name: string, scene: () => Promise<void>): void {

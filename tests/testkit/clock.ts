@@ -1,18 +1,37 @@
 /** Time in the hand of a test. */
 import type { Time } from "../../lib/flow/time.ts";
-import { turn } from "./pipe.ts";
+import { turn } from "./turn.ts";
 
-/** Milliseconds that pass in a turn of the event loop while somebody waits. */
+/** Milliseconds that pass at once while somebody waits. */
 const STEP = 10;
-/** Turns in which it must come to what somebody waits for. */
+/** Turns of the event loop between two steps of the time: in each is done what waits for no time. */
+const TURNS = 5;
+/** Breaths in a second that passes. */
+const BREATHS = 10;
+/** Steps in which it must come to what somebody waits for. */
 const PATIENCE = 8000;
+
+/** Between two steps of the time: what can be done at once is done. */
+async function breathe(): Promise<void> {
+  for (let turns = 0; turns < TURNS; turns++) await turn();
+}
+
+/** The same where whole programs talk to each other through sockets: a moment of real time. */
+export function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
 
 /** Time that stands still until it is told to go on, or until somebody waits for something with it. */
 export class ManualTime implements Time {
+  readonly #breathe: () => Promise<void>;
   #now = 0;
   #slept = 0;
   #alarms = new Map<number, { readonly at: number; readonly action: () => void }>();
   #last = 0;
+
+  constructor(between: () => Promise<void> = breathe) {
+    this.#breathe = between;
+  }
 
   /** Alarms that have not gone off. */
   get pending(): number {
@@ -55,16 +74,16 @@ export class ManualTime implements Time {
     const end = this.now() + milliseconds;
     while (this.now() < end) {
       this.advance(1000);
-      for (let turns = 0; turns < 10; turns++) await turn();
+      for (let breaths = 0; breaths < BREATHS; breaths++) await this.#breathe();
     }
   }
 
   /** Lets time pass until the condition holds; in longer steps where nothing else is under way. */
   async until(condition: () => boolean, what: string, step = STEP): Promise<void> {
-    for (let turns = 0; !condition(); turns++) {
-      if (turns === PATIENCE) throw new Error(`It never came to this: ${what}`);
+    for (let steps = 0; !condition(); steps++) {
+      if (steps === PATIENCE) throw new Error(`It never came to this: ${what}`);
       this.advance(step);
-      await turn();
+      await this.#breathe();
     }
   }
 

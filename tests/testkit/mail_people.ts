@@ -11,13 +11,12 @@ import { Mailbox } from "../../lib/services/mailbox.ts";
 import type { ConversationKey } from "../../lib/store/message_store.ts";
 import type { MailboxRequest, MailboxResponse } from "../../lib/wire/mailbox_messages.ts";
 import { keyOf as nameKeyOf } from "../store/server_samples.ts";
-import { cryptoIdle } from "./adversary.ts";
 import { ManualTime } from "./clock.ts";
 import { person } from "./handshake.ts";
 import { MemoryMailbox } from "./memory_mailbox.ts";
 import { MemoryMessages } from "./memory_messages.ts";
 import { MemoryServerStore } from "./memory_server.ts";
-import { turn } from "./pipe.ts";
+import { cryptoIdle, turn } from "./turn.ts";
 
 /** What the server says instead of something; by default that alone. */
 export type Alter = (response: MailboxResponse, to: Correspondent) => readonly MailboxResponse[];

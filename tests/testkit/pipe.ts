@@ -181,8 +181,3 @@ export function pipe(options: LaneOptions = {}): Pipe {
     toLeft,
   };
 }
-
-/** Lets everything run that waits for nothing outside this process: no socket, no cipher. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
-}

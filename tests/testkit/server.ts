@@ -26,7 +26,8 @@ import {
   type ServerResponse,
   type VouchedClaim,
 } from "../../lib/wire/rendezvous_messages.ts";
-import { anyResponder, cryptoIdle } from "./adversary.ts";
+import { anyResponder } from "./adversary.ts";
+import { cryptoIdle } from "./turn.ts";
 import type { ManualTime } from "./clock.ts";
 import type { Person } from "./handshake.ts";
 import { serverIn } from "./server_setup.ts";

@@ -16,7 +16,7 @@ import { MemoryMessages } from "./memory_messages.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { LogKind } from "../../lib/wire/peer_messages.ts";
 import type { CloseCode } from "../../lib/wire/records.ts";
-import { ManualTime } from "./clock.ts";
+import { ManualTime, pause } from "./clock.ts";
 import { ephemeralKeys, type Person as Who, person } from "./handshake.ts";
 import { Ear } from "./links.ts";
 import { claimOf, nextSequence, ServerEvents } from "./server.ts";
@@ -293,7 +293,7 @@ export async function talk(
   suites?: readonly SuiteName[],
   changes?: (time: ManualTime) => Partial<ServerBehaviour>,
 ): Promise<void> {
-  const time = new ManualTime();
+  const time = new ManualTime(pause);
   const server = await ServerHouse.open(suites, changes?.(time));
   const stage = new Stage(server, time);
   try {

@@ -1,5 +1,5 @@
 /** Waiting for what no event tells. */
-import { turn } from "./pipe.ts";
+import { turn } from "./turn.ts";
 
 /** Milliseconds: generous, and far less than the time of a test. */
 const PATIENCE = 10_000;
