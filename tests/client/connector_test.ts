@@ -7,7 +7,7 @@ import {
   PREFACE_DEADLINE,
 } from "../../lib/limits.ts";
 import { systemEnvironment } from "../../lib/net/environment.ts";
-import { FrameKind } from "../../lib/wire/frame.ts";
+import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { encode } from "../../lib/wire/layout.ts";
 import { peerHello } from "../../lib/wire/peer_messages.ts";
 import { ItemType } from "../../lib/wire/records.ts";
@@ -24,7 +24,7 @@ import {
 } from "../testkit/couple.ts";
 import { person } from "../testkit/handshake.ts";
 import { until } from "../testkit/until.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 
 /** Cannot dial the other one. */
 const NOWHERE = { introduction: { observed: [] } };
@@ -146,7 +146,7 @@ test("a hundred simultaneous openings each end with exactly one conversation", a
 });
 
 test("one with a wrong preface gets not a byte, and the right one is met (H24)", async () => {
-  for (const name of ["low", "high"] as const) {
+  const sides = (["low", "high"] as const).map(async (name) => {
     using couple = await introduce(BOTH_NOWHERE);
     const host = couple[name], peer = couple[name === "low" ? "high" : "low"];
     host.seek();
@@ -163,24 +163,23 @@ test("one with a wrong preface gets not a byte, and the right one is met (H24)",
       new Uint8Array([...good, 0]),
       new Uint8Array(0),
     ];
-    for (const body of wrong) {
+    const noise = new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n");
+    const words = [
+      ...wrong.map((body) => encodeFrame(FrameKind.preface, body)),
+      ...[FrameKind.m1, FrameKind.record, FrameKind.alert].map((kind) => encodeFrame(kind, good)),
+      noise,
+    ];
+    // All at once: those who might have come early are let go of when their time is over.
+    const answers = words.map(async (word) => {
       const evil = await EvilPeer.dial(host.port);
-      await evil.sendFrame(FrameKind.preface, body);
+      await evil.send(word);
       assertEquals((await evil.readToEnd()).length, 0);
       evil.close();
-    }
-    for (const kind of [FrameKind.m1, FrameKind.record, FrameKind.alert]) {
-      const evil = await EvilPeer.dial(host.port);
-      await evil.sendFrame(kind, good);
-      assertEquals((await evil.readToEnd()).length, 0);
-      evil.close();
-    }
-    const noise = await EvilPeer.dial(host.port);
-    await noise.send(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"));
-    assertEquals((await noise.readToEnd()).length, 0);
-    noise.close();
+    });
+    await Promise.all(answers);
     await meetAs(name === "low" ? "high" : "low", host);
-  }
+  });
+  await Promise.all(sides);
 });
 
 /** An honest peer comes after all: the guest lets it in and climbs with it. */
