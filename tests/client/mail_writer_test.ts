@@ -10,7 +10,7 @@ import {
   type MailboxResponse,
 } from "../../lib/wire/mailbox_messages.ts";
 import { test } from "../testkit/adversary.ts";
-import { type Correspondent, keyOf, PostRoom } from "../testkit/mail_people.ts";
+import { type Anybody, type Correspondent, keyOf, PostRoom } from "../testkit/mail_people.ts";
 import { envelopeParts, headerOf, headerParts } from "../testkit/mailbox.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
 
@@ -38,7 +38,7 @@ function changing<T extends MailboxResponse["type"]>(
   type: T,
   change: (
     response: Extract<MailboxResponse, { readonly type: T }>,
-    to: Correspondent,
+    to: Anybody,
   ) => MailboxResponse,
 ): PostRoom["alter"] {
   return (response, to) => [

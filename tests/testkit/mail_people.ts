@@ -8,7 +8,8 @@ import type { Identity } from "../../lib/crypto/identity.ts";
 import { systemRandom, timingSafeEqual } from "../../lib/crypto/platform.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { Mailbox } from "../../lib/services/mailbox.ts";
-import type { ConversationKey } from "../../lib/store/message_store.ts";
+import type { MailboxStore } from "../../lib/store/mailbox_store.ts";
+import type { ConversationKey, MessageStore } from "../../lib/store/message_store.ts";
 import type { MailboxRequest, MailboxResponse } from "../../lib/wire/mailbox_messages.ts";
 import { keyOf as nameKeyOf } from "../store/server_samples.ts";
 import { ManualTime } from "./clock.ts";
@@ -19,14 +20,17 @@ import { MemoryServerStore } from "./memory_server.ts";
 import { cryptoIdle, turn } from "./turn.ts";
 
 /** What the server says instead of something; by default that alone. */
-export type Alter = (response: MailboxResponse, to: Correspondent) => readonly MailboxResponse[];
+export type Alter = (response: MailboxResponse, to: Anybody) => readonly MailboxResponse[];
+
+/** Somebody with mail, wherever they keep it. */
+export type Anybody = Correspondent<MessageStore>;
 
 /** The turns in which nothing happens after which nothing more will. */
 const CALM = 6;
 
 /** One connection of somebody's. */
 interface Connection {
-  readonly who: Correspondent;
+  readonly who: Anybody;
   readonly lane: MailboxLane;
   isOver: boolean;
 }
@@ -35,37 +39,62 @@ interface Connection {
 export interface PostRoomOptions {
   readonly quotas?: boolean;
   readonly budget?: number;
+  /** Where the mailbox is kept; in memory by default. */
+  readonly store?: MailboxStore;
+  /** Of whoever shares it with the store. */
+  readonly time?: ManualTime;
 }
 
 /** A server with a mailbox, and the time. */
 export class PostRoom {
-  readonly time = new ManualTime();
+  readonly time: ManualTime;
   readonly names = new MemoryServerStore();
   readonly #options: PostRoomOptions;
-  store: MemoryMailbox;
+  store: MailboxStore;
   mailbox: Mailbox<Connection>;
+  /** How far the server's clock is ahead. */
+  ahead = 0;
   /** The fingerprint of the server's key. */
   readonly fingerprint = new Uint8Array(32).fill(9);
   alter: Alter = (response) => [response];
   /** Whether the server hears this; what it does not hear is lost. */
-  hears: (request: MailboxRequest, from: Correspondent) => boolean = () => true;
+  hears: (request: MailboxRequest, from: Anybody) => boolean = () => true;
+  /** What is asked of the mailbox now, one after the other. */
+  asked: MailboxRequest["type"] | undefined;
   #happened = 0;
   #last = Promise.resolve();
 
   constructor(options: PostRoomOptions = {}) {
     this.#options = options;
-    [this.store, this.mailbox] = this.#begin();
+    this.time = options.time ?? new ManualTime();
+    this.store = options.store ?? this.#emptyStore();
+    this.mailbox = this.#begin();
   }
 
-  #begin(): [MemoryMailbox, Mailbox<Connection>] {
-    const { quotas = false, budget = Infinity } = this.#options;
-    const store = new MemoryMailbox({ budget });
-    return [store, new Mailbox({ store, names: this.names, quotas })];
+  #emptyStore(): MemoryMailbox {
+    const { budget = Infinity } = this.#options;
+    return new MemoryMailbox({ budget });
+  }
+
+  #begin(): Mailbox<Connection> {
+    const { quotas = false } = this.#options;
+    return new Mailbox({ store: this.store, names: this.names, quotas });
   }
 
   /** The server's mailbox is gone, with all that was in it; nobody is connected. */
   lose(): void {
-    [this.store, this.mailbox] = this.#begin();
+    this.restart(this.#emptyStore());
+  }
+
+  /** The server begins again with what is in this store; nobody is connected. */
+  restart(store: MailboxStore): void {
+    this.store = store;
+    this.mailbox = this.#begin();
+  }
+
+  /** Milliseconds since 1970, by the server's clock. */
+  get date(): number {
+    return this.time.date() + this.ahead;
   }
 
   /** What the server's mailbox is called in a profile. */
@@ -75,10 +104,19 @@ export class PostRoom {
 
   /** Somebody with a profile of their own. */
   async somebody(name: string, options: CorrespondentOptions = {}): Promise<Correspondent> {
+    return await this.keeper(name, options.store ?? new MemoryMessages(), options);
+  }
+
+  /** The same, with messages that are kept in this store. */
+  async keeper<Store extends MessageStore>(
+    name: string,
+    store: Store,
+    options: CorrespondentOptions = {},
+  ): Promise<Correspondent<Store>> {
     const { identity } = await person("modern", options.as ?? name);
     const key = { fingerprint: encodeHex(identity.fingerprint), bundle: identity.bundle };
     this.names.putKey(nameKeyOf(name, key));
-    return new Correspondent(this, name, identity, options);
+    return new Correspondent(this, name, identity, store, options);
   }
 
   /** Two who know each other. */
@@ -92,7 +130,7 @@ export class PostRoom {
     return [alice, bob];
   }
 
-  connect(who: Correspondent): Connection {
+  connect(who: Anybody): Connection {
     const connection: Connection = {
       who,
       isOver: false,
@@ -100,7 +138,10 @@ export class PostRoom {
         this.#happened++;
         who.asked.push(request);
         if (!this.hears(request, who)) return;
-        this.#last = this.#last.then(() => this.#obey(connection, request));
+        this.#last = this.#last.then(() => this.#obey(connection, request)).catch((error) => {
+          // Nobody is told of what a server that was killed cannot do any more.
+          if (!connection.isOver) throw error;
+        });
       }),
     };
     return connection;
@@ -129,7 +170,8 @@ export class PostRoom {
 
   async #obey(connection: Connection, request: MailboxRequest): Promise<void> {
     if (connection.isOver) return;
-    const { who: { name, identity } } = connection, now = this.time.date();
+    this.asked = request.type;
+    const { who: { name, identity } } = connection, now = this.date;
     const fingerprint = encodeHex(identity.fingerprint), asker = { name, fingerprint };
     const { mailbox } = this;
     switch (request.type) {
@@ -166,7 +208,7 @@ export class PostRoom {
   }
 
   #hand(connection: Connection): void {
-    for (let next; (next = this.mailbox.next(connection, this.time.date()));) {
+    for (let next; (next = this.mailbox.next(connection, this.date));) {
       this.say(connection, next);
     }
   }
@@ -202,12 +244,14 @@ export interface CorrespondentOptions {
 }
 
 /** Somebody with mail. */
-export class Correspondent {
+export class Correspondent<Store extends MessageStore = MemoryMessages> {
   readonly name: string;
   readonly identity: Identity;
   readonly room: PostRoom;
-  store: MemoryMessages;
+  store: Store;
   postman: Postman;
+  /** How far the clock of this machine is ahead. */
+  ahead = 0;
   /** What the server was asked, and what it said, over all connections. */
   readonly asked: MailboxRequest[] = [];
   readonly heard: MailboxResponse[] = [];
@@ -236,20 +280,21 @@ export class Correspondent {
     room: PostRoom,
     name: string,
     identity: Identity,
+    store: Store,
     options: CorrespondentOptions,
   ) {
     this.room = room;
     this.name = name;
     this.identity = identity;
     this.#options = options;
-    this.store = options.store ?? new MemoryMessages();
+    this.store = store;
     this.postman = this.#newPostman();
   }
 
   #newPostman(): Postman {
-    const { room: { time }, store, identity, name } = this;
+    const { room: { time: { now, after } }, store, identity, name } = this;
     return new Postman({
-      environment: { time, random: systemRandom },
+      environment: { time: { now, after, date: () => this.date }, random: systemRandom },
       store,
       suite: "modern",
       identity,
@@ -287,12 +332,17 @@ export class Correspondent {
     });
   }
 
+  /** Milliseconds since 1970, by the clock of this machine. */
+  get date(): number {
+    return this.room.time.date() + this.ahead;
+  }
+
   /** The connection that there is. */
   get connection(): Connection {
     return this.#connection!;
   }
 
-  knows({ name, identity }: Correspondent): void {
+  knows({ name, identity }: Anybody): void {
     this.pins.set(name, identity.fingerprint.slice());
   }
 
@@ -301,7 +351,7 @@ export class Correspondent {
     this.failure = undefined;
     const connection = this.#connection = this.room.connect(this);
     // As a registration of this moment has it, and higher than all before.
-    const now = BigInt(this.room.time.date());
+    const now = BigInt(this.date);
     this.sequence = now > this.sequence ? now : this.sequence + 1n;
     const link = { identity: { ...this.identity, fingerprint: this.room.fingerprint } };
     this.#working = this.#work(connection, { ...link, mailbox: connection.lane });
@@ -344,13 +394,22 @@ export class Correspondent {
   }
 
   /** Is killed, and comes back with what is on disk, or with an earlier copy of it. */
-  async dies(snapshot = this.store.snapshot()): Promise<void> {
+  async dies(this: Correspondent, snapshot = this.store.snapshot()): Promise<void> {
+    this.stops();
+    await this.room.calm();
+    this.comesBack(new MemoryMessages({ snapshot }));
+  }
+
+  /** Is killed: of what was under way nothing is waited for. */
+  stops(): void {
     if (this.#connection) this.room.disconnect(this.#connection);
     this.#connection = undefined;
-    const dead = this.postman;
-    dead.leave();
-    await this.room.calm();
-    this.store = new MemoryMessages({ snapshot });
+    this.postman.leave();
+  }
+
+  /** Another program, with what a store has. */
+  comesBack(store: Store): void {
+    this.store = store;
     this.postman = this.#newPostman();
   }
 
@@ -366,7 +425,7 @@ export class Correspondent {
     const messages = texts.map((text) => ({
       type: "text" as const,
       id: systemRandom(16),
-      written: this.room.time.date(),
+      written: this.date,
       content: encodeUtf8(text),
     }));
     await this.store.append(keyOf(to.name), messages);
