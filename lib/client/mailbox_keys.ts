@@ -98,8 +98,10 @@ export class MailboxKeys {
 
   /** A new signed prekey, or the one that the server does not have; undefined when it has a good one. */
   async #signedFor(standing: Standing, box: Box, now: number): Promise<Prekey | undefined> {
-    const { sequence } = this.#options;
-    const isTooOld = (this.#signedAt ?? Number(box.signed)) < now - SIGNED_PREKEY_LIFETIME;
+    const { mailbag, server, sequence } = this.#options;
+    // The number is a moment of a clock that may have been years ahead, and goes no way back.
+    const since = this.#signedAt ?? mailbag.signedSince(server) ?? Number(box.signed);
+    const isTooOld = Math.abs(now - since) > SIGNED_PREKEY_LIFETIME;
     const isMoved = standing.state === BoxState.moved && !this.#isPublished;
     // What a server had and has no more, we may have replaced ourselves, before we came back from an old copy.
     const isLost = !box.anew && standing.signed < box.signed;
@@ -109,7 +111,6 @@ export class MailboxKeys {
       return await this.#make(box, "signed", larger(sequence, box.signed + 1n));
     }
     if (standing.signed === box.signed) return undefined;
-    const { mailbag, server } = this.#options;
     const kept = mailbag.prekeys(server, "signed").at(-1);
     return kept && await this.#sign(box, kept);
   }

@@ -116,6 +116,11 @@ export interface Mailbag {
   /** Prekeys of a server's box that are not retired, by growing numbers: to be published, unless they are. */
   prekeys(server: string, kind: PrekeyKind): readonly KeptPrekey[];
   /**
+   * When the newest signed prekey took the place of one before it, by the clock of this machine as it was then;
+   * undefined when none before it is here.
+   */
+  signedSince(server: string): number | undefined;
+  /**
    * The server gives out the signed prekey `signed`, and one-time prekeys from `once` on: those before are retired,
    * from now on unless they are already.
    */

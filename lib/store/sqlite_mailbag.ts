@@ -57,6 +57,10 @@ function prepareStatements(file: SqliteFile) {
       SELECT ${prekey} FROM prekey WHERE box = ${boxOf} AND kind = ? AND retired_here IS NULL
       ORDER BY number`),
     deletePrekey: prepare("DELETE FROM prekey WHERE box = ? AND kind = ? AND number = ?"),
+    signedSince: prepare(`
+      SELECT retired_here AS since FROM prekey
+      WHERE box = ${boxOf} AND kind = 'signed' AND retired_here IS NOT NULL
+      ORDER BY number DESC LIMIT 1`),
     retire: prepare(`
       UPDATE prekey SET retired_here = ?, retired_there = ?
       WHERE box = ${boxOf} AND kind = ? AND number < ? AND retired_here IS NULL`),
@@ -192,6 +196,11 @@ export class SqliteMailbag implements Mailbag {
   prekeys(server: string, kind: PrekeyKind): readonly KeptPrekey[] {
     const rows = this.#all<PrekeyRow>(() => this.#statements.prekeys.all(server, kind));
     return rows.map((row) => this.#keptPrekey(row));
+  }
+
+  signedSince(server: string): number | undefined {
+    const row = this.#get<{ since: bigint }>(() => this.#statements.signedSince.get(server));
+    return row && Number(row.since);
   }
 
   async retire(

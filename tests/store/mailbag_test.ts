@@ -146,6 +146,32 @@ conforms("destroys secrets when they were retired long enough by both clocks", a
 });
 
 conforms(
+  "knows since when there is a newer signed prekey, by the clock of that moment",
+  async (disk) => {
+    const store = await disk.open();
+    const { mailbag } = store;
+    await addBox(mailbag);
+    assertEquals(mailbag.signedSince(SERVER), undefined);
+    await addPrekeys(mailbag, { signed: [1n], once: [1n, 2n] });
+    await mailbag.retire(SERVER, { signed: 1n, once: 2n }, AT);
+    assertEquals(mailbag.signedSince(SERVER), undefined);
+    const moments = [after(YEAR), AT, after(DAY)];
+    for (const [i, moment] of moments.entries()) {
+      const signed = BigInt(i + 2);
+      await addPrekeys(mailbag, { signed: [signed] });
+      await mailbag.retire(SERVER, { signed, once: 2n }, moment);
+      await mailbag.retire(SERVER, { signed, once: 2n }, after(2 * DAY));
+      assertEquals(mailbag.signedSince(SERVER), moment.here);
+    }
+    await store.close();
+    const again = await disk.open();
+    assertEquals(again.mailbag.signedSince(SERVER), after(DAY).here);
+    await addBox(again.mailbag);
+    assertEquals(again.mailbag.signedSince(SERVER), undefined);
+  },
+);
+
+conforms(
   "keeps no signed prekey that has four newer ones, whatever the clocks say",
   async (disk) => {
     const { mailbag } = await disk.open();

@@ -138,6 +138,14 @@ export class MemoryMailbag implements Mailbag {
       .map(keptPrekey);
   }
 
+  signedSince(server: string): number | undefined {
+    const name = this.#box(server)?.name;
+    const retired = this.#disk.prekeys.filter((each) =>
+      name && each.kind === "signed" && each.retired && equals(each.box, name)
+    );
+    return retired.toSorted((a, b) => a.number < b.number ? -1 : 1).at(-1)?.retired?.here;
+  }
+
   retire(
     server: string,
     before: { signed: bigint; once: bigint },
