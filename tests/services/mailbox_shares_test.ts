@@ -437,6 +437,21 @@ for (const [what, arrange] of Object.entries(ALIKE)) {
   });
 }
 
+Deno.test("an ask is answered alike where the signed prekey is too old, be its box open or not (4)", async () => {
+  for (const isHere of [true, false]) {
+    const asked: string[] = [];
+    const scene = new MailboxScene({ store: watched(new MemoryMailbox(), asked) });
+    await scene.arrive("alice");
+    await scene.settleIn("bob 1");
+    if (!isHere) scene.mailbox.leave("bob 1");
+    scene.now += 60 * 86_400_000 + 1;
+    asked.length = 0;
+    const none = { found: undefined, retryAfter: 0, wake: undefined };
+    assertEquals(await scene.ask("alice", "bob"), none);
+    assertEquals(asked, ["change", "boxes", "waitingFor", "stock"]);
+  }
+});
+
 Deno.test("nobody leaves anything for themselves, nor is given their own keys", async () => {
   const scene = await withBob();
   assertEquals(await scene.code("bob", "bob"), noRoom);
