@@ -1,6 +1,7 @@
 /** People who are never here at the same time: what one leaves at the server the other reads, once and in order. */
 import { assert, assertEquals } from "@std/assert";
 import { Scene } from "../testkit/program.ts";
+import { stringsIn, wordsIn } from "../testkit/strings.ts";
 import { within } from "../testkit/time_limit.ts";
 
 const JSON_ARGS = ["--json", "--accept-new", "--accept", "all"];
@@ -25,10 +26,10 @@ Deno.test(
       await program.endInput();
       await program.exits(0);
     }
-    const said: string[] = [];
+    const server = `${scene.stateOf("server")}/server`;
     for (let turn = 0; turn < 4; turn++) {
       const [writer, reader] = turn % 2 === 0 ? ["alice", "bob"] : ["bob", "alice"];
-      const lines = Array.from({ length: 5 }, (_, i) => `turn ${turn}, line ${i}`);
+      const lines = Array.from({ length: 5 }, (_, i) => `heron ${turn}, crayfish ${i}`);
       const writing = await comes(scene, writer!);
       await writing.write(
         lines.map((text) => `${JSON.stringify({ to: reader, text })}\n`).join(""),
@@ -37,23 +38,24 @@ Deno.test(
       await writing.event("on-server", { number: 5 * (Math.floor(turn / 2) + 1), with: reader });
       writing.kill("SIGINT");
       await writing.exits(130);
+      // The server never has a word of it, neither while it waits nor when it was fetched.
+      assertEquals(await wordsIn(server, ["heron", "crayfish"]), []);
       const reading = await comes(scene, reader!);
       await reading.event("message", { text: lines.at(-1)! });
       reading.kill("SIGINT");
       await reading.exits(130);
-      said.push(...lines);
       const shown = reading.events.filter(({ event }) => event === "message")
         .map((told) => told["text"]);
       assertEquals(shown, lines);
       assert(reading.events.every(({ event }) => event !== "connected"));
     }
-    // The server never had a word of it.
-    const folder = scene.stateOf("server");
-    for await (const { name } of Deno.readDir(`${folder}/server`)) {
-      if (!name.startsWith("mailbox.db")) continue;
-      const bytes = await Deno.readFile(`${folder}/server/${name}`);
-      const words = new TextDecoder("latin1").decode(bytes);
-      for (const text of said) assert(!words.includes(text), `${name} has "${text}"`);
+    assertEquals(await wordsIn(server, ["heron", "crayfish"]), []);
+    // Whoever looks like this finds what is there to be found.
+    const files = [...await stringsIn(server)].filter(([, strings]) => strings.length > 0);
+    for (const name of ["mailbox.db", "server.db"]) {
+      assert(files.some(([file]) => file === name), `${name} was not read`);
     }
+    const alices = await wordsIn(`${scene.stateOf("alice")}/profiles/alice`, ["heron"]);
+    assert(alices.length > 0, "nobody has the words");
   }),
 );

@@ -3,6 +3,7 @@
  * without a word at any moment, as is the server. Then they visit in peace, still one after the other, and are judged.
  */
 import { type Program, Scene } from "../testkit/program.ts";
+import { wordsIn } from "../testkit/strings.ts";
 import type { Verdict } from "./checker.ts";
 import { Dice } from "./dice.ts";
 import { Person, verdicts } from "./person.ts";
@@ -15,6 +16,8 @@ const VISIT = 7000;
 const RECEIPT = 4000;
 /** Lines of a visit at the most. */
 const LINES = 40;
+/** Messages of each of them at the least, over all. */
+const LEAST = 50;
 
 /** What to play. */
 export interface ApartOptions {
@@ -24,10 +27,12 @@ export interface ApartOptions {
   readonly visits: number;
 }
 
-/** What became of what both wrote, and how often somebody was killed. */
+/** What became of what both wrote, and how often each of the three programs was killed. */
 export interface Apart {
   readonly verdicts: readonly [Verdict, Verdict];
-  readonly kills: number;
+  readonly kills: Readonly<Record<"alice" | "bob" | "server", number>>;
+  /** What of it could be read in the server's files whenever it was killed, and at the end. */
+  readonly leaks: readonly string[];
 }
 
 /** Plays it to its end. */
@@ -35,14 +40,20 @@ export async function liveApart({ seed, visits }: ApartOptions): Promise<Apart> 
   const dice = new Dice(seed);
   await using scene = await Scene.open();
   let server: Program = await scene.serve(LIMITS);
-  let kills = 0;
+  const kills = { alice: 0, bob: 0, server: 0 };
+  const leaks: string[] = [];
   const args = ["--accept-new"];
   const alice = new Person(scene, "alice", "bob", args);
   const bob = new Person(scene, "bob", "alice", args);
+  const lookForWords = async () => {
+    const lines = [alice, bob].flatMap(({ runs }) => runs).flatMap(({ lines }) => lines);
+    leaks.push(...await wordsIn(`${scene.stateOf("server")}/server`, lines));
+  };
   const restart = async () => {
-    kills++;
+    kills.server++;
     server.kill("SIGKILL");
     await server.exit();
+    await lookForWords();
     server = scene.start("serve", "server", ["--port", `${scene.port}`, "--json", ...LIMITS]);
     await server.event("listening");
   };
@@ -50,6 +61,7 @@ export async function liveApart({ seed, visits }: ApartOptions): Promise<Apart> 
     who.start();
     await who.program.event("registered");
   };
+  const isKilledAt = dice.below(visits);
   // Whoever was here once has a box.
   for (const who of [alice, bob]) {
     await start(who);
@@ -57,13 +69,15 @@ export async function liveApart({ seed, visits }: ApartOptions): Promise<Apart> 
     await who.kill();
   }
   for (let visit = 0; visit < visits; visit++) {
-    const who = dice.pick([alice, bob]);
+    // Each of them at least once, if there are visits enough.
+    const who = visit < 2 ? [alice, bob][visit]! : dice.pick([alice, bob]);
     await start(who);
     const feeding = who.feed(dice.below(LINES));
-    const killing = dice.below(4) === 0 ? dice.pause(VISIT).then(restart) : undefined;
+    const isServerKilled = visit === isKilledAt || dice.below(4) === 0;
+    const killing = isServerKilled ? dice.pause(VISIT).then(restart) : undefined;
     await dice.pause(VISIT);
     await who.kill();
-    kills++;
+    kills[who === alice ? "alice" : "bob"]++;
     await feeding;
     await killing;
   }
@@ -76,7 +90,7 @@ export async function liveApart({ seed, visits }: ApartOptions): Promise<Apart> 
       if (expected !== undefined) await who.showsLine(expected);
       said.delete(other);
       if (round < 2) {
-        const number = await writesLast(who);
+        const number = await writes(who, Math.max(1, LEAST - queuedBy(who)));
         said.set(who, `${who.name} ${who.lines - 1}`);
         await who.program.until(
           `${number} left for ${other.name}`,
@@ -89,16 +103,22 @@ export async function liveApart({ seed, visits }: ApartOptions): Promise<Apart> 
       await who.program.exit();
     }
   }
-  return { verdicts: verdicts(alice, bob), kills };
+  await lookForWords();
+  return { verdicts: verdicts(alice, bob), kills, leaks };
 }
 
-/** Writes one more line; resolves to its number when it is on disk. */
-async function writesLast(who: Person): Promise<number> {
+/** How many messages somebody was told are on disk, in all runs. */
+function queuedBy({ runs }: Person): number {
+  return runs.flatMap(({ events }) => events).filter(({ event }) => event === "queued").length;
+}
+
+/** Writes so many more lines; resolves to the number of the last when all are on disk. */
+async function writes(who: Person, count: number): Promise<number> {
   const before = numbersOf(who, "queued").length;
-  await who.write(1);
+  await who.write(count);
   await who.program.until(
     "the last line is queued",
-    () => numbersOf(who, "queued").length > before,
+    () => numbersOf(who, "queued").length >= before + count,
   );
   return numbersOf(who, "queued").at(-1)!;
 }
