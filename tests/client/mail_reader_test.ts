@@ -2,10 +2,13 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
 import { DAY, UNSHOWN_MESSAGES } from "../../lib/limits.ts";
+import { PrivateFolder } from "../../lib/store/private_files.ts";
+import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { type MailboxResponse, Verdict } from "../../lib/wire/mailbox_messages.ts";
 import { NOWHERE, signedNameClaim } from "../../lib/wire/name_claim.ts";
 import { test } from "../testkit/adversary.ts";
 import { type Correspondent, keyOf, PostRoom } from "../testkit/mail_people.ts";
+import { withFolder } from "../testkit/server.ts";
 
 type Letter = Extract<MailboxResponse, { readonly type: "envelope" }>;
 
@@ -85,6 +88,97 @@ test("what is not as it was left does not open, changes nothing, and opens after
     }
     assertEquals(bob.unread(alice), ["0"], what);
   }
+});
+
+/** An envelope with other bytes from here on. */
+function replaced(letter: Letter, at: number, bytes: readonly number[]): Letter {
+  const envelope = letter.envelope.slice();
+  envelope.set(bytes, at);
+  return { ...letter, envelope };
+}
+
+test("prekeys of numbers that are not here, or that nobody can have, open nothing, and use up nothing", async () => {
+  const [SIGNED, ONCE] = [1 + 16, 1 + 24];
+  await withFolder(async (path) => {
+    const store = await SqliteMessages.open(await PrivateFolder.open(path), { keepHistory: true });
+    const room = new PostRoom();
+    const alice = await room.somebody("alice");
+    const bob = await room.keeper("bob", store);
+    alice.knows(bob);
+    bob.knows(alice);
+    await bob.visits();
+    await alice.come();
+    await alice.leavesEach(bob, "0");
+    const highest = Array<number>(8).fill(255), unknown = [0, 0, 0, 0, 0, 0, 0, 77];
+    // Beyond what a database counts to, by one.
+    const beyond = [128, ...Array<number>(7).fill(0)];
+    room.alter = (response, to) => {
+      if (to !== bob || response.type !== "envelope") return [response];
+      return [SIGNED, ONCE].flatMap((at) =>
+        [highest, unknown, beyond].map((bytes) => [at, bytes] as const)
+      )
+        .map(([at, bytes], i) => ({
+          ...replaced(response, at, bytes),
+          id: new Uint8Array(16).fill(i + 1),
+        }));
+    };
+    await bob.come();
+    await room.pass(1000);
+    const verdicts = bob.requests("settle").flatMap(({ settled }) => settled)
+      .map(({ verdict }) => verdict);
+    assertEquals(verdicts, Array(6).fill(Verdict.unopened));
+    assertEquals([bob.unread(alice), bob.failure], [[], undefined]);
+    await bob.leave();
+    room.alter = (response) => [response];
+    await bob.visits();
+    assertEquals(bob.unread(alice), ["0"]);
+    await store.close();
+  });
+});
+
+test("what was opened and comes again is shown once: at once, after a restart, and when its session is forgotten", async () => {
+  await Promise.all([true, false].map(async (hasOnce) => {
+    const what = hasOnce ? "with a one-time prekey" : "without";
+    const room = new PostRoom();
+    const [alice, bob] = await room.pair();
+    await bob.visits();
+    room.alter = (response) =>
+      response.type === "keys" && !hasOnce
+        ? [{ ...response, found: response.found.map((found) => ({ ...found, once: [] })) }]
+        : [response];
+    await alice.come();
+    await alice.leavesEach(bob, "0");
+    const [letters, ids]: [Letter[], number[]] = [[], []];
+    handing(room, bob, (letter) => {
+      letters.push(letter);
+      return letter;
+    });
+    await bob.come();
+    await room.pass(1000);
+    assertEquals(bob.unread(alice), ["0"], what);
+    const comesAgain = async () => {
+      const id = new Uint8Array(16).fill(ids.push(0));
+      room.say(bob.connection, { ...letters[0]!, id });
+      await room.pass(1000);
+      assertEquals([bob.unread(alice), bob.failure], [["0"], undefined], what);
+      return lastVerdict(bob);
+    };
+    assertEquals(await comesAgain(), Verdict.taken, what);
+    await bob.dies();
+    await bob.come();
+    assertEquals(await comesAgain(), Verdict.taken, what);
+    // Prekeys are replaced, sessions and secrets grow old.
+    const seen = new Set<number | undefined>();
+    for (let day = 0; day < 40; day += 5) {
+      await bob.leave();
+      room.time.advance(5 * DAY);
+      await bob.come();
+      seen.add(await comesAgain());
+    }
+    // First the session is remembered, and then what would open it is gone.
+    assertEquals(seen, new Set([Verdict.taken, Verdict.unopened]), what);
+    assertEquals((await alice.standing(bob)).stored, 1, what);
+  }));
 });
 
 test("whoever has two names is heard under the one that they wrote with", async () => {
