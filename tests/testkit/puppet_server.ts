@@ -119,6 +119,8 @@ export class PuppetServer implements AsyncDisposable {
   readonly who: Person;
   /** The fingerprints of those who have shown who they are, whether they came in afterwards or not. */
   readonly seen: Bytes[] = [];
+  /** The last of them. */
+  visitor: PublicIdentity | undefined;
   readonly #listener = systemEnvironment.network.listen(["127.0.0.1"], 0);
   readonly #arrived: TcpTransport[] = [];
   readonly #channels: Channel[] = [];
@@ -173,7 +175,10 @@ export class PuppetServer implements AsyncDisposable {
         random,
         ours: (id) => id === suite.id ? ours : undefined,
         displayName: lineOf("puppet"),
-        checkInitiator: ({ fingerprint }) => void this.seen.push(fingerprint),
+        checkInitiator: (initiator) => {
+          this.visitor = initiator;
+          this.seen.push(initiator.fingerprint);
+        },
       }),
     );
     const channel = await Channel.open(connection, established, now);
