@@ -155,6 +155,35 @@ test("what was taken back is taken away at once, and what follows it is not lost
   assertEquals(await alice.store.takeBack(keyOf("bob"), 2n), false);
 });
 
+test("of several in one envelope one is taken back: before it is fetched, when it was read, and over a channel", async () => {
+  for (const when of ["waiting", "fetched", "over a channel"]) {
+    const { room, alice, bob } = await scene();
+    await alice.says(bob, "one", "two", "three");
+    await room.pass(4000);
+    assertEquals(places(alice), "a0", when);
+    // She does not hear that he has it.
+    room.hears = ({ type }, { name }) => name !== "bob" || type !== "deposit";
+    if (when === "fetched") await bob.visits();
+    assert(await alice.store.takeBack(keyOf("bob"), 2n), when);
+    alice.postman.touch("bob");
+    await room.pass(4000);
+    if (when === "over a channel") {
+      const { log } = await alice.store.outgoing(keyOf("bob"));
+      const messages = alice.store.read(keyOf("bob"), 1n, 1000);
+      await bob.store.receive(keyOf("alice"), log, messages);
+    }
+    room.hears = () => true;
+    await bob.visits();
+    // What was read is read, under the number and the id that it had.
+    const second = when === "fetched" ? "two" : "taken back";
+    assertEquals(bob.unread(alice), ["one", second, "three"], when);
+    await room.pass(1000);
+    assertEquals(await alice.standing(bob), { stored: 3, read: 0, last: 3 }, when);
+    assertEquals(await alice.store.takeBack(keyOf("bob"), 2n), false, when);
+    assertEquals(room.mailbox.counts().count, 0, when);
+  }
+});
+
 test("what is in a box that is not the present one is sealed again for that, and takes its place", async () => {
   const { room, alice, bob } = await scene();
   await alice.leavesEach(bob, "one", "two");
