@@ -36,6 +36,12 @@ function lastVerdict(who: Correspondent): number | undefined {
   return who.requests("settle").at(-1)?.settled[0]?.verdict;
 }
 
+/** All that somebody has on disk, but for what is known of others: a receipt may be owed. */
+function rowsOf({ store }: Correspondent) {
+  const { mailbag: { correspondents: _, ...mailbag }, ...messages } = store.snapshot().disk;
+  return { ...messages, mailbag };
+}
+
 const flip = (bytes: Bytes, at = 0) => bytes.with(at, bytes[at]! ^ 1) as Bytes;
 
 test("what is not as it was left does not open, changes nothing, and opens afterwards", async () => {
@@ -67,17 +73,24 @@ test("what is not as it was left does not open, changes nothing, and opens after
   for (const [what, change] of Object.entries(changes)) {
     const { room, alice, bob } = await scene();
     bob.welcome.add("carol");
-    handing(room, bob, change);
+    const held: Letter[] = [];
+    handing(room, bob, (letter) => {
+      held.push(letter);
+      return [];
+    });
     await bob.come();
+    const before = rowsOf(bob);
+    room.alter = (response) => [response];
+    room.say(bob.connection, change(held[0]!));
     await room.pass(1000);
     assertEquals(lastVerdict(bob), Verdict.unopened, what);
+    assertEquals(rowsOf(bob), before, what);
     assertEquals([bob.unread(alice), bob.failure], [[], undefined], what);
     assertEquals(bob.unread({ name: "carol" }), [], what);
     const box = bob.store.mailbag.box(room.server)!.name;
     assert(bob.store.mailbag.prekey(box, "once", 1n), what);
     assertEquals(bob.pins.has("carol"), false, what);
     // As it was, whatever was tried before.
-    room.alter = (response) => [response];
     await room.pass(20_000, 2000);
     // Who is said to have written what nobody could have: alice hears of it never, and says it again a day later.
     const isKnown = bob.unread(alice).length > 0;
