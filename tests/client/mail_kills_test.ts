@@ -9,7 +9,7 @@ import type { MessageStore } from "../../lib/store/message_store.ts";
 import { DepositCode, Verdict } from "../../lib/wire/mailbox_messages.ts";
 import { test } from "../testkit/adversary.ts";
 import { envelopeParts, headerOf } from "../testkit/mailbox.ts";
-import { KillScene, type Mortal } from "../testkit/mail_kills.ts";
+import { KillScene, type Mortal, UNSYNCED } from "../testkit/mail_kills.ts";
 import { type Correspondent, keyOf } from "../testkit/mail_people.ts";
 import { withFolder } from "../testkit/server.ts";
 
@@ -109,7 +109,7 @@ for (const [what, ends] of Object.entries(ENDS)) {
   test(`whoever is killed while ${what}: nothing is lost, and nothing comes twice`, async () => {
     // Side by side, since all of them wait most of the time.
     const played = await Promise.allSettled(
-      ends.map((end) => withFolder((path) => play(path, end))),
+      ends.map((end) => withFolder((path) => play(path, end), UNSYNCED)),
     );
     const failures = played.flatMap((each, i) => {
       const { who, at, time = 1 } = ends[i]!;
@@ -186,7 +186,7 @@ test("a one-time prekey that was handed out and lost on the way goes 16 days aft
       await scene.visits(bob);
       assertEquals(kept(), [3n]);
       await scene.end();
-    });
+    }, UNSYNCED);
   }
 });
 
@@ -224,7 +224,7 @@ test("a server that is put back hands out what was there and used before: nothin
     await scene.visits(bob);
     assertEquals(bob.unread(alice), ["one", "two"]);
     await scene.end();
-  });
+  }, UNSYNCED);
 });
 
 /** The sessions of what somebody left, and their places, in words: `a0 a1 b0`. */

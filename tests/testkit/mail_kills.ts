@@ -3,6 +3,7 @@
  * program stops there: what it had asked for and not been told it never learns, and it begins again with its files as
  * they were at that moment. It stops at what the test hands it, which is its store and its connection.
  */
+import { existsSync } from "node:fs";
 import { CifraError } from "../../lib/errors.ts";
 import type { MessageStore } from "../../lib/store/message_store.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
@@ -14,6 +15,9 @@ import { type Correspondent, PostRoom } from "./mail_people.ts";
 /** Who may be killed. */
 export type Mortal = "alice" | "bob" | "server";
 
+const MEMORY = "/dev/shm";
+/** Where databases of programs that are killed may lie: what these have written the system has, be it on a disk or not. */
+export const UNSYNCED = existsSync(MEMORY) ? MEMORY : undefined;
 /** What changes a database. Everything else may go on in a program that is dead. */
 const CHANGES: ReadonlySet<string> = new Set([
   "addPrekeys",

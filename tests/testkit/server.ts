@@ -33,9 +33,12 @@ import type { Person } from "./handshake.ts";
 import { serverIn } from "./server_setup.ts";
 import { until } from "./until.ts";
 
-/** Runs `job` with a private folder of its own. */
-export async function withFolder<T>(job: (path: string) => Promise<T>): Promise<T> {
-  const path = await Deno.makeTempDir({ prefix: "cifra-test-" });
+/** Runs `job` with a private folder of its own, in `dir` or where the system has such folders. */
+export async function withFolder<T>(
+  job: (path: string) => Promise<T>,
+  dir?: string,
+): Promise<T> {
+  const path = await Deno.makeTempDir({ prefix: "cifra-test-", ...dir ? { dir } : {} });
   try {
     await Deno.chmod(path, 0o700);
     return await job(path);
