@@ -38,6 +38,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     plain: args.includes("--plain") || cosmeticVariable("TERM") === "dumb",
     noColor: cosmeticVariable("NO_COLOR"),
   });
+  terminal.waitForNobody();
   const code = await perform(name, args, terminal)
     .then(async (code) => {
       await terminal.flushed();
@@ -53,6 +54,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
       return code;
     })
     .finally(() => terminal.close());
+  await terminal.flushed();
   // What was typed for a program that failed must not be obeyed by the shell.
   if (code !== 0 && code !== INTERRUPTED) await terminal.forgetTyped?.();
   return code;
@@ -97,9 +99,15 @@ async function perform(
 // Otherwise a limit on the size of files ends the program without a word; so it is an error of whoever writes.
 if (Deno.build.os !== "windows") Deno.addSignalListener("SIGXFSZ", () => {});
 // What fails where nobody waits for it, and outside the program, is no mistake of ours that a stack would explain.
-addEventListener("unhandledrejection", (event) => {
+addEventListener("unhandledrejection", async (event) => {
   if (!isPlatformError(event.reason)) return;
   event.preventDefault();
-  Deno.exit(new Terminal(Deno.args.includes("--json")).fail(event.reason));
+  const terminal = new Terminal(Deno.args.includes("--json"));
+  terminal.waitForNobody();
+  // Whoever does not read why it ends keeps nothing from ending.
+  terminal.drops = true;
+  const code = terminal.fail(event.reason);
+  await terminal.flushed();
+  Deno.exit(code);
 });
 Deno.exit(await main(Deno.args));

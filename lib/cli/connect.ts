@@ -29,7 +29,6 @@ export async function connect(args: readonly string[], terminal: Terminal): Prom
       hint: "say with --to who the pipe is for, or use --json",
     });
   }
-  terminal.waitForNobody({ drops: false });
   if (terminal.interactive) {
     terminal.bell = options.bell;
     terminal.looks = { colours: terminal.wantsColours(options.color), times: options.times };

@@ -3,6 +3,7 @@
  * comes from all.
  */
 import type { Dialogue } from "../client/conversations.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
 import { TEXT_LIMIT } from "../limits.ts";
 import { rings } from "./attention.ts";
@@ -12,6 +13,7 @@ import type { DeskView, Front, Lines, Outcome } from "./desk_front.ts";
 import { deliveryMark, describeUnread, showEvent, showPast } from "./message_words.ts";
 import { openPrompt, type Prompt } from "./prompt.ts";
 import { StreamSanitizer } from "./sanitize.ts";
+import { screen } from "./screen.ts";
 import type { Terminal } from "./terminal.ts";
 import type { TypedLines } from "./typed_lines.ts";
 
@@ -64,7 +66,7 @@ export class DeskTerminal implements Front {
       limit: TEXT_LIMIT,
       refused: "NOT SENT",
     };
-    const editor = await openPrompt(this.#terminal, options, {
+    const opening = openPrompt(this.#terminal, options, {
       onMessage: (text) => {
         this.#typed?.add(text);
         lines.obey(lines.read(text)).catch((error) => failing.reject(error));
@@ -73,6 +75,10 @@ export class DeskTerminal implements Front {
       onEnd: () => this.finish("finished"),
       onInterrupt: () => this.finish("interrupted"),
     });
+    mayFail(opening);
+    // A terminal that is frozen has no prompt yet.
+    const editor = await Promise.race([this.#finished.promise, opening]);
+    if (typeof editor === "string" || "error" in editor) return editor;
     this.#editor = editor;
     this.refresh();
     try {
@@ -94,6 +100,8 @@ export class DeskTerminal implements Front {
       this.lastFrom = name;
       if (event.type === "text") this.#ring([event.text]);
       showEvent(event, this.#view.label(name), shown, this.#terminal);
+      // What a terminal that is frozen, or has gone, does not show is not read: the next run shows it.
+      if (!await screen.shown()) return;
       thread.taken(event);
     }
   }

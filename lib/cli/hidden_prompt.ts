@@ -8,7 +8,7 @@ import type { Key } from "./key_decoder.ts";
 import type { PromptEvents, PromptOptions } from "./line_editor.ts";
 import { emptyLine, type LineRules, press } from "./line_state.ts";
 import { harmless, type Shown } from "./page.ts";
-import { writeToScreen } from "./screen.ts";
+import { screen } from "./screen.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Keys that a person expects who sees nothing: there is no cursor that could be elsewhere than at the end. */
@@ -45,7 +45,7 @@ export class HiddenPrompt {
       onContinued: () => this.#ask(),
       onAway: () => {
         this.#isAway = true;
-        writeToScreen("\r\n");
+        screen.write("\r\n");
       },
       onBack: () => {
         this.#isAway = false;
@@ -58,8 +58,8 @@ export class HiddenPrompt {
 
   /** Prints below the question, and asks it again. */
   printAround(text: Shown): void {
-    if (this.#isClosed || this.#isAway) return writeToScreen(`${text}\n`);
-    writeToScreen(`\n${text}\n`.replaceAll("\n", "\r\n"));
+    if (this.#isClosed || this.#isAway) return void screen.offer(`${text}\n`);
+    screen.offer(`\n${text}\n`.replaceAll("\n", "\r\n"));
     this.#ask();
   }
 
@@ -73,7 +73,7 @@ export class HiddenPrompt {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (!this.#isAway) writeToScreen("\r\n");
+    if (!this.#isAway) screen.write("\r\n");
     for (const release of this.#releases) release();
   }
 
@@ -98,6 +98,6 @@ export class HiddenPrompt {
   }
 
   #ask(): void {
-    writeToScreen(harmless(this.#options.prompt));
+    screen.write(harmless(this.#options.prompt));
   }
 }

@@ -8,7 +8,7 @@ import { type EditedLine, EditedLines } from "./edited_lines.ts";
 import { type Key, KeyDecoder } from "./key_decoder.ts";
 import { nextPiece, pieceTaken } from "./stdin.ts";
 import { stopJob } from "./suspend.ts";
-import { isGone } from "./terminal.ts";
+import { isGone, screen } from "./screen.ts";
 
 /** Milliseconds after which Escape is a key of its own, and after which a begun sequence has no end. */
 const ESCAPE_PAUSE = 100;
@@ -59,6 +59,8 @@ class Keyboard {
   #wasRaw = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isPumping = false;
+  /** While the terminal is to change how it hands over keys, and cannot yet. */
+  #changing: Promise<void> | undefined;
 
   /**
    * From now on what is typed is taken, until the returned function is called: with `raw` key by key and unseen, else
@@ -135,6 +137,7 @@ class Keyboard {
     if (this.#isAway) return;
     this.#isAway = true;
     this.#listener?.onAway();
+    await screen.idle();
     if (this.#raw > 0) setRaw(false);
     let problem: CifraError | undefined;
     try {
@@ -143,10 +146,15 @@ class Keyboard {
       problem = error as CifraError;
     }
     this.#isAway = false;
-    if (this.#raw > 0) setRaw(true);
+    this.#setRaw();
     this.#listener?.onBack();
     if (problem) this.#holders.at(-1)?.complain(problem);
     this.#pump();
+  }
+
+  /** Resolves when the terminal hands over keys as it should, and nothing is being written to it. */
+  async settled(): Promise<void> {
+    while (this.#changing || screen.isBusy) await (this.#changing ?? screen.idle());
   }
 
   get #listener(): KeyListener | undefined {
@@ -154,7 +162,7 @@ class Keyboard {
   }
 
   #takeTerminal(): void {
-    setRaw(true);
+    this.#setRaw();
     if (Deno.build.os === "windows") return;
     Deno.addSignalListener("SIGWINCH", this.#onResize);
     Deno.addSignalListener("SIGCONT", this.#onContinued);
@@ -162,7 +170,7 @@ class Keyboard {
 
   #giveTerminalBack(): void {
     this.#wasRaw = false;
-    setRaw(false);
+    this.#setRaw();
     if (Deno.build.os === "windows") return;
     Deno.removeSignalListener("SIGWINCH", this.#onResize);
     Deno.removeSignalListener("SIGCONT", this.#onContinued);
@@ -175,9 +183,22 @@ class Keyboard {
   /** Somebody else stopped us, and the shell took its terminal. */
   readonly #onContinued = () => {
     if (this.#isAway) return;
-    setRaw(true);
+    this.#setRaw();
     this.#listener?.onContinued();
   };
+
+  /**
+   * Keys come one by one and unseen as long as somebody wants it. The system lets no change overtake what is being
+   * written: on a terminal that is frozen it would hold up the program.
+   */
+  #setRaw(): void {
+    if (!this.#changing && !screen.isBusy) return setRaw(this.#raw > 0);
+    this.#changing ??= (async () => {
+      while (screen.isBusy) await screen.idle();
+      this.#changing = undefined;
+      if (!this.#isAway) setRaw(this.#raw > 0);
+    })();
+  }
 
   async #read(): Promise<void> {
     if (this.#isReading || this.#hasEnded) return;
@@ -198,7 +219,7 @@ class Keyboard {
       }
       // The first piece of raw mode may have been typed, as lines, before it.
       this.#take(this.#decoder.push(piece, !this.#wasRaw));
-      this.#wasRaw = this.#raw > 0;
+      this.#wasRaw = this.#raw > 0 && !this.#changing;
       const { pending } = this.#decoder;
       if (pending === undefined) continue;
       const pause = pending === "escape" ? ESCAPE_PAUSE : SEQUENCE_PAUSE;

@@ -19,7 +19,7 @@ import {
   showView,
 } from "./line_view.ts";
 import { page, type Shown } from "./page.ts";
-import { writeToScreen } from "./screen.ts";
+import { screen } from "./screen.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The terminal tells a paste from typing while this is on. */
@@ -82,6 +82,8 @@ export class LineEditor {
   /** Somebody else has the screen. */
   #isAway = false;
   #isClosed = false;
+  /** The line is drawn again as soon as the screen takes it. */
+  #isLate = false;
 
   constructor(options: PromptOptions, terminal: Terminal, events: PromptEvents) {
     this.#options = options;
@@ -112,11 +114,12 @@ export class LineEditor {
   /** Prints above the line being typed, and draws that again as it was. */
   printAround(text: Shown): void {
     const shown = `${text}\n`;
-    if (this.#isClosed || this.#isAway) return writeToScreen(shown);
+    if (this.#isClosed || this.#isAway) return void screen.offer(shown);
     this.#fit();
     const next = this.#drawn();
-    writeToScreen(eraseView(this.#view) + shown.replaceAll("\n", "\r\n") + showView(next));
-    this.#view = next;
+    const lines = shown.replaceAll("\n", "\r\n");
+    // What is left out has changed nothing.
+    if (screen.offer(eraseView(this.#view) + lines + showView(next))) this.#view = next;
   }
 
   /** From now on this stands before the line; also before the one being typed. */
@@ -158,7 +161,7 @@ export class LineEditor {
         return void keyboard.suspend();
       case "clear-screen":
         if (this.#isAway) return;
-        writeToScreen(CLEAR_SCREEN);
+        screen.write(CLEAR_SCREEN);
         this.#view = EMPTY_VIEW;
         return this.#redraw();
       case "offer":
@@ -189,7 +192,7 @@ export class LineEditor {
       ...this.#frame,
       rows: Infinity,
     });
-    writeToScreen(`${changeView(this.#view, whole)}\r\n`);
+    screen.write(`${changeView(this.#view, whole)}\r\n`);
     this.#view = EMPTY_VIEW;
   }
 
@@ -212,7 +215,7 @@ export class LineEditor {
   /** Leaves the screen as if nothing had been typed. */
   #leave(): void {
     this.#fit();
-    writeToScreen(eraseView(this.#view) + DO_NOT_MARK_PASTES);
+    screen.write(eraseView(this.#view) + DO_NOT_MARK_PASTES);
     this.#view = EMPTY_VIEW;
     this.#isAway = true;
   }
@@ -221,8 +224,17 @@ export class LineEditor {
     if (this.#isClosed || this.#isAway) return;
     const isSame = this.#fit();
     const next = this.#drawn();
-    writeToScreen(isSame ? changeView(this.#view, next) : eraseView(this.#view) + showView(next));
-    this.#view = next;
+    const change = isSame ? changeView(this.#view, next) : eraseView(this.#view) + showView(next);
+    if (screen.redraw(change)) this.#view = next;
+    else void this.#redrawLater();
+  }
+
+  async #redrawLater(): Promise<void> {
+    if (this.#isLate) return;
+    this.#isLate = true;
+    await screen.room();
+    this.#isLate = false;
+    this.#redraw();
   }
 
   /** For a terminal that somebody else had, and who left our row as it was, or an empty one. */
@@ -230,7 +242,7 @@ export class LineEditor {
     if (this.#isClosed || this.#isAway) return;
     this.#fit();
     const next = this.#drawn();
-    writeToScreen(MARK_PASTES + eraseView(this.#view) + showView(next));
+    screen.write(MARK_PASTES + eraseView(this.#view) + showView(next));
     this.#view = next;
   }
 

@@ -167,6 +167,7 @@ async function obeyLines(
     last = line.trim();
     code = Math.max(code, show(terminal, await ask(line)));
     // Whoever cannot read the answers gives no more commands.
+    await terminal.flushed();
     if (terminal.failure) return 1;
   }
 }

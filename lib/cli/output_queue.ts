@@ -13,22 +13,34 @@ export const QUEUE_LIMIT = 16 * QUEUE_FULL;
 /** Written at once, when as much is there: what a pipe holds. */
 const PIECE = 64 * 1024;
 
-interface Waiting {
+/** Where lines are written. */
+export interface Output {
+  write(bytes: Bytes): Promise<number>;
+}
+
+/** How a line is written. */
+export interface Writing {
+  /** Called when the system has it, after those of the lines before. */
+  readonly onWritten?: (() => void) | undefined;
+  /** Where, if not where the others go: of a terminal there is stdout and stderr. */
+  readonly to?: Output;
+}
+
+interface Waiting extends Writing {
   readonly bytes: Bytes;
-  readonly onWritten: (() => void) | undefined;
 }
 
 /** What becomes of lines, and of those for which there is no room. */
 export interface QueueEvents {
   /** Writing has failed, or the reader has left too much; nothing is written any more. */
   readonly onFailure: (error: unknown) => void;
-  /** Lines were left out because the queue was full: what is said of it, now that there is room. */
-  readonly describeDropped?: (lines: number) => Bytes;
+  /** So many lines were left out because the queue was full, and now there is room to say so. */
+  readonly onDropped: (lines: number) => void;
 }
 
 /** The lines for one output. */
 export class OutputQueue {
-  readonly #to: { write(bytes: Bytes): Promise<number> };
+  readonly #to: Output;
   readonly #events: QueueEvents;
   #waiting: Waiting[] = [];
   /** Bytes that are not written, those under way included. */
@@ -38,8 +50,7 @@ export class OutputQueue {
   #isClosed = false;
   readonly #progress = new Signal();
 
-  /** With `describeDropped` lines are dropped when the queue is full. */
-  constructor(to: { write(bytes: Bytes): Promise<number> }, events: QueueEvents) {
+  constructor(to: Output, events: QueueEvents) {
     this.#to = to;
     this.#events = events;
   }
@@ -49,17 +60,33 @@ export class OutputQueue {
     return this.#size >= QUEUE_FULL;
   }
 
-  /** A line; `onWritten` is called when the system has it, after those of the lines before. */
-  push(bytes: Bytes, onWritten?: () => void): void {
+  /** Whether something is being written, also when nobody waits for it any more. */
+  get isBusy(): boolean {
+    return this.#isWriting;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** A line that must come out. */
+  push(bytes: Bytes, writing: Writing = {}): void {
     if (this.#isClosed) return;
-    if (this.#events.describeDropped && this.isFull) {
-      this.#dropped++;
-      return;
-    }
     if (this.#size >= QUEUE_LIMIT) return this.#fail(new ReaderPauses());
     this.#size += bytes.length;
-    this.#waiting.push({ bytes, onWritten });
+    this.#waiting.push({ ...writing, bytes });
     if (!this.#isWriting) void this.#write();
+  }
+
+  /** A line that is left out, and counted, when the queue is full: false then. */
+  offer(bytes: Bytes, writing: Writing = {}): boolean {
+    if (this.#isClosed) return false;
+    if (this.isFull) {
+      this.#dropped++;
+      return false;
+    }
+    this.push(bytes, writing);
+    return true;
   }
 
   /** Resolves when the queue is not full; false when nothing is written any more. */
@@ -71,6 +98,11 @@ export class OutputQueue {
   /** Resolves when everything is written, or nothing is any more. */
   async drained(): Promise<void> {
     while ((this.#isWriting || this.#size > 0) && !this.#isClosed) await this.#progress.wait();
+  }
+
+  /** Resolves when nothing is being written; `close` hurries nobody here. */
+  async idle(): Promise<void> {
+    while (this.#isWriting) await this.#progress.wait();
   }
 
   /** Nothing is written any more, and nobody waits for it. */
@@ -87,7 +119,8 @@ export class OutputQueue {
       await Promise.resolve();
       while (this.#waiting.length > 0) {
         const lines = this.#take();
-        await writeAll(this.#to, concat(lines.map(({ bytes }) => bytes)));
+        const { to = this.#to } = lines[0]!;
+        await writeAll(to, concat(lines.map(({ bytes }) => bytes)));
         for (const { bytes, onWritten } of lines) {
           this.#size -= bytes.length;
           if (!this.#isClosed) onWritten?.();
@@ -103,20 +136,22 @@ export class OutputQueue {
     }
   }
 
-  /** The first lines, as many as make a piece, one at least. */
+  /** The first lines for the same place, as many as make a piece, one at least. */
   #take(): readonly Waiting[] {
     let length = 0, count = 0;
-    while (count < this.#waiting.length && (count === 0 || length < PIECE)) {
-      length += this.#waiting[count++]!.bytes.length;
+    for (const { bytes, to } of this.#waiting) {
+      if (count > 0 && (length >= PIECE || to !== this.#waiting[0]!.to)) break;
+      length += bytes.length;
+      count++;
     }
     return this.#waiting.splice(0, count);
   }
 
   #tellDropped(): void {
     if (this.#dropped === 0 || this.#size > QUEUE_FULL / 2) return;
-    const bytes = this.#events.describeDropped!(this.#dropped);
+    const lines = this.#dropped;
     this.#dropped = 0;
-    this.push(bytes);
+    this.#events.onDropped(lines);
   }
 
   #fail(error: unknown): void {

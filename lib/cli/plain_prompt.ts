@@ -7,7 +7,7 @@ import type { EditedLine } from "./edited_lines.ts";
 import { keyboard } from "./keyboard.ts";
 import type { PromptEvents, PromptOptions } from "./line_editor.ts";
 import { harmless, type Shown } from "./page.ts";
-import { writeToScreen } from "./screen.ts";
+import { screen } from "./screen.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Milliseconds in which lines come of one paste, which the terminal does not mark. */
@@ -67,9 +67,9 @@ export class PlainPrompt {
    * is better than a line of somebody that begins in the middle of ours.
    */
   printAround(text: Shown): void {
-    if (this.#isClosed || this.#isAway) return writeToScreen(`${text}\n`);
+    if (this.#isClosed || this.#isAway) return void screen.offer(`${text}\n`);
     const isFresh = performance.now() - this.#freshAt < LETTER_PAUSE;
-    writeToScreen(isFresh ? `${text}\n` : `\n${text}\n`);
+    screen.offer(isFresh ? `${text}\n` : `\n${text}\n`);
     this.#freshAt = performance.now();
   }
 
@@ -132,6 +132,6 @@ export class PlainPrompt {
   }
 
   #ask(): void {
-    if (this.#options.isQuestion) writeToScreen(`${harmless(this.#options.prompt)}\n`);
+    if (this.#options.isQuestion) screen.write(`${harmless(this.#options.prompt)}\n`);
   }
 }

@@ -1,4 +1,6 @@
 /** A prompt on a terminal: where a person types while others talk. */
+import { CifraError } from "../errors.ts";
+import { aborted } from "../flow/delay.ts";
 import { keyboard } from "./keyboard.ts";
 import type { PromptEvents, PromptOptions } from "./line_editor.ts";
 import type { Shown } from "./page.ts";
@@ -14,7 +16,10 @@ export interface Prompt {
   readonly close: () => void;
 }
 
-/** Opens a prompt; what the terminal says meanwhile is printed around the line. */
+/**
+ * Opens a prompt, once the terminal shows what was said before; what it says meanwhile is printed around the line.
+ * Throws `interrupted` when a signal ends the program before.
+ */
 export async function openPrompt(
   terminal: Terminal,
   options: PromptOptions,
@@ -22,6 +27,9 @@ export async function openPrompt(
 ): Promise<Prompt> {
   terminal.forgetTyped = () => keyboard.forget();
   const Editor = await editorFor(terminal, options);
+  const { interrupted } = terminal;
+  await Promise.race([keyboard.settled(), ...interrupted ? [aborted(interrupted)] : []]);
+  if (interrupted?.aborted) throw new CifraError("interrupted", "Interrupted");
   const before = terminal.printAround;
   const editor: Editor = new Editor(options, terminal, events);
   terminal.printAround = (text) => editor.printAround(text);

@@ -11,6 +11,7 @@ import { readDescriptor } from "../net/descriptor.ts";
 import { platformFailure } from "../platform_errors.ts";
 import { keyboard } from "./keyboard.ts";
 import { ask } from "./questions.ts";
+import { screen } from "./screen.ts";
 import type { Signals } from "./signals.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -112,8 +113,7 @@ export class Secrets {
   /** Talk between two questions, also with --json; the terminal may take bytes as they come. */
   #show(text: string): void {
     const rows = this.#terminal.page("-- ", text, "   ").replaceAll("\n", "\r\n");
-    const where = Deno.stderr.isTerminal() ? Deno.stderr : Deno.stdout;
-    where.writeSync(encodeUtf8(`${rows}\r\n`));
+    screen.write(`${rows}\r\n`);
   }
 
   /** A line that is typed and not shown. */

@@ -115,7 +115,7 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
   const { action, words, given } = parse(SERVE, args);
   if (action !== undefined) return await operate(action, words, given.state, terminal);
   const options = serveOptions(given);
-  terminal.waitForNobody({ drops: true });
+  terminal.drops = true;
   const folder = await serverFolder(options.state);
   if (options.backup !== undefined) {
     await backUpServerStore(folder, options.backup);
@@ -200,7 +200,10 @@ async function run(
     introduce(terminal, server, options, publicly, http?.port);
     // Nothing of a client was read yet: there was no pause since the port was opened.
     giveUpAll();
-    if (terminal.interactive) endings.push(await openConsole(terminal, console));
+    // On a terminal that is frozen it opens late, or never: nobody waits for it.
+    if (terminal.interactive) {
+      openConsole(terminal, console).then((close) => void endings.push(close), asked.reject);
+    }
     await Promise.race([aborted(interrupted), asked.promise, terminal.failed]);
     terminal.say("closing", { event: "closing" });
     return interrupted.aborted ? "interrupted" : 0;

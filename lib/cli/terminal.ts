@@ -6,13 +6,14 @@
 import { type Bytes, encodeUtf8, writeAll, writeAllSync } from "../bytes.ts";
 import { CifraError, exitCodeOf, reportOf } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
-import { codeOf, isPlatformError, platformFailure } from "../platform_errors.ts";
+import { isPlatformError, platformFailure } from "../platform_errors.ts";
 import { type Bell, titleBytes } from "./attention.ts";
 import { columnsOf } from "./columns.ts";
 import { type ColourChoice, colourOf, FAINT, OUR_COLOUR, wantsColours } from "./colours.ts";
-import { OutputQueue, ReaderPauses } from "./output_queue.ts";
+import { type Output, OutputQueue, ReaderPauses } from "./output_queue.ts";
 import { harmless, jsonLine, page, paintStart, type Shown } from "./page.ts";
 import { StreamSanitizer } from "./sanitize.ts";
+import { screen } from "./screen.ts";
 import { dayOf, timeOf } from "./wall_clock.ts";
 
 /** One JSON line; keys are documented in lib/docs/json.md. */
@@ -75,14 +76,19 @@ export class Terminal {
   readonly #stream = new StreamSanitizer();
   readonly #noColor: string | undefined;
   readonly #columnsOf: typeof columnsOf;
-  /** What waits for whoever reads stdout, with --json, or else talk for whoever reads stderr. */
-  #queue: OutputQueue | undefined;
-  #drops = false;
+  /** Results that wait for whoever reads stdout; undefined while they are written at once. */
+  #results: OutputQueue | undefined;
+  /** Talk that waits for whoever reads stderr: the same where both are the screen. */
+  #saying: OutputQueue | undefined;
+  /** Results are left out when too many wait. */
+  drops = false;
   #hasGivenUp = false;
   #failure: CifraError | undefined;
   /** The message of the failure that was told last, as one that ends the program. */
   #told: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
+  /** Tells in words what was told as an event, if that cannot be written. */
+  #unwritten: (() => void) | undefined;
 
   /** `columns` tells how wide an output is, for tests. */
   constructor(
@@ -117,33 +123,24 @@ export class Terminal {
   }
 
   /**
-   * From now on a reader that pauses keeps nobody waiting: what is said waits for it in a queue that has an end. With
-   * `drops` what finds it full is left out, and counted; otherwise whoever says much waits for `room`. A terminal is
-   * written to at once.
+   * From now on a reader that pauses keeps nobody waiting: what is said waits for it in a queue that has an end. Talk
+   * that finds it full is left out, and counted, as are results with `drops`; otherwise whoever has many results waits
+   * for `room`.
    */
-  waitForNobody({ drops }: { readonly drops: boolean }): void {
-    if (this.#queue) return;
-    this.#drops = drops;
-    if (this.json && !Deno.stdout.isTerminal()) {
-      this.#queue = new OutputQueue(Deno.stdout, {
-        onFailure: (error) => this.#failResults(error),
-        ...drops && {
-          describeDropped: (suppressed) => encodeUtf8(droppedJson(suppressed)),
-        },
-      });
-    } else if (!this.json && !Deno.stderr.isTerminal()) {
-      this.#queue = new OutputQueue({ write: writeTalk }, {
-        onFailure: (error) => {
-          throw error;
-        },
-        describeDropped: (lines) => encodeUtf8(lineOf(this.#page("cifra: ", droppedWords(lines)))),
-      });
-    }
+  waitForNobody(): void {
+    if (this.#results) return;
+    const events = {
+      onFailure: (error: unknown) => this.#failResults(error),
+      onDropped: (lines: number) => this.#tellDropped(lines),
+    };
+    const shown = screen.waitForNobody(events);
+    this.#results = Deno.stdout.isTerminal() ? shown : new OutputQueue(Deno.stdout, events);
+    this.#saying = Deno.stderr.isTerminal() ? shown : new OutputQueue(TALK, events);
   }
 
-  /** Resolves when there is room for more; false when nobody reads it any more. */
+  /** Resolves when there is room for more results; false when nobody reads them any more. */
   async room(): Promise<boolean> {
-    if (this.json && this.#queue && !await this.#queue.room()) return false;
+    if (this.#results && !await this.#results.room()) return false;
     return this.#failure === undefined;
   }
 
@@ -152,23 +149,14 @@ export class Terminal {
    * when a signal has come, or what it does not read is left out: false when it has not read everything.
    */
   async flushed(): Promise<boolean> {
-    if (!this.#queue) return true;
+    const queues = [this.#results, this.#saying].flatMap((queue) => queue ?? []);
+    if (queues.length === 0) return true;
     if (this.#hasGivenUp) return false;
-    const { interrupted } = this;
-    const late = Promise.withResolvers<void>();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const hurry = () => void (timer ??= setTimeout(late.resolve, LAST_PATIENCE));
-    if (interrupted?.aborted || this.#drops) hurry();
-    else interrupted?.addEventListener("abort", hurry);
-    const isWritten = await Promise.race([
-      this.#queue.drained().then(() => true),
-      late.promise.then(() => false),
-    ]);
-    clearTimeout(timer);
-    interrupted?.removeEventListener("abort", hurry);
-    if (isWritten) return true;
+    const all = Promise.all([...queues.map((queue) => queue.drained()), screen.shown()]);
+    if (await this.#inTime(all, { hurries: this.drops })) return true;
     this.#hasGivenUp = true;
-    this.#queue.close();
+    for (const queue of queues) queue.close();
+    screen.close();
     return false;
   }
 
@@ -177,13 +165,13 @@ export class Terminal {
     const now = Date.now();
     if (!this.interactive || Math.abs(now - this.#rungAt) < BELL_PAUSE) return;
     this.#rungAt = now;
-    this.#drive("\x07");
+    screen.write("\x07");
   }
 
   /** Tells in the title of the window how many messages wait; 0 gives it back. Never with `plain`. */
   setUnread(count: number): void {
     if (!this.interactive || this.plain) return;
-    this.#drive(titleBytes(this.#unread, count));
+    screen.write(titleBytes(this.#unread, count));
     this.#unread = count;
   }
 
@@ -272,9 +260,13 @@ export class Terminal {
     return this.looks.colours ? paintNames(shown, beside, from, isOurs) : shown;
   }
 
-  /** Results on stdout, a line each; resolves when the reader has taken them. Throws `local`. */
+  /**
+   * Results on stdout, a line each; resolves when the reader has taken them. Throws `local`, and `interrupted` when a
+   * signal comes and the reader pauses.
+   */
   async results(lines: readonly Shown[]): Promise<void> {
-    await this.#writeResults(encodeUtf8(lines.map(lineOf).join("")));
+    const writing = this.#writeResults(encodeUtf8(lines.map(lineOf).join("")));
+    if (!await this.#inTime(mayFail(writing))) throw new CifraError("interrupted", "Interrupted");
   }
 
   /**
@@ -299,12 +291,14 @@ export class Terminal {
     const { code, message, hint } = failure;
     if (message === this.#told) return exitCodeOf(code);
     this.#told = message;
-    if (this.json) this.emit({ event: "error", ...reportOf(failure) });
-    // Where no event can be read, somebody may read this.
-    if (!this.json || this.#failure) {
+    const inWords = () => {
       this.#printTalk(lineOf(this.#page("error: ", message)));
       if (hint !== undefined) this.#printTalk(lineOf(this.#page("hint: ", hint)));
-    }
+    };
+    if (this.json) this.emit({ event: "error", ...reportOf(failure) });
+    // Where no event can be read, somebody may read this.
+    if (!this.json || this.#failure) inWords();
+    else this.#unwritten = inWords;
     return exitCodeOf(code);
   }
 
@@ -312,7 +306,12 @@ export class Terminal {
   #printResult(text: Shown, onWritten?: () => void): void {
     if (this.#failure) return;
     const line = encodeUtf8(lineOf(text));
-    if (this.json && this.#queue) return this.#queue.push(line, onWritten);
+    if (this.#results) {
+      const writing = { to: Deno.stdout, onWritten };
+      if (this.drops) this.#results.offer(line, writing);
+      else this.#results.push(line, writing);
+      return;
+    }
     try {
       writeAllSync(Deno.stdout, line);
     } catch (error) {
@@ -321,27 +320,56 @@ export class Terminal {
     onWritten?.();
   }
 
+  /** Waits for a reader; once a signal has come, or with `hurries`, only for a moment: false then. Throws as `reading`. */
+  async #inTime(reading: Promise<unknown>, { hurries = false } = {}): Promise<boolean> {
+    const { interrupted } = this;
+    const late = Promise.withResolvers<false>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const hurry = () => void (timer ??= setTimeout(() => late.resolve(false), LAST_PATIENCE));
+    if (interrupted?.aborted || hurries) hurry();
+    else interrupted?.addEventListener("abort", hurry);
+    try {
+      return await Promise.race([reading.then(() => true), late.promise]);
+    } finally {
+      clearTimeout(timer);
+      interrupted?.removeEventListener("abort", hurry);
+    }
+  }
+
+  #tellDropped(lines: number): void {
+    if (this.json) {
+      const time = new Date().toISOString();
+      return this.emit({ time, event: "suppressed", suppressed: lines } as JsonEvent);
+    }
+    const were = lines === 1 ? "line was" : "lines were";
+    this.say(`${lines} ${were} left out: nobody read them in time`);
+  }
+
   #failResults(error: unknown): void {
     this.#failure = error instanceof ReaderPauses
       ? new CifraError("local", "Cannot write to standard output: its reader does not take it")
       : unwritten(error);
     this.#failed.reject(this.#failure);
-  }
-
-  /** Writes to the terminal what is not shown. */
-  #drive(bytes: string): void {
-    try {
-      writeAllSync(Deno.stdout, encodeUtf8(bytes));
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
+    this.#unwritten?.();
   }
 
   async #writeResults(bytes: Bytes): Promise<void> {
+    const queue = this.#results;
+    if (queue && Deno.stdout.isTerminal()) {
+      let isWritten = false;
+      queue.push(bytes, { to: Deno.stdout, onWritten: () => void (isWritten = true) });
+      await queue.drained();
+      if (this.#failure) throw this.#failure;
+      if (!isWritten) throw new CifraError("interrupted", "Interrupted");
+      return;
+    }
+    // What was printed before comes before it.
+    await queue?.drained();
     try {
       await writeAll(Deno.stdout, bytes);
     } catch (error) {
-      throw unwritten(error);
+      this.#failResults(error);
+      throw this.#failure;
     }
   }
 
@@ -351,7 +379,7 @@ export class Terminal {
   }
 
   #printTalk(text: Shown): void {
-    if (!this.json && this.#queue) this.#queue.push(encodeUtf8(text));
+    if (this.#saying) this.#saying.offer(encodeUtf8(text), { to: TALK });
     else printTalk(text);
   }
 
@@ -386,28 +414,16 @@ function printTalk(text: Shown): void {
 }
 
 /** The same for talk that waits for its reader. */
-async function writeTalk(bytes: Bytes): Promise<number> {
-  try {
-    return await Deno.stderr.write(bytes);
-  } catch (error) {
-    if (!isPlatformError(error)) throw error;
-    return bytes.length;
-  }
-}
-
-function droppedJson(suppressed: number): string {
-  const time = new Date().toISOString();
-  return `${jsonLine({ time, event: "suppressed", suppressed })}\n`;
-}
-
-function droppedWords(lines: number): string {
-  return `${lines} ${lines === 1 ? "line was" : "lines were"} left out: nobody read them in time`;
-}
-
-/** Whether what was written has no reader any more, or no terminal. */
-export function isGone(error: unknown): boolean {
-  return ["EIO", "EPIPE"].includes(codeOf(error) ?? "");
-}
+const TALK: Output = {
+  async write(bytes) {
+    try {
+      return await Deno.stderr.write(bytes);
+    } catch (error) {
+      if (!isPlatformError(error)) throw error;
+      return bytes.length;
+    }
+  },
+};
 
 /** That results could not be written: `local`. Throws what is a mistake of ours. */
 function unwritten(cause: unknown): CifraError {

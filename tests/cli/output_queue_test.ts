@@ -40,14 +40,11 @@ class Reader {
 /** A line of so many bytes, as there is a piece of its own for it. */
 const LONG = encodeUtf8("x".repeat(65_536));
 
-function queueTo(
-  reader: Reader,
-  drops = false,
-): { readonly queue: OutputQueue; readonly errors: unknown[] } {
+function queueTo(reader: Reader): { readonly queue: OutputQueue; readonly errors: unknown[] } {
   const errors: unknown[] = [];
   const queue = new OutputQueue(reader, {
     onFailure: (error) => void errors.push(error),
-    ...drops && { describeDropped: (lines) => encodeUtf8(`${lines} left out\n`) },
+    onDropped: (lines) => queue.push(encodeUtf8(`${lines} left out\n`)),
   });
   return { queue, errors };
 }
@@ -56,7 +53,9 @@ Deno.test("lines are written in order, and those that are said in one go at once
   const reader = new Reader();
   const { queue, errors } = queueTo(reader);
   const written: number[] = [];
-  for (const n of [1, 2, 3]) queue.push(encodeUtf8(`${n}\n`), () => written.push(n));
+  for (const n of [1, 2, 3]) {
+    queue.push(encodeUtf8(`${n}\n`), { onWritten: () => written.push(n) });
+  }
   assertEquals([reader.text, written], ["", []]);
   await queue.drained();
   assertEquals([reader.text, reader.writes, written], ["1\n2\n3\n", 1, [1, 2, 3]]);
@@ -78,7 +77,7 @@ Deno.test("a reader that pauses keeps nobody waiting; what it has not taken is n
   reader.pause();
   const { queue } = queueTo(reader);
   let written = 0;
-  for (let n = 0; !queue.isFull; n++) queue.push(LONG, () => written++);
+  for (let n = 0; !queue.isFull; n++) queue.push(LONG, { onWritten: () => written++ });
   let hasRoom = false;
   const room = queue.room().then((has) => hasRoom = has);
   await turn();
@@ -93,9 +92,9 @@ Deno.test("a reader that pauses keeps nobody waiting; what it has not taken is n
 Deno.test("what finds the queue full is left out and counted, and that is said when there is room", async () => {
   const reader = new Reader();
   reader.pause();
-  const { queue, errors } = queueTo(reader, true);
-  while (!queue.isFull) queue.push(LONG);
-  for (let n = 0; n < 7; n++) queue.push(encodeUtf8("lost\n"));
+  const { queue, errors } = queueTo(reader);
+  while (!queue.isFull) assert(queue.offer(LONG));
+  for (let n = 0; n < 7; n++) assert(!queue.offer(encodeUtf8("lost\n")));
   await turn();
   reader.goOn();
   await queue.drained();
@@ -107,7 +106,7 @@ Deno.test("what finds the queue full is left out and counted, and that is said w
   assertEquals(errors, []);
 });
 
-Deno.test("without dropping, a reader that leaves too much is an error", async () => {
+Deno.test("of what must come out, a reader that leaves too much is an error", async () => {
   const reader = new Reader();
   reader.pause();
   const { queue, errors } = queueTo(reader);
@@ -127,12 +126,12 @@ Deno.test("a failure is told once, and nothing is written after it", async () =>
   reader.pause();
   const { queue, errors } = queueTo(reader);
   let written = 0;
-  queue.push(encodeUtf8("1\n"), () => written++);
+  queue.push(encodeUtf8("1\n"), { onWritten: () => written++ });
   await turn();
   const gone = new Error("gone");
   reader.break(gone);
   await queue.drained();
-  queue.push(encodeUtf8("2\n"), () => written++);
+  queue.push(encodeUtf8("2\n"), { onWritten: () => written++ });
   await queue.drained();
   assertEquals([errors, written, reader.text], [[gone], 0, ""]);
   assertEquals(await queue.room(), false);
@@ -143,8 +142,8 @@ Deno.test("close() leaves what is not written, and nobody waits for it", async (
   reader.pause();
   const { queue, errors } = queueTo(reader);
   let written = 0;
-  queue.push(encodeUtf8("1\n"), () => written++);
-  queue.push(LONG, () => written++);
+  queue.push(encodeUtf8("1\n"), { onWritten: () => written++ });
+  queue.push(LONG, { onWritten: () => written++ });
   await turn();
   const drained = queue.drained();
   queue.close();
@@ -152,4 +151,37 @@ Deno.test("close() leaves what is not written, and nobody waits for it", async (
   reader.goOn();
   await turn();
   assertEquals([written, errors], [0, []]);
+});
+
+Deno.test("lines for two places come in their order, each where it belongs", async () => {
+  const order: string[] = [];
+  const place = (name: string) => ({
+    write(bytes: Uint8Array): Promise<number> {
+      order.push(`${name}:${decodeUtf8(bytes.slice())}`);
+      return Promise.resolve(bytes.length);
+    },
+  });
+  const out = place("out"), err = place("err");
+  const queue = new OutputQueue(out, { onFailure: () => {}, onDropped: () => {} });
+  for (const [n, to] of [out, out, err, out].entries()) queue.push(encodeUtf8(`${n}`), { to });
+  await queue.drained();
+  assertEquals(order, ["out:01", "err:2", "out:3"]);
+});
+
+Deno.test("something is being written until the reader takes it, also when nobody waits any more", async () => {
+  const reader = new Reader();
+  reader.pause();
+  const { queue } = queueTo(reader);
+  assert(!queue.isBusy);
+  queue.push(encodeUtf8("1\n"));
+  await turn();
+  let isIdle = false;
+  const idle = queue.idle().then(() => isIdle = true);
+  queue.close();
+  await queue.drained();
+  await turn();
+  assertEquals([queue.isBusy, isIdle], [true, false]);
+  reader.goOn();
+  await idle;
+  assert(!queue.isBusy);
 });

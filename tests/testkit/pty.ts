@@ -3,6 +3,8 @@ import type { Program } from "./program.ts";
 
 const ROWS = 24;
 const COLUMNS = 80;
+/** Milliseconds between two looks at what no event tells. */
+const PAUSE = 50;
 
 const PYTHON = `
 import os, pty, select, sys
@@ -107,7 +109,19 @@ export async function leavesTerminal(
 
 /** Sends a signal to the program on the terminal itself. */
 export function signalOnTerminal(program: Program, signal: Deno.Signal): void {
-  Deno.kill(Number(/^pid (\d+)/m.exec(program.stdout)![1]), signal);
+  Deno.kill(pidOnTerminal(program), signal);
+}
+
+/** Resolves when the program on the terminal has ended, also when its terminal is frozen. */
+export async function endsOnTerminal(program: Program): Promise<void> {
+  const args = ["-o", "pid=", "-p", `${pidOnTerminal(program)}`];
+  while ((await new Deno.Command("ps", { args }).output()).success) {
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+  }
+}
+
+function pidOnTerminal(program: Program): number {
+  return Number(/^pid (\d+)/m.exec(program.stdout)![1]);
 }
 
 /**
