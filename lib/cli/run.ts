@@ -71,8 +71,10 @@ export async function runFramed(
   try {
     const code = await job({ interrupted, ticker, secrets, openProfile });
     // While signals still end it in order: whoever reads the results may pause.
-    await terminal.flushed();
-    return code === "interrupted" ? exitCodeOfSignal(interrupted, isWhole) : code;
+    const isRead = await terminal.flushed();
+    if (code === "interrupted") return exitCodeOfSignal(interrupted, isWhole);
+    // Results that a signal has cut off are no success, whatever the signal.
+    return isRead || !interrupted.aborted ? code : exitCodeOfSignal(interrupted, true);
   } catch (error) {
     return exitCodeOfInterruption(error, interrupted, isWhole);
   } finally {

@@ -1,12 +1,18 @@
 /** Results whose reader pauses: others are served meanwhile, signals are obeyed, and nothing unseen counts as read. */
 import { assert, assertEquals } from "@std/assert";
+import { writeAll } from "../../lib/bytes.ts";
+import { whoAndWhere } from "../testkit/lobby.ts";
 import { cifraCommand, type Program, Scene, type Task } from "../testkit/program.ts";
 import { person } from "../testkit/handshake.ts";
 import { TestClient } from "../testkit/server.ts";
 import { within } from "../testkit/time_limit.ts";
 
-/** More than a pipe holds. */
-const MUCH = 3 * 65_536;
+/** Bytes that a pipe holds on Linux, and more than that. */
+const HELD = 65_536;
+const MUCH = 3 * HELD;
+
+/** Whether the system tells what a program waits for. */
+const canWatch = await Deno.readTextFile("/proc/self/syscall").then(() => true, () => false);
 
 function pausedTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, ignore: Deno.build.os === "windows", fn: within(90, fn) });
@@ -35,6 +41,28 @@ class NamedPipe {
     const script = `exec "$@" ${output}> '${this.path}'`;
     return ["sh", "-c", script, "sh", ...cifraCommand(task, folder)];
   };
+
+  /** From now on there is no room in it. */
+  async fill(): Promise<void> {
+    this.#file = await Deno.open(this.path, { read: true, write: true });
+    await writeAll(this.#file, new Uint8Array(HELD));
+  }
+
+  /** Resolves when the program waits for room in it. */
+  async isWaitedFor({ pid }: Program): Promise<void> {
+    for (;;) {
+      for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+        // The number of write, on one kind of processor or the other, and the descriptor.
+        const call = await Deno.readTextFile(`/proc/${pid}/task/${name}/syscall`).catch(() => "");
+        const [, descriptor] = /^(?:1|64) 0x([0-9a-f]+) /.exec(call) ?? [];
+        if (descriptor === undefined) continue;
+        const to = await Deno.readLink(`/proc/${pid}/fd/${parseInt(descriptor, 16)}`)
+          .catch(() => undefined);
+        if (to === this.path) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
 
   /** Reads until `found` gives something. */
   async until<T>(found: (text: string) => T | undefined | false | null): Promise<T> {
@@ -190,4 +218,58 @@ pausedTest("a reader that goes on reads everything, in order, and then it is rea
   assertEquals(lines.at(-1), { event: "done" });
   await alice.exits(0);
   await bob.exits(0);
+});
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.test({
+    name: `${signal} ends what tells something once while nobody reads it, and that is no success`,
+    ignore: !canWatch,
+    fn: within(90, async () => {
+      await using scene = await Scene.withServer();
+      const alice = scene.start("connect", "alice", [...whoAndWhere(scene, "alice"), "--json"]);
+      await alice.event("lobby");
+      const rows: readonly (readonly [Task, readonly string[]])[] = [
+        ["users", whoAndWhere(scene, "bob")],
+        ["users", [...whoAndWhere(scene, "bob"), "--all"]],
+        ["users", [...whoAndWhere(scene, "bob"), "--json"]],
+        ["keys", ["show", "--name", "bob"]],
+        ["keys", ["show", "--name", "bob", "--json"]],
+      ];
+      for (const [n, [task, args]] of rows.entries()) {
+        using pipe = await NamedPipe.make(scene, `results-${n}`);
+        await pipe.fill();
+        const program = scene.start(task, "bob", args, { start: pipe.start(1) });
+        await pipe.isWaitedFor(program);
+        program.kill(signal);
+        await program.exits(130);
+      }
+      // A command that has nothing to put in order does not listen to signals.
+      using pipe = await NamedPipe.make(scene, "settings");
+      await pipe.fill();
+      const config = scene.start("config", "bob", [], { start: pipe.start(1) });
+      await pipe.isWaitedFor(config);
+      config.kill(signal);
+      assertEquals((await config.exit()).signal, signal);
+    }),
+  });
+}
+
+Deno.test({
+  name: "letters that a reader which pauses has not taken stay unread, and SIGTERM is obeyed",
+  ignore: !canWatch,
+  fn: within(90, async () => {
+    await using scene = await Scene.withServer();
+    const bob = whoAndWhere(scene, "bob");
+    await scene.start("inbox", "bob", bob).exits(0);
+    const letter = ["--to", "bob", "--accept-new", "--text", "hello"];
+    await scene.start("send", "alice", [...whoAndWhere(scene, "alice"), ...letter]).exits(0);
+    using pipe = await NamedPipe.make(scene, "letters");
+    await pipe.fill();
+    const args = [...bob, "--accept", "all"];
+    const paused = scene.start("inbox", "bob", args, { start: pipe.start(1) });
+    await pipe.isWaitedFor(paused);
+    paused.kill("SIGTERM");
+    await paused.exits(0);
+    assertEquals(/hello/.test((await scene.start("inbox", "bob", args).exits(0)).stdout), true);
+  }),
 });
