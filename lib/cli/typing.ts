@@ -174,7 +174,9 @@ export class Typing implements DeskActions, Lines {
     const { delivery } = dialogue.thread;
     const kept = describeUndelivered(delivery, name);
     voice.say(
-      `the conversation with ${name} is closed${kept ? `; ${kept}` : ""}`,
+      name === SERVER_NAME
+        ? "you do not talk to the server any more; it answers whenever you write to it"
+        : `the conversation with ${name} is closed${kept ? `; ${kept}` : ""}`,
       { event: "closed", undelivered: undelivered(delivery) },
       name,
     );

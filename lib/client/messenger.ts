@@ -147,7 +147,7 @@ export class Messenger {
         events.onEnd(dialogue, error);
       },
       endsWithPeer: this.#isInLobby,
-      isInUse: (name) => events.isInUse(name),
+      isInUse: (name) => name === SERVER_NAME || events.isInUse(name),
     });
     this.#offers = new Offers({
       time,
@@ -285,14 +285,19 @@ export class Messenger {
   /** Somebody is declined, now and whenever they ask again; returns whether they had asked. */
   async refuse(name: string): Promise<boolean> {
     const asked = this.#offers.refuse(name);
-    await this.#conversations.close(name);
+    await this.#end(name);
     return asked;
   }
 
   /** Ends the conversation with somebody, who is not answered by themselves when they ask again. */
   async close(name: string): Promise<void> {
     this.#offers.close(name);
-    await this.#conversations.close(name);
+    await this.#end(name);
+  }
+
+  /** The server is said goodbye to for all that goes over its connection: in the lobby it stays, and answers. */
+  async #end(name: string): Promise<void> {
+    if (name !== SERVER_NAME || !this.#isInLobby) await this.#conversations.close(name);
   }
 
   /**

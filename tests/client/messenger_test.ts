@@ -347,6 +347,23 @@ test("the server itself answers live: nothing of that is kept, and its key is me
     assertEquals(alice.messenger.server?.remote.host, "127.0.0.1");
   }));
 
+for (const how of ["close", "refuse", "forget"] as const) {
+  test(`whoever does not talk to the server any more stays in its lobby: ${how}`, () =>
+    play({}, async (alice) => {
+      await alice.told("registered");
+      await alice.messenger.send(SERVER_NAME, "hello");
+      await alice.hears(SERVER_NAME, "OK");
+      const { server } = alice.messenger;
+      await alice.messenger[how](SERVER_NAME);
+      // Whatever had ended the connection would stand before this answer.
+      await alice.messenger.send(SERVER_NAME, "again");
+      const words = () => alice.ears.get(SERVER_NAME)!.words;
+      await alice.time.until(() => words().length === 2, "another answer");
+      assert(server !== undefined && alice.messenger.server === server && server.isOpen);
+      assertEquals(alice.said.filter((each) => each === "registered").length, 1);
+    }));
+}
+
 for (const [kind, kept] of [["live", []], ["kept", ["bob 0 1"]]] as const) {
   test(`what is written to people in a ${kind} log is kept as [${kept}]`, () =>
     play({ kind: LogKind[kind] }, async (alice) => {
