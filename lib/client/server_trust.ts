@@ -45,6 +45,7 @@ export async function openServer(options: TrustOptions): Promise<ServerLink> {
 
   servers.requireUndamaged();
   if (named) {
+    // Also with an invite: its secret in m2 proves no more than that somebody was invited.
     const server = await probe(options);
     if (!timingSafeEqual(server.fingerprint, named)) {
       throw otherThanNamed(subject, named, server.fingerprint);
