@@ -16,7 +16,7 @@ import { aborted } from "../flow/delay.ts";
 import { Limiter } from "../flow/limiter.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Throttle } from "../flow/throttle.ts";
-import type { HistoryEntry } from "../store/message_store.ts";
+import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
@@ -230,6 +230,11 @@ export class Desk implements DeskView, MessengerEvents {
       }
       return describeKnown(await askKnown(server));
     });
+  }
+
+  /** What was said, for another program of this person. */
+  history(filter: HistoryFilter): Iterable<HistoryEntry> {
+    return this.#options.person.store.history(filter);
   }
 
   onHome(status: HomeStatus): void {

@@ -5,6 +5,9 @@ import type { ProfileKey } from "../crypto/profile_key.ts";
 import { CifraError } from "../errors.ts";
 import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
 import { readHistory } from "../store/messages_history.ts";
+import { StoreFailure } from "../store/store_failure.ts";
+import { giveUpNetwork } from "./permissions.ts";
+import { reachHistory } from "./running.ts";
 import { findPrivate } from "../store/private_files.ts";
 import { PROFILE_KEY_FILE } from "../store/profile_key_file.ts";
 import { profilePath, stateFolder } from "../store/state_folder.ts";
@@ -34,7 +37,7 @@ export async function history(args: readonly string[], terminal: Terminal): Prom
   const name = await chooseProfile(state, given.name, "history");
   const path = profilePath(state, name);
   const show = (key?: ProfileKey) =>
-    showHistory(readHistory(path, options, key), name, options, terminal);
+    showHistory(entriesOf(path, options, key), name, options, terminal);
   if (!findPrivate(`${path}/${PROFILE_KEY_FILE}`, "isFile")) return await show();
   return await runFramed(terminal, async ({ secrets }) => {
     const passphrase = secrets.passphrase(name, given["passphrase-fd"]);
@@ -47,77 +50,87 @@ export async function history(args: readonly string[], terminal: Terminal): Prom
   });
 }
 
+/**
+ * What was said: read from the disk, or, where another program has the file to itself, told by that one if it has the
+ * profile. The network, as which its socket counts, is given up before anybody's words are read. Throws like
+ * `readHistory` and `ToldHistory.tell`.
+ */
+async function* entriesOf(
+  path: string,
+  filter: HistoryFilter,
+  key: ProfileKey | undefined,
+): AsyncIterable<HistoryEntry> {
+  let isOpen = false;
+  const onOpen = () => {
+    isOpen = true;
+    giveUpNetwork();
+  };
+  try {
+    return yield* readHistory(path, filter, key, onOpen);
+  } catch (error) {
+    if (isOpen || !(error instanceof StoreFailure) || error.trouble !== "inUse") throw error;
+    const running = await reachHistory(path);
+    giveUpNetwork();
+    if (!running) throw error;
+    yield* running.tell(filter, key);
+  }
+}
+
 async function showHistory(
-  entries: Iterable<HistoryEntry>,
+  entries: AsyncIterable<HistoryEntry>,
   name: string,
   options: HistoryFilter,
   terminal: Terminal,
 ): Promise<number> {
-  const lines = terminal.json
-    ? jsonLines(entries)
-    : textLines(entries, name, options.peer, terminal);
-  const found = await print(lines, terminal);
+  const lineOf = (entry: HistoryEntry) =>
+    terminal.json ? jsonOf(entry) : textOf(entry, name, options.peer, terminal);
+  const found = await print(entries, lineOf, terminal);
   // With --json this says nothing: no line is answer enough.
   if (!found) terminal.say(nothing(name, options));
   return 0;
 }
 
 /** One line for a person, or several: those that go on are indented, so that none can pass for another's. */
-function* textLines(
-  entries: Iterable<HistoryEntry>,
+function textOf(
+  entry: HistoryEntry,
   name: string,
   onlyPeer: string | undefined,
   terminal: Terminal,
-): Iterable<Shown> {
-  for (const entry of entries) {
-    const { peer: other } = entry;
-    if (entry.type === "gap") {
-      yield terminal.page("-- ", describeGap(entry, other), INDENT);
-      continue;
-    }
-    const { direction, written, text, state } = entry;
-    const to = onlyPeer === undefined ? ` to ${other}` : "";
-    const who = direction === "received" ? other : `${name}${to}`;
-    const mark = state === "queued" ? " (queued)" : "";
-    const from = { from: who, isOurs: direction === "sent", after: mark };
-    yield terminal.saying(`${dayOf(written)} ${timeOf(written)} `, from, text, INDENT);
-  }
+): Shown {
+  const { peer: other } = entry;
+  if (entry.type === "gap") return terminal.page("-- ", describeGap(entry, other), INDENT);
+  const { direction, written, text, state } = entry;
+  const to = onlyPeer === undefined ? ` to ${other}` : "";
+  const who = direction === "received" ? other : `${name}${to}`;
+  const mark = state === "queued" ? " (queued)" : "";
+  const from = { from: who, isOurs: direction === "sent", after: mark };
+  return terminal.saying(`${dayOf(written)} ${timeOf(written)} `, from, text, INDENT);
 }
 
-function* jsonLines(entries: Iterable<HistoryEntry>): Iterable<Shown> {
-  for (const entry of entries) {
-    const { peer } = entry;
-    if (entry.type === "gap") {
-      yield jsonLine({
-        event: "gap",
-        peer,
-        from: Number(entry.from),
-        to: Number(entry.to),
-      });
-      continue;
-    }
-    const { direction, number, written, text, state } = entry;
-    const time = new Date(written).toISOString();
-    yield jsonLine({
-      event: "history",
-      peer,
-      direction,
-      number: Number(number),
-      time,
-      text,
-      state,
-    });
+function jsonOf(entry: HistoryEntry): Shown {
+  const { peer } = entry;
+  if (entry.type === "gap") {
+    return jsonLine({ event: "gap", peer, from: Number(entry.from), to: Number(entry.to) });
   }
+  const { direction, number, written, text, state } = entry;
+  const time = new Date(written).toISOString();
+  const event = { event: "history", peer, direction, number: Number(number), time, text, state };
+  return jsonLine(event);
 }
 
 /** Prints until the end, or until the reader of our stdout has had enough, as `head` has. Whether there was anything. */
-async function print(lines: Iterable<Shown>, terminal: Terminal): Promise<boolean> {
+async function print(
+  entries: AsyncIterable<HistoryEntry>,
+  lineOf: (entry: HistoryEntry) => Shown,
+  terminal: Terminal,
+): Promise<boolean> {
   let piece: Shown[] = [];
   let length = 0;
   let found = false;
   try {
-    for (const line of linesOrNone(lines)) {
+    for await (const entry of entriesOrNone(entries)) {
       found = true;
+      const line = lineOf(entry);
       piece.push(line);
       length += line.length;
       if (length < PIECE) continue;
@@ -134,9 +147,11 @@ async function print(lines: Iterable<Shown>, terminal: Terminal): Promise<boolea
 }
 
 /** A profile that has never talked has no file of messages yet. */
-function* linesOrNone(lines: Iterable<Shown>): Iterable<Shown> {
+async function* entriesOrNone(
+  entries: AsyncIterable<HistoryEntry>,
+): AsyncIterable<HistoryEntry> {
   try {
-    yield* lines;
+    yield* entries;
   } catch (error) {
     const missing = error instanceof CifraError && error.cause instanceof Deno.errors.NotFound;
     if (!missing) throw error;

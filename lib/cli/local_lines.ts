@@ -6,7 +6,7 @@ import { HANDSHAKE_DEADLINE } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import { dialLocally, type LocalConnection } from "../net/local_socket.ts";
 
-/** A question is a short line; so is an answer, but for lists. In UTF-16 units. */
+/** A question is a short line; an answer may be a list. In UTF-16 units. */
 const LONGEST_QUESTION = 1024;
 const LONGEST_ANSWER = 1024 * 1024;
 /** Milliseconds for an answer: longer than a program waits that has to ask its server first. */

@@ -21,6 +21,11 @@ export function giveUpAll(): void {
   sealLimits();
 }
 
+/** Gives up the network: what is connected stays so. */
+export function giveUpNetwork(): void {
+  giveUp({ name: "net" });
+}
+
 /**
  * Gives up what `command` with these arguments does not need. Throws like `parse`, `stateFolder` and
  * `requireKeptFolder`.

@@ -7,11 +7,18 @@ import type { KnownKey } from "../client/known_people.ts";
 import type { Attendance } from "../client/lobby.ts";
 import type { Profile } from "../client/profile.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
+import type { ProfileKey } from "../crypto/profile_key.ts";
 import { isSuiteName } from "../crypto/suite.ts";
 import { CifraError, type ErrorReport, isErrorCode, reportOf } from "../errors.ts";
 import { listenLocally } from "../net/local_socket.ts";
 import { compareNames, isName } from "../wire/names.ts";
-import { answerLines, askAt, isObject } from "./local_lines.ts";
+import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
+import { finds, type Progress } from "../store/message_rules.ts";
+import { answerLines, askAt, isObject, type Questions } from "./local_lines.ts";
+import { pageOf, proofOf, readPage, requireProof } from "./told_history.ts";
+
+/** Of no matter to a filter that does not ask what was seen. */
+const NOT_SEEN: Progress = { last: 0n, stored: 0n, read: 0n };
 
 /** Such as `~/.local/state/cifra/profiles/alice/program.sock`. */
 export function runningSocket(profileFolder: string): string {
@@ -30,7 +37,16 @@ type Question =
     readonly person: string;
     readonly suite?: string | undefined;
     readonly mark: boolean;
-  };
+  }
+  /** What was said, with this person and the newest lines alone; `proof` of a profile that is sealed. */
+  | {
+    readonly ask: "history";
+    readonly with?: string | undefined;
+    readonly last?: number | undefined;
+    readonly proof?: string | undefined;
+  }
+  /** What follows in the history that was asked for on this connection. */
+  | { readonly ask: "more" };
 
 type Failure = { readonly failed: ErrorReport };
 
@@ -50,6 +66,7 @@ export function describeKnown(keys: readonly KnownKey[]): Everybody {
 export interface Answering {
   readonly people: () => Promise<People>;
   readonly everybody: () => Promise<Everybody>;
+  readonly history: (filter: HistoryFilter) => Iterable<HistoryEntry>;
 }
 
 /** The people of a lobby, in the order of their names. */
@@ -66,19 +83,29 @@ export function answerForProgram(
   program: Answering,
   onSilence: (error: CifraError) => void = () => {},
 ): () => void {
-  const answer = async (line: string): Promise<unknown> => {
-    try {
-      return await reply(readQuestion(line), profile, program);
-    } catch (error) {
-      if (!(error instanceof CifraError)) throw error;
-      return { failed: reportOf(error) } satisfies Failure;
-    }
+  let isOver = false;
+  const answerer = () => {
+    const asker = new Asker(profile, program);
+    return async (line: string): Promise<unknown> => {
+      try {
+        // The profile may be closed.
+        if (isOver) throw new CifraError("cut", "The program that was asked has ended");
+        return await asker.reply(readQuestion(line));
+      } catch (error) {
+        if (!(error instanceof CifraError)) throw error;
+        return { failed: reportOf(error) } satisfies Failure;
+      }
+    };
   };
   try {
-    return listenLocally(
+    const stop = listenLocally(
       runningSocket(profile.path),
-      (connection) => void answerLines(connection, answer),
+      (connection) => void answerLines(connection, answerer()),
     );
+    return () => {
+      isOver = true;
+      stop();
+    };
   } catch (error) {
     if (!(error instanceof CifraError)) throw error;
     onSilence(error);
@@ -86,24 +113,54 @@ export function answerForProgram(
   }
 }
 
-async function reply(
-  question: Question,
-  profile: Profile,
-  program: Answering,
-): Promise<unknown> {
-  switch (question.ask) {
-    case "users":
-      return await program.people();
-    case "everybody":
-      return await program.everybody();
-    case "compare": {
-      const { person, suite, mark } = question;
-      const chosen = suite !== undefined && isSuiteName(suite) ? suite : undefined;
-      return await comparePeer(profile.peers, profile.keys, person, { suite: chosen, mark });
-    }
-    default:
-      throw notAQuestion();
+/** Somebody who asks, on one connection. */
+class Asker {
+  readonly #profile: Profile;
+  readonly #program: Answering;
+  /** What was not told yet of the history. */
+  #history: Iterator<HistoryEntry> | undefined;
+
+  constructor(profile: Profile, program: Answering) {
+    this.#profile = profile;
+    this.#program = program;
   }
+
+  async reply(question: Question): Promise<unknown> {
+    const { peers, keys } = this.#profile;
+    switch (question.ask) {
+      case "users":
+        return await this.#program.people();
+      case "everybody":
+        return await this.#program.everybody();
+      case "compare": {
+        const { person, suite, mark } = question;
+        const chosen = suite !== undefined && isSuiteName(suite) ? suite : undefined;
+        return await comparePeer(peers, keys, person, { suite: chosen, mark });
+      }
+      case "history": {
+        const { with: peer, last, proof } = question;
+        if (!isText(peer) || !isCount(last)) throw notAQuestion();
+        const key = await keys.findMessagesKey();
+        requireProof(key, proof);
+        key?.drop();
+        this.#history = this.#program.history({ peer, last })[Symbol.iterator]();
+        return pageOf(this.#history);
+      }
+      case "more":
+        if (!this.#history) throw notAQuestion();
+        return pageOf(this.#history);
+      default:
+        throw notAQuestion();
+    }
+  }
+}
+
+function isText(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === "string";
+}
+
+function isCount(value: unknown): value is number | undefined {
+  return value === undefined || Number.isSafeInteger(value) && Number(value) > 0;
 }
 
 /** Of another program, and maybe of another version: `reply` refuses what it does not know. Throws `usage`. */
@@ -128,19 +185,33 @@ async function ask<Answer extends object>(
   question: Question,
   understand: (value: unknown) => Answer | undefined,
 ): Promise<Answer | undefined> {
+  using program = await reach(folder);
+  return program && await askOn(program, question, understand);
+}
+
+/** The program that has the profile in this folder; undefined when no program answers there. */
+async function reach(folder: string): Promise<Questions | undefined> {
   try {
-    using program = await askAt(runningSocket(folder));
-    const answer = await program.ask(
-      JSON.stringify(question),
-      (value): Answer | Failure | undefined => failureOf(value) ?? understand(value),
-    );
-    if (!("failed" in answer)) return answer;
-    const { code, message, hint } = answer.failed;
-    throw new CifraError(code, message, hint === undefined ? {} : { hint });
+    return await askAt(runningSocket(folder));
   } catch (error) {
     if (error instanceof CifraError && error.code === "unreachable") return undefined;
     throw error;
   }
+}
+
+/** Throws what the program answers with, and like `Questions.ask`. */
+async function askOn<Answer extends object>(
+  program: Questions,
+  question: Question,
+  understand: (value: unknown) => Answer | undefined,
+): Promise<Answer> {
+  const answer = await program.ask(
+    JSON.stringify(question),
+    (value): Answer | Failure | undefined => failureOf(value) ?? understand(value),
+  );
+  if (!("failed" in answer)) return answer;
+  const { code, message, hint } = answer.failed;
+  throw new CifraError(code, message, hint === undefined ? {} : { hint });
 }
 
 function failureOf(value: unknown): Failure | undefined {
@@ -195,4 +266,42 @@ export function askComparison(
   options: { readonly suite: string | undefined; readonly mark: boolean },
 ): Promise<Comparison | undefined> {
   return ask(folder, { ask: "compare", person, ...options }, comparisonOf);
+}
+
+/** The history of a profile, from the program that has it open. */
+export interface ToldHistory {
+  /** Oldest first, as `readHistory` has it; `key` where the messages are sealed. Throws like `Questions.ask`. */
+  tell(filter: HistoryFilter, key: ProfileKey | undefined): AsyncIterable<HistoryEntry>;
+}
+
+/** Whoever tells the history of the profile in this folder; undefined when no program runs there. */
+export async function reachHistory(folder: string): Promise<ToldHistory | undefined> {
+  const program = await reach(folder);
+  return program && { tell: (filter, key) => toldHistory(program, filter, key) };
+}
+
+async function* toldHistory(
+  program: Questions,
+  filter: HistoryFilter,
+  key: ProfileKey | undefined,
+): AsyncIterable<HistoryEntry> {
+  using _ = program;
+  const { peer, search, since, last } = filter;
+  // Words are looked for here: whoever talks does not stop talking for it.
+  const isSought = search !== undefined || since !== undefined;
+  const isFound = finds(filter);
+  const newest: HistoryEntry[] = [];
+  const proof = key && proofOf(key);
+  let question: Question = { ask: "history", with: peer, last: isSought ? undefined : last, proof };
+  for (;;) {
+    const { entries, isLast } = await askOn(program, question, readPage);
+    for (const entry of entries) {
+      if (!isFound(entry, NOT_SEEN)) continue;
+      if (!isSought || last === undefined) yield entry;
+      else if (newest.push(entry) > last) newest.shift();
+    }
+    if (isLast) break;
+    question = { ask: "more" };
+  }
+  yield* newest;
 }

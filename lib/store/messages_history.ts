@@ -20,16 +20,18 @@ type HistoryRow = (MessageRow | GapRow) & Progress & {
 
 /**
  * What was said in the profile in `folder`, oldest first, while another program may be saying more. The
- * file is opened when the first line is asked for. Throws `local`; its cause is NotFound when there is none; and
- * `usage` when it is sealed, and no key is given.
+ * file is opened when the first line is asked for, `onOpen` called before anything that was said is read. Throws
+ * `local`; its cause is NotFound when there is none; and `usage` when it is sealed, and no key is given.
  */
 export function* readHistory(
   folder: string,
   filter: HistoryFilter,
   key?: ProfileKey,
+  onOpen: () => void = () => {},
 ): Iterable<HistoryEntry> {
   const file = SqliteFile.openToRead(`${folder}/${MESSAGES_FILE}`, MESSAGES_KIND);
   try {
+    onOpen();
     if (!file.isCurrent) throw outOfDate(file.path);
     yield* historyOf(file, AtRest.openToRead(file, key), filter, (_, progress) => progress);
   } finally {

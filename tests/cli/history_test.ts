@@ -131,6 +131,25 @@ Deno.test("history prints a line for a message, by the clock on the wall, and no
   });
 });
 
+Deno.test("history gives the network up before it reads what was said", async () => {
+  await withFolder(async (state) => {
+    await talk(state);
+    const [program, ...words] = command(state, "--json");
+    const module = words.findIndex((word) => word.startsWith("data:"));
+    // What it may do when it writes the first line.
+    const watched = START.replace(
+      "Deno.exit(",
+      `terminal.results = () => Deno.exit(
+         Deno.permissions.querySync({ name: "net" }).state === "granted" ? 5 : 6);
+       Deno.exit(`,
+    );
+    words[module] = `data:application/typescript,${encodeURIComponent(watched)}`;
+    words.splice(module, 0, "--allow-net");
+    await using reader = new Program({ name: "history", command: [program!, ...words] });
+    assertEquals((await reader.exit()).code, 6);
+  });
+});
+
 Deno.test("history tells the newest, and what was written since; names are in colour on request", async () => {
   await withFolder(async (state) => {
     await talk(state);
