@@ -432,6 +432,33 @@ export const MAIL_POSTPONED_LIMIT = 1024;
 /** Whoever leaves waits so long until what is on its way to the mailbox is there. */
 export const MAIL_GOODBYE = 2 * SECOND;
 
+// --- Files (PROTOCOL.md 3.15) ---
+
+/** A manifest: its bytes, entries, how deep folders are, and one name in bytes of UTF-8. */
+export const MANIFEST_LIMIT = 16 * 1024 * KIB;
+export const MANIFEST_ENTRIES = 100_000;
+export const MANIFEST_DEPTH = 64;
+export const FILE_NAME_LIMIT = 255;
+/** Largest size of a file, and sum of all: exact in a number. */
+export const FILE_SIZE_LIMIT = Number.MAX_SAFE_INTEGER;
+/** Bytes in front of content in its item. */
+export const FILE_PIECE_HEADER = 1 + 16 + 4 + 4 + 8;
+/** Content in one item: it fills a record. */
+export const FILE_PIECE_LIMIT = ITEM_BODY_LIMIT - FILE_PIECE_HEADER;
+/** Content sent and not taken: what a receiver may have to hold. */
+export const FILE_WINDOW_LIMIT = 8 * 1024 * KIB;
+/** A sender's own window: what the way carries in so long, and at least so much. */
+export const FILE_WINDOW_TIME = SECOND / 4;
+export const FILE_WINDOW_MINIMUM = 32 * KIB;
+/** Logarithms of the smallest and the largest block with a digest, and how many digests one want has. */
+export const FILE_BLOCK_MINIMUM = 16;
+export const FILE_BLOCK_MAXIMUM = 30;
+export const FILE_DIGESTS_LIMIT = 1024;
+/** How often in a minute one side may want, hold or pause. */
+export const FILE_WORDS_PER_MINUTE = 100;
+/** A file that has changed so often while it was sent is skipped: one that is written all the time has no end. */
+export const FILE_CHANGES_LIMIT = 3;
+
 // --- The server's memory ---
 
 /** Default of `--budget`: bytes on disk for names, accounts and invites. */

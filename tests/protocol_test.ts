@@ -7,7 +7,11 @@ import {
   CloseCode,
   DepositCode,
   DepositState,
+  ENTRY_NUMBERS,
+  FILE_ITEM_NUMBERS,
+  FILE_WORD_NUMBERS,
   FrameKind,
+  HoldReason,
   ItemType,
   LogKind,
   MESSAGE_NUMBERS,
@@ -16,6 +20,7 @@ import {
   REQUEST_NUMBERS,
   RESPONSE_NUMBERS,
   SPOKEN_FOR,
+  TransferFailure,
   Verdict,
 } from "../lib/wire/numbers.ts";
 
@@ -217,6 +222,20 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     "an introduction with nothing under way is given up": seconds(L.MEETING_PATIENCE)[0],
     "the longest pause between introductions": seconds(L.MEETING_BACKOFF_MAXIMUM)[0],
 
+    "length of a manifest / its entries / its depth / a name":
+      `${L.MANIFEST_LIMIT} / ${L.MANIFEST_ENTRIES} / ${L.MANIFEST_DEPTH} / ${L.FILE_NAME_LIMIT}`,
+    "a size, an offset, the sum of all sizes": `${L.FILE_SIZE_LIMIT}`,
+    "bytes of content in one item": `${L.FILE_PIECE_LIMIT}`,
+    "content sent and not taken": `${L.FILE_WINDOW_LIMIT}`,
+    "a sender's window: what the way carries in / at the least": `${
+      seconds(L.FILE_WINDOW_TIME)
+    } / ${L.FILE_WINDOW_MINIMUM}`,
+    "a block of a digest / digests in one want": `${2 ** L.FILE_BLOCK_MINIMUM} to ${
+      2 ** L.FILE_BLOCK_MAXIMUM
+    } / ${L.FILE_DIGESTS_LIMIT}`,
+    "want, hold and pause in a minute": `${L.FILE_WORDS_PER_MINUTE}`,
+    "changes of one entry": `${L.FILE_CHANGES_LIMIT}`,
+
     "content of an envelope / the envelope": `${L.CONTENT_MINIMUM} to ${L.CONTENT_LIMIT} / ${
       L.ENVELOPE_OVERHEAD + L.CONTENT_MINIMUM
     } to ${L.ENVELOPE_OVERHEAD + L.CONTENT_LIMIT}`,
@@ -265,6 +284,7 @@ const OURS_ALONE = [
   "CONVERSATIONS_LIMIT",
   "DAY",
   "EPHEMERAL_KEY_POOL",
+  "FILE_PIECE_HEADER",
   "FRAME_BUFFER_START",
   "HANDSHAKE_ASKING",
   "HURRY_PAUSE",
@@ -366,6 +386,7 @@ const RELAY = "### 3.9 Relay";
 const ACCOUNTS = "### 3.10 Accounts";
 const LOBBY = "### 3.11 The lobby";
 const MAILBOX = "### 3.12 The mailbox";
+const FILES = "### 3.15 Files";
 
 Deno.test("PROTOCOL.md 3.2: the table of frames is that of numbers.ts", () => {
   const table = rows(between(FRAMES, "| kind ", "\n\n"));
@@ -434,6 +455,18 @@ Deno.test("PROTOCOL.md 3.8 and 3.9: logs, messages and relayed streams are those
   assertEquals(Object.fromEntries(logs.map(([, name, kind]) => [name, Number(kind)])), LogKind);
   assertEquals(numbersIn(section(PEERS), LAYOUT), MESSAGE_NUMBERS);
   assertEquals(numbersIn(section(RELAY), LAYOUT), RELAY_NUMBERS);
+});
+
+Deno.test("PROTOCOL.md 3.15: words, items, kinds and codes are those of numbers.ts", () => {
+  const words = between(FILES, "**In the log.**", "**The manifest**");
+  assertEquals(numbersIn(words, LAYOUT), FILE_WORD_NUMBERS);
+  const content = between(FILES, "**Content**", "**Position.**");
+  assertEquals(numbersIn(content, LAYOUT), FILE_ITEM_NUMBERS);
+  const list = (begin: string, end: string) =>
+    numbersIn(between(FILES, begin, end).replaceAll(/\s+/g, " "), /(\d) ([a-z]+(?: [a-z]+)?)/g);
+  assertEquals(list("kind: 1", "flags"), ENTRY_NUMBERS);
+  assertEquals(list("code 1", "any other"), TransferFailure);
+  assertEquals(list("0 not now", "another number"), HoldReason);
 });
 
 Deno.test("PROTOCOL.md 3.7: what is spoken for is that of numbers.ts, and nothing uses it", () => {

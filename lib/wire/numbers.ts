@@ -31,6 +31,7 @@ export const ItemType = {
   relay: 10,
   storing: 12,
   away: 13,
+  file: 14,
 } as const;
 /** The number of a type of item. */
 export type ItemType = typeof ItemType[keyof typeof ItemType];
@@ -147,7 +148,41 @@ export const LogKind = {
 export type LogKind = typeof LogKind[keyof typeof LogKind];
 
 /** Kinds of messages (PROTOCOL.md 3.8). */
-export const MESSAGE_NUMBERS = { text: 1, bytes: 2, end: 3, takenBack: 4 } as const;
+export const MESSAGE_NUMBERS = { text: 1, bytes: 2, end: 3, takenBack: 4, file: 5 } as const;
+
+/** What is said of a transfer in a log (PROTOCOL.md 3.15). */
+export const FILE_WORD_NUMBERS = {
+  offer: 1,
+  accept: 2,
+  refuse: 3,
+  done: 4,
+  cancel: 5,
+  failed: 6,
+} as const;
+
+/** What is said of its content on a channel (PROTOCOL.md 3.15). */
+export const FILE_ITEM_NUMBERS = {
+  want: 1,
+  taken: 2,
+  hold: 3,
+  data: 4,
+  changed: 5,
+  end: 6,
+  pause: 7,
+} as const;
+
+/** Why a transfer has failed (PROTOCOL.md 3.15). */
+export const TransferFailure = { manifest: 1, tooLarge: 2, gone: 3, other: 4 } as const;
+/** The number of a failure. */
+export type TransferFailure = typeof TransferFailure[keyof typeof TransferFailure];
+
+/** Why one side of a transfer goes on later (PROTOCOL.md 3.15). */
+export const HoldReason = { notNow: 0, full: 1, denied: 2, other: 3 } as const;
+/** The number of a reason. */
+export type HoldReason = typeof HoldReason[keyof typeof HoldReason];
+
+/** What an entry of a manifest is (PROTOCOL.md 3.15). */
+export const ENTRY_NUMBERS = { file: 1, folder: 2 } as const;
 
 /** Whether somebody can store what comes, and if not, why (PROTOCOL.md 3.8). */
 export const StoringState = { again: 0, full: 1, inUse: 2, failing: 3 } as const;

@@ -46,6 +46,7 @@ Deno.test("item numbers are those of the document", () => {
     relay: 10,
     storing: 12,
     away: 13,
+    file: 14,
   });
 });
 
