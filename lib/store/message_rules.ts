@@ -3,7 +3,8 @@ import type { Bytes } from "../bytes.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { EARLY_MESSAGES, EARLY_MESSAGES_BYTES, MESSAGE_NUMBER_LIMIT } from "../limits.ts";
-import { type KeptMessage, LAST_MOMENT, type NewMessage } from "../wire/peer_messages.ts";
+import { LAST_MOMENT } from "../wire/layout.ts";
+import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
 import type { Direction, Gap, HistoryEntry, HistoryFilter, HistoryText } from "./message_store.ts";
 
 /** Texts are shown whatever they are made of; who receives them has refused what is not UTF-8. */

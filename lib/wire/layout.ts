@@ -126,6 +126,53 @@ export const u64: Layout<bigint> = {
   read: (reader) => reader.u64(),
 };
 
+/** A size, an offset or a moment: 8 bytes, at most 2^53 - 1, so that a number holds it. */
+export const u53: Layout<number> = {
+  write(parts, value) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new RangeError(`Cannot encode ${value} in 53 bits`);
+    }
+    u64.write(parts, BigInt(value));
+  },
+  read(reader) {
+    const value = reader.u64();
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw badFrame(`${value} is above 2^53 - 1`);
+    return Number(value);
+  },
+};
+
+const UNKNOWN = 2n ** 64n - 1n;
+
+/** The same, or 2^64 - 1 for what is not known: undefined. */
+export const u53OrUnknown: Layout<number | undefined> = {
+  write(parts, value) {
+    if (value === undefined) u64.write(parts, UNKNOWN);
+    else u53.write(parts, value);
+  },
+  read(reader) {
+    const value = reader.u64();
+    if (value === UNKNOWN) return undefined;
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw badFrame(`${value} is above 2^53 - 1`);
+    return Number(value);
+  },
+};
+
+/** Last moment that a date can name, in milliseconds since 1970. */
+export const LAST_MOMENT = 8.64e15;
+
+/** Milliseconds since 1970, up to `LAST_MOMENT`. */
+export const moment: Layout<number> = {
+  write(parts, value) {
+    if (value > LAST_MOMENT) throw new RangeError(`Cannot encode ${value} as a moment`);
+    u53.write(parts, value);
+  },
+  read(reader) {
+    const value = u53.read(reader);
+    if (value > LAST_MOMENT) throw badFrame(`no date is ${value}`);
+    return value;
+  },
+};
+
 /** 0 or 1, in a u8; every other value is refused. */
 export const flag: Layout<number> = {
   write(parts, value) {

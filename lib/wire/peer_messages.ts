@@ -6,6 +6,7 @@ import {
   bytes,
   decode,
   encode,
+  LAST_MOMENT,
   type Of,
   oneOf,
   rest,
@@ -104,8 +105,6 @@ export interface Piece extends NewPiece {
 export type Message = KeptMessage | Piece;
 
 const NOTHING = new Uint8Array(0);
-/** Last moment that a date can name, in milliseconds since 1970. */
-export const LAST_MOMENT = 8.64e15;
 
 /** The body of a message's item. */
 export function encodeMessage(message: Message): Bytes {

@@ -17,3 +17,13 @@ export function assertRefuses(
   assertInstanceOf(thrown, CifraError, msg);
   assertEquals(thrown.code, code, msg);
 }
+
+/** Fails unless `fn`, which encodes, throws a RangeError. */
+export function assertHasNone(fn: () => unknown, msg: string): void {
+  try {
+    fn();
+  } catch (error) {
+    return assertInstanceOf(error, RangeError, msg);
+  }
+  fail(`Something has an encoding: ${msg}`);
+}
