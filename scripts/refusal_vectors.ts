@@ -232,6 +232,84 @@ function peers(): Decoder[] {
   ];
 }
 
+/** What is said of files; an entry of a manifest has one byte wrong at a time. */
+function files(): Decoder[] {
+  const id = "11".repeat(16);
+  const hash = "22".repeat(32);
+  const offer = "01" + u32(1) + u32(1) + u64(5) + u32(59) + hash + variable(text("docs"));
+  const place = id + u32(1) + u32(2);
+  const digest = "33".repeat(32);
+  const want = "01" + place + u64(65_536) + u64(100_000) + u64(7) + "10" + digest;
+  const folder = "0200" + u32(0) + u64(0) + u64(0) + variable(text("docs"));
+  const file = "0101" + u32(1) + u64(5) + u64(7) + variable(text("run.sh"));
+  const second = folder.length / 2;
+  const named = (name: string) => folder + file.slice(0, 2 * 22) + variable(name);
+  return [
+    decoder("word about a transfer", offer, [
+      ["no tag", ""],
+      ["an unknown tag", "07" + id],
+      ["a byte left over", offer + "00"],
+      ["an offer of nothing", put(offer, 1, u64(0))],
+      ["an offer of 100001 files", put(offer, 1, u32(100_000))],
+      ["two files of a size that is not known", put(offer, 9, "ff".repeat(8))],
+      ["a sum of 2^53 bytes", put(offer, 9, "0020000000000000")],
+      ["no manifest", put(offer, 17, u32(0))],
+      ["a manifest of more than 16 MiB", put(offer, 17, u32(2 ** 24 + 1))],
+      ["no name", offer.slice(0, 2 * 53) + u16(0)],
+      ["a name of two lines", offer.slice(0, 2 * 53) + variable(text("a\nb"))],
+      ["an acceptance of 15 bytes", "02" + id.slice(2)],
+      ["a done without a number", "04" + id],
+      ["a failure for no reason", "06" + id + "00"],
+      ["an unknown failure", "06" + id + "05"],
+    ]),
+    decoder("file item", want, [
+      ["no tag", ""],
+      ["an unknown tag", "08" + id + "00"],
+      ["turn 0", put(want, 17, u32(0))],
+      ["an offset of 2^53", put(want, 25, "0020000000000000")],
+      ["a time that no date has", put(want, 41, "001eb208c2dc0001")],
+      ["blocks of 32 KiB", put(want, 49, "0f")],
+      ["blocks of 2 GiB", put(want, 49, "1f")],
+      ["digests without a block", put(want, 49, "00")],
+      ["a digest that is cut", want.slice(0, -2)],
+      ["a digest too many", want + digest],
+      ["a block without a digest", want.slice(0, 2 * 50)],
+      ["taken of seven bytes", "02" + u64(1).slice(2)],
+      ["held for an unknown reason", "03" + id + "04"],
+      ["data without content", "04" + place + u64(0)],
+      ["changed with flags that are not known", "05" + place + u64(5) + u64(7) + "02"],
+      ["an end without a size", "06" + place],
+      ["an end whose size is not known", "06" + place + "ff".repeat(8)],
+      ["paused with a byte left over", "07" + id + "0000"],
+    ]),
+    decoder("manifest of one folder and one file of 5 bytes", folder + file, [
+      ["nothing", ""],
+      ["the last byte missing", (folder + file).slice(0, -2)],
+      ["a byte left over", folder + file + "00"],
+      ["an unknown kind", put(folder + file, second, "03")],
+      ["flags that are not known", put(folder + file, second + 1, "02")],
+      ["a folder that may be run", put(folder + file, 1, "01")],
+      ["a folder with a size", put(folder + file, 6, u64(1))],
+      ["a file in itself", put(folder + file, second + 2, u32(2))],
+      ["a folder that comes later", file + folder],
+      ["a folder in nothing that is", put(folder + file, 2, u32(9))],
+      ["another sum than was offered", put(folder + file, second + 6, u64(6))],
+      ["a size that is not known", put(folder + file, second + 6, "ff".repeat(8))],
+      ["a size of 2^53", put(folder + file, second + 6, "0020000000000000")],
+      ["a time that no date has", put(folder + file, second + 14, "001eb208c2dc0001")],
+      ["a file too many", folder + file + file.replace(text("run"), text("sun"))],
+      ["a name twice", folder + put(file, 2, u32(0)).slice(0, 2 * 22) + variable(text("docs"))],
+      ["no name", named("")],
+      ["the folder itself as a name", named(text("."))],
+      ["the folder above as a name", named(text(".."))],
+      ["a separator in a name", named(text("../x"))],
+      ["a zero byte in a name", named("610062")],
+      ["a name of 256 bytes", named("61".repeat(256))],
+      ...INVALID_UTF8.map(([why, bytes]): Case => [`${why} in a name`, named(bytes)]),
+    ]),
+  ];
+}
+
 /** Those on whom no alert is wasted: the connection is closed without a byte. */
 function prefaces({ invite, peers: { preface_of_initiator } }: ValuesFile): Decoder[] {
   const [ofInvite, ofPeer] = [invite.frame.slice(10), preface_of_initiator.frame.slice(10)];
@@ -409,6 +487,7 @@ export function makeRefusalsFile(
       requests(register),
       responses(),
       ...peers(),
+      ...files(),
       ...prefaces(values),
       ...keys(modern, rsa),
       ...texts(values),

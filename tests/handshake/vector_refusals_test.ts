@@ -15,6 +15,7 @@ import { startResponder } from "../../lib/handshake/responder.ts";
 import type { Established } from "../../lib/handshake/state.ts";
 import { FRAME_LIMIT_HANDSHAKE, FRAME_LIMIT_OPEN } from "../../lib/limits.ts";
 import { decodeAlert } from "../../lib/wire/alert.ts";
+import { fileItem, fileWord } from "../../lib/wire/file_messages.ts";
 import { FrameDecoder, FrameKind } from "../../lib/wire/frame.ts";
 import {
   decodeClientPreface,
@@ -22,6 +23,7 @@ import {
   invitePrefaceToken,
 } from "../../lib/wire/handshake_messages.ts";
 import { decode } from "../../lib/wire/layout.ts";
+import { decodeManifest } from "../../lib/wire/manifest.ts";
 import { requireName } from "../../lib/wire/names.ts";
 import {
   peerAck,
@@ -63,6 +65,10 @@ const TAKE: Readonly<Record<string, Take>> = {
   "storing": (bytes) => decode(peerStoring, bytes),
   "away": (bytes) => decode(peerAway, bytes),
   "relay item": (bytes) => decode(relayItem, bytes),
+  "word about a transfer": (bytes) => decode(fileWord, bytes),
+  "file item": (bytes) => decode(fileItem, bytes),
+  "manifest of one folder and one file of 5 bytes": (bytes) =>
+    decodeManifest(bytes, { files: 1, folders: 1, bytes: 5 }),
   "preface of a peer": takePeerPreface,
   "preface of an invite": takeInvitePreface,
   "Ed25519 public key": ed25519.checkPublicKey,

@@ -7,6 +7,7 @@ import { encodeUtf8 } from "../../lib/bytes.ts";
 import { loadSuite } from "../../lib/crypto/suite.ts";
 import { address } from "../../lib/wire/address.ts";
 import { envelopeContent } from "../../lib/wire/envelope.ts";
+import { fileItem, fileWord } from "../../lib/wire/file_messages.ts";
 import { handshakeLayouts } from "../../lib/wire/handshake_messages.ts";
 import { decode, type Layout } from "../../lib/wire/layout.ts";
 import { lineOf } from "../../lib/wire/line.ts";
@@ -27,6 +28,9 @@ import { assertRefuses } from "./refusal.ts";
 import {
   account,
   content,
+  fileData,
+  fileItems,
+  fileWords,
   introduction,
   mailboxRequests,
   mailboxResponses,
@@ -96,6 +100,8 @@ const MESSAGES: readonly (readonly [string, Layout<unknown>, readonly unknown[]]
   ["a peer's ack", peerAck, [{ stored: 1n, read: 1n }]],
   ["a peer's word of storing", peerStoring, [{ state: StoringState.full }]],
   ["a peer's words of being away", peerAway, [{ words: lineOf("back at two") }]],
+  ["a word about a transfer", fileWord, fileWords],
+  ["an item of content", fileItem, [...fileItems, fileData]],
   // What a text says is no line: the terminal attributes it.
   ["a peer's message", peerMessage, [
     { type: "text", number: 1n, id, written: 0n, content: id },
@@ -160,6 +166,7 @@ Deno.test("the walk finds the words of all messages, and addresses are none", ()
     "from",
     "to",
     "words",
+    "offer.name",
   ]);
   assert(serverResponse.parts!.introduction!.parts!.observed!.parts!.element === address);
 });

@@ -4,6 +4,7 @@ import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { clientPreface, handshakeLayouts, peerPreface } from "../../lib/wire/handshake_messages.ts";
 import { badFrame, decode, encode, type Layout } from "../../lib/wire/layout.ts";
 import { decodeContent, encodeContent, envelope, sessionHeader } from "../../lib/wire/envelope.ts";
+import { type FileItem, fileItem, type FileWord, fileWord } from "../../lib/wire/file_messages.ts";
 import {
   decodeMailboxRequest,
   decodeMailboxResponse,
@@ -40,6 +41,7 @@ import {
   type Introduction,
   type Registration,
 } from "../../lib/wire/rendezvous_messages.ts";
+import { decodeManifest, encodeManifest } from "../../lib/wire/manifest.ts";
 import { loadSuite, SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import { lineOf } from "../../lib/wire/line.ts";
 
@@ -168,6 +170,52 @@ export const mailboxResponses: readonly MailboxResponse[] = [
   { type: "mine", more: 1, deposits: [{ id, state: 2 }, { id: box, state: 3 }] },
 ];
 
+/** One of each word about a transfer, in the order of the document. */
+export const fileWords: readonly FileWord[] = [
+  {
+    type: "offer",
+    files: 2,
+    folders: 1,
+    bytes: 2 ** 53 - 1,
+    manifestLength: 99,
+    manifestHash: new Uint8Array(32).fill(29),
+    name: lineOf("photos"),
+  },
+  { type: "accept", transfer: id },
+  { type: "refuse", transfer: id },
+  { type: "done", transfer: id, skipped: 0xffffffff },
+  { type: "cancel", transfer: id },
+  { type: "failed", transfer: id, code: 4 },
+];
+
+const place = { transfer: id, turn: 0xffffffff, entry: 2 };
+const wanted = {
+  type: "want",
+  ...place,
+  offset: 2 ** 17 + 1,
+  size: 2 ** 53 - 1,
+  modified: 8.64e15,
+  block: 16,
+  digests: new Uint8Array(64).fill(30),
+} as const;
+
+/** One of each item of content with a fixed end, in the order of the document; and those that are open. */
+export const fileItems: readonly FileItem[] = [
+  { type: "taken", bytes: U64_MAX },
+  { type: "hold", transfer: id, why: 3 },
+  { type: "changed", ...place, size: undefined, modified: 1, executable: 1 },
+  { type: "end", ...place, size: 7 },
+  { type: "pause", transfer: id, why: 0 },
+  wanted,
+  { ...wanted, size: undefined, block: 0, digests: new Uint8Array(0) },
+];
+export const fileData: FileItem = {
+  type: "data",
+  ...place,
+  offset: 2 ** 53 - 1,
+  content: encodeUtf8("ahoj"),
+};
+
 /** What is in an envelope. */
 export const content = {
   from: "alice",
@@ -180,6 +228,13 @@ export const content = {
   read: 3n,
   pass,
 } as const;
+
+/** A folder with a file in it, and one beside it. */
+const MANIFEST = encodeManifest([
+  { type: "folder", executable: 0, parent: 0, size: 0, modified: 0, name: "photos" },
+  { type: "file", executable: 1, parent: 1, size: 100_000, modified: 1, name: "a" },
+  { type: "file", executable: 0, parent: 0, size: 0, modified: 8.64e15, name: "тест" },
+]);
 
 function ofLayout<T>(
   name: string,
@@ -381,6 +436,15 @@ export async function allSamples(): Promise<Sample[]> {
       { type: "bytes", number: 1n, content: new Uint8Array(0) },
       { type: "bytes", number: 2n, content: encodeUtf8("ahoj") },
     ], 9),
+    ofLayout("word about a transfer", fileWord, fileWords),
+    ofLayout("item of content", fileItem, fileItems),
+    ofLayout("content", fileItem, [fileData], 34),
+    {
+      name: "manifest",
+      valid: [MANIFEST.manifest],
+      roundTrip: (bytes) => encodeManifest(decodeManifest(bytes, MANIFEST.summary)).manifest,
+      openEnd: undefined,
+    },
     ofLayout("relay credit and close", relayItem, [
       { type: "credit", stream: 0xffffffff, count: 0x80000000 },
       { type: "close", stream: 1 },
