@@ -17,6 +17,7 @@ import { Limiter } from "../flow/limiter.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Throttle } from "../flow/throttle.ts";
 import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
+import { quoted } from "../wire/line.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
@@ -151,7 +152,10 @@ export class Desk implements DeskView, MessengerEvents {
     try {
       const last = Math.min(count, unread);
       return [...store.history({ peer: name, isNew: true, last })]
-        .flatMap((entry) => entry.type === "text" ? [entry.text] : []);
+        .flatMap((entry) => {
+          if (entry.type === "offer") return [`offers ${quoted(entry.name)}`];
+          return entry.type === "text" ? [entry.text] : [];
+        });
     } catch (error) {
       if (error instanceof CifraError) return [];
       throw error;

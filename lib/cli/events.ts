@@ -4,6 +4,7 @@
  */
 import { SUITE_NAMES } from "../crypto/suite.ts";
 import { ERRORS } from "../errors.ts";
+import { FILE_WORD_NUMBERS } from "../wire/numbers.ts";
 
 /** What a key holds. */
 export type Kind =
@@ -252,6 +253,20 @@ const CONNECT: EventGroup = {
       when: "the other one took a message back before it came here",
       keys: { number },
     },
+    file: {
+      when: "the other one offers files, or says what becomes of those that were offered",
+      keys: {
+        from: text,
+        word: oneOf(...Object.keys(FILE_WORD_NUMBERS)),
+        transfer: { kind: "text", about: "the id of the message that offers it" },
+        name: optional(text, "of an offer, as are the next"),
+        files: optional(number),
+        folders: optional(number),
+        bytes: optional(number, "missing when that is not known"),
+        skipped: optional(number, "files that could not be read, of `done`"),
+        code: optional(number, "of `failed`"),
+      },
+    },
     "peer-ended": { when: "the other program has nothing more to say", keys: {} },
     "peer-restarted": {
       when: "it began anew; the rest of its stream does not come",
@@ -386,6 +401,7 @@ const MAIL: EventGroup = {
     message: CONNECT.events.message!,
     gap: CONNECT.events.gap!,
     "taken-back": CONNECT.events["taken-back"]!,
+    file: CONNECT.events.file!,
     stranger: {
       when: "`inbox`: somebody who is not known has left something; it is not opened",
       keys: { from: text, fingerprint: text },
@@ -422,6 +438,21 @@ const OTHERS: EventGroup = {
         time: text,
         text,
         state: text,
+      },
+    },
+    offered: {
+      when: "`history`: files that were offered",
+      keys: {
+        peer: text,
+        direction,
+        number,
+        time: text,
+        state: text,
+        transfer: { kind: "text", about: "the id of the message that offers them" },
+        name: text,
+        files: number,
+        folders: number,
+        bytes: optional(number, "missing when that is not known"),
       },
     },
     gap: {

@@ -1,4 +1,5 @@
 /** `cifra history`: what was said, from the disk; also while `connect` is running. */
+import { encodeHex } from "@std/encoding/hex";
 import { KeyRing } from "../client/key_ring.ts";
 import { openProfileFolder } from "../client/profile.ts";
 import type { ProfileKey } from "../crypto/profile_key.ts";
@@ -13,7 +14,7 @@ import { PROFILE_KEY_FILE } from "../store/profile_key_file.ts";
 import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { parse } from "./args.ts";
 import { HISTORY } from "./commands.ts";
-import { describeGap } from "./message_words.ts";
+import { describeGap, describeOffered } from "./message_words.ts";
 import { chooseProfile } from "./profiles.ts";
 import { jsonLine, type Shown } from "./page.ts";
 import { runFramed } from "./run.ts";
@@ -99,12 +100,18 @@ function textOf(
 ): Shown {
   const { peer: other } = entry;
   if (entry.type === "gap") return terminal.page("-- ", describeGap(entry, other), INDENT);
-  const { direction, written, text, state } = entry;
+  const { direction, written } = entry;
+  const when = `${dayOf(written)} ${timeOf(written)}`;
+  if (entry.type === "offer") {
+    const offered = describeOffered(entry, direction === "received" ? other : name);
+    return terminal.page("-- ", `${when}: ${offered}`, INDENT);
+  }
+  const { text, state } = entry;
   const to = onlyPeer === undefined ? ` to ${other}` : "";
   const who = direction === "received" ? other : `${name}${to}`;
   const mark = state === "queued" ? " (queued)" : "";
   const from = { from: who, isOurs: direction === "sent", after: mark };
-  return terminal.saying(`${dayOf(written)} ${timeOf(written)} `, from, text, INDENT);
+  return terminal.saying(`${when} `, from, text, INDENT);
 }
 
 function jsonOf(entry: HistoryEntry): Shown {
@@ -112,10 +119,14 @@ function jsonOf(entry: HistoryEntry): Shown {
   if (entry.type === "gap") {
     return jsonLine({ event: "gap", peer, from: Number(entry.from), to: Number(entry.to) });
   }
-  const { direction, number, written, text, state } = entry;
+  const { direction, number, written, state } = entry;
   const time = new Date(written).toISOString();
-  const event = { event: "history", peer, direction, number: Number(number), time, text, state };
-  return jsonLine(event);
+  const said = { peer, direction, number: Number(number), time, state };
+  if (entry.type === "text") return jsonLine({ event: "history", ...said, text: entry.text });
+  const { id, name, files, folders, bytes } = entry;
+  const size = bytes === undefined ? {} : { bytes };
+  const offered = { transfer: encodeHex(id), name, files, folders, ...size };
+  return jsonLine({ event: "offered", ...said, ...offered });
 }
 
 /** Prints until the end, or until the reader of our stdout has had enough, as `head` has. Whether there was anything. */

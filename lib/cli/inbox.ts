@@ -16,7 +16,13 @@ import { VERIFIED_MARK } from "./lobby_words.ts";
 import { INBOX } from "./inbox_command.ts";
 import { type MailPlace, openMail, requireMailbox } from "./mail_run.ts";
 import { describeMail } from "./mail_words.ts";
-import { describeGap, describeTakenBack, eventJson, SHOWN_BEFORE } from "./message_words.ts";
+import {
+  describeFileWord,
+  describeGap,
+  describeTakenBack,
+  eventJson,
+  SHOWN_BEFORE,
+} from "./message_words.ts";
 import { jsonLine, type Shown } from "./page.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
 import { serverOptions } from "./server_options.ts";
@@ -175,6 +181,7 @@ class Inbox {
     }
     if (event.type === "gap") this.#terminal.say(describeGap(event, name));
     if (event.type === "taken back") this.#terminal.say(describeTakenBack(name));
+    if (event.type === "file") this.#terminal.say(describeFileWord(event.word, name));
     if (event.type !== "text") return true;
     const how = await runForMessage(exec, { from: name, ...event }, interrupted);
     if (how === "done") return true;
@@ -207,6 +214,8 @@ class Inbox {
         return [terminal.page("-- ", describeGap(event, name), INDENT)];
       case "taken back":
         return [terminal.page("-- ", describeTakenBack(name), INDENT)];
+      case "file":
+        return [terminal.page("-- ", describeFileWord(event.word, name), INDENT)];
       default:
         return [];
     }

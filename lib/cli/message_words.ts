@@ -1,8 +1,11 @@
 /** What is said in a conversation, and how far it has come: in words for people, and as events for programs. */
+import { encodeHex } from "@std/encoding/hex";
 import type { PeerEvent } from "../client/incoming.ts";
 import type { Delivery } from "../client/thread.ts";
 import { larger } from "../store/message_rules.ts";
-import type { HistoryEntry, Lost } from "../store/message_store.ts";
+import type { HistoryEntry, HistoryOffer, Lost } from "../store/message_store.ts";
+import type { FileWord } from "../wire/file_messages.ts";
+import { quoted } from "../wire/line.ts";
 import { GRAPHEMES, widthOf } from "./page.ts";
 import { sanitize, type StreamSanitizer } from "./sanitize.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
@@ -35,6 +38,8 @@ export function showEvent(
       return terminal.say(`${label} has nothing more to send`);
     case "taken back":
       return terminal.say(describeTakenBack(label));
+    case "file":
+      return terminal.say(describeFileWord(event.word, label));
     case "gap":
       return terminal.say(describeGap(event, label));
     case "restarted":
@@ -63,6 +68,10 @@ export function showPast(
       continue;
     }
     const isOurs = entry.direction === "sent";
+    if (entry.type === "offer") {
+      terminal.say(describeOffered(entry, isOurs ? ourName : label));
+      continue;
+    }
     const { text, written, state } = entry;
     const from = isOurs ? `${ourName}${state === "queued" ? " (queued)" : ""}` : label;
     terminal.message(from, text, { written, isOurs, isPast: true });
@@ -127,11 +136,52 @@ export function eventJson(event: PeerEvent, peerName: string, decoder: TextDecod
       return { event: "peer-ended" };
     case "taken back":
       return { event: "taken-back", number: Number(event.number) };
+    case "file":
+      return fileJson(event, peerName);
     case "gap":
       return { event: "gap", from: Number(event.from), to: Number(event.to) };
     case "restarted":
       return event.who === "peer" ? { event: "peer-restarted" } : { event: "restarted" };
   }
+}
+
+/** What is said of files, for a program: `transfer` is the id of the message that offers them. */
+function fileJson(
+  { id, word }: Extract<PeerEvent, { readonly type: "file" }>,
+  from: string,
+): JsonEvent {
+  const transfer = encodeHex(word.type === "offer" ? id : word.transfer);
+  const said = { event: "file", from, word: word.type, transfer } as const;
+  switch (word.type) {
+    case "offer": {
+      const { name, files, folders, bytes } = word;
+      return { ...said, name, files, folders, ...(bytes !== undefined && { bytes }) };
+    }
+    case "done":
+      return { ...said, skipped: word.skipped };
+    case "failed":
+      return { ...said, code: word.code };
+    default:
+      return said;
+  }
+}
+
+const FILE_WORDS: Readonly<Record<Exclude<FileWord["type"], "offer">, string>> = {
+  accept: "takes what you offered",
+  refuse: "does not take what you offered",
+  done: "has all of what you sent",
+  cancel: "has cancelled a transfer",
+  failed: "cannot go on with a transfer",
+};
+
+/** That files were offered before, as a sentence without full stop. */
+export function describeOffered({ name }: Pick<HistoryOffer, "name">, who: string): string {
+  return `${who} offered ${quoted(name)}`;
+}
+
+/** What somebody says of files, as a sentence without full stop. */
+export function describeFileWord(word: FileWord, who: string): string {
+  return `${who} ${word.type === "offer" ? `offers ${quoted(word.name)}` : FILE_WORDS[word.type]}`;
 }
 
 /** That somebody took a message back before it was here, as a sentence without full stop. */

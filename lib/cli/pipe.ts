@@ -8,7 +8,13 @@ import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import type { Time } from "../flow/time.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
-import { describeGap, describeTakenBack, IN_THE_MIDDLE, SHOWN_BEFORE } from "./message_words.ts";
+import {
+  describeFileWord,
+  describeGap,
+  describeTakenBack,
+  IN_THE_MIDDLE,
+  SHOWN_BEFORE,
+} from "./message_words.ts";
 import { lowerFirst } from "./status_words.ts";
 import { readStdin } from "./stdin.ts";
 import type { Terminal } from "./terminal.ts";
@@ -176,6 +182,8 @@ export class Pipe implements Front {
         return terminal.say(describeGap(event, peer));
       case "taken back":
         return terminal.say(describeTakenBack(peer));
+      case "file":
+        return terminal.say(describeFileWord(event.word, peer));
       case "restarted":
         throw beyondRepair(
           event.who === "peer"

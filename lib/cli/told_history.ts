@@ -3,7 +3,8 @@ import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { encodeUtf8 } from "../bytes.ts";
 import type { ProfileKey } from "../crypto/profile_key.ts";
 import { CifraError } from "../errors.ts";
-import type { HistoryEntry } from "../store/message_store.ts";
+import type { HistoryEntry, HistoryOffer } from "../store/message_store.ts";
+import { isLine } from "../wire/line.ts";
 import { isName, SERVER_NAME } from "../wire/names.ts";
 import { isObject } from "./local_lines.ts";
 
@@ -61,9 +62,9 @@ export function requireProof(key: ProfileKey | undefined, proof: unknown): void 
 }
 
 function entryJson(entry: HistoryEntry): unknown {
-  return entry.type === "gap"
-    ? { ...entry, from: `${entry.from}`, to: `${entry.to}` }
-    : { ...entry, number: `${entry.number}` };
+  if (entry.type === "gap") return { ...entry, from: `${entry.from}`, to: `${entry.to}` };
+  const said = { ...entry, number: `${entry.number}` };
+  return entry.type === "offer" ? { ...said, id: encodeHex(entry.id) } : said;
 }
 
 function readEntry(value: unknown): HistoryEntry | undefined {
@@ -74,13 +75,25 @@ function readEntry(value: unknown): HistoryEntry | undefined {
     const [from, to] = [numberOf(value.from), numberOf(value.to)];
     return from === undefined || to === undefined ? undefined : { type, peer, from, to };
   }
-  const { direction, written, text, state } = value;
+  const { direction, written, state } = value;
   const number = numberOf(value.number);
-  if (type !== "text" || number === undefined || typeof text !== "string") return undefined;
-  if (typeof written !== "number" || !isOneOf(state, STATES)) return undefined;
-  return isOneOf(direction, DIRECTIONS)
-    ? { type, peer, direction, number, written, text, state }
-    : undefined;
+  if (number === undefined || typeof written !== "number") return undefined;
+  if (!isOneOf(state, STATES) || !isOneOf(direction, DIRECTIONS)) return undefined;
+  const said = { peer, direction, number, written, state };
+  if (type === "offer") return readOffer(value, said);
+  const { text } = value;
+  return type === "text" && typeof text === "string" ? { type, ...said, text } : undefined;
+}
+
+function readOffer(
+  { id, name, files, folders, bytes }: Readonly<Record<string, unknown>>,
+  said: Omit<HistoryOffer, "type" | "id" | "name" | "files" | "folders" | "bytes">,
+): HistoryOffer | undefined {
+  const isId = typeof id === "string" && /^[0-9a-f]{32}$/.test(id);
+  if (!isId || typeof name !== "string" || !isLine(name)) return undefined;
+  if (typeof files !== "number" || typeof folders !== "number") return undefined;
+  if (bytes !== undefined && typeof bytes !== "number") return undefined;
+  return { type: "offer", ...said, id: decodeHex(id), name, files, folders, bytes };
 }
 
 const DIRECTIONS = ["sent", "received"] as const;

@@ -17,6 +17,7 @@ import type {
   SealedNews,
   Unshown,
 } from "../store/message_store.ts";
+import { type FileWord, fileWordOf } from "../wire/file_messages.ts";
 import { badFrame } from "../wire/layout.ts";
 import {
   ID_LENGTH,
@@ -48,6 +49,16 @@ export type PeerEvent =
     readonly recovered: boolean;
   }
   | { readonly type: "bytes"; readonly number: bigint; readonly bytes: Bytes }
+  /** A word about a transfer; an offer is known by `id`. The transfers have changed already as it says. */
+  | {
+    readonly type: "file";
+    readonly number: bigint;
+    readonly id: Bytes;
+    readonly word: FileWord;
+    readonly written: number;
+    /** As of a text. */
+    readonly recovered: boolean;
+  }
   /** Its program has nothing more to say, for now. */
   | { readonly type: "end"; readonly number: bigint }
   /** A message that its writer took back before it came here. */
@@ -97,6 +108,7 @@ interface Origin {
 export class Incoming {
   readonly #store: MessageStore | undefined;
   readonly #key: ConversationKey;
+  readonly #onStored: (fresh: readonly KeptMessage[]) => void;
   readonly #queue: Queued[] = [];
   readonly #origins = new WeakMap<PeerEvent, Origin>();
   readonly #recoveredUpTo: number;
@@ -115,10 +127,18 @@ export class Incoming {
   #closed = false;
   readonly #news = new Signal();
 
-  /** Without a store nothing is kept, as when one talks to a server. */
-  constructor(store: MessageStore | undefined, key: ConversationKey) {
+  /**
+   * Without a store nothing is kept, as when one talks to a server. `onStored` is told of messages that are new, as
+   * soon as they are on disk, in their order, whether anybody looks or not.
+   */
+  constructor(
+    store: MessageStore | undefined,
+    key: ConversationKey,
+    onStored: (fresh: readonly KeptMessage[]) => void = () => {},
+  ) {
     this.#store = store;
     this.#key = key;
+    this.#onStored = onStored;
     this.#recoveredUpTo = store?.doubtfulUpTo ?? 0;
     this.#unread = store?.unread(key) ?? 0;
     this.#backlog = { ...store?.backlog(key) ?? { messages: 0, bytes: 0 } };
@@ -136,7 +156,7 @@ export class Incoming {
     return this.#reading?.read ?? 0n;
   }
 
-  /** Messages that have come and are not `taken`: texts, and pieces of a stream. */
+  /** Messages that have come and are not `taken`: texts, words about transfers, and pieces of a stream. */
   get unread(): number {
     return this.#unread;
   }
@@ -223,11 +243,12 @@ export class Incoming {
       this.#dropHeldBack(reading);
     }
     for (const { type, content } of fresh) {
-      if (type === "text") this.#unread++;
+      if (isToRead(type)) this.#unread++;
       this.#backlog.messages++;
       this.#backlog.bytes += content.length;
     }
     if (this.#store) this.#showStored(this.#store);
+    this.#onStored(fresh);
   }
 
   /** The other side names no log, as a server does, and goes on with message `first`. */
@@ -291,7 +312,7 @@ export class Incoming {
   ): Promise<boolean> {
     const fresh = await store.receive(this.#key, reading.log, kept);
     this.#trouble = undefined;
-    this.#unread += fresh.filter(({ type }) => type === "text").length;
+    this.#unread += fresh.filter(({ type }) => isToRead(type)).length;
     this.#backlog.messages += fresh.length;
     for (const { content } of fresh) this.#backlog.bytes += content.length;
     const last = kept.at(-1);
@@ -301,6 +322,7 @@ export class Incoming {
       if (reading.come < reading.have) reading.come = reading.have;
     }
     this.#showStored(store);
+    this.#onStored(fresh);
     return fresh.length > 0;
   }
 
@@ -397,6 +419,9 @@ export class Incoming {
     const fresh = following(reading.have, messages);
     if (fresh instanceof CifraError) throw fresh;
     for (const message of fresh) {
+      if (message.type === "file" && reading.kind === LogKind.live) {
+        throw badFrame("a word about a transfer in a log that is not kept");
+      }
       const event = toEvent(message, false);
       // As its sender counts it: a message without content weighs something as well.
       const size = messageLength(message);
@@ -503,6 +528,10 @@ export function toEvent(message: Message, recovered: boolean): PeerEvent {
       return { type, number, text: textOf(message), written: message.written, recovered };
     case "bytes":
       return { type, number, bytes: compact(message.content) };
+    case "file": {
+      const { id, written } = message;
+      return { type, number, id: id.slice(), word: fileWordOf(message), written, recovered };
+    }
     case "end":
     case "taken back":
       return { type, number };
@@ -511,7 +540,7 @@ export function toEvent(message: Message, recovered: boolean): PeerEvent {
 
 /** Whether what is of this type counts as unread until it is shown. */
 function isToRead(type: PeerEvent["type"]): boolean {
-  return type === "text" || type === "bytes";
+  return type === "text" || type === "bytes" || type === "file";
 }
 
 /** A view of a record keeps all of the record in memory: a small one is worth a copy. */

@@ -8,9 +8,19 @@ import { CifraError } from "../errors.ts";
 import type { SqliteFile } from "./sqlite_file.ts";
 
 /** What is sealed: the column, and what names its row, so that no value passes for another. */
-type Column = "message" | "early" | "x25519" | "mlkem" | "reading" | "writing";
+type Column =
+  | "message"
+  | "early"
+  | "x25519"
+  | "mlkem"
+  | "reading"
+  | "writing"
+  | "transferName"
+  | "place"
+  | "manifest";
 
 const PREKEY_NAME = "CAST(lower(hex(box)) || ' ' || kind || ' ' || number AS BLOB)";
+const TRANSFER_NAME = "CAST(peer || ' ' || suite || ' ' || lower(hex(id)) AS BLOB)";
 /** Rows that are changed at a time, when the whole database is sealed, or is not any longer. */
 const PAGE = 256;
 /** What shows that a key is the one: any byte, in a place where nothing else is. */
@@ -24,11 +34,22 @@ const COLUMNS = [
   { column: "mlkem", table: "prekey", value: "mlkem", name: PREKEY_NAME },
   { column: "reading", table: "reading", value: "chain", name: "id" },
   { column: "writing", table: "writing", value: "chain", name: "header" },
+  { column: "transferName", table: "transfer", value: "name", name: TRANSFER_NAME },
+  { column: "place", table: "transfer", value: "place", name: TRANSFER_NAME },
+  { column: "manifest", table: "transfer", value: "manifest", name: TRANSFER_NAME },
 ] as const;
 
 /** What a prekey is named by: as `PREKEY_NAME` has it. */
 export function prekeyName(box: Bytes, kind: PrekeyKind, number: bigint): Bytes {
   return encodeUtf8(`${encodeHex(box)} ${kind} ${number}`);
+}
+
+/** What a transfer is named by: as `TRANSFER_NAME` has it. */
+export function transferName(
+  { peer, suite }: { readonly peer: string; readonly suite: string },
+  id: Bytes,
+): Bytes {
+  return encodeUtf8(`${peer} ${suite} ${encodeHex(id)}`);
 }
 
 /** Seals what goes into an open database, and opens what comes out. */

@@ -3,9 +3,17 @@ import type { Bytes } from "../bytes.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
 import { EARLY_MESSAGES, EARLY_MESSAGES_BYTES, MESSAGE_NUMBER_LIMIT } from "../limits.ts";
+import { fileWordOf } from "../wire/file_messages.ts";
 import { LAST_MOMENT } from "../wire/layout.ts";
 import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
-import type { Direction, Gap, HistoryEntry, HistoryFilter, HistoryText } from "./message_store.ts";
+import type {
+  Direction,
+  Gap,
+  HistoryEntry,
+  HistoryFilter,
+  HistoryOffer,
+  HistoryText,
+} from "./message_store.ts";
 
 /** Texts are shown whatever they are made of; who receives them has refused what is not UTF-8. */
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -213,16 +221,20 @@ export function* withoutGaps(
   }
 }
 
-/** A text as a line of the history. */
-export function historyText(
+/** A message as a line of the history: a text, or an offer of files; undefined for any other. */
+export function historyLine(
   side: { readonly peer: string; readonly direction: Direction },
-  message: { readonly number: bigint; readonly written: number; readonly content: Bytes },
+  message: KeptMessage,
   progress: Progress,
-): HistoryText {
-  const { number, written, content } = message;
+): HistoryText | HistoryOffer | undefined {
+  const { type, id, number, written, content } = message;
   const { peer, direction } = side;
-  const text = decoder.decode(content);
-  return { type: "text", peer, direction, number, written, text, state: state() };
+  const said = { peer, direction, number, written, state: state() };
+  if (type === "text") return { type, ...said, text: decoder.decode(content) };
+  const word = type === "file" ? fileWordOf(message) : undefined;
+  if (word?.type !== "offer") return undefined;
+  const { name, files, folders, bytes } = word;
+  return { type: "offer", ...said, id, name, files, folders, bytes };
 
   function state(): HistoryText["state"] {
     if (direction === "received") return "received";
@@ -240,11 +252,12 @@ export function finds(
     if (entry.type === "gap") {
       return wanted === undefined && since === undefined && !isNew && (!isPast || entry.to <= read);
     }
-    const { state, number, written, text } = entry;
+    const { state, number, written } = entry;
     if (isNew && (state !== "received" || number <= read)) return false;
     if (isPast && state === "received" && number > read) return false;
     if (since !== undefined && written < since) return false;
-    return wanted === undefined || folded(text).includes(wanted);
+    return wanted === undefined ||
+      folded(entry.type === "text" ? entry.text : entry.name).includes(wanted);
   };
 }
 

@@ -8,17 +8,11 @@ import type { Bytes } from "../bytes.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import type { Content } from "../wire/envelope.ts";
 import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
+import type { ConversationKey, Direction } from "./conversation_key.ts";
 import type { Mailbag, Moment, ReadingSession } from "./mailbag.ts";
+import type { TransferRow, TransferStore } from "./transfer_store.ts";
 
-/** Which way a message went. */
-export type Direction = "sent" | "received";
-
-/** Whose conversation it is. */
-export interface ConversationKey {
-  /** The other person's name. */
-  readonly peer: string;
-  readonly suite: SuiteName;
-}
+export type { ConversationKey, Direction };
 
 /** Where our log to one person stands. */
 export interface OutgoingState {
@@ -92,7 +86,7 @@ export interface SealedNews {
 
 /** What is stored and waits to be shown. */
 export interface Backlog {
-  /** Texts, and ends of what a program had to say; no gaps. */
+  /** Texts, words about transfers, and ends of what a program had to say; no gaps. */
   readonly messages: number;
   /** Of their contents. */
   readonly bytes: number;
@@ -106,20 +100,30 @@ export interface Unshown {
   readonly message: KeptMessage | Gap;
 }
 
-/** One line of the history: a text, or what is missing of the other side's log. */
-export type HistoryEntry = HistoryText | HistoryGap;
+/** One line of the history: a text, an offer of files, or what is missing of the other side's log. */
+export type HistoryEntry = HistoryText | HistoryOffer | HistoryGap;
 
-/** A text that was said. */
-export interface HistoryText {
-  readonly type: "text";
+/** Something that was said. */
+interface HistoryMessage {
   readonly peer: string;
   readonly direction: Direction;
   readonly number: bigint;
   /** Milliseconds since 1970, by the clock of who wrote it. */
   readonly written: number;
-  readonly text: string;
   /** Of what we sent: how far it came. */
   readonly state: "queued" | "stored" | "read" | "received";
+}
+
+/** A text that was said. */
+export interface HistoryText extends HistoryMessage {
+  readonly type: "text";
+  readonly text: string;
+}
+
+/** Files that were offered; what became of them stands in the transfers. */
+export interface HistoryOffer
+  extends HistoryMessage, Pick<TransferRow, "id" | "name" | "files" | "folders" | "bytes"> {
+  readonly type: "offer";
 }
 
 /** What is missing of what `peer` said. */
@@ -216,7 +220,7 @@ export interface MessageStore {
    * stored, beginning after the ordinal `after`; 0 begins with the first.
    */
   unshown(key: ConversationKey, after: number, limit: number): readonly Unshown[];
-  /** How many texts are stored and not known to be shown. */
+  /** How many texts and words about transfers are stored and not known to be shown. */
   unread(key: ConversationKey): number;
   /** All that is stored and not known to be shown. */
   backlog(key: ConversationKey): Backlog;
@@ -236,10 +240,12 @@ export interface MessageStore {
 
   /** What else there is to keep for people who are not here. */
   readonly mailbag: Mailbag;
+  /** Files between us and others. */
+  readonly transfers: TransferStore;
   /** What was deleted is to be gone from the disk as well: soon, and at once when that was not asked for lately. */
   tidy(): void;
 
-  /** What was said, oldest first: texts, and where neither words nor a time are asked for, gaps. */
+  /** What was said, oldest first: texts, offers of files, and where neither words nor a time are asked for, gaps. */
   history(filter: HistoryFilter): Iterable<HistoryEntry>;
 
   /** Puts on disk what is not there yet, and closes. Nothing may be called afterwards. */

@@ -2,7 +2,7 @@
 import type { ProfileKey } from "../crypto/profile_key.ts";
 import { CifraError } from "../errors.ts";
 import { AtRest } from "./at_rest.ts";
-import { finds, historyText, type Progress } from "./message_rules.ts";
+import { finds, historyLine, type Progress } from "./message_rules.ts";
 import { MESSAGES_FILE, MESSAGES_KIND } from "./messages_schema.ts";
 import { type GapRow, messageOrGap, type MessageRow } from "./messages_statements.ts";
 import type { Direction, HistoryEntry, HistoryFilter } from "./message_store.ts";
@@ -85,8 +85,8 @@ function* entriesOf(
       const progress = progressOf(row.log, row);
       const entry = said.type === "gap"
         ? { ...said, peer: row.peer }
-        : historyText(row, said, progress);
-      if (isFound(entry, progress)) yield entry;
+        : historyLine(row, said, progress);
+      if (entry && isFound(entry, progress)) yield entry;
     }
     if (rows.length < PAGE) return;
   }
@@ -97,7 +97,7 @@ const pageOf = (isNext: string, order: string) => `
     message.gap_from AS gapFrom, message.written, message.content, log.last, log.stored, log.read
   FROM message JOIN log ON log.id = message.log JOIN side ON side.id = message.side
   WHERE message.ordinal ${isNext} :from
-    AND (message.type = 'text' OR message.type = 'gap' AND side.direction = 'received')
+    AND (message.type = 'text' OR message.type = 'file' OR message.type = 'gap' AND side.direction = 'received')
     AND (:peer IS NULL OR side.peer = :peer)
   ORDER BY message.ordinal ${order} LIMIT :page`;
 /** An ordinal is positive, and has 63 bits. */

@@ -222,8 +222,88 @@ CREATE TABLE sealing (
 ) STRICT`,
 ];
 
+/** Files between people (PROTOCOL.md 3.15): words about them are messages, and what they made of each transfer. */
+const VERSION_5: Step = [
+  "ALTER TABLE message RENAME TO message_4",
+  `
+CREATE TABLE message (
+  ordinal INTEGER PRIMARY KEY AUTOINCREMENT,  -- in the order in which they came; never used again
+  side    INTEGER NOT NULL REFERENCES side (id),
+  log     INTEGER NOT NULL REFERENCES log (id),
+  number  INTEGER NOT NULL CHECK (number > 0),
+  type    TEXT NOT NULL CHECK (type = 'text' OR type = 'end' OR type = 'taken back' OR type = 'file'
+    OR type = 'gap'),
+  -- Of a gap, which is what its writer cannot give any more: the first number that is missing; the last one
+  -- is its number.
+  gap_from INTEGER CHECK (gap_from BETWEEN 1 AND number),
+  id      BLOB CHECK (length(id) = 16),  -- chosen at random by its writer; a gap has none
+  written INTEGER NOT NULL,  -- milliseconds since 1970 by the clock of its writer; 0 for a gap
+  content BLOB NOT NULL,  -- UTF-8, or a word about a transfer; empty when it was taken back
+  CHECK ((type = 'gap') = (gap_from IS NOT NULL)),
+  CHECK ((type = 'gap') = (id IS NULL)),
+  UNIQUE (side, id),  -- the same message never counts twice
+  UNIQUE (log, number)
+) STRICT`,
+  `
+INSERT INTO message (ordinal, side, log, number, type, gap_from, id, written, content)
+SELECT ordinal, side, log, number, type, gap_from, id, written, content
+FROM message_4 ORDER BY ordinal`,
+  "DELETE FROM sqlite_sequence WHERE name = 'message'",
+  "UPDATE sqlite_sequence SET name = 'message' WHERE name = 'message_4'",
+  "DROP TABLE message_4",
+  "ALTER TABLE early RENAME TO early_4",
+  `
+CREATE TABLE early (
+  -- Messages before which others are missing: not shown and not acknowledged until those are here.
+  side    INTEGER NOT NULL REFERENCES side (id),
+  log     INTEGER NOT NULL REFERENCES log (id),
+  number  INTEGER NOT NULL CHECK (number > 0),
+  type    TEXT NOT NULL CHECK (type = 'text' OR type = 'end' OR type = 'taken back' OR type = 'file'),
+  id      BLOB NOT NULL CHECK (length(id) = 16),
+  written INTEGER NOT NULL,
+  content BLOB NOT NULL,
+  PRIMARY KEY (log, number),
+  UNIQUE (side, id)
+) STRICT`,
+  `
+INSERT INTO early (side, log, number, type, id, written, content)
+SELECT side, log, number, type, id, written, content FROM early_4`,
+  "DROP TABLE early_4",
+  `
+CREATE TABLE transfer (
+  -- Files that one of two people has offered the other.
+  id        BLOB NOT NULL CHECK (length(id) = 16),  -- of the message that offers it
+  peer      TEXT NOT NULL,
+  suite     TEXT NOT NULL,
+  direction TEXT NOT NULL CHECK (direction IN ('sent', 'received')),
+  state     TEXT NOT NULL
+    CHECK (state IN ('offered', 'accepted', 'done', 'refused', 'cancelled', 'failed')),
+  failure   INTEGER,  -- the code of why it failed; NULL when it has not
+  name      BLOB NOT NULL,  -- UTF-8, how its sender calls it
+  files     INTEGER NOT NULL,
+  folders   INTEGER NOT NULL,
+  bytes     INTEGER,  -- NULL when that is not known
+  manifest_length INTEGER NOT NULL,
+  manifest_hash   BLOB NOT NULL CHECK (length(manifest_hash) = 32),
+  manifest  BLOB,  -- NULL until it is here
+  place     BLOB NOT NULL,  -- UTF-8: of what is sent, where it is; of what comes, where it goes; or empty
+  entry     INTEGER NOT NULL,  -- of what comes: those before it are whole here; of what is sent: asked for last
+  skipped   INTEGER NOT NULL,  -- entries that the sender could not read
+  told      INTEGER NOT NULL CHECK (told IN (0, 1)),  -- 1 when our log has our last word about it
+  began     INTEGER NOT NULL,  -- milliseconds since 1970, by the clock of who said so
+  ended     INTEGER,
+  PRIMARY KEY (peer, suite, id)
+) STRICT`,
+];
+
 /** The steps to the present version of a database of messages. */
-export const MESSAGES_STEPS: readonly Step[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+export const MESSAGES_STEPS: readonly Step[] = [
+  VERSION_1,
+  VERSION_2,
+  VERSION_3,
+  VERSION_4,
+  VERSION_5,
+];
 /** What such a database is. */
 export const MESSAGES_KIND: FileKind = { steps: MESSAGES_STEPS };
 /** What it is called in the folder of a profile. */

@@ -138,7 +138,7 @@ export function prepareStatements(file: SqliteFile) {
       SELECT ${log} FROM side JOIN log ON log.side = side.id
       WHERE side.peer = ? AND side.suite = ? AND side.direction = ?`),
     unreadAfter: prepare(`
-      SELECT count(*) FILTER (WHERE type = 'text') AS texts, count(*) AS messages,
+      SELECT count(*) FILTER (WHERE type = 'text' OR type = 'file') AS texts, count(*) AS messages,
         coalesce(sum(max(length(content) - ?, 0)), 0) AS bytes
       FROM message WHERE log = ? AND number > ? AND type <> 'gap'`),
     unstored: prepare(`

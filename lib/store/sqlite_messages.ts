@@ -51,6 +51,8 @@ import { findPrivate, type PrivateFolder } from "./private_files.ts";
 import { SqliteFile } from "./sqlite_file.ts";
 import { SqliteLogs } from "./sqlite_logs.ts";
 import { ownBytes, SqliteMailbag } from "./sqlite_mailbag.ts";
+import { SqliteTransfers } from "./sqlite_transfers.ts";
+import type { TransferStore } from "./transfer_store.ts";
 import { type After, WriteAhead } from "./write_ahead.ts";
 
 /** How messages are kept. */
@@ -71,7 +73,7 @@ export interface SqliteMessagesOptions {
   readonly after?: After;
 }
 
-/** What waits to be shown, and how much of it are texts. */
+/** What waits to be shown, and how much of it are texts and words about transfers. */
 type WaitingCounts = Backlog & { readonly texts: number };
 type UnreadRow = Readonly<Record<keyof WaitingCounts, bigint>>;
 
@@ -87,6 +89,7 @@ export class SqliteMessages implements MessageStore {
   readonly #statements: Statements;
   readonly #logs: SqliteLogs;
   readonly #mailbag: SqliteMailbag;
+  readonly #transfers: SqliteTransfers;
   readonly #commits: GroupCommit;
   readonly #writeAhead: WriteAhead;
   #stopTimer: (() => void) | undefined;
@@ -108,7 +111,10 @@ export class SqliteMessages implements MessageStore {
     this.#logs = new SqliteLogs(file, this.#statements, marks, atRest, { keepHistory, random });
     this.#writeAhead = new WriteAhead(file, this.#after, keepHistory);
     this.#commits = new GroupCommit(file, () => this.#writeLater());
-    this.#mailbag = new SqliteMailbag(file, atRest, (work) => this.#change(work));
+    const change = <T>(work: () => T) => this.#change(work);
+    this.#mailbag = new SqliteMailbag(file, atRest, change);
+    const append = (key: ConversationKey, message: NewMessage) => this.#append(key, [message]);
+    this.#transfers = new SqliteTransfers(file, atRest, change, append);
     this.lost = file.transaction(() => this.#logs.findLost());
     this.doubtfulUpTo = this.#beginRun();
   }
@@ -145,16 +151,19 @@ export class SqliteMessages implements MessageStore {
   /** A message whose id is in the log already is passed over: what was asked for twice is said once. */
   async append(key: ConversationKey, messages: readonly NewMessage[]): Promise<bigint> {
     const copies = messages.map(ownCopy);
-    return await this.#change(() => {
-      const log = this.#logs.outgoing(key);
-      let last = log.last;
-      for (const message of copies) {
-        if (this.#logs.insert(log, { ...message, number: last + 1n })) last++;
-      }
-      this.#statements.setLast.run(last, log.id);
-      this.#logs.move(key, "sent", { ...log, last });
-      return last;
-    });
+    return await this.#change(() => this.#append(key, copies));
+  }
+
+  /** In a transaction. */
+  #append(key: ConversationKey, messages: readonly NewMessage[]): bigint {
+    const log = this.#logs.outgoing(key);
+    let last = log.last;
+    for (const message of messages) {
+      if (this.#logs.insert(log, { ...message, number: last + 1n })) last++;
+    }
+    this.#statements.setLast.run(last, log.id);
+    this.#logs.move(key, "sent", { ...log, last });
+    return last;
   }
 
   read(key: ConversationKey, from: bigint, byteLimit: number): readonly KeptMessage[] {
@@ -206,6 +215,7 @@ export class SqliteMessages implements MessageStore {
     return await this.#change(() => {
       const old = this.#logs.current(key, "sent");
       if (!old || old.last === old.stored) return 0;
+      this.#transfers.forget(key, old.id, old.stored);
       return this.#logs.forget(key, old);
     });
   }
@@ -228,17 +238,24 @@ export class SqliteMessages implements MessageStore {
       const fresh = following(known?.last ?? 0n, copies);
       // Not thrown here: that would undo what others change in the same transaction.
       if (fresh instanceof CifraError) return fresh;
-      return this.#logs.take("channel", key, this.#logs.incoming(key, name, known), 0n, copies);
+      const log = this.#logs.incoming(key, name, known);
+      return this.#heard(key, this.#logs.take("channel", key, log, 0n, copies));
     });
     if (kept instanceof CifraError) throw kept;
     return kept;
+  }
+
+  /** In a transaction: messages that are new have made of transfers what they say. */
+  #heard(key: ConversationKey, fresh: readonly KeptMessage[]): readonly KeptMessage[] {
+    this.#transfers.hear(key, fresh);
+    return fresh;
   }
 
   async skip(key: ConversationKey, log: Bytes, first: bigint): Promise<void> {
     const name = log.slice();
     requireNumber(first);
     await this.#change(() => {
-      this.#logs.take("channel", key, this.#logs.incoming(key, name), first, []);
+      this.#heard(key, this.#logs.take("channel", key, this.#logs.incoming(key, name), first, []));
     });
   }
 
@@ -254,7 +271,7 @@ export class SqliteMessages implements MessageStore {
     return await this.#change(() => {
       if (!this.#mailbag.takeSession(state, at)) return undefined;
       const log = this.#logs.incoming(key, said.log);
-      const fresh = this.#logs.take("envelope", key, log, said.first, messages);
+      const fresh = this.#heard(key, this.#logs.take("envelope", key, log, said.first, messages));
       const isRestarted = this.#logs.hear(key, said);
       const pass = said.pass.some((byte) => byte !== 0) ? said.pass : undefined;
       this.#mailbag.noteEnvelope(state, { pass, isOwed: messages.length > 0 });
@@ -384,6 +401,11 @@ export class SqliteMessages implements MessageStore {
   get mailbag(): Mailbag {
     this.#requireOpen();
     return this.#mailbag;
+  }
+
+  get transfers(): TransferStore {
+    this.#requireOpen();
+    return this.#transfers;
   }
 
   tidy(): void {

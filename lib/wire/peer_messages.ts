@@ -15,6 +15,7 @@ import {
   u64,
   u8,
 } from "./layout.ts";
+import { fileWordOf } from "./file_messages.ts";
 import { line, personName } from "./line.ts";
 import { LogKind, MESSAGE_NUMBERS, StoringState } from "./numbers.ts";
 
@@ -65,6 +66,8 @@ export const peerMessage = tagged(
     bytes: struct({ number: u64, content: rest }),
     end: struct({ number: u64, id: bytes(ID_LENGTH) }),
     takenBack: struct({ number: u64, id: bytes(ID_LENGTH) }),
+    /** A word about a transfer (PROTOCOL.md 3.15). */
+    file: struct({ number: u64, id: bytes(ID_LENGTH), written: u64, content: rest }),
   },
 );
 /** A message as it is decoded. */
@@ -72,12 +75,12 @@ export type PeerMessage = Of<typeof peerMessage>;
 
 /** A message of a chat before it has a number. `end`: this run of the program has nothing more to say. */
 export interface NewMessage {
-  readonly type: "text" | "end";
+  readonly type: "text" | "end" | "file";
   /** 16 random bytes, chosen once. */
   readonly id: Bytes;
   /** Milliseconds since 1970, by the clock of whoever wrote it; 0 when it did not say. */
   readonly written: number;
-  /** UTF-8; empty for `end`. */
+  /** UTF-8; a `fileWord` for `file`; empty for `end`. */
   readonly content: Bytes;
 }
 
@@ -110,7 +113,8 @@ const NOTHING = new Uint8Array(0);
 export function encodeMessage(message: Message): Bytes {
   const { type, number, content } = message;
   switch (type) {
-    case "text": {
+    case "text":
+    case "file": {
       const { id, written } = message;
       return encode(peerMessage, { type, number, id, written: BigInt(written), content });
     }
@@ -125,13 +129,15 @@ export function encodeMessage(message: Message): Bytes {
 
 /**
  * The message in an item; its bytes are views of `body`. Throws `bad_frame`, also for a text that is longer
- * than `TEXT_LIMIT` or is not UTF-8. A clock that is far off is still a clock; a time that no date has is none.
+ * than `TEXT_LIMIT` or is not UTF-8, and for a word about a transfer that is none. A clock that is far off is still a clock; a time that no date has is none.
  */
 export function decodeMessage(body: Bytes): Message {
   const message = decode(peerMessage, body);
   switch (message.type) {
-    case "text": {
-      textOf(message);
+    case "text":
+    case "file": {
+      if (message.type === "text") textOf(message);
+      else fileWordOf(message);
       const { written } = message;
       return { ...message, written: written > BigInt(LAST_MOMENT) ? 0 : Number(written) };
     }
@@ -159,6 +165,7 @@ export function messageLength({ type, content }: Message): number {
   const header = 1 + 8, id = ID_LENGTH, written = 8;
   switch (type) {
     case "text":
+    case "file":
       return header + id + written + content.length;
     case "bytes":
       return header + content.length;

@@ -11,6 +11,8 @@ import { isObject, readObject, type Request } from "../../lib/cli/json_input.ts"
 import { Pipe } from "../../lib/cli/pipe.ts";
 import { type JsonEvent, Terminal } from "../../lib/cli/terminal.ts";
 import { CifraError } from "../../lib/errors.ts";
+import type { FileWord } from "../../lib/wire/file_messages.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 import { test } from "../testkit/adversary.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { meet, type Meeting, openLink } from "../testkit/links.ts";
@@ -141,6 +143,21 @@ const CONNECTED = {
   isShaky: false,
 } as const;
 const RECOVERED = { ...TEXT, number: 4n, recovered: true } as const;
+const transfer = new Uint8Array(16).fill(6);
+const OFFER: FileWord = {
+  type: "offer",
+  files: 2,
+  folders: 1,
+  bytes: 7,
+  manifestLength: 99,
+  manifestHash: new Uint8Array(32),
+  name: lineOf("photos"),
+};
+
+/** Whatever the message's id is, a word names the transfer; an offer's is that of its message. */
+function fileWord(word: FileWord): PeerEvent {
+  return { type: "file", number: 11n, id: transfer, word, written: 0, recovered: false };
+}
 
 for (const only of ["bob", undefined]) {
   const mode = only === undefined ? "in the lobby" : "with one person";
@@ -160,8 +177,14 @@ for (const only of ["bob", undefined]) {
       { type: "restarted", who: "peer" },
       { type: "restarted", who: "us" },
       { type: "end", number: 9n },
+      fileWord(OFFER),
+      fileWord({ ...OFFER, files: 1, folders: 0, bytes: undefined }),
+      fileWord({ type: "accept", transfer }),
+      fileWord({ type: "done", transfer, skipped: 2 }),
+      fileWord({ type: "failed", transfer, code: 3 }),
     );
     await front.read(scene.open("bob", thread));
+    const file = { event: "file", from: "bob", transfer: "06".repeat(16), ...about };
     const message = { event: "message", from: "bob", text: "hi\x1b[2J" };
     assertEquals(scene.terminal.events, [
       { ...message, number: 3, ...about },
@@ -174,8 +197,13 @@ for (const only of ["bob", undefined]) {
       { event: "peer-restarted", ...about },
       { event: "restarted", ...about },
       { event: "peer-ended", ...about },
+      { ...file, word: "offer", name: "photos", files: 2, folders: 1, bytes: 7 },
+      { ...file, word: "offer", name: "photos", files: 1, folders: 0 },
+      { ...file, word: "accept" },
+      { ...file, word: "done", skipped: 2 },
+      { ...file, word: "failed", code: 3 },
     ]);
-    assertEquals(taken.length, 10);
+    assertEquals(taken.length, 15);
   });
 
   test(`${mode} a program is told how far each message has come`, async () => {

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { encodeHex } from "@std/encoding/hex";
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { parse } from "../../lib/cli/args.ts";
 import { HISTORY } from "../../lib/cli/commands.ts";
@@ -9,6 +10,8 @@ import { PrivateFolder } from "../../lib/store/private_files.ts";
 import { SqliteMessages } from "../../lib/store/sqlite_messages.ts";
 import { type Exit, Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
+import { encodeFileWord, type FileWord } from "../../lib/wire/file_messages.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 import type { KeptMessage, NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const BOB = { peer: "bob", suite: "modern" } as const;
@@ -75,6 +78,47 @@ async function run(state: string, ...args: readonly string[]): Promise<Exit> {
   });
   return await program.exit();
 }
+
+Deno.test("history has what was offered, and no other word about files", async () => {
+  await withFolder(async (state) => {
+    const offered = {
+      files: 1,
+      folders: 0,
+      bytes: 7,
+      manifestLength: 31,
+      manifestHash: new Uint8Array(32),
+      name: lineOf("a.txt"),
+    };
+    const word = (what: FileWord, written: number) =>
+      ({ ...message("", written), type: "file", content: encodeFileWord(what) }) as const;
+    const offer = word({ type: "offer", ...offered }, MORNING);
+    await withProfile(state, "alice", async (store) => {
+      await store.receive(BOB, LOG, [offer]);
+      await store.append(BOB, [word({ type: "accept", transfer: offer.id }, MORNING)]);
+      await store.append(CAROL, [word({ type: "offer", ...offered, bytes: undefined }, MORNING)]);
+    });
+    const { stdout } = await run(state);
+    assertEquals(stdout.split("\n"), [
+      '-- 2026-11-21 10:03: bob offered "a.txt"',
+      '-- 2026-11-21 10:03: alice offered "a.txt"',
+      "",
+    ]);
+    const json = (await run(state, "--json", "--with", "bob", "--search", "A.TXT")).stdout;
+    assertEquals(JSON.parse(json), {
+      event: "offered",
+      peer: "bob",
+      direction: "received",
+      number: 1,
+      time: "2026-11-21T09:03:59.000Z",
+      state: "received",
+      transfer: encodeHex(offer.id),
+      name: "a.txt",
+      files: 1,
+      folders: 0,
+      bytes: 7,
+    });
+  });
+});
 
 Deno.test("history reads its options, all of which may be left out", () => {
   const none = {

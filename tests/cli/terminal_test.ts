@@ -6,6 +6,7 @@ import { showEvent } from "../../lib/cli/message_words.ts";
 import { StreamSanitizer } from "../../lib/cli/sanitize.ts";
 import { Terminal } from "../../lib/cli/terminal.ts";
 import { CifraError } from "../../lib/errors.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 
 type Out = { writeSync(data: Uint8Array): number };
 
@@ -297,6 +298,8 @@ Deno.test("what somebody says and does is shown under their name, and harmless",
     { type: "restarted", who: "us" },
     { type: "end" },
     { type: "taken back" },
+    { type: "file", word: { type: "offer", name: lineOf('a" \u202eb') } },
+    { type: "file", word: { type: "refuse" } },
   ] as PeerEvent[];
   for (const event of events) showEvent(event, "bob", shown, terminal);
   assertHarmless(around[0]!, "bob: hi");
@@ -313,6 +316,8 @@ Deno.test("what somebody says and does is shown under their name, and harmless",
     "-- the beginning of what bob is sending went to an earlier run of this program",
     "-- bob has nothing more to send",
     "-- bob took a message back before it came here",
+    `-- bob offers "a' \ufffdb"`,
+    "-- bob does not take what you offered",
   ]);
 });
 

@@ -60,6 +60,8 @@ function brief(event: PeerEvent): string {
       return `${event.number} ${event.text}${event.recovered ? " again" : ""}`;
     case "bytes":
       return `${event.number} ${event.bytes.length} bytes`;
+    case "file":
+      return `${event.number} ${event.word.type}${event.recovered ? " again" : ""}`;
     case "end":
     case "taken back":
       return `${event.number} ${event.type}`;

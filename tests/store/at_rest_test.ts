@@ -7,13 +7,18 @@ import { ProfileKey } from "../../lib/crypto/profile_key.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { readHistory } from "../../lib/store/messages_history.ts";
 import { PrivateFolder } from "../../lib/store/private_files.ts";
+import type { TransferRow } from "../../lib/store/transfer_store.ts";
+import { encodeFileWord } from "../../lib/wire/file_messages.ts";
+import { lineOf } from "../../lib/wire/line.ts";
 import { SqliteMessages, unsealMessages } from "../../lib/store/sqlite_messages.ts";
 import { withFolder } from "../testkit/server.ts";
 import { addBox, addPrekeys, AT, SERVER, sessionOf } from "./mailbag_samples.ts";
 
 const BOB = { peer: "bob", suite: "modern" } as const;
 const LOG = new Uint8Array(16).fill(7), NOTHING = new Uint8Array(16);
+const NOTHING_OF_32 = new Uint8Array(32);
 const SESSION = systemRandom(16);
+const TRANSFER = systemRandom(16), OTHER_TRANSFER = systemRandom(16);
 const CANARY = "the canary sings at midnight";
 
 async function open(path: string, key?: ProfileKey): Promise<SqliteMessages> {
@@ -41,13 +46,50 @@ async function fill(store: SqliteMessages) {
   const said = { readLog: NOTHING, have: 0n, haveId: NOTHING, read: 0n, pass: NOTHING };
   const content = { log: LOG, first: 1n, messages: [text(5n)], ...said };
   assert(await store.receiveSealed(BOB, { session, content, at: AT }));
+  const files = await fillTransfers(store);
   return {
+    ...files,
     words: encodeUtf8(CANARY),
     x25519: signed!.secret.x25519,
     mlkem: once!.secret.mlkem,
     writing: writing.chain,
     reading: session.chain,
   };
+}
+
+/** Offers Bob something, and one nothing yet known of; returns what is secret in it. */
+async function fillTransfers(store: SqliteMessages) {
+  const offered = {
+    files: 1,
+    folders: 0,
+    bytes: 5,
+    manifestLength: 7,
+    manifestHash: NOTHING_OF_32,
+    name: lineOf("the diary of a canary"),
+  };
+  const content = encodeFileWord({ type: "offer", ...offered });
+  const message = { type: "file", id: TRANSFER, written: 5, content } as const;
+  const begin: TransferRow = {
+    ...BOB,
+    ...offered,
+    id: TRANSFER,
+    direction: "sent",
+    state: "offered",
+    failure: undefined,
+    place: "/home/alice/diary",
+    entry: 0,
+    skipped: 0,
+    isTold: true,
+    began: 5,
+    ended: undefined,
+  };
+  const manifest = encodeUtf8("a feather");
+  await store.transfers.say(BOB, message, { begin, manifest });
+  await store.transfers.say(BOB, { ...message, id: OTHER_TRANSFER }, {
+    begin: { ...begin, id: OTHER_TRANSFER, place: "" },
+    manifest: undefined,
+  });
+  return { name: encodeUtf8(begin.name), place: encodeUtf8(begin.place), manifest };
 }
 
 /** All that a store says. */
@@ -63,6 +105,8 @@ function told(store: SqliteMessages) {
     prekeys: [mailbag.prekeys(SERVER, "signed"), mailbag.prekeys(SERVER, "once")],
     writing: mailbag.writing("bob", SERVER),
     reading: mailbag.reading(SESSION),
+    transfers: store.transfers.all("modern"),
+    manifests: [TRANSFER, OTHER_TRANSFER].map((id) => store.transfers.manifest(BOB, id)),
   };
 }
 
@@ -81,7 +125,8 @@ Deno.test("with a key nothing that was said and no secret is in the files, and a
     const secrets = await fill(store);
     assertEquals(traces(path, secrets), []);
     const before = told(store);
-    assertEquals([before.ours.length, before.found], [601, 601]);
+    assertEquals([before.ours.length, before.found], [603, 601]);
+    assertEquals(before.manifests, [encodeUtf8("a feather"), undefined]);
     assertEquals(before.reading?.chain, secrets.reading);
     assertEquals(before.backlog, { messages: 2, bytes: 2 * (2 + CANARY.length) });
     await store.close();

@@ -58,8 +58,9 @@ function unshown(store: MessageStore, key: ConversationKey): string[] {
 function lines(entries: Iterable<HistoryEntry>): string[] {
   return [...entries].map((entry) => {
     if (entry.type === "gap") return `gap ${entry.peer} ${entry.from}-${entry.to}`;
-    const { peer, direction, number, text, state } = entry;
-    return `${direction} ${peer} ${number} ${text} ${state}`;
+    const { peer, direction, number, state } = entry;
+    const said = entry.type === "text" ? entry.text : `offer ${entry.name}`;
+    return `${direction} ${peer} ${number} ${said} ${state}`;
   });
 }
 

@@ -12,6 +12,7 @@ import { Program } from "../testkit/program.ts";
 import { withFolder } from "../testkit/server.ts";
 import { fillDisk, hasTmpfs, withTmpfs } from "../testkit/tmpfs.ts";
 import { BOB, idOf, LAST_ORDINAL, makeVersion1, OUR_LOG, textOf, THEIR_LOG } from "./version_1.ts";
+import { encodeFileWord } from "../../lib/wire/file_messages.ts";
 import type { KeptMessage } from "../../lib/wire/peer_messages.ts";
 
 const ALL = 2 ** 30;
@@ -145,6 +146,36 @@ Deno.test("a file of version 3 keeps its queue, its gaps and its doubts, and has
   });
 });
 
+Deno.test("a file of version 4 keeps what waits for its turn and what was taken back, and has room for transfers", async () => {
+  await withFolder(async (path) => {
+    await makeVersion1(path, 5);
+    await bringTo(path, 4);
+    const older = new DatabaseSync(`${path}/messages.db`);
+    const early = idOf(2, 7);
+    older.exec(
+      "UPDATE message SET type = 'taken back', content = x'' WHERE side = 1 AND number = 4",
+    );
+    older.prepare("INSERT INTO early VALUES (2, 2, 7, 'text', ?, 7000, ?)")
+      .run(early, encodeUtf8("early"));
+    older.close();
+    const store = await open(path);
+    const [third, fourth, ...rest] = expectedMessages(1, 3, 5, 20);
+    const gone = { ...fourth!, type: "taken back", content: new Uint8Array(0) } as const;
+    assertEquals([...store.read(BOB, 1n, ALL)], [third!, gone, ...rest]);
+    const content = encodeUtf8("early");
+    const waiting = { type: "text", number: 7n, id: early, written: 7000, content } as const;
+    assertEquals([...store.early(BOB)], [waiting]);
+    assertEquals(store.lastOrdinal(), LAST_ORDINAL);
+    assertEquals(store.transfers.all("modern"), []);
+    // What waited comes in its turn, and words about transfers are messages now.
+    const id = systemRandom(16);
+    const word = encodeFileWord({ type: "cancel", transfer: id });
+    const file = { type: "file", number: 6n, id, written: 1, content: word } as const;
+    assertEquals(await store.receive(BOB, THEIR_LOG, [file]), [file, waiting]);
+    await store.close();
+  });
+});
+
 Deno.test("a file that was brought up to date has the layout of a new one", async () => {
   const layout = (path: string) => {
     const database = new DatabaseSync(`${path}/messages.db`, { readOnly: true });
@@ -175,7 +206,7 @@ Deno.test("readHistory() does not read a file of version 1, and says what brings
   });
 });
 
-for (const from of [1, 3]) {
+for (const from of [1, 3, 4]) {
   Deno.test(`nothing is lost when the process is killed, twice, in the middle of bringing a file of version ${from} up to date`, () =>
     killedInTheMiddle(from));
 }

@@ -9,7 +9,7 @@ import {
   advanced,
   finds,
   following,
-  historyText,
+  historyLine,
   LetIn,
   ownCopy,
   type Progress,
@@ -33,7 +33,9 @@ import type {
   Unshown,
 } from "../../lib/store/message_store.ts";
 import type { Mailbag } from "../../lib/store/mailbag.ts";
+import type { TransferStore } from "../../lib/store/transfer_store.ts";
 import { emptyMailbag, type MailbagDisk, MemoryMailbag } from "./memory_mailbag.ts";
+import { MemoryTransfers, type TransferOnDisk } from "./memory_transfers.ts";
 import type { KeptMessage, NewMessage } from "../../lib/wire/peer_messages.ts";
 
 const LOG_ID_LENGTH = 16;
@@ -82,6 +84,8 @@ interface Disk {
   /** What may have been shown up to this ordinal; undefined, which is all, until the store is closed. */
   doubtful: number | undefined;
   readonly mailbag: MailbagDisk;
+  /** In the order in which they came. */
+  readonly transfers: TransferOnDisk[];
 }
 
 /** What was durable at one moment; for the constructor, any number of times. */
@@ -123,6 +127,7 @@ export class MemoryMessages implements MessageStore {
   readonly #commit: Commit;
   readonly #disk: Disk;
   readonly #mailbag: MemoryMailbag;
+  readonly #transfers: MemoryTransfers;
   /** What is known and not yet durable. */
   readonly #later = new Map<Log, { readonly direction: Direction; readonly progress: Progress }>();
   #laterCount = 0;
@@ -143,12 +148,18 @@ export class MemoryMessages implements MessageStore {
         lastOrdinal: 0,
         doubtful: undefined,
         mailbag: emptyMailbag(),
+        transfers: [],
       };
     this.#mailbag = new MemoryMailbag(this.#disk.mailbag, {
       change: (work) => this.#change(work),
       requireUsable: () => this.#requireUsable(),
       hasLog: (peer, log) =>
         this.#find({ peer, suite: "modern" }, "sent")?.logs.has(encodeHex(log)) ?? false,
+    });
+    this.#transfers = new MemoryTransfers(this.#disk.transfers, {
+      change: (work) => this.#change(work),
+      requireUsable: () => this.#requireUsable(),
+      append: (key, message) => this.#append(key, [message]),
     });
     this.doubtfulUpTo = this.#disk.doubtful ?? this.#disk.lastOrdinal;
     this.#disk.doubtful = undefined;
@@ -165,17 +176,19 @@ export class MemoryMessages implements MessageStore {
 
   append(key: ConversationKey, messages: readonly NewMessage[]): Promise<bigint> {
     const copies = messages.map(ownCopy);
-    return this.#change(() => {
-      const log = this.#outgoingLog(key);
-      const side = this.#side(key, "sent");
-      for (const message of copies) {
-        const number = log.progress.last + 1n;
-        if (this.#keep(side, log, { ...message, number })) {
-          log.progress = { ...log.progress, last: number };
-        }
+    return this.#change(() => this.#append(key, copies));
+  }
+
+  #append(key: ConversationKey, messages: readonly NewMessage[]): bigint {
+    const log = this.#outgoingLog(key);
+    const side = this.#side(key, "sent");
+    for (const message of messages) {
+      const number = log.progress.last + 1n;
+      if (this.#keep(side, log, { ...message, number })) {
+        log.progress = { ...log.progress, last: number };
       }
-      return log.progress.last;
-    });
+    }
+    return log.progress.last;
   }
 
   read(key: ConversationKey, from: bigint, byteLimit: number): readonly KeptMessage[] {
@@ -240,6 +253,8 @@ export class MemoryMessages implements MessageStore {
       if (!old || old.progress.last === old.progress.stored) return 0;
       const { last, stored } = old.progress;
       const count = old.kept.length;
+      const unsaid = old.kept.filter(({ number }) => number > stored).map(({ message }) => message);
+      this.#transfers.forget(key, unsaid);
       this.#forget(old, stored, last);
       old.progress = { ...old.progress, last: stored };
       this.#beginLog(side);
@@ -266,7 +281,10 @@ export class MemoryMessages implements MessageStore {
       const side = this.#side(key, "received");
       const fresh = following(side.logs.get(encodeHex(name))?.progress.last ?? 0n, copies);
       if (fresh instanceof CifraError) throw fresh;
-      return this.#take("channel", side, this.#incomingLog(side, name), 0n, copies);
+      return this.#heard(
+        key,
+        this.#take("channel", side, this.#incomingLog(side, name), 0n, copies),
+      );
     });
   }
 
@@ -275,8 +293,13 @@ export class MemoryMessages implements MessageStore {
     return this.#change(() => {
       requireNumber(first);
       const side = this.#side(key, "received");
-      this.#take("channel", side, this.#incomingLog(side, name), first, []);
+      this.#heard(key, this.#take("channel", side, this.#incomingLog(side, name), first, []));
     });
+  }
+
+  #heard(key: ConversationKey, fresh: KeptMessage[]): KeptMessage[] {
+    this.#transfers.hear(key, fresh);
+    return fresh;
   }
 
   #take(
@@ -348,7 +371,10 @@ export class MemoryMessages implements MessageStore {
       if (!this.#mailbag.takeSession(session, at)) return undefined;
       const side = this.#side(key, "received");
       const log = this.#incomingLog(side, content.log);
-      const fresh = this.#take("envelope", side, log, content.first, messages);
+      const fresh = this.#heard(
+        key,
+        this.#take("envelope", side, log, content.first, messages),
+      );
       const isRestarted = this.#hear(key, content);
       const pass = content.pass.some((byte) => byte !== 0) ? content.pass : undefined;
       this.#mailbag.noteEnvelope(session, { pass, isOwed: messages.length > 0 });
@@ -404,7 +430,8 @@ export class MemoryMessages implements MessageStore {
   }
 
   unread(key: ConversationKey): number {
-    return this.#waitingMessages(key).filter(({ type }) => type === "text").length;
+    return this.#waitingMessages(key)
+      .filter(({ type }) => type === "text" || type === "file").length;
   }
 
   #waitingMessages(key: ConversationKey): readonly KeptMessage[] {
@@ -424,6 +451,11 @@ export class MemoryMessages implements MessageStore {
   get mailbag(): Mailbag {
     this.#requireUsable();
     return this.#mailbag;
+  }
+
+  get transfers(): TransferStore {
+    this.#requireUsable();
+    return this.#transfers;
   }
 
   /** This disk keeps nothing that was deleted. */
@@ -461,12 +493,11 @@ export class MemoryMessages implements MessageStore {
     this.#requireUsable();
     const isFound = finds(filter);
     for (const { side, log, message } of this.#disk.kept) {
-      if (message.type !== "text" && message.type !== "gap") continue;
       if ((filter.peer ?? side.peer) !== side.peer) continue;
       const entry = message.type === "gap"
         ? { ...message, peer: side.peer }
-        : historyText(side, message, this.#progress(log));
-      if (isFound(entry, this.#progress(log))) yield entry;
+        : historyLine(side, message, this.#progress(log));
+      if (entry && isFound(entry, this.#progress(log))) yield entry;
     }
   }
 

@@ -107,6 +107,7 @@ const MESSAGES: readonly (readonly [string, Layout<unknown>, readonly unknown[]]
     { type: "text", number: 1n, id, written: 0n, content: id },
     { type: "bytes", number: 1n, content: id },
     { type: "end", number: 1n, id },
+    { type: "file", number: 1n, id, written: 0n, content: id },
   ]],
 ];
 

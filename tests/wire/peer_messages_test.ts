@@ -106,6 +106,13 @@ Deno.test("peerMessage is text, bytes, an end or one taken back, each with its n
       number: 4n,
       id: new Uint8Array(16).fill(6),
     },
+    ["05" + "0000000000000005" + "06".repeat(16) + "0000019000000002" + "02" + "07".repeat(16)]: {
+      type: "file",
+      number: 5n,
+      id: new Uint8Array(16).fill(6),
+      written: 0x19000000002n,
+      content: decodeHex("02" + "07".repeat(16)),
+    },
   } as const;
   for (const [hex, message] of Object.entries(messages)) {
     assertEquals(encodeHex(encode(peerMessage, message)), hex);
@@ -115,7 +122,16 @@ Deno.test("peerMessage is text, bytes, an end or one taken back, each with its n
 
 Deno.test("peerMessage refuses unknown types, a text cut before its content, more than an end has", () => {
   const number = "0000000000000003", id = "06".repeat(16);
-  const bad = ["", "00", "05", "ff", "03" + number, "03" + number + id + "00"];
+  const bad = [
+    "",
+    "00",
+    "06",
+    "ff",
+    "05",
+    "05" + number + id,
+    "03" + number,
+    "03" + number + id + "00",
+  ];
   bad.push("04" + number, "04" + number + id + "00");
   bad.push("01" + number.slice(2), "01" + number, "01" + number + id + "00".repeat(7));
   for (const hex of bad) {
@@ -139,6 +155,7 @@ Deno.test("decodeMessage() gives what encodeMessage() took, and messageLength() 
     { type: "bytes", number: 3n, content: nothing },
     { type: "end", number: 4n, id: ID, written: 0, content: nothing },
     { type: "taken back", number: 5n, id: ID, written: 0, content: nothing },
+    { type: "file", number: 6n, id: ID, written: 8, content: decodeHex("02" + "07".repeat(16)) },
   ];
   for (const message of messages) {
     const body = encodeMessage(message);
@@ -168,6 +185,13 @@ Deno.test("decodeMessage() and textOf() refuse what is no text", () => {
   assertEquals(textOf(decodeMessage(textBody(longest))).length, TEXT_LIMIT);
   // A byte stream is made of anything.
   decodeMessage(encode(peerMessage, { type: "bytes", number: 1n, content: wrong[0]! }));
+});
+
+Deno.test("decodeMessage() refuses what is no word about a transfer", () => {
+  for (const content of ["", "02", "02" + "07".repeat(17), "61686f6a"]) {
+    const message = { number: 1n, id: ID, written: 0n, content: decodeHex(content) };
+    assertRefuses(() => decodeMessage(encode(peerMessage, { type: "file", ...message })));
+  }
 });
 
 Deno.test("decodeMessage() takes a time that no date has for none", () => {

@@ -4,7 +4,13 @@ import { encodeFrame, FrameKind } from "../../lib/wire/frame.ts";
 import { clientPreface, handshakeLayouts, peerPreface } from "../../lib/wire/handshake_messages.ts";
 import { badFrame, decode, encode, type Layout } from "../../lib/wire/layout.ts";
 import { decodeContent, encodeContent, envelope, sessionHeader } from "../../lib/wire/envelope.ts";
-import { type FileItem, fileItem, type FileWord, fileWord } from "../../lib/wire/file_messages.ts";
+import {
+  encodeFileWord,
+  type FileItem,
+  fileItem,
+  type FileWord,
+  fileWord,
+} from "../../lib/wire/file_messages.ts";
 import {
   decodeMailboxRequest,
   decodeMailboxResponse,
@@ -259,8 +265,10 @@ function ofLength<T>(name: string, layout: Layout<T>, length: number): Sample {
 
 function roundTripOfContent(inner: Bytes): Bytes {
   const decoded = decodeContent(inner);
-  // A time that no date has is read as none: such a text has no way back.
-  const isTimeless = decoded.messages.some(({ type, written }) => type === "text" && written === 0);
+  // A time that no date has is read as none: what has one has no way back then.
+  const isTimeless = decoded.messages.some(({ type, written }) =>
+    (type === "text" || type === "file") && written === 0
+  );
   if (isTimeless) throw badFrame("a text without a time");
   return encodeContent(decoded);
 }
@@ -381,6 +389,13 @@ export async function allSamples(): Promise<Sample[]> {
               written: 0,
               content: new Uint8Array(0),
             },
+            {
+              type: "file",
+              number: content.first + 2n,
+              id: pass,
+              written: 1,
+              content: encodeFileWord({ type: "cancel", transfer: id }),
+            },
           ],
         }),
       ],
@@ -431,6 +446,13 @@ export async function allSamples(): Promise<Sample[]> {
       id: new Uint8Array(16).fill(6),
       written: 2n ** 53n + 1n,
       content: encodeUtf8("ahoj"),
+    }], 33),
+    ofLayout("peer word about a transfer", peerMessage, [{
+      type: "file",
+      number: 1n,
+      id: new Uint8Array(16).fill(6),
+      written: 7n,
+      content: new Uint8Array(17).fill(2),
     }], 33),
     ofLayout("peer bytes", peerMessage, [
       { type: "bytes", number: 1n, content: new Uint8Array(0) },
