@@ -5,6 +5,7 @@
 import type { Bytes } from "../bytes.ts";
 import { type Random, timingSafeEqual } from "../crypto/platform.ts";
 import type { ConversationKey, Gap, MessageStore, OutgoingState } from "../store/message_store.ts";
+import type { TransferStep } from "../store/transfer_store.ts";
 import {
   encodeMessage,
   ID_LENGTH,
@@ -35,10 +36,11 @@ export interface Outgoing {
   /** Bytes that are held in memory until the other side has taken them. */
   readonly bytesHeld: number;
   /**
-   * Resolves to the message's number when it is as safe as it gets here. Throws `local` when it cannot be
-   * kept, TypeError for a piece of a stream in a log that is kept.
+   * Resolves to the message's number when it is as safe as it gets here; with a word about a transfer the step that
+   * it tells of is taken. Throws `local` when it cannot be kept, TypeError for a piece of a stream in a log that is
+   * kept, and for a word in one that is not.
    */
-  append(message: NewMessage | NewPiece): Promise<bigint>;
+  append(message: NewMessage | NewPiece, step?: TransferStep): Promise<bigint>;
   /** The last message that is lost and that `stored` has passed since the log was opened; 0 when there is none. */
   readonly lostUpTo: bigint;
   /**
@@ -112,9 +114,11 @@ export class KeptLog implements Outgoing {
     return this.#missing.some(({ from, to }) => from <= number && number <= to);
   }
 
-  async append(message: NewMessage | NewPiece): Promise<bigint> {
-    if (message.type === "bytes") throw new TypeError("A kept log has texts alone");
-    const number = await this.#store.append(this.#key, [message]);
+  async append(message: NewMessage | NewPiece, step?: TransferStep): Promise<bigint> {
+    if (message.type === "bytes") throw new TypeError("A kept log has no pieces of a stream");
+    const number = step
+      ? await this.#store.transfers.say(this.#key, message, step)
+      : await this.#store.append(this.#key, [message]);
     if (number > this.last) this.#state = { ...this.#state, last: number };
     return number;
   }
@@ -198,12 +202,14 @@ export class LiveLog implements Outgoing {
     return this.#bytesHeld;
   }
 
-  append(message: NewMessage | NewPiece): Promise<bigint> {
+  // deno-lint-ignore require-await -- a mistake is the promise's
+  async append(message: NewMessage | NewPiece): Promise<bigint> {
+    if (message.type === "file") throw new TypeError("Only a kept log has words about transfers");
     const number = this.last + 1n;
     const body = encodeMessage({ ...message, number });
     this.#messages.push({ number, body });
     this.#bytesHeld += body.length;
-    return Promise.resolve(number);
+    return number;
   }
 
   messages(from: bigint, byteLimit: number): readonly OutgoingMessage[] {

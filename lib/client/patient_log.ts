@@ -5,11 +5,14 @@
 import { CifraError } from "../errors.ts";
 import type { SharedPause } from "../flow/shared_pause.ts";
 import { CONVERSATION_WINDOW } from "../limits.ts";
+import type { TransferStep } from "../store/transfer_store.ts";
 import type { NewMessage, NewPiece } from "../wire/peer_messages.ts";
 import type { Outgoing } from "./outgoing.ts";
 
 interface Written {
   readonly message: NewMessage | NewPiece;
+  /** Of a transfer, about which the message is. */
+  readonly step: TransferStep | undefined;
   readonly kept: PromiseWithResolvers<bigint>;
 }
 
@@ -45,10 +48,10 @@ export class PatientLog {
    * Resolves to the number of the message when it is kept. Throws `local` when too much waits already, and when it
    * is not kept when `stop` was called.
    */
-  append(message: NewMessage | NewPiece): Promise<bigint> {
+  append(message: NewMessage | NewPiece, step?: TransferStep): Promise<bigint> {
     if (this.#trouble && this.#bytes > CONVERSATION_WINDOW) return Promise.reject(this.#trouble);
     const kept = Promise.withResolvers<bigint>();
-    this.#written.push({ message, kept });
+    this.#written.push({ message, step, kept });
     this.#bytes += message.content.length;
     this.#keeping ??= this.#keepAll();
     return kept.promise;
@@ -64,7 +67,7 @@ export class PatientLog {
     while (this.#written.length > 0) {
       // Asked for in one go, they share a commit.
       const batch = [...this.#written];
-      const asked = batch.map(({ message }) => this.#log.append(message));
+      const asked = batch.map(({ message, step }) => this.#log.append(message, step));
       const results = await Promise.allSettled(asked);
       const failed = results.findIndex(isRefusal);
       // What follows a message that is not kept must not be kept before it.

@@ -76,7 +76,7 @@ const MAILBOX_SUITE: SuiteName = "modern";
 /** What the owner of a thread is told. */
 export type ThreadHooks = Pick<
   ThreadOptions,
-  "onDelivery" | "onUnread" | "onStoring" | "ourAway" | "onAway"
+  "onDelivery" | "onUnread" | "onStoring" | "ourAway" | "onAway" | "files"
 >;
 
 /** A person's program at work. */

@@ -23,6 +23,8 @@ import type { Goodbye } from "../channel/channel.ts";
 import { larger } from "../store/message_rules.ts";
 import type { ConversationKey, MessageStore, SealedNews } from "../store/message_store.ts";
 import { type StoreTrouble, troubleOf } from "../store/store_failure.ts";
+import type { TransferStep } from "../store/transfer_store.ts";
+import { encodeFileWord, type FileWord } from "../wire/file_messages.ts";
 import { decode, encode } from "../wire/layout.ts";
 import {
   decodeMessage,
@@ -39,6 +41,7 @@ import {
 import type { Line } from "../wire/line.ts";
 import { CloseCode, type Item, ItemType } from "../wire/records.ts";
 import { AwayWords, NO_WORDS } from "./away_words.ts";
+import { FileDock, type FileLane } from "./file_dock.ts";
 import { Incoming, outOfTurn, type PeerEvent, type StreamProgress } from "./incoming.ts";
 import { KeptLog, LiveLog, type Outgoing } from "./outgoing.ts";
 import { PatientLog } from "./patient_log.ts";
@@ -117,6 +120,8 @@ export interface ThreadOptions {
   readonly ourAway?: (() => Line) | undefined;
   /** Told when the other side is away with these words, or with none any more. */
   readonly onAway?: ((words: Line) => void) | undefined;
+  /** Takes the content of files; without one it is out of turn. */
+  readonly files?: FileLane | undefined;
   /** Between tries to store what could not be stored; all threads of a store share one. */
   readonly storePause: SharedPause;
 }
@@ -133,7 +138,7 @@ export interface Carrier {
   readonly goodbye: Goodbye | undefined;
   /** Why it is over, when it failed. */
   readonly failure: CifraError | undefined;
-  /** Queues an item of type `message`, `ack`, `storing` or `away`. */
+  /** Queues an item of type `message`, `ack`, `storing`, `away` or `file`. */
   send(type: ItemType, body: Bytes): void;
   /** Resolves when there is room for more. */
   ready(): Promise<void>;
@@ -175,6 +180,7 @@ export class Thread {
   readonly #written: PatientLog;
   readonly #incoming: Incoming;
   readonly #away: AwayWords;
+  readonly #files: FileDock;
   #attachment: Attachment | undefined;
   /** Sizes of messages sent and not stored over there, oldest first, and their sum. */
   #sizes: number[] = [];
@@ -211,12 +217,13 @@ export class Thread {
     this.#options = options;
     this.#outgoing = outgoing;
     this.#written = new PatientLog(outgoing, options.storePause, () => this.#tellStoring());
-    this.#incoming = new Incoming(options.store, options.key);
     this.#away = new AwayWords({
       ours: options.ourAway ?? (() => NO_WORDS),
       onTheirs: (words) => options.onAway?.(words),
       now: () => options.time.now(),
     });
+    this.#files = new FileDock(options.files, options.time);
+    this.#incoming = new Incoming(options.store, options.key, (fresh) => this.#files.hear(fresh));
     this.#lastSent = this.#kept = outgoing.last;
   }
 
@@ -243,9 +250,9 @@ export class Thread {
     return this.#written.waiting;
   }
 
-  /** Another figure than before says that something has been stored since, here or over there. */
+  /** Another figure than before says that something has been stored or taken since, here or over there. */
   get progress(): bigint {
-    return this.#outgoing.stored + this.#incoming.stored;
+    return this.#outgoing.stored + this.#incoming.stored + this.#files.progress;
   }
 
   /** Why the conversation cannot go on, over any channel. */
@@ -286,7 +293,10 @@ export class Thread {
    * position that was said on this channel, by default the last one. Resolves when the channel has ended.
    */
   attach(carrier: Carrier, theirs: LogPosition, ours = this.#said): Promise<Ending> {
-    const ending = this.#attach(carrier, (attachment) => this.#agree(attachment, theirs, ours));
+    const ending = this.#attach(carrier, async (attachment) => {
+      await this.#agree(attachment, theirs, ours);
+      if (!this.#left && this.#attachment === attachment) this.#files.attach(carrier);
+    });
     // Before anything else is said on it.
     this.#away.begin(carrier);
     return ending;
@@ -403,6 +413,20 @@ export class Thread {
   /** Our words of being away have changed: the other side is told, when there is a channel, or when there is one. */
   tellAway(): void {
     this.#away.say();
+  }
+
+  /**
+   * Keeps a word about a transfer, takes the step that it tells of, in one change, and sends it when there is a
+   * channel; after a wait where the disk is full. An offer has the id of the transfer that begins. Throws as
+   * `sendText`, and TypeError where nothing is kept.
+   */
+  async sendFileWord(
+    word: FileWord,
+    step: TransferStep,
+  ): Promise<{ readonly number: bigint; readonly id: Bytes }> {
+    const message = this.#newMessage("file", encodeFileWord(word));
+    const id = "begin" in step ? step.begin.id : message.id;
+    return { number: await this.#append({ ...message, id }, undefined, step), id };
   }
 
   /** What the writer of a message calls it, told once: when `onDelivery` says that it is queued. */
@@ -538,6 +562,7 @@ export class Thread {
     const attachment = this.#attachment;
     if (attachment) {
       const { carrier } = attachment;
+      this.#files.detach(carrier);
       while (carrier.isOpen && this.#hasRoomToSend(attachment)) this.#sendSome(attachment);
       await carrier.close(code, attachment.next - 1n, this.#incoming.stored);
       await attachment.ended.promise;
@@ -553,9 +578,11 @@ export class Thread {
   tick(now: number): void {
     this.#away.say();
     const attachment = this.#attachment;
-    if (attachment?.pendingSince === undefined) return;
-    const { carrier, pendingSince } = attachment;
-    const silence = now - Math.max(pendingSince, carrier.lastHeard);
+    if (!attachment) return;
+    const { carrier, pendingSince = Infinity } = attachment;
+    const since = Math.min(pendingSince, this.#files.underWaySince);
+    if (since === Infinity) return;
+    const silence = now - Math.max(since, carrier.lastHeard);
     if (silence > PENDING_DEADLINE) {
       carrier.fail(new CifraError("timeout", "The other side does not answer"));
     } else if (silence > PENDING_PROBE && !attachment.probed) {
@@ -570,8 +597,12 @@ export class Thread {
   }
 
   /** Puts a message in our log, and lets it be sent. */
-  async #append(message: NewMessage | NewPiece, ref?: unknown): Promise<bigint> {
-    const number = await this.#written.append(message);
+  async #append(
+    message: NewMessage | NewPiece,
+    ref?: unknown,
+    step?: TransferStep,
+  ): Promise<bigint> {
+    const number = await this.#written.append(message, step);
     if (ref !== undefined) this.#refs.set(number, ref);
     this.#kept = larger(this.#kept, number);
     this.#sendable.notify();
@@ -705,17 +736,25 @@ export class Thread {
         else if (item.type === ItemType.storing) this.#hearStoring(attachment, item);
         else if (item.type === ItemType.away) this.#away.hear(item);
         else if (item.type === ItemType.message) messages.push(decodeMessage(item.body));
-        else throw outOfTurn();
+        else if (item.type === ItemType.file) {
+          await this.#takeMessages(attachment, messages.splice(0));
+          if (this.#attachment !== attachment) return;
+          this.#files.take(carrier, item.body);
+        } else throw outOfTurn();
       }
-      if (messages.length === 0) continue;
-      const fresh = await this.#incoming.take(messages);
-      if (fresh) this.#options.onUnread?.();
-      // What was stored is told at once; one who sends what is here already is told once more.
-      this.#acknowledge(attachment, !fresh);
-      this.#tellStoring();
-      if (this.#incoming.canStoreHeldBack) this.#storeHeldBack();
-      else this.#storeAgain();
+      await this.#takeMessages(attachment, messages);
     }
+  }
+
+  async #takeMessages(attachment: Attachment, messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    const fresh = await this.#incoming.take(messages);
+    if (fresh) this.#options.onUnread?.();
+    // What was stored is told at once; one who sends what is here already is told once more.
+    this.#acknowledge(attachment, !fresh);
+    this.#tellStoring();
+    if (this.#incoming.canStoreHeldBack) this.#storeHeldBack();
+    else this.#storeAgain();
   }
 
   #readAcknowledgement(attachment: Attachment, item: Item): void {
@@ -777,6 +816,8 @@ export class Thread {
       this.#attachment = undefined;
       this.#away.end(ending.type === "left" || ending.type === "failed");
     }
+    if (this.#attachment === attachment) this.#attachment = undefined;
+    this.#files.detach(attachment.carrier);
     attachment.ended.resolve(ending);
     this.#wake();
     this.#tellDelivery();

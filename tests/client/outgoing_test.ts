@@ -117,7 +117,9 @@ Deno.test("either kind of log takes texts and ends, a live one pieces of a strea
     ]);
   }
   assertEquals(await appendPiece(live("one"), "two"), 2n);
-  await assertRejects(() => appendPiece(onDisk, "three"), TypeError, "texts alone");
+  await assertRejects(() => appendPiece(onDisk, "three"), TypeError, "no pieces of a stream");
+  const word = { ...text(""), type: "file" } as const;
+  await assertRejects(() => live().append(word), TypeError, "Only a kept log");
   assertEquals([onDisk.last, onDisk.bytesHeld], [2n, 0]);
 });
 

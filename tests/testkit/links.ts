@@ -1,6 +1,7 @@
 /** Two conversations that find each other again and again, as their programs would let them. */
 import { concat } from "@std/bytes/concat";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
+import type { FileLane } from "../../lib/client/file_dock.ts";
 import type { PeerEvent } from "../../lib/client/incoming.ts";
 import { type Delivery, type Ending, type Storing, Thread } from "../../lib/client/thread.ts";
 import { systemRandom } from "../../lib/crypto/platform.ts";
@@ -80,6 +81,7 @@ export interface PersonOptions {
   readonly ourAway?: () => Line;
   readonly onAway?: (words: Line) => void;
   readonly tellsRead?: boolean;
+  readonly files?: FileLane;
 }
 
 /** As a person's program has it. */
@@ -90,7 +92,7 @@ export function storePauseOf(clock: ManualTime): SharedPause {
 /** Opens a conversation with `peer`. */
 export function openLink(peer: string, options: PersonOptions = {}): Promise<Thread> {
   const { kind = LogKind.kept, clock = new ManualTime() } = options;
-  const { onDelivery, onStoring, ourAway, onAway, tellsRead } = options;
+  const { onDelivery, onStoring, ourAway, onAway, tellsRead, files } = options;
   const store = "store" in options ? options.store : new MemoryMessages();
   return Thread.open({
     store,
@@ -104,6 +106,7 @@ export function openLink(peer: string, options: PersonOptions = {}): Promise<Thr
     onAway,
     onDelivery,
     tellsRead,
+    files,
   });
 }
 
