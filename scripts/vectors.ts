@@ -9,6 +9,7 @@
  */
 import type { SuiteName } from "../lib/crypto/suite.ts";
 import {
+  FILES_URL,
   formatVectorFile,
   MAILBOX_URL,
   readMailboxFile,
@@ -19,6 +20,7 @@ import {
   VALUES_URL,
   vectorUrl,
 } from "../tests/handshake/vector_file.ts";
+import { filesByTheBook } from "../tests/handshake/reference_files.ts";
 import { mailboxByTheBook } from "../tests/handshake/reference_mailbox.ts";
 import { makeVectorFile } from "./handshake_vectors.ts";
 import { makeRecordsFile } from "./record_vectors.ts";
@@ -53,6 +55,7 @@ export async function makeAllFiles(): Promise<ReadonlyMap<URL, string>> {
   const values = await makeValuesFile(modern);
   put(VALUES_URL, values);
   put(MAILBOX_URL, mailboxByTheBook(await readMailboxFile()));
+  put(FILES_URL, filesByTheBook());
   put(REFUSALS_URL, makeRefusalsFile(modern, rsa, values));
   return files;
 }

@@ -19,6 +19,7 @@ import {
   rawPublicKey,
   type ReferenceOutput,
 } from "./reference.ts";
+import type { FilesFile } from "./reference_files.ts";
 import type { MailboxFile } from "./reference_mailbox.ts";
 import type { account, AccountInput } from "./reference_values.ts";
 
@@ -177,6 +178,8 @@ export const VALUES_URL = new URL("values.json", FOLDER);
 
 export const MAILBOX_URL = new URL("mailbox.json", FOLDER);
 
+export const FILES_URL = new URL("files.json", FOLDER);
+
 export const REFUSALS_URL = new URL("refusals.json", FOLDER);
 
 /** The text of any file of vectors. */
@@ -194,6 +197,10 @@ export async function readRecordsFile(suite: SuiteName): Promise<RecordsFile> {
 
 export async function readValuesFile(): Promise<ValuesFile> {
   return JSON.parse(await Deno.readTextFile(VALUES_URL));
+}
+
+export async function readFilesFile(): Promise<FilesFile> {
+  return JSON.parse(await Deno.readTextFile(FILES_URL));
 }
 
 export async function readMailboxFile(): Promise<MailboxFile> {

@@ -411,11 +411,18 @@ const WRONG_WORDS: readonly {
   { what: "a number that goes back", words: [text(7n), text(8n), text(7n)], code: "bad_state" },
   { what: "an end left out", words: [text(1n), end(3n)], code: "bad_state" },
   { what: "a long text", words: [text(1n, new Uint8Array(16_385).fill(97))], code: "bad_frame" },
+  { what: "a word about files", words: [text(1n), file(2n)], code: "bad_state" },
   { what: "no UTF-8", words: [text(1n, new Uint8Array([0xc0, 0xaf]))], code: "bad_frame" },
 ];
 
 function text(number: bigint, content = encodeUtf8("hello")): PeerMessage {
   return { type: "text", number, id: new Uint8Array(16), written: 0n, content };
+}
+
+/** That a transfer is cancelled. */
+function file(number: bigint): PeerMessage {
+  const id = new Uint8Array(16), content = new Uint8Array([5, ...id]);
+  return { type: "file", number, id, written: 0n, content };
 }
 
 function end(number: bigint): PeerMessage {
@@ -448,6 +455,15 @@ test("a client that was cut off goes on with its numbers on another channel, up 
       assertEquals(decode(peerMessage, (await alice.nextItem()).body).number, message.number);
     }
     await alice.leave();
+  });
+});
+
+test("a server takes no content of files", async () => {
+  await withServer(async (server) => {
+    const alice = await TestClient.registered(server, await modern("alice"), "alice", "");
+    alice.channel.send(ItemType.file, new Uint8Array(9).fill(2));
+    assertEquals(await alice.ending(), "bad_state");
+    alice.channel.destroy();
   });
 });
 

@@ -276,3 +276,49 @@ conforms("without history keeps a transfer and not what was said of it", async (
   assertEquals([...store.history({ peer: "bob" })].map(({ type }) => type), ["text"]);
   assertEquals(stateOf(store, id), "offered");
 });
+
+const SEED = Number(Deno.env.get("CIFRA_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+
+/** Numbers from a seed (mulberry32). */
+function dice(seed: number): (below: number) => number {
+  return (below) => {
+    seed = (seed + 0x6d2b79f5) >>> 0;
+    let t = seed;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * below);
+  };
+}
+
+conforms("never changes what is over, whatever Bob says in whatever order", async (disk) => {
+  const store = await disk.open();
+  const bob = new Bob(store);
+  const roll = dice(SEED);
+  const ids = [await offer(store), await offer(store), systemRandom(16), systemRandom(16)];
+  const random = (): NewMessage => {
+    const transfer = ids[roll(ids.length)]!;
+    const words: readonly FileWord[] = [
+      OFFER,
+      { type: "accept", transfer },
+      { type: "refuse", transfer },
+      { type: "done", transfer, skipped: roll(9) },
+      { type: "cancel", transfer },
+      { type: "failed", transfer, code: 1 },
+    ];
+    const said = words[roll(words.length)]!;
+    // What he offers has an id of this list, once: the message that has it already is passed over.
+    return said === OFFER ? word(OFFER, transfer) : word(said, undefined, roll(99));
+  };
+  const ended = new Map<string, TransferRow>();
+  for (let round = 0; round < 60; round++) {
+    await bob.says(...Array.from({ length: 1 + roll(3) }, random));
+    for (const row of store.transfers.all("modern")) {
+      const name = row.id.join();
+      if (ended.has(name)) assertEquals(row, ended.get(name), `CIFRA_SEED=${SEED}`);
+      if (isOver(row)) ended.set(name, row);
+      const mine = row.direction === "sent";
+      assertEquals(mine, ids.findIndex((id) => id.join() === name) < 2);
+      if (!mine) assert(["offered", "cancelled", "failed"].includes(row.state), row.state);
+    }
+  }
+});
