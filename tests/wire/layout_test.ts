@@ -5,14 +5,18 @@ import {
   bytes,
   decode,
   encode,
+  LAST_MOMENT,
   type Layout,
   list,
+  moment,
   oneOf,
   rest,
   struct,
   tagged,
   u16,
   u32,
+  u53,
+  u53OrUnknown,
   u64,
   u8,
   variable,
@@ -38,6 +42,23 @@ Deno.test("integers are big-endian and reach from zero to their maximum", () => 
 Deno.test("u64 keeps every bit beyond what a number can hold", () => {
   assertWire(u64, 2n ** 64n - 1n, "ffffffffffffffff");
   assertWire(u64, 2n ** 53n + 1n, "0020000000000001");
+});
+
+Deno.test("sizes and moments have 8 bytes and end where a number, or a date, does", () => {
+  assertWire(u53, 2 ** 53 - 1, "001fffffffffffff");
+  assertWire(u53OrUnknown, 0, "0000000000000000");
+  assertWire(u53OrUnknown, undefined, "ffffffffffffffff");
+  assertWire(moment, LAST_MOMENT, "001eb208c2dc0000");
+  for (const layout of [u53, u53OrUnknown, moment] as Layout<number | undefined>[]) {
+    for (const value of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
+      assertThrows(() => encode(layout, value), RangeError);
+    }
+    assertRefuses(() => decode(layout, decodeHex("0020000000000000")));
+    assertRefuses(() => decode(layout, decodeHex("fffffffffffffffe")));
+  }
+  assertThrows(() => encode(moment, LAST_MOMENT + 1), RangeError);
+  assertRefuses(() => decode(moment, decodeHex("001eb208c2dc0001")));
+  assertRefuses(() => decode(u53, decodeHex("ffffffffffffffff")));
 });
 
 Deno.test("integers refuse to encode what has no encoding", () => {
