@@ -470,6 +470,21 @@ export const STORE_LAZY_AFTER = 1 * SECOND;
 export const LOG_FILE_LIMIT = 10 * 1024 * KIB;
 export const LOG_FILES = 3;
 
+// --- Files on a disk ---
+
+/** A name, in bytes of UTF-8: what disks take. */
+export const LOCAL_NAME_LIMIT = 255;
+/** A path below the folder that was sent, in bytes of UTF-8: what systems take. */
+export const LOCAL_PATH_LIMIT = 4096;
+/** A file up to this size is put on disk together with others, so many or so many bytes of them at a time. */
+export const SMALL_FILE = 1024 * KIB;
+export const UNSYNCED_FILES = 2048;
+export const UNSYNCED_BYTES = 32 * 1024 * KIB;
+/** How many of them at once: the disk writes its journal once for those. */
+export const SYNCED_AT_ONCE = 16;
+/** What is kept of a stream for a receiver that comes again: twice what may be under way to it. */
+export const STREAM_WINDOW = 16 * 1024 * KIB;
+
 // --- Text ---
 
 /** Lines of what was said before that are shown to whoever does not say how many: `--last`, `/last`. */

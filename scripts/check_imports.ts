@@ -33,6 +33,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   channel: { floor: 3, paths: ["lib/channel/"], above: ["handshake"] },
   net: { floor: 4, paths: ["lib/net/"] },
   store: { floor: 4, paths: ["lib/store/"] },
+  files: { floor: 4, paths: ["lib/files/"], above: ["store"] },
   services: { floor: 5, paths: ["lib/services/"] },
   client: { floor: 6, paths: ["lib/client/"] },
   server: { floor: 6, paths: ["lib/server/"] },
