@@ -31,6 +31,22 @@ export function sha512(...parts: readonly Bytes[]): Bytes {
   return new Uint8Array(hash.digest());
 }
 
+/** SHA-256 of what comes in pieces, as files do. */
+export interface Sha256 {
+  update(piece: Bytes): void;
+  /** 32 bytes; nothing may follow. */
+  digest(): Bytes;
+}
+
+/** A SHA-256 of nothing yet. */
+export function sha256(): Sha256 {
+  const hash = createHash("sha256");
+  return {
+    update: (piece) => void hash.update(piece),
+    digest: () => new Uint8Array(hash.digest()),
+  };
+}
+
 /** HKDF-SHA-512 (RFC 5869): `length` bytes out of `ikm`. */
 export function hkdf(salt: Bytes, ikm: Bytes, info: Bytes, length: number): Bytes {
   return new Uint8Array(hkdfSync("sha512", ikm, salt, info, length));

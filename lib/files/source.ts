@@ -1,0 +1,99 @@
+/** The bytes of a file that is sent, as long as it is the one that was looked at. */
+import { codeOf, isNotAllowed } from "../platform_errors.ts";
+import type { Bytes } from "../bytes.ts";
+import { fileFailure } from "./file_failure.ts";
+import { factsOf, lookAgain, type SourceEntry } from "./tree.ts";
+
+/** Answers of the system that concern the one file, and not the disk that it is on. */
+const GONE: readonly string[] = ["ENOENT", "ENOTDIR", "ELOOP", "EISDIR", "ENAMETOOLONG"];
+
+/**
+ * An open file. Calls are synchronous: a page of a regular file is there at once, and a promise for each piece costs
+ * more than the piece (measured). A file that is being changed is told from one that is whole by its size, its time
+ * and its number on the disk, before the first byte and before the last one is given out.
+ */
+export class Source implements Disposable {
+  readonly entry: SourceEntry;
+  readonly #file: Deno.FsFile;
+  #position = 0;
+
+  private constructor(entry: SourceEntry, file: Deno.FsFile) {
+    this.entry = entry;
+    this.#file = file;
+  }
+
+  /**
+   * Opens the file of `entry`: `changed` when it is another one than was looked at, `gone` when it is not there or
+   * cannot be read. Throws `local` (FileFailure) where the disk fails.
+   */
+  static open(entry: SourceEntry): Source | "changed" | "gone" {
+    return attempt(entry, () => {
+      const now = lookAgain(entry);
+      if (!now) return "gone";
+      if (!isSame(now, entry)) return "changed";
+      const file = Deno.openSync(entry.path);
+      const source = new Source(entry, file);
+      try {
+        // Opening follows a link that has come since.
+        if (source.#isUnchanged()) return source;
+      } catch (error) {
+        file.close();
+        throw error;
+      }
+      file.close();
+      return "changed";
+    });
+  }
+
+  /**
+   * Fills `into` from `offset` on, with less where the file ends; its length. `changed`: what was given out may be of
+   * two files, and the file begins anew. The piece with the last byte is never one of a file that has changed.
+   */
+  read(offset: number, into: Bytes): number | "changed" {
+    const { size, path } = this.entry;
+    const length = Math.min(into.length, size - offset);
+    try {
+      if (this.#position !== offset) this.#file.seekSync(offset, Deno.SeekMode.Start);
+      let done = 0;
+      while (done < length) {
+        const read = this.#file.readSync(into.subarray(done, length));
+        if (read === null) break;
+        done += read;
+      }
+      this.#position = offset + done;
+      if (done < length) return "changed";
+      return offset + done < size || this.#isUnchanged() ? done : "changed";
+    } catch (error) {
+      this.#position = NaN;
+      throw fileFailure(`Cannot read ${path}`, error);
+    }
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+
+  #isUnchanged(): boolean {
+    return isSame({ ...this.entry, ...factsOf(this.#file.statSync()) }, this.entry);
+  }
+}
+
+/** The entry of a file as it is now; `gone` as for `Source.open`. Throws `local` (FileFailure) where the disk fails. */
+export function renewed(entry: SourceEntry): SourceEntry | "gone" {
+  return attempt(entry, () => lookAgain(entry) ?? "gone");
+}
+
+function isSame(a: SourceEntry, b: SourceEntry): boolean {
+  return a.size === b.size && a.modified === b.modified && a.inode === b.inode &&
+    a.device === b.device;
+}
+
+function attempt<T>(entry: SourceEntry, job: () => T): T | "gone" {
+  try {
+    return job();
+  } catch (error) {
+    if (isNotAllowed(error) || GONE.includes(codeOf(error) ?? "")) return "gone";
+    throw fileFailure(`Cannot read ${entry.path}`, error);
+  }
+}

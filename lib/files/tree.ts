@@ -1,0 +1,205 @@
+/** What is to be sent: the files and folders at some paths, looked at once, links not followed. */
+import { encodeUtf8 } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import { LOCAL_NAME_LIMIT, LOCAL_PATH_LIMIT } from "../limits.ts";
+import { meaningOf } from "../platform_errors.ts";
+import type { Entry } from "./entries.ts";
+import { localName, STAGING_PREFIX } from "./names.ts";
+import { Turns } from "./turns.ts";
+
+/** An entry of a manifest with where it is here, and what tells that it is another one now. */
+export interface SourceEntry extends Entry {
+  readonly size: number;
+  /** Absolute. */
+  readonly path: string;
+  readonly device: number;
+  /** Its number on that disk; null where there are none. */
+  readonly inode: number | null;
+}
+
+/** Something that is not sent, and why: a part of a sentence. */
+export interface Skipped {
+  readonly path: string;
+  readonly why: string;
+}
+
+/** Files and folders in the order in which they are sent: a folder before what is in it. */
+export interface Walk {
+  readonly entries: readonly SourceEntry[];
+  /** What was asked for and is left out; links inside of folders are counted only. */
+  readonly skipped: readonly Skipped[];
+  /** How many links were not followed. */
+  readonly links: number;
+  /** Sum of all sizes. */
+  readonly bytes: number;
+}
+
+/** What one transfer carries: entries, their names, and how deep they are. */
+const MANIFEST_ENTRIES = 100_000;
+const MANIFEST_LIMIT = 16 * 2 ** 20;
+const MANIFEST_DEPTH = 64;
+/** What an entry takes in a manifest besides its name, in bytes. */
+const ENTRY_LENGTH = 24;
+/** Any of the bits that let somebody run a file. */
+const RUNS = 0o111;
+const STAGING = new RegExp(`^\\${STAGING_PREFIX}[0-9a-f]{16}$`);
+
+/**
+ * Looks at all that is at `paths`, which are absolute. In the same order every time: by the names' code units. What
+ * cannot be read or sent is skipped. Throws `limit` where it is more than one transfer carries.
+ */
+export async function walk(paths: readonly string[]): Promise<Walk> {
+  const walker = new Walker();
+  await walker.all(paths);
+  return walker;
+}
+
+/** The entry of a file as it is now; undefined when there is none that can be sent. Throws the platform's errors. */
+export function lookAgain(entry: SourceEntry): SourceEntry | undefined {
+  const info = Deno.lstatSync(entry.path);
+  return info.isFile ? { ...entry, ...factsOf(info) } : undefined;
+}
+
+/** What tells a file, and one state of it, from another. */
+export function factsOf(info: Deno.FileInfo) {
+  return {
+    executable: info.isFile && ((info.mode ?? 0) & RUNS) !== 0 ? 1 : 0,
+    size: info.isFile ? info.size : 0,
+    modified: Math.max(0, info.mtime?.getTime() ?? 0),
+    device: info.dev,
+    inode: info.ino,
+  };
+}
+
+class Walker implements Walk {
+  readonly entries: SourceEntry[] = [];
+  readonly skipped: Skipped[] = [];
+  links = 0;
+  bytes = 0;
+  #length = 0;
+  readonly #turns = new Turns();
+
+  async all(paths: readonly string[]): Promise<void> {
+    const seen = new Set<string>();
+    // Two of one name from two places both arrive.
+    const names = new Set<string>();
+    for (const given of paths) {
+      const path = withoutEnd(given);
+      if (seen.has(path)) continue;
+      seen.add(path);
+      const own = nameOf(path);
+      if (own === "") {
+        this.#skip(given, "a whole disk has no name");
+        continue;
+      }
+      const name = names.has(own) ? localName(own, "posix", (other) => names.has(other)).name : own;
+      names.add(name);
+      const isLink = await this.#add(path, name, 0, "", 0);
+      if (isLink) this.#skip(given, "it is a link, and links are not followed");
+    }
+  }
+
+  /**
+   * Adds what is at `path`, and all below. `above`: the path from the top to its folder, with a slash. Returns
+   * whether it is a link.
+   */
+  async #add(
+    path: string,
+    name: string,
+    parent: number,
+    above: string,
+    depth: number,
+  ): Promise<boolean> {
+    const turn = this.#turns.next();
+    if (turn) await turn;
+    let info: Deno.FileInfo;
+    try {
+      info = Deno.lstatSync(path);
+    } catch (error) {
+      this.#skip(path, name.includes("\ufffd") ? NOT_TEXT : meaningOf(error).why);
+      return false;
+    }
+    if (info.isSymlink) {
+      this.links++;
+      return true;
+    }
+    const length = encodeUtf8(name).length;
+    const why = whyNot(info, length, encodeUtf8(above).length, depth);
+    if (why) {
+      this.#skip(path, why);
+      return false;
+    }
+    this.#count(length);
+    const facts = factsOf(info);
+    const type = info.isFile ? "file" : "folder";
+    const number = this.entries.push({ type, parent, name, path, ...facts });
+    this.bytes += facts.size;
+    if (type === "folder") await this.#addAllIn(path, number, `${above}${name}/`, depth + 1);
+    return false;
+  }
+
+  async #addAllIn(path: string, parent: number, above: string, depth: number): Promise<void> {
+    let names: string[];
+    try {
+      names = namesIn(path);
+    } catch (error) {
+      if (error instanceof CifraError) throw error;
+      return this.#skip(path, meaningOf(error).why);
+    }
+    for (const name of names) {
+      const inside = `${path}/${name}`;
+      if (STAGING.test(name)) this.#skip(inside, "it is what somebody is sending here");
+      else await this.#add(inside, name, parent, above, depth);
+    }
+  }
+
+  #count(nameLength: number): void {
+    this.#length += ENTRY_LENGTH + nameLength;
+    if (this.entries.length < MANIFEST_ENTRIES && this.#length <= MANIFEST_LIMIT) return;
+    throw tooMany();
+  }
+
+  #skip(path: string, why: string): void {
+    this.skipped.push({ path, why });
+  }
+}
+
+const NOT_TEXT = "its name is no text that another system could have";
+
+function tooMany(): CifraError {
+  return new CifraError(
+    "limit",
+    `Cannot send more than ${MANIFEST_ENTRIES} files and folders at once, or names of more than ` +
+      `${MANIFEST_LIMIT / 2 ** 20} MiB`,
+    { hint: "send them in several transfers, or packed into one file" },
+  );
+}
+
+/** Names in a folder, in order. Throws `limit`, and the platform's errors. */
+function namesIn(path: string): string[] {
+  const names: string[] = [];
+  for (const { name } of Deno.readDirSync(path)) {
+    if (names.push(name) > MANIFEST_ENTRIES) throw tooMany();
+  }
+  return names.sort();
+}
+
+/** Why something is not sent. `name` and `above`: bytes of its name and of the path to it. */
+function whyNot(info: Deno.FileInfo, name: number, above: number, depth: number) {
+  if (!info.isFile && !info.isDirectory) return "it is neither a file nor a folder";
+  if (name > LOCAL_NAME_LIMIT) return "its name is too long";
+  if (above + name > LOCAL_PATH_LIMIT) return "its path is too long";
+  return depth < MANIFEST_DEPTH ? undefined : `it is deeper than ${MANIFEST_DEPTH} folders`;
+}
+
+/** A path without what separates it from nothing. */
+function withoutEnd(path: string): string {
+  return path.replace(Deno.build.os === "windows" ? /[/\\]+$/ : /\/+$/, "");
+}
+
+/** The last part of an absolute path; nothing of a whole disk. */
+function nameOf(path: string): string {
+  if (Deno.build.os !== "windows") return path.slice(path.lastIndexOf("/") + 1);
+  const name = path.split(/[/\\]/).at(-1)!;
+  return name.endsWith(":") ? "" : name;
+}
