@@ -476,12 +476,13 @@ export const LOG_FILES = 3;
 export const LOCAL_NAME_LIMIT = 255;
 /** A path below the folder that was sent, in bytes of UTF-8: what systems take. */
 export const LOCAL_PATH_LIMIT = 4096;
-/** A file up to this size is put on disk together with others, so many or so many bytes of them at a time. */
-export const SMALL_FILE = 1024 * KIB;
+/** Files, and bytes, that are written and put on disk together, or bytes of one file. */
 export const UNSYNCED_FILES = 2048;
 export const UNSYNCED_BYTES = 32 * 1024 * KIB;
 /** How many of them at once: the disk writes its journal once for those. */
 export const SYNCED_AT_ONCE = 16;
+/** Of a file this long what is there is told by digests of blocks; of others to the byte. */
+export const DIGESTED_FROM = 4 * 1024 * KIB;
 /** What is kept of a stream for a receiver that comes again: twice what may be under way to it. */
 export const STREAM_WINDOW = 16 * 1024 * KIB;
 

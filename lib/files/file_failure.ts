@@ -1,6 +1,6 @@
 /** Failures of the disk that files come from or go to: what a person reads, and what the other side is told. */
 import { CifraError } from "../errors.ts";
-import { codeOf, isNotAllowed, meaningOf } from "../platform_errors.ts";
+import { codeOf, isNotAllowed, isPlatformError, meaningOf } from "../platform_errors.ts";
 
 /** Why a file cannot be read or written now: no room, no right to it, the disk or folder is not there, or else. */
 export type FileTrouble = "full" | "denied" | "gone" | "other";
@@ -48,9 +48,13 @@ export function fileTroubleOf(error: unknown): FileTrouble {
   return TROUBLES[codeOf(error) ?? ""] ?? "other";
 }
 
-/** What the platform threw about `path`, as a failure; one of ours is given back as it is. */
+/**
+ * What the platform threw when `what` was tried, such as "Cannot read FILE", as a failure; one of ours is given back
+ * as it is. Throws what is a mistake of the program.
+ */
 export function fileFailure(what: string, cause: unknown): CifraError {
   if (cause instanceof CifraError) return cause;
+  if (!isPlatformError(cause)) throw cause;
   const trouble = fileTroubleOf(cause);
   return new FileFailure(`${what}: ${meaningOf(cause).why}`, {
     cause,
