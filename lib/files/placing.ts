@@ -111,8 +111,12 @@ function moveFolder(from: string, to: string, isOurs: boolean): boolean {
     Deno.renameSync(from, to);
     return true;
   } catch (error) {
-    if (isThere(to) && !isEmptyFolder(to)) return false;
-    throw error;
+    if (!isThere(to)) throw error;
+    if (!isEmptyFolder(to)) return false;
+    // Some disks of networks let nothing take the place of a folder, however empty.
+    Deno.removeSync(to);
+    Deno.renameSync(from, to);
+    return true;
   }
 }
 

@@ -60,7 +60,10 @@ const NO_DIGESTS: BlockDigests = { block: 0, digests: new Uint8Array(0) };
 /** Entries without content that are passed at once, before others have their turn. */
 const PASSED_AT_ONCE = 64;
 
-/** One transfer on its way to a disk. One call at a time: the next one comes when the last has resolved. */
+/**
+ * One transfer on its way to a disk. One call at a time, the next one when the last has resolved; `checkpoint` alone
+ * may come at any time.
+ */
 export class Staging {
   /** What is written otherwise than it was sent. */
   readonly changes: readonly NameChange[];
@@ -82,6 +85,8 @@ export class Staging {
   #synced: number;
   /** The first entry that began anew since all was last on the disk. */
   #changedFrom = Infinity;
+  /** How often one did that was there already. */
+  #changes = 0;
   #done = 0;
   #current: Current | undefined;
   #background: Promise<void> | undefined;
@@ -380,8 +385,8 @@ export class Staging {
   /** The file of the entry that is being filled is whole. */
   #complete(current: Current): Promise<void> | undefined {
     const entry = this.#entry;
-    const { size, modified } = this.#entries[entry - 1]!;
-    if (size !== undefined) setTime(current.file, modified);
+    const { modified } = this.#entries[entry - 1]!;
+    setTime(current.file, modified);
     const length = this.#offset;
     if (this.#crc !== undefined) this.#note(["whole", entry, length, this.#crc]);
     this.#closeCurrent();
@@ -437,7 +442,10 @@ export class Staging {
 
   /** The same of one that may be there already. */
   #goBackTo(entry: number): void {
-    if (entry < this.#entry) this.#changedFrom = Math.min(this.#changedFrom, entry);
+    if (entry < this.#entry) {
+      this.#changedFrom = Math.min(this.#changedFrom, entry);
+      this.#changes++;
+    }
     this.#goTo(entry);
     this.#synced = Math.min(this.#synced, entry);
   }
@@ -448,9 +456,11 @@ export class Staging {
   }
 
   #newQueue(): SyncQueue {
-    const queue: SyncQueue = new SyncQueue((upTo) => {
+    const synced = (upTo: number) => {
       if (queue === this.#queue) this.#isSynced(Math.min(upTo, this.#entry, this.#changedFrom));
-    });
+    };
+    // What began anew, or was left out, is not where it was.
+    const queue = new SyncQueue(synced, () => this.#changedFrom < Infinity);
     return queue;
   }
 
@@ -461,11 +471,13 @@ export class Staging {
   }
 
   async #flush(): Promise<void> {
+    const upTo = this.#entry;
+    const changes = this.#changes;
     try {
       await this.#background;
       await this.#queue.flush();
-      this.#changedFrom = Infinity;
-      this.#isSynced(this.#entry);
+      if (changes === this.#changes) this.#changedFrom = Infinity;
+      this.#isSynced(Math.min(upTo, this.#entry, this.#changedFrom));
     } catch (error) {
       this.#failed(error);
     }

@@ -94,8 +94,9 @@ export async function sweep(folder: string, over: Iterable<Bytes>): Promise<void
   for (const id of over) await removeFolder(stagingPath(folder, id));
 }
 
-/** Gives a file that is open its time, as far as the disk can: a time is worth no failure. */
+/** Gives a file that is open its time, 0 not being known, as far as the disk can: a time is worth no failure. */
 export function setTime(file: Deno.FsFile, modified: number): void {
+  if (modified === 0) return;
   try {
     file.utimeSync(new Date(modified), new Date(modified));
   } catch {
@@ -105,6 +106,7 @@ export function setTime(file: Deno.FsFile, modified: number): void {
 
 /** The same of what is at `path`. */
 export function setTimeOf(path: string, modified: number): void {
+  if (modified === 0) return;
   try {
     Deno.utimeSync(path, new Date(modified), new Date(modified));
   } catch {

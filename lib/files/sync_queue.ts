@@ -5,15 +5,17 @@ import { mayFail } from "../flow/may_fail.ts";
 /** Waits for the disk itself on behalf of all who write. */
 export class SyncQueue {
   readonly #synced: (upTo: number) => void;
+  readonly #mayMiss: () => boolean;
   #paths: string[] = [];
   #bytes = 0;
   /** All that was added before this entry is complete. */
   #upTo = 0;
   #running: Promise<void> | undefined;
 
-  /** `synced` is told before which entry all is on the disk. */
-  constructor(synced: (upTo: number) => void) {
+  /** `synced` is told before which entry all is on the disk; `mayMiss`: whether some files may be gone again. */
+  constructor(synced: (upTo: number) => void, mayMiss: () => boolean) {
     this.#synced = synced;
+    this.#mayMiss = mayMiss;
   }
 
   /**
@@ -31,8 +33,8 @@ export class SyncQueue {
 
   /** Resolves when all that was added is on the disk; rejects as it does. */
   async flush(): Promise<void> {
-    await this.#running;
     if (this.#paths.length > 0) await this.#start();
+    else await this.#running;
   }
 
   /** Forgets what was added; resolves when nothing runs any more. */
@@ -47,21 +49,34 @@ export class SyncQueue {
     const upTo = this.#upTo;
     this.#paths = [];
     this.#bytes = 0;
+    const before = this.#running;
     const run = async () => {
-      await syncAll(paths);
+      // What is told of the later ones is told of the earlier ones too.
+      await before;
+      await syncAll(paths, this.#mayMiss);
       this.#synced(upTo);
-      this.#running = undefined;
+      if (this.#running === running) this.#running = undefined;
     };
+    const running = run();
     // A failure stays until the queue is made anew: nobody may believe what comes after it.
-    return this.#running = run();
+    return this.#running = running;
   }
 }
 
-/** Puts files or folders on the disk itself, some of them at once. */
-export async function syncAll(paths: readonly string[]): Promise<void> {
+/** Puts files or folders on the disk itself, some of them at once. Throws the platform's errors. */
+export async function syncAll(
+  paths: readonly string[],
+  mayMiss: () => boolean = () => false,
+): Promise<void> {
   let next = 0;
   const lane = async () => {
-    while (next < paths.length) await syncPath(paths[next++]!);
+    while (next < paths.length) {
+      try {
+        await syncPath(paths[next++]!);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound && mayMiss())) throw error;
+      }
+    }
   };
   await Promise.all(Array.from({ length: Math.min(SYNCED_AT_ONCE, paths.length) }, lane));
 }

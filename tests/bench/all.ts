@@ -8,6 +8,7 @@ const MEASUREMENTS = [
   "mailbox",
   "post",
   "names",
+  "files_disk",
   "delivery",
   "reconnect",
   "sign_ins",

@@ -454,3 +454,87 @@ Deno.test("a hundred thousand folders before a byte do not hold up others", () =
     assert(turns > 5, `${turns} turns`);
     await staging.discard();
   }));
+
+/** Lets the next files that are put on the disk fail, so many of them, as a damaged disk does. */
+function failingSync(times: number): Disposable {
+  const { sync } = Deno.FsFile.prototype;
+  let left = times;
+  Deno.FsFile.prototype.sync = function () {
+    if (left-- <= 0) return sync.call(this);
+    return Promise.reject(
+      Object.assign(new Error("Input/output error (os error 5)"), { code: "EIO" }),
+    );
+  };
+  return { [Symbol.dispose]: () => void (Deno.FsFile.prototype.sync = sync) };
+}
+
+Deno.test("what the disk did not keep comes again, from the last that it has kept on", () =>
+  inFolders(async (_, to) => {
+    const entries = ["a", "b", "c", "d"].map((name) => file(name, 5));
+    const staging = await openStaging(to, entries);
+    await staging.write(1, 0, HELLO);
+    assertEquals(await staging.checkpoint(), 2);
+    for (const n of [2, 3, 4]) await staging.write(n, 0, HELLO);
+    {
+      using _failing = failingSync(1);
+      const error = await assertRejects(() => staging.finish(), FileFailure);
+      assertEquals(error.trouble, "other");
+    }
+    assertEquals([staging.position.entry, staging.bytes, staging.isComplete], [2, 5, false]);
+    await staging.close();
+    const again = await openStaging(to, entries);
+    assertEquals([again.position.entry, again.bytes], [2, 5]);
+    for (const n of [2, 3, 4]) await again.write(n, 0, HELLO);
+    await again.finish();
+    await again.discard();
+    assertEquals(Object.keys(treeOf(to)), ["a", "b", "c", "d"]);
+  }));
+
+Deno.test("what is left out or begins anew while it is put on the disk is no failure of it", () =>
+  inFolders(async (_, to) => {
+    const entries = Array.from({ length: 40 }, (_, i) => file(`${i}`, 5));
+    const staging = await openStaging(to, entries);
+    for (let n = 1; n <= 39; n++) await staging.write(n, 0, HELLO);
+    const kept = staging.checkpoint();
+    staging.skip(39);
+    await kept;
+    staging.restart(40, { size: 0, modified: 0, executable: 0 });
+    staging.restart(2, { size: 5, modified: 0, executable: 0 });
+    assertEquals(await staging.checkpoint(), 2);
+    for (let n = 2; n <= 38; n++) await staging.write(n, 0, HELLO);
+    assertEquals(await staging.checkpoint(), 39);
+    assertEquals((await staging.finish()).skipped, 1);
+    await staging.discard();
+    assertEquals(Object.keys(treeOf(to)).length, 39);
+  }));
+
+Deno.test(
+  "more than is kept back at once goes on the disk while others are written",
+  within(120, () =>
+    inFolders(async (_, to) => {
+      const entries = [
+        ...Array.from({ length: 5000 }, (_, i) => file(`${i}`, 5)),
+        file("long", 2 ** 27),
+      ];
+      const staging = await openStaging(to, entries);
+      for (let n = 1; n <= 5000; n++) await staging.write(n, 0, HELLO);
+      const piece = new Uint8Array(2 ** 20);
+      for (let at = 0; at < 2 ** 27; at += piece.length) await staging.write(5001, at, piece);
+      await staging.close();
+      const again = await openStaging(to, entries);
+      assertEquals([again.isComplete, again.bytes], [true, 25_000 + 2 ** 27]);
+      await again.finish();
+      await again.discard();
+      assertEquals(Object.keys(treeOf(to)).length, 5001);
+    })),
+);
+
+Deno.test("a time that is not known is the one at which it came", () =>
+  inFolders(async (_, to) => {
+    const staging = await openStaging(to, [{ ...file("a", undefined), modified: 0 }]);
+    await staging.write(1, 0, HELLO);
+    await staging.end(1, 5);
+    await staging.finish();
+    await staging.discard();
+    assert(Date.now() - Deno.statSync(`${to}/a`).mtime!.getTime() < 600_000);
+  }));
