@@ -456,6 +456,8 @@ export const FILE_BLOCK_MAXIMUM = 30;
 export const FILE_DIGESTS_LIMIT = 1024;
 /** How often in a minute one side may want, hold or pause. */
 export const FILE_WORDS_PER_MINUTE = 100;
+/** Transfers of one person that come at a time; the others wait for them. */
+export const TRANSFERS_AT_ONCE = 4;
 /** A file that has changed so often while it was sent is skipped: one that is written all the time has no end. */
 export const FILE_CHANGES_LIMIT = 3;
 

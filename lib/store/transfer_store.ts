@@ -32,7 +32,7 @@ export interface TransferRow extends ConversationKey {
   readonly manifestHash: Bytes;
   /** Of what we send, where it is; of what comes, the folder it goes to. Empty as long as that is not known. */
   readonly place: string;
-  /** Of what comes: entries before it are whole on disk. Of what we send: the one that was asked for last. */
+  /** Above 0 when there is a folder of what has come so far, which is to go when it is over. */
   readonly entry: number;
   /** Entries that the sender could not read. */
   readonly skipped: number;

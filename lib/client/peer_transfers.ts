@@ -1,0 +1,342 @@
+/**
+ * Files between us and one other person (PROTOCOL.md 3.15), over one channel after the other: which of them are on
+ * their way, and what each word and each want does to them.
+ */
+import { encodeHex } from "@std/encoding/hex";
+import type { Bytes } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
+import { Staging } from "../files/staging.ts";
+import { sweep } from "../files/staging_folder.ts";
+import type { SourceEntry } from "../files/tree.ts";
+import type { SharedPause } from "../flow/shared_pause.ts";
+import type { Time } from "../flow/time.ts";
+import { TRANSFERS_AT_ONCE } from "../limits.ts";
+import type { ConversationKey } from "../store/message_store.ts";
+import {
+  isOver,
+  type TransferChanges,
+  type TransferRow,
+  type TransferStore,
+} from "../store/transfer_store.ts";
+import {
+  type FileOffer,
+  type FileWord,
+  type HoldReason,
+  TransferFailure,
+} from "../wire/file_messages.ts";
+import { decodeManifest, type ManifestEntry } from "../wire/manifest.ts";
+import type { FileCarrier, FileLane } from "./file_dock.ts";
+import { FileFlow, type Outflow, type Want } from "./file_flow.ts";
+import { IncomingTransfer } from "./incoming_transfer.ts";
+import { OutgoingTransfer } from "./outgoing_transfer.ts";
+import type { TransferContext, TransferEvent, TransferProgress } from "./transfer_events.ts";
+
+/** Between whom, and over what. */
+export interface PeerTransfersOptions extends TransferContext {
+  readonly store: TransferStore;
+  readonly key: ConversationKey;
+  readonly time: Time;
+  /** Between tries at what a disk does not do at the moment. */
+  readonly pause: SharedPause;
+}
+
+/** How we end a transfer. */
+export type Ending =
+  | { readonly type: "refuse" | "cancel" }
+  | { readonly type: "failed"; readonly code: TransferFailure }
+  | { readonly type: "done"; readonly skipped: number };
+
+const STATES = { refuse: "refused", cancel: "cancelled", failed: "failed", done: "done" } as const;
+
+/** What we send, once it was looked at in this run. */
+interface Source {
+  readonly manifest: Bytes;
+  readonly entries: readonly SourceEntry[];
+}
+
+/** Where a transfer is that is on its way. */
+class Course {
+  readonly #entries: readonly ManifestEntry[];
+  #entry = 0;
+  #offset = 0;
+  /** Of all entries before. */
+  #before = 0;
+
+  constructor(entries: readonly ManifestEntry[]) {
+    this.#entries = entries;
+  }
+
+  moveTo(entry: number, offset: number): void {
+    if (entry < this.#entry) this.#entry = this.#before = 0;
+    for (; this.#entry < entry; this.#entry++) {
+      this.#before += this.#entries[this.#entry - 1]?.size ?? 0;
+    }
+    this.#offset = offset;
+  }
+
+  get progress(): TransferProgress {
+    const offset = this.#offset;
+    return { bytes: this.#before + offset, entry: this.#entries[this.#entry - 1], offset };
+  }
+}
+
+/** All transfers between us and one person. */
+export class PeerTransfers implements FileLane {
+  readonly #options: PeerTransfersOptions;
+  #flow: FileFlow | undefined;
+  /** Content that was taken over the channels before. */
+  #taken = 0;
+  /** By the ids of transfers, in hexadecimal. */
+  readonly #sources = new Map<string, Source>();
+  readonly #incoming = new Map<string, IncomingTransfer>();
+  readonly #courses = new Map<string, Course>();
+  /** What is changed of rows and disks, one after the other. */
+  #work: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
+
+  constructor(options: PeerTransfersOptions) {
+    this.#options = options;
+    const { store, key } = options;
+    for (const row of store.all(key.suite)) {
+      if (row.peer === key.peer && isOver(row)) this.#do(() => this.#sweep(row));
+    }
+  }
+
+  get progress(): bigint {
+    return BigInt(this.#taken + (this.#flow?.progress ?? 0));
+  }
+
+  attach(carrier: FileCarrier): void {
+    const ends = {
+      give: (want: Want, wake: () => void) => this.#give(want, wake),
+      held: ({ transfer, why }: { readonly transfer: Bytes; readonly why: HoldReason }) =>
+        this.#tell(transfer, { type: "stuck", who: "peer", why }),
+    };
+    this.#flow = new FileFlow(carrier, ends, this.#options.time);
+    for (const incoming of this.#incoming.values()) incoming.attach(this.#flow);
+    this.#goOn();
+  }
+
+  detach(): void {
+    this.#taken += this.#flow?.progress ?? 0;
+    this.#flow?.end();
+    this.#flow = undefined;
+  }
+
+  take(body: Bytes): void {
+    this.#flow?.hear(body);
+  }
+
+  hear(id: Bytes, word: FileWord): void {
+    const { store, key } = this.#options;
+    if (word.type === "offer") {
+      const row = store.get(key, id);
+      if (row?.state === "offered") this.#decide(row);
+      return;
+    }
+    const row = store.get(key, word.transfer);
+    if (!row) return;
+    if (word.type === "accept") {
+      if (row.state === "accepted") this.#options.onEvent(row, { type: "accepted" });
+    } else if (isOver(row)) this.#over(row, "peer");
+  }
+
+  /** Says an offer of ours. Throws `local`. */
+  async offer(
+    row: TransferRow,
+    manifest: Bytes,
+    entries: readonly SourceEntry[],
+  ): Promise<void> {
+    const { say, key } = this.#options;
+    this.#sources.set(encodeHex(row.id), { manifest, entries });
+    await say(key.peer, { type: "offer", ...offerOf(row) }, { begin: row, manifest });
+  }
+
+  /** An offer of theirs is to come to this folder. Throws `local`. */
+  async accept(row: TransferRow, into: string): Promise<void> {
+    const { id } = row;
+    const changes = { state: "accepted", place: into, isTold: true } as const;
+    await this.#say({ type: "accept", transfer: id }, id, changes);
+    this.#goOn();
+  }
+
+  /** Ends a transfer. Throws `local`. */
+  async end(row: TransferRow, ending: Ending): Promise<void> {
+    const { id } = row;
+    await this.#say({ ...ending, transfer: id }, id, {
+      state: STATES[ending.type],
+      failure: ending.type === "failed" ? ending.code : undefined,
+      ended: this.#options.time.date(),
+      isTold: true,
+      ...(ending.type === "done" && { skipped: ending.skipped }),
+    });
+    const now = this.#options.store.get(this.#options.key, id);
+    if (now) this.#over(now, "us");
+  }
+
+  /** How far a transfer has come that is on its way. */
+  of(id: Bytes): TransferProgress | undefined {
+    return this.#courses.get(encodeHex(id))?.progress;
+  }
+
+  /** Everything stops where it is. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#incoming.values()].map((incoming) => incoming.close()));
+    await this.#work;
+  }
+
+  async #say(word: FileWord, id: Bytes, changes: TransferChanges): Promise<void> {
+    const { say, key } = this.#options;
+    await say(key.peer, word, { id, changes });
+  }
+
+  #tell(id: Bytes, event: TransferEvent): void {
+    const row = this.#options.store.get(this.#options.key, id);
+    if (row) this.#options.onEvent(row, event);
+  }
+
+  /** What somebody offers is accepted, refused, or asked about. */
+  #decide(row: TransferRow): void {
+    const { decide, onEvent } = this.#options;
+    const decision = decide(row);
+    onEvent(row, { type: "offered", isAccepted: typeof decision === "object" });
+    if (decision === "ask") return;
+    this.#do(() =>
+      decision === "refuse" ? this.end(row, { type: "refuse" }) : this.accept(row, decision.into)
+    );
+  }
+
+  /** Fetches what was accepted, as much as may be on its way at a time. */
+  #goOn(): void {
+    const { store, key } = this.#options;
+    if (!this.#flow || this.#isClosed) return;
+    for (const row of store.all(key.suite)) {
+      if (this.#incoming.size >= TRANSFERS_AT_ONCE) return;
+      if (row.peer !== key.peer || row.direction !== "received" || row.state !== "accepted") {
+        continue;
+      }
+      const id = encodeHex(row.id);
+      if (!this.#incoming.has(id)) this.#fetch(id, row);
+    }
+  }
+
+  #fetch(id: string, row: TransferRow): void {
+    const { store, key, pause } = this.#options;
+    const incoming = new IncomingTransfer({
+      transfer: row.id,
+      offer: { type: "offer", ...offerOf(row) },
+      manifest: store.manifest(key, row.id),
+      pause,
+      open: async (manifest, entries) => {
+        // From now on there is something to be swept away when it is over.
+        await store.change(key, row.id, { manifest, entry: 1 });
+        this.#courses.set(id, new Course(entries));
+        return await Staging.open({ folder: row.place, id: row.id, entries });
+      },
+      onProgress: (entry, offset) => {
+        this.#courses.get(id)?.moveTo(entry, offset);
+        this.#options.onEvent(row, { type: "moved" });
+      },
+      onTrouble: (error) => this.#tell(row.id, { type: "stuck", who: "us", error }),
+      onPause: (why) => this.#tell(row.id, { type: "stuck", who: "peer", why }),
+      onSkipped: (entry) => this.#tell(row.id, { type: "skipped", entry }),
+      onDone: (names, skipped) => {
+        this.#tell(row.id, { type: "received", names });
+        this.#do(() => this.end(row, { type: "done", skipped }));
+      },
+      onLie: () =>
+        this.#do(() => this.end(row, { type: "failed", code: TransferFailure.manifest })),
+    });
+    this.#incoming.set(id, incoming);
+    incoming.attach(this.#flow!);
+  }
+
+  /** Gives what is wanted of us; undefined when it was never offered to them, or is over. */
+  #give(want: Want, wake: () => void): Outflow | undefined {
+    const { store, key, pause, onEvent } = this.#options;
+    const row = store.get(key, want.transfer);
+    if (!row || row.direction !== "sent" || isOver(row)) return undefined;
+    if (row.state === "offered") {
+      this.#do(() => store.change(key, row.id, { state: "accepted" }));
+      onEvent({ ...row, state: "accepted" }, { type: "accepted" });
+    }
+    const source = this.#source(row);
+    if (!source) return undefined;
+    const course = new Course(source.entries);
+    this.#courses.set(encodeHex(row.id), course);
+    return new OutgoingTransfer({
+      ...source,
+      want,
+      pause,
+      wake,
+      onTrouble: (error) => this.#tell(row.id, { type: "stuck", who: "us", error }),
+      onProgress: (entry, offset) => {
+        course.moveTo(entry, offset);
+        onEvent(row, { type: "moved" });
+      },
+    });
+  }
+
+  /** What an offer of ours was made of; undefined when it is not known any more. */
+  #source(row: TransferRow): Source | undefined {
+    const { store, key } = this.#options;
+    const id = encodeHex(row.id);
+    const known = this.#sources.get(id);
+    if (known) return known;
+    const manifest = store.manifest(key, row.id);
+    if (!manifest) return undefined;
+    const entries = placed(decodeManifest(manifest, row), JSON.parse(row.place));
+    const source = { manifest, entries };
+    this.#sources.set(id, source);
+    return source;
+  }
+
+  /** A transfer is over, whoever said so. */
+  #over(row: TransferRow, who: "us" | "peer"): void {
+    const id = encodeHex(row.id);
+    const incoming = this.#incoming.get(id);
+    this.#flow?.drop(id);
+    this.#sources.delete(id);
+    this.#incoming.delete(id);
+    this.#courses.delete(id);
+    this.#do(async () => {
+      await incoming?.close();
+      await this.#sweep(row);
+      this.#goOn();
+    });
+    this.#options.onEvent(row, { type: "over", who });
+  }
+
+  /** Takes away what a transfer that is over has left in its folder, beside what it brought. */
+  async #sweep({ id, direction, place }: TransferRow): Promise<void> {
+    const { store, key } = this.#options;
+    if (direction === "sent" || !store.get(key, id)?.entry) return;
+    await sweep(place, [id]);
+    await store.change(key, id, { entry: 0 });
+  }
+
+  /** Does something after all before it; what the disk does not do is done the next time. */
+  #do(job: () => Promise<unknown>): void {
+    this.#work = this.#work.then(job).catch((error) => {
+      if (!(error instanceof CifraError)) throw error;
+    });
+  }
+}
+
+function offerOf(row: TransferRow): Omit<FileOffer, "type"> {
+  const { files, folders, bytes, manifestLength, manifestHash, name } = row;
+  return { files, folders, bytes, manifestLength, manifestHash, name };
+}
+
+/** Where the entries of a manifest are, of which those that are in no folder are at these paths. */
+function placed(entries: readonly ManifestEntry[], tops: readonly string[]): SourceEntry[] {
+  const placed: SourceEntry[] = [];
+  let top = 0;
+  for (const entry of entries) {
+    const { parent, name } = entry;
+    const path = parent === 0 ? tops[top++] ?? "" : `${placed[parent - 1]!.path}/${name}`;
+    placed.push({ ...entry, size: entry.size ?? 0, path, device: 0, inode: null });
+  }
+  return placed;
+}

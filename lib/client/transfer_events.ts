@@ -1,0 +1,52 @@
+/** What happens to files between us and others, and what carrying them takes of a program. */
+import type { CifraError } from "../errors.ts";
+import type { NameChange } from "../files/plan.ts";
+import type { TransferRow, TransferStep } from "../store/transfer_store.ts";
+import type { FileWord, HoldReason } from "../wire/file_messages.ts";
+import type { ManifestEntry } from "../wire/manifest.ts";
+
+/** How far a transfer has come. */
+export interface TransferProgress {
+  /** Bytes of content that are here, or sent. */
+  readonly bytes: number;
+  /** The entry that is on its way, and how many bytes of it are here or sent. */
+  readonly entry: ManifestEntry | undefined;
+  readonly offset: number;
+}
+
+/** What happens to one transfer. */
+export type TransferEvent =
+  /** The other side offers something; `isAccepted` when nobody has to be asked. */
+  | { readonly type: "offered"; readonly isAccepted: boolean }
+  /** The other side wants what we offered. */
+  | { readonly type: "accepted" }
+  /** More of it is here, or sent: see `Transfers.progress`. */
+  | { readonly type: "moved" }
+  /** One side cannot read or write at the moment; without a reason it can again. */
+  | { readonly type: "stuck"; readonly who: "us"; readonly error: CifraError | undefined }
+  | { readonly type: "stuck"; readonly who: "peer"; readonly why: HoldReason }
+  /** An entry does not come: its sender does not have it any more, or it changes all the time. */
+  | { readonly type: "skipped"; readonly entry: ManifestEntry }
+  /** All of it is here, under these names in the folder that was chosen. */
+  | { readonly type: "received"; readonly names: readonly NameChange[] }
+  /** It is over; how, says the state of its row. `who` has said so. */
+  | { readonly type: "over"; readonly who: "us" | "peer" };
+
+/** What somebody's offer leads to. */
+export type Decision =
+  /** It goes to this folder, an absolute path. */
+  | { readonly into: string }
+  | "ask"
+  | "refuse";
+
+/** What carrying files takes of a program. */
+export interface TransferContext {
+  /**
+   * Says a word in the conversation with somebody, which is opened for it, and takes its step. Throws `local`, and
+   * `limit` when there are too many conversations.
+   */
+  readonly say: (peer: string, word: FileWord, step: TransferStep) => Promise<void>;
+  readonly onEvent: (row: TransferRow, event: TransferEvent) => void;
+  /** What is done with an offer, by what the person has said before. */
+  readonly decide: (row: TransferRow) => Decision;
+}

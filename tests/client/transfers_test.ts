@@ -1,0 +1,172 @@
+/** Files from one disk to another over channels that end at any byte, and programs that begin anew. */
+import { assert, assertEquals } from "@std/assert";
+import type { Thread } from "../../lib/client/thread.ts";
+import { Transfers } from "../../lib/client/transfers.ts";
+import type { Decision, TransferEvent } from "../../lib/client/transfer_events.ts";
+import { systemEnvironment } from "../../lib/net/environment.ts";
+import type { TransferRow } from "../../lib/store/transfer_store.ts";
+import { within } from "../testkit/time_limit.ts";
+import { cutAfter, Ear, meet, openLink } from "../testkit/links.ts";
+import { MemoryMessages } from "../testkit/memory_messages.ts";
+import { Dice } from "../simulation/dice.ts";
+import { until } from "../testkit/until.ts";
+
+/** One of two people, over runs of a program. */
+class Side {
+  readonly store = new MemoryMessages();
+  readonly told: [TransferRow, TransferEvent][] = [];
+  readonly #peer: string;
+  readonly #decide: () => Decision;
+  transfers!: Transfers;
+  thread!: Thread;
+
+  constructor(peer: string, decide: () => Decision = () => "ask") {
+    this.#peer = peer;
+    this.#decide = decide;
+  }
+
+  async begin(): Promise<void> {
+    this.transfers = new Transfers({
+      ...systemEnvironment,
+      store: this.store.transfers,
+      suite: "modern",
+      say: async (_peer, word, step) => void await this.thread.sendFileWord(word, step),
+      onEvent: (row, event) => this.told.push([row, event]),
+      decide: this.#decide,
+    });
+    const files = this.transfers.lane(this.#peer);
+    this.thread = await openLink(this.#peer, { store: this.store, files });
+    new Ear(this.thread);
+  }
+
+  async end(): Promise<void> {
+    await this.thread.leave();
+    await this.transfers.close();
+  }
+
+  get row(): TransferRow {
+    const [row] = this.transfers.all();
+    return row!;
+  }
+
+  has(type: TransferEvent["type"]): boolean {
+    return this.told.some(([, event]) => event.type === type);
+  }
+}
+
+/** Folders for what is sent and what comes. */
+class Place {
+  readonly path = Deno.makeTempDirSync();
+  readonly source = `${this.path}/source`;
+  readonly target = `${this.path}/target`;
+
+  constructor() {
+    Deno.mkdirSync(this.source);
+    Deno.mkdirSync(this.target);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** All that is below a folder, by its path: a text for what is in a file. */
+function contents(folder: string, below = ""): Map<string, string> {
+  const all = new Map<string, string>();
+  for (const { name, isDirectory } of Deno.readDirSync(`${folder}${below}`)) {
+    const path = `${below}/${name}`;
+    if (isDirectory) {
+      all.set(path, "folder");
+      for (const [each, what] of contents(folder, path)) all.set(each, what);
+    } else all.set(path, digest(Deno.readFileSync(`${folder}${path}`)));
+  }
+  return new Map([...all].sort());
+}
+
+function digest(bytes: Uint8Array): string {
+  let sum = 0x811c9dc5;
+  for (const byte of bytes) sum = Math.imul(sum ^ byte, 0x01000193) >>> 0;
+  return `${bytes.length} ${sum}`;
+}
+
+/** Files and folders of some kinds. */
+function grow(folder: string, dice: Dice, depth = 0): void {
+  for (let i = dice.below(4) + 1; i > 0; i--) {
+    const path = `${folder}/${dice.below(1000)}`;
+    if (depth < 3 && dice.below(3) === 0) {
+      Deno.mkdirSync(path, { recursive: true });
+      if (dice.below(3) > 0) grow(path, dice, depth + 1);
+    } else if (contentsOf(path) === undefined) {
+      const length = dice.below(4) === 0 ? dice.below(300_000) : dice.below(2000);
+      Deno.writeFileSync(path, new Uint8Array(length).map(() => dice.below(256)));
+    }
+  }
+}
+
+function contentsOf(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+Deno.test(
+  "a folder comes as it is, and both are told",
+  within(20, async () => {
+    using place = new Place();
+    const { source, target } = place;
+    grow(source, new Dice(1));
+    const alice = new Side("bob"), bob = new Side("alice");
+    await Promise.all([alice.begin(), bob.begin()]);
+    const { cut } = await meet(alice.thread, bob.thread);
+    await alice.transfers.offer("bob", [source]);
+    await until(() => bob.has("offered"), "bob is told");
+    assertEquals(bob.row.state, "offered");
+    await bob.transfers.accept(bob.row, target);
+    await until(() => alice.has("over"), "it is over");
+    assertEquals([alice.row.state, bob.row.state], ["done", "done"]);
+    assert(bob.has("received"));
+    await cut();
+    await Promise.all([alice.end(), bob.end()]);
+    const expected = new Map([["/source", "folder"], ...contents(place.path, "/source")]);
+    assertEquals(contents(target), expected);
+  }),
+);
+
+/** Until both know that it is over, with cuts at any byte and programs that begin anew. */
+async function carry(seed: number): Promise<void> {
+  using place = new Place();
+  const { source, target } = place;
+  const dice = new Dice(seed);
+  grow(source, dice);
+  const alice = new Side("bob"), bob = new Side("alice", () => ({ into: target }));
+  await Promise.all([alice.begin(), bob.begin()]);
+  await alice.transfers.offer("bob", [source]);
+  for (let tries = 0; !alice.has("over") && tries < 100; tries++) {
+    const { pipe, endings, cut } = await meet(alice.thread, bob.thread);
+    const lane = dice.below(3) > 0 ? pipe.toRight : pipe.toLeft;
+    const isLast = tries > 20;
+    if (!isLast) cutAfter(pipe, lane, dice.below(lane === pipe.toRight ? 120_000 : 2000), "break");
+    const over = until(() => alice.has("over"), "it is over").then(() => true);
+    over.catch(() => {});
+    await Promise.race([over, endings]);
+    await cut();
+    for (const side of [alice, bob]) {
+      if (dice.below(4) > 0) continue;
+      await side.end();
+      await side.begin();
+    }
+  }
+  assertEquals([alice.row?.state, bob.row?.state], ["done", "done"], `seed ${seed}`);
+  await Promise.all([alice.end(), bob.end()]);
+  const expected = new Map([["/source", "folder"], ...contents(place.path, "/source")]);
+  assertEquals(contents(target), expected, `seed ${seed}`);
+}
+
+Deno.test(
+  "over cuts at any byte, and programs that begin anew, all of it comes once",
+  within(60, async () => {
+    for (let seed = 1; seed <= 200; seed++) await carry(seed);
+  }),
+);
