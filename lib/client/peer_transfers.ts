@@ -114,6 +114,7 @@ export class PeerTransfers implements FileLane {
     };
     this.#flow = new FileFlow(carrier, ends, this.#options.time);
     for (const incoming of this.#incoming.values()) incoming.attach(this.#flow);
+    this.#decideAgain();
     this.#goOn();
   }
 
@@ -205,6 +206,15 @@ export class PeerTransfers implements FileLane {
     this.#do(() =>
       decision === "refuse" ? this.end(row, { type: "refuse" }) : this.accept(row, decision.into)
     );
+  }
+
+  /** What came to an earlier run, which ended before it could answer, or knew less of what its person wants. */
+  #decideAgain(): void {
+    const { store, key, decide } = this.#options;
+    for (const row of store.all(key.suite)) {
+      const isOpen = row.direction === "received" && row.state === "offered";
+      if (row.peer === key.peer && isOpen && decide(row) !== "ask") this.#decide(row);
+    }
   }
 
   /** Fetches what was accepted, as much as may be on its way at a time. */

@@ -134,6 +134,30 @@ Deno.test(
   }),
 );
 
+Deno.test(
+  "what an earlier run did not answer is answered when the two meet again",
+  within(20, async () => {
+    using place = new Place();
+    const { source, target } = place;
+    Deno.writeTextFileSync(`${source}/note`, "hello");
+    let decision: Decision = "ask";
+    const alice = new Side("bob"), bob = new Side("alice", () => decision);
+    await Promise.all([alice.begin(), bob.begin()]);
+    const first = await meet(alice.thread, bob.thread);
+    await alice.transfers.offer("bob", [`${source}/note`]);
+    await until(() => bob.has("offered"), "bob is told");
+    await first.cut();
+    await bob.end();
+    decision = { into: target };
+    await bob.begin();
+    const second = await meet(alice.thread, bob.thread);
+    await until(() => alice.has("over"), "it is over");
+    await second.cut();
+    await Promise.all([alice.end(), bob.end()]);
+    assertEquals(Deno.readTextFileSync(`${target}/note`), "hello");
+  }),
+);
+
 /** Until both know that it is over, with cuts at any byte and programs that begin anew. */
 async function carry(seed: number): Promise<void> {
   using place = new Place();
