@@ -85,6 +85,7 @@ export class Recovery {
         const [, entry, size, modified, executable] = note;
         this.#change(entry, { size, modified, executable });
         this.#doubt(entry, entry);
+        this.skipped.delete(entry);
         break;
       }
       case "skip":

@@ -3,7 +3,7 @@
  * placed there under its names when all of it is on the disk itself.
  */
 import { crc32 } from "node:zlib";
-import { type Bytes, writeAllSync } from "../bytes.ts";
+import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { UNSYNCED_BYTES } from "../limits.ts";
@@ -12,6 +12,7 @@ import type { Entry } from "./entries.ts";
 import { fileFailure } from "./file_failure.ts";
 import { Journal, type Note } from "./journal.ts";
 import type { NameRules } from "./names.ts";
+import { PartFile } from "./part_file.ts";
 import { place, type Placing } from "./placing.ts";
 import { type NameChange, type Plan, planPaths } from "./plan.ts";
 import { isToTheByte, Recovery } from "./recovery.ts";
@@ -22,7 +23,6 @@ import {
   removeFolder,
   removeIfThere,
   rulesOf,
-  setTime,
   setTimeOf,
   stagingPath,
 } from "./staging_folder.ts";
@@ -46,14 +46,6 @@ export type EntryFacts = Pick<Entry, "executable" | "modified"> & { readonly siz
 export interface Finished {
   readonly names: readonly NameChange[];
   readonly skipped: number;
-}
-
-/** The file that is being written. */
-interface Current {
-  readonly file: Deno.FsFile;
-  readonly path: string;
-  /** Bytes that the disk was not yet told to keep. */
-  unsynced: number;
 }
 
 const NO_DIGESTS: BlockDigests = { block: 0, digests: new Uint8Array(0) };
@@ -88,7 +80,7 @@ export class Staging {
   /** How often one did that was there already. */
   #changes = 0;
   #done = 0;
-  #current: Current | undefined;
+  #current: PartFile | undefined;
   #background: Promise<void> | undefined;
   #isClosed = false;
 
@@ -202,27 +194,27 @@ export class Staging {
 
   /** Begins an entry anew, which may be one that has come already: its source has changed. Throws as `write`. */
   restart(entry: number, facts: EntryFacts): void {
-    if (entry > this.#entry) this.#requireNext(entry);
     this.#guarded(() => {
+      this.#requireFile(entry);
       this.#pass(entry);
-      if (this.#entries[entry - 1]?.type !== "file") throw outOfTurn();
       const { size, modified, executable } = facts;
       this.#note(["changed", entry, size, modified, executable]);
       this.#goBackTo(entry);
+      this.#skipped.delete(entry);
       this.#entries[entry - 1] = { ...this.#entries[entry - 1]!, ...facts };
     });
   }
 
   /** Leaves an entry out, which its sender cannot read. Throws as `write`. */
   skip(entry: number): void {
-    if (entry > this.#entry) this.#requireNext(entry);
     this.#guarded(() => {
+      this.#requireFile(entry);
       this.#pass(entry);
-      if (this.#entries[entry - 1]?.type !== "file") throw outOfTurn();
       this.#note(["skip", entry]);
       this.#goBackTo(entry);
       removeIfThere(this.#pathOf(entry));
       this.#skipped.add(entry);
+      this.#goTo(entry + 1);
     });
   }
 
@@ -301,6 +293,12 @@ export class Staging {
     for (let n = this.#entry; n < entry; n++) if (!this.#isPassed(n)) throw outOfTurn();
   }
 
+  /** Throws unless `entry` is a file that has come or may come next. */
+  #requireFile(entry: number): void {
+    if (this.#isPlacing || this.#entries[entry - 1]?.type !== "file") throw outOfTurn();
+    if (entry > this.#entry) this.#requireNext(entry);
+  }
+
   /** Makes the folders and empty files before `entry`. */
   #pass(entry: number): void {
     while (this.#entry < entry) this.#passOne();
@@ -321,7 +319,7 @@ export class Staging {
     else if (this.#entries[entry - 1]!.type === "folder") {
       makeFolder(this.#pathOf(entry));
       this.#goTo(entry + 1);
-    } else mayFail(Promise.resolve(this.#complete(this.#create(entry))));
+    } else mayFail(Promise.resolve(this.#complete(this.#openFile(entry))));
   }
 
   #writeNow(entry: number, offset: number, bytes: Bytes): Promise<void> | undefined {
@@ -332,18 +330,21 @@ export class Staging {
         throw new CifraError("bad_frame", "Refused content: more of a file than it has");
       }
       const current = this.#current ??= this.#openFile(entry);
-      if (offset < this.#offset) this.#goBack(current, offset);
+      if (offset < this.#offset) {
+        current.cut(offset);
+        this.#offset = offset;
+        this.#crc = offset === 0 ? 0 : undefined;
+      }
       this.#digests = NO_DIGESTS;
       const crc = this.#crc;
       try {
-        writeAllSync(current.file, bytes);
+        current.write(bytes);
       } catch (error) {
         // Nobody knows where in the file that has ended.
         this.#closeCurrent();
         throw error;
       }
       this.#offset = offset + bytes.length;
-      current.unsynced += bytes.length;
       if (this.#crc !== undefined) this.#crc = crc32(bytes, this.#crc);
       if (this.#offset < size) return this.#keepUp(entry, current);
       try {
@@ -358,15 +359,8 @@ export class Staging {
     });
   }
 
-  #goBack(current: Current, offset: number): void {
-    current.file.truncateSync(offset);
-    current.file.seekSync(offset, Deno.SeekMode.Start);
-    this.#offset = offset;
-    this.#crc = offset === 0 ? 0 : undefined;
-  }
-
   /** Notes how far a file has come, and has the disk begin with what would take long at the end. */
-  #keepUp(entry: number, current: Current): Promise<void> | undefined {
+  #keepUp(entry: number, current: PartFile): Promise<void> | undefined {
     const { size } = this.#entries[entry - 1]!;
     if (this.#crc !== undefined && isToTheByte(size)) {
       this.#note(["part", entry, this.#offset, this.#crc]);
@@ -383,10 +377,10 @@ export class Staging {
   }
 
   /** The file of the entry that is being filled is whole. */
-  #complete(current: Current): Promise<void> | undefined {
+  #complete(current: PartFile): Promise<void> | undefined {
     const entry = this.#entry;
     const { modified } = this.#entries[entry - 1]!;
-    setTime(current.file, modified);
+    current.date(modified);
     const length = this.#offset;
     if (this.#crc !== undefined) this.#note(["whole", entry, length, this.#crc]);
     this.#closeCurrent();
@@ -398,36 +392,15 @@ export class Staging {
     return behind?.catch((error) => this.#failed(error));
   }
 
-  /** A new file for an entry; whatever an earlier try has left there goes. */
-  #create(entry: number): Current {
+  #openFile(entry: number): PartFile {
     const path = this.#pathOf(entry);
-    const mode = this.#entries[entry - 1]!.executable ? 0o777 : 0o666;
-    const options = { write: true, createNew: true, mode };
-    let file: Deno.FsFile;
-    try {
-      file = this.#guard.open(path, options);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-      Deno.removeSync(path);
-      file = this.#guard.open(path, options);
+    if (this.#offset > 0) {
+      return this.#current = PartFile.reopen(this.#guard, path, this.#offset);
     }
-    this.#offset = 0;
     this.#crc = 0;
     this.#digests = NO_DIGESTS;
-    return this.#current = { file, path, unsynced: 0 };
-  }
-
-  #openFile(entry: number): Current {
-    return this.#offset === 0 ? this.#create(entry) : this.#reopen(entry);
-  }
-
-  /** The file of an entry of which there is something already. */
-  #reopen(entry: number): Current {
-    const path = this.#pathOf(entry);
-    const file = this.#guard.open(path, { write: true });
-    file.truncateSync(this.#offset);
-    file.seekSync(this.#offset, Deno.SeekMode.Start);
-    return this.#current = { file, path, unsynced: 0 };
+    const { executable } = this.#entries[entry - 1]!;
+    return this.#current = PartFile.create(this.#guard, path, executable);
   }
 
   /** From now on `entry` is the one that is filled, from its beginning. */
@@ -451,7 +424,7 @@ export class Staging {
   }
 
   #closeCurrent(): void {
-    this.#current?.file.close();
+    this.#current?.close();
     this.#current = undefined;
   }
 

@@ -217,6 +217,8 @@ Deno.test("content out of its turn, or too much of it, is refused and changes no
       ["bad_state", () => staging.restart(1, { size: 1, modified: 0, executable: 0 })],
       ["bad_state", () => staging.restart(4, { size: 1, modified: 0, executable: 0 })],
       ["bad_state", () => staging.skip(4)],
+      ["bad_state", () => staging.skip(0)],
+      ["bad_state", () => staging.skip(6)],
       ["bad_frame", () => staging.end(2, 0)],
     ];
     for (const [code, job] of bad) assertCode(await refused(job), code);
@@ -230,6 +232,7 @@ Deno.test("content out of its turn, or too much of it, is refused and changes no
     await staging.write(4, 0, HELLO);
     await staging.finish();
     assertCode(await refused(() => staging.write(4, 0, HELLO)), "bad_state");
+    assertCode(await refused(() => staging.skip(4)), "bad_state");
     await staging.discard();
     assertEquals(Deno.readTextFileSync(`${to}/f/a`), "hello");
     assertEquals(Object.keys(treeOf(to)).sort(), ["b", "c", "f/", "f/a", "g/"]);
@@ -253,11 +256,16 @@ Deno.test("what has changed begins anew, also when it was there already, and wha
     await staging.write(3, 0, encodeUtf8("hi"));
     await staging.write(4, 0, encodeUtf8("hel"));
     staging.skip(4);
+    assertEquals(staging.position.entry, 5, "what is left out would be asked for");
     await staging.close();
     staging = await openStaging(to, entries);
     assertEquals([staging.position.entry, staging.bytes], [5, 14]);
     staging.skip(5);
     assert(staging.isComplete);
+    // It is back, and away again.
+    staging.restart(5, { size: 2, modified: 0, executable: 0 });
+    assert(!staging.isComplete);
+    staging.skip(5);
     assertEquals(await staging.finish(), {
       names: ["a", "b", "c"].map((name) => ({ sent: name, written: name })),
       skipped: 2,
