@@ -7,7 +7,7 @@ import { type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { isNeverDialled, NEVER_DIALLED_WHY } from "./never_dialled.ts";
 import { isPortBusy, reasonOf } from "../platform_errors.ts";
 import { systemTime } from "./system_time.ts";
-import { ConnTransport, SocketTransport, type TcpTransport } from "./transports.ts";
+import { Arrivals, ConnTransport, SocketTransport, type TcpTransport } from "./transports.ts";
 
 /** Dials a host, which may be a name, within a deadline. Throws `unreachable`. */
 export async function dial(
@@ -107,7 +107,9 @@ function dialOnceFrom(
 ): Promise<TcpTransport> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
-    const socket = connectSocket({ host, port, localPort, allowHalfOpen: true });
+    const arrivals = new Arrivals();
+    const { onread } = arrivals;
+    const socket = connectSocket({ host, port, localPort, allowHalfOpen: true, onread });
     const giveUp = () => {
       socket.destroy();
       reject(signal.reason);
@@ -120,7 +122,7 @@ function dialOnceFrom(
     });
     socket.once("connect", () => {
       signal.removeEventListener("abort", giveUp);
-      resolve(new SocketTransport(socket, { host, port }));
+      resolve(new SocketTransport(socket, arrivals, { host, port }));
     });
   });
 }

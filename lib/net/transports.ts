@@ -1,8 +1,9 @@
 /** Both kinds of the platform's TCP sockets as transports. */
-import type { Socket } from "node:net";
+import type { OnReadOpts, Socket } from "node:net";
 import type { Bytes } from "../bytes.ts";
 import type { Transport } from "../channel/transport.ts";
 import { Signal } from "../flow/signal.ts";
+import { READ_BUFFER_MAXIMUM } from "../limits.ts";
 import { canonicalAddress, type Endpoint } from "../wire/address.ts";
 
 /** A transport that knows who is at its other end. */
@@ -65,52 +66,45 @@ export class SocketTransport implements TcpTransport {
   readonly remote: Endpoint;
   readonly local: Endpoint;
   readonly #socket: Socket;
-  #chunks: Bytes[] = [];
+  readonly #arrivals: Arrivals;
   #ended = false;
   #closed = false;
   #error: Error | undefined;
-  /** Something has arrived, or it is over. */
-  readonly #news = new Signal();
 
-  constructor(socket: Socket, remote: Endpoint) {
+  /** `arrivals` is what the socket was made with. */
+  constructor(socket: Socket, arrivals: Arrivals, remote: Endpoint) {
     this.#socket = socket;
+    this.#arrivals = arrivals;
     this.remote = remote;
     this.local = { host: socket.localAddress ?? "", port: socket.localPort ?? 0 };
     socket.setNoDelay(true);
-    socket.on("data", (chunk: Uint8Array) => {
-      // One piece at a time: what the program does not take, the network must not send.
-      socket.pause();
-      this.#chunks.push(new Uint8Array(chunk));
-      this.#news.notify();
-    });
+    const { news } = arrivals;
     socket.on("end", () => {
       this.#ended = true;
-      this.#news.notify();
+      news.notify();
     });
     socket.on("error", (error) => {
       this.#error = error;
-      this.#news.notify();
+      news.notify();
     });
     socket.on("close", () => {
       this.#error ??= new Error("Socket closed");
-      this.#news.notify();
+      news.notify();
     });
   }
 
   async read(buffer: Bytes): Promise<number | null> {
+    const arrivals = this.#arrivals;
     for (;;) {
       if (this.#closed) throw new Error("Socket closed");
-      const chunk = this.#chunks.shift();
-      if (chunk) {
-        const taken = chunk.subarray(0, buffer.length);
-        buffer.set(taken);
-        if (taken.length < chunk.length) this.#chunks.unshift(chunk.subarray(taken.length));
-        else this.#socket.resume();
-        return taken.length;
+      if (arrivals.length > 0) {
+        const count = arrivals.take(buffer);
+        if (arrivals.length === 0) this.#socket.resume();
+        return count;
       }
       if (this.#ended) return null;
       if (this.#error) throw this.#error;
-      await this.#news.wait();
+      await arrivals.news.wait();
     }
   }
 
@@ -131,8 +125,45 @@ export class SocketTransport implements TcpTransport {
 
   close(): void {
     this.#closed = true;
-    this.#chunks = [];
     this.#socket.destroy();
-    this.#news.notify();
+    this.#arrivals.news.notify();
+  }
+}
+
+/**
+ * What arrives on a socket of `node:net`: one buffer that the system fills itself. Otherwise each read costs a new
+ * one, and a copy of it. It is filled again only when all of it was taken: what the program does not take, the
+ * network must not send.
+ */
+export class Arrivals {
+  readonly #buffer: Bytes = new Uint8Array(READ_BUFFER_MAXIMUM);
+  #from = 0;
+  #to = 0;
+  /** Something has arrived. */
+  readonly news = new Signal();
+
+  /** How the socket is to read. */
+  readonly onread: OnReadOpts = {
+    buffer: this.#buffer,
+    callback: (count) => {
+      this.#from = 0;
+      this.#to = count;
+      this.news.notify();
+      // Pauses the socket.
+      return false;
+    },
+  };
+
+  /** Bytes that wait to be taken. */
+  get length(): number {
+    return this.#to - this.#from;
+  }
+
+  /** Copies what fits into `to`, and says how much that was. */
+  take(to: Bytes): number {
+    const count = Math.min(this.length, to.length);
+    to.set(this.#buffer.subarray(this.#from, this.#from + count));
+    this.#from += count;
+    return count;
   }
 }

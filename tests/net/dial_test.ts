@@ -2,9 +2,11 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { type Bytes, writeAll } from "../../lib/bytes.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { dial, dialFrom, findFreePort } from "../../lib/net/dial.ts";
+import { READ_BUFFER_MAXIMUM } from "../../lib/limits.ts";
 import { Listener } from "../../lib/net/listener.ts";
 import type { TcpTransport } from "../../lib/net/transports.ts";
 import type { Transport } from "../../lib/channel/transport.ts";
+import { turn } from "../testkit/turn.ts";
 
 const HOST = "127.0.0.1";
 const NEVER = new AbortController().signal;
@@ -134,6 +136,29 @@ for (const [name, connect] of Object.entries(dialled)) {
     await assertRejects(() => ours.write(new Uint8Array(1)));
     await ours.closeWrite();
     ours.close();
+    await server.close();
+  });
+
+  Deno.test(`${name} gives a transport that keeps what has arrived until it is read, however slowly`, async () => {
+    const server = listen();
+    const ours = await connect(server.port);
+    const theirs = await server.next();
+    const data = Uint8Array.from({ length: 3_000_000 }, (_, i) => i % 251 ^ i >> 8);
+    const writing = writeAll(theirs, data).then(() => theirs.closeWrite());
+    const read = new Uint8Array(data.length);
+    const buffer = new Uint8Array(READ_BUFFER_MAXIMUM);
+    for (let at = 0, n = 0;; n++) {
+      // What comes meanwhile must wait, also when a part of the buffer is free by now.
+      for (let turns = 0; turns < n % 5; turns++) await turn();
+      const count = await ours.read(buffer.subarray(0, 1 + n * 7919 % buffer.length));
+      if (count === null) break;
+      read.set(buffer.subarray(0, count), at);
+      at += count;
+    }
+    await writing;
+    assert(read.every((byte, i) => byte === data[i]), "other bytes were read");
+    ours.close();
+    theirs.close();
     await server.close();
   });
 
