@@ -32,6 +32,7 @@ import {
   LogKind,
   type LogPosition,
   type Message,
+  messageLength,
   type NewMessage,
   type NewPiece,
   peerAck,
@@ -54,7 +55,10 @@ const TROUBLES: Readonly<Record<StoringState, StoreTrouble | undefined>> = {
   [StoringState.failing]: "failing",
 };
 
-/** While more is coming, an acknowledgement waits until this much of a stream has been taken. */
+/**
+ * An acknowledgement of a stream waits until this much of it has been taken, or `tick` comes: one for each piece
+ * would cost as many records as the stream itself. Well below the window, so that its sender never waits for one.
+ */
 const ACK_STRIDE = CONVERSATION_WINDOW / 4;
 
 /** How a channel ended under a conversation. */
@@ -157,6 +161,8 @@ export interface Carrier {
 /** A channel while it carries the conversation. */
 interface Attachment {
   readonly carrier: Carrier;
+  /** Whether it is known where both logs go on. */
+  isBegun: boolean;
   /** The next message to send on it. */
   next: bigint;
   /** Since when something is sent and not acknowledged, by the channel's clock. */
@@ -185,7 +191,8 @@ export class Thread {
   /** Sizes of messages sent and not stored over there, oldest first, and their sum. */
   #sizes: number[] = [];
   #bytesUnderWay = 0;
-  #takenSinceAck = 0;
+  /** Of a stream, as its sender counts it; infinite when an acknowledgement is due whatever was taken. */
+  #takenSinceAck = Infinity;
   /** What our last hello said. */
   #said: LogPosition | undefined;
   /** How often the logs have changed by another way than a channel, and had when something was said of them. */
@@ -322,6 +329,7 @@ export class Thread {
     this.#detach({ type: "done" })?.destroy();
     const attachment: Attachment = {
       carrier,
+      isBegun: false,
       next: this.#outgoing.stored + 1n,
       pendingSince: undefined,
       probed: false,
@@ -333,6 +341,7 @@ export class Thread {
       ended: Promise.withResolvers(),
     };
     this.#attachment = attachment;
+    this.#takenSinceAck = Infinity;
     this.#carry(attachment, begin);
     return attachment.ended.promise;
   }
@@ -489,12 +498,15 @@ export class Thread {
   taken(event: PeerEvent): void {
     this.#incoming.taken(event);
     this.#options.onUnread?.();
-    if (event.type === "bytes") this.#takenSinceAck += event.bytes.length;
+    const isPiece = event.type === "bytes";
+    this.#takenSinceAck += isPiece
+      ? messageLength({ type: "bytes", number: event.number, content: event.bytes })
+      : Infinity;
     if (this.#incoming.canStoreHeldBack) this.#storeHeldBack();
     const attachment = this.#attachment;
     if (!attachment) return;
     // In a flood one acknowledgement serves many messages; otherwise each is told at once.
-    if (attachment.carrier.hasMore && this.#takenSinceAck < ACK_STRIDE) return;
+    if (!isPiece && attachment.carrier.hasMore) return;
     this.#acknowledge(attachment);
   }
 
@@ -573,12 +585,16 @@ export class Thread {
 
   /**
    * The owner calls this about once a second: with messages under way, silence is not waited out as long
-   * as in an idle channel.
+   * as in an idle channel, and what was taken of a stream that rests is told.
    */
   tick(now: number): void {
     this.#away.say();
     const attachment = this.#attachment;
     if (!attachment) return;
+    if (attachment.isBegun) {
+      this.#takenSinceAck = Infinity;
+      this.#acknowledge(attachment);
+    }
     const { carrier, pendingSince = Infinity } = attachment;
     const since = Math.min(pendingSince, this.#files.underWaySince);
     if (since === Infinity) return;
@@ -617,6 +633,7 @@ export class Thread {
     const { carrier } = attachment;
     try {
       await begin(attachment);
+      attachment.isBegun = true;
       this.#tellDelivery();
       const sending = this.#sendAll(attachment);
       // Who cannot send must not go on listening as if nothing were wrong.
@@ -797,6 +814,8 @@ export class Thread {
     const told = this.#options.tellsRead === false ? 0n : shown;
     const read = told < stored ? told : stored;
     if (!always && stored === attachment.toldStored && read === attachment.toldRead) return;
+    const mayWait = this.#incoming.stream !== undefined && this.#takenSinceAck < ACK_STRIDE;
+    if (mayWait && !always) return;
     attachment.toldStored = stored;
     attachment.toldRead = read;
     this.#takenSinceAck = 0;

@@ -149,8 +149,8 @@ test("a server is not told why we are away, and has nothing of the kind to tell"
   assertEquals([carrier.failure?.code, told], ["bad_state", []]);
 });
 
-/** Bob, who takes a stream that comes in pieces of 1000 bytes. */
-async function readingStream() {
+/** Bob, who takes a stream that comes in pieces of 1000 bytes, or as many as are asked for. */
+async function readingStream(length = 1000) {
   const bob = await openLink("alice", { kind: LogKind.live });
   const carrier = new ScriptedCarrier();
   bob.attach(carrier, freshPosition({ kind: LogKind.live }));
@@ -160,7 +160,7 @@ async function readingStream() {
   const hear = async (count: number) => {
     const pieces = Array.from({ length: count }, () => {
       const number = BigInt(++last);
-      return messageItem({ type: "bytes", number, content: new Uint8Array(1000) });
+      return messageItem({ type: "bytes", number, content: new Uint8Array(length) });
     });
     carrier.hear(...pieces);
     await ear.count(last);
@@ -169,23 +169,67 @@ async function readingStream() {
   return { bob, carrier, hear };
 }
 
-test("each piece of a stream is acknowledged at once when no more is coming", async () => {
+/** Pieces whose bodies are a stride, as its sender counts them. */
+const STRIDE = Math.ceil(CONVERSATION_WINDOW / 4 / (1000 + 9));
+
+test("of a stream one acknowledgement serves a stride of pieces, whether more is coming or not", async () => {
   const { bob, carrier, hear } = await readingStream();
-  await hear(5);
-  assertEquals(carrier.acks, [1n, 2n, 3n, 4n, 5n].map((n) => [n, n] as const));
+  // The first is told at once, as the first of every channel is.
+  await hear(1);
+  for (const hasMore of [true, false]) {
+    carrier.hasMore = hasMore;
+    await hear(STRIDE);
+  }
+  await hear(10);
+  const acknowledged = [1, 1 + STRIDE, 1 + 2 * STRIDE].map(BigInt);
+  assertEquals(carrier.acks, acknowledged.map((n) => [n, n] as const));
   await bob.leave();
 });
 
-test("in a flood one acknowledgement serves many pieces, and the last one tells of all", async () => {
-  const { bob, carrier, hear } = await readingStream();
-  carrier.hasMore = true;
-  const stride = Math.ceil(CONVERSATION_WINDOW / 4 / 1000);
-  await hear(2 * stride + 10);
-  const strides = [stride, 2 * stride].map(BigInt);
-  assertEquals(carrier.acks, strides.map((n) => [n, n] as const));
-  carrier.hasMore = false;
+test("small pieces of a stream count as their sender counts them, with what stands around them", async () => {
+  const { bob, carrier, hear } = await readingStream(91);
   await hear(1);
-  const all = BigInt(2 * stride + 11);
-  assertEquals(carrier.acks.at(-1), [all, all]);
+  await hear(Math.ceil(CONVERSATION_WINDOW / 4 / 100));
+  assertEquals(carrier.acks.length, 2);
+  await bob.leave();
+});
+
+test("of a stream that rests the next tick tells what was taken, once, and then the next piece is told at once", async () => {
+  const { bob, carrier, hear } = await readingStream();
+  await hear(1);
+  await hear(3);
+  assertEquals(carrier.acks, [[1n, 1n]]);
+  for (let n = 0; n < 3; n++) bob.tick(n);
+  assertEquals(carrier.acks, [[1n, 1n], [4n, 4n]]);
+  await hear(1);
+  await hear(1);
+  assertEquals(carrier.acks, [[1n, 1n], [4n, 4n], [5n, 5n]]);
+  await bob.leave();
+});
+
+test("no tick acknowledges anything on a channel of which it is not known yet where the logs go on", async () => {
+  const { bob, carrier, hear } = await readingStream();
+  await hear(3);
+  carrier.end();
+  await until(() => !bob.isAttached, "the channel is gone");
+  const { promise: opened, resolve: open } = Promise.withResolvers<undefined>();
+  const opening = bob.whileApart(() => opened);
+  const next = new ScriptedCarrier();
+  bob.attach(next, freshPosition({ kind: LogKind.live }));
+  bob.tick(0);
+  for (let turns = 0; turns < 5; turns++) await turn();
+  assertEquals(next.said, []);
+  open(undefined);
+  await opening;
+  await until(() => next.acks.length > 0, "what was taken is told");
+  assertEquals(next.acks, [[3n, 3n]]);
+  await bob.leave();
+});
+
+test("the end of a stream is acknowledged at once", async () => {
+  const { bob, carrier, hear } = await readingStream();
+  await hear(5);
+  carrier.hear(messageItem({ type: "end", number: 6n, id: new Uint8Array(16).fill(1) }));
+  await until(() => carrier.acks.at(-1)?.[0] === 6n, "the end is acknowledged");
   await bob.leave();
 });
