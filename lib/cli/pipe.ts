@@ -17,6 +17,7 @@ import {
 } from "./message_words.ts";
 import { lowerFirst } from "./status_words.ts";
 import { readStdin } from "./stdin.ts";
+import { JoinedOutput } from "./joined_output.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Milliseconds for which a signal lets our reader take what has come. */
@@ -157,26 +158,36 @@ export class Pipe implements Front {
   /** To stdout, no faster than its reader takes it. */
   async #write({ thread }: Dialogue): Promise<void> {
     const interrupted = this.#interrupted.promise.then(() => false);
-    for await (const event of thread.events()) {
-      const isShown = await Promise.race([this.#show(event).then(() => true), interrupted]);
-      if (!isShown) return;
+    const beforeInterrupt = (work: Promise<void>) =>
+      Promise.race([work.then(() => true), interrupted]);
+    const output = new JoinedOutput(
+      (bytes) => this.#terminal.write(bytes, this.#view.only!),
+      // When it is the last piece that cannot be written, nobody waits for room.
+      (error) => this.#failed.reject(error),
+    );
+    const take = async (event: PeerEvent) => {
+      if (event.type === "bytes") {
+        return await output.push(event.bytes, () => thread.taken(event));
+      }
+      await output.drained();
+      await this.#show(event);
       thread.taken(event);
+    };
+    for await (const event of thread.events()) {
+      if (!await beforeInterrupt(take(event))) return;
     }
+    await beforeInterrupt(output.drained());
   }
 
-  async #show(event: PeerEvent): Promise<void> {
+  async #show(event: Exclude<PeerEvent, { readonly type: "bytes" }>): Promise<void> {
     const terminal = this.#terminal, peer = this.#view.only!;
     switch (event.type) {
       case "end":
         terminal.say(`${peer} has nothing more to send`);
         return this.#peerEnded.resolve();
       case "text":
-      case "bytes":
-        await terminal.write(
-          event.type === "text" ? encodeUtf8(event.text + "\n") : event.bytes,
-          peer,
-        );
-        if (event.type === "text" && event.recovered) terminal.say(SHOWN_BEFORE);
+        await terminal.write(encodeUtf8(event.text + "\n"), peer);
+        if (event.recovered) terminal.say(SHOWN_BEFORE);
         return;
       case "gap":
         return terminal.say(describeGap(event, peer));
