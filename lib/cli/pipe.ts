@@ -61,7 +61,7 @@ export class Pipe implements Front {
     const { thread } = this.#view.dialogue(this.#view.only!)!;
     // With a pipe on stdout alone, as in `connect | tar x`, nobody sits there to type.
     const input = this.#terminal.takesInput
-      ? readStdin((piece) => this.#send(thread, piece), () => this.#end(thread))
+      ? readStdin((piece) => this.#send(thread, piece), () => this.#end(thread), this.#time)
       : undefined;
     const sent = input ? input.done : thread.sendEnd();
     const said = Promise.all([sent.then(() => thread.settled()), this.#peerEnded.promise]);
