@@ -77,6 +77,13 @@ export const FRAME_BUFFER_START = 4 * KIB;
 export const OUTBOUND_QUEUE_HIGH_WATER = 512 * KIB;
 /** Records sealed or opened at once: enough to keep two cores busy. */
 export const RECORDS_IN_FLIGHT = 8;
+/** Records that go with one write where the network takes them at once, so that each costs less of it. */
+export const RECORDS_PER_WRITE = 4;
+/** The same, sealed or on their way, where it does not: what is said meanwhile stands behind them. */
+export const RECORDS_IN_FLIGHT_SLOW = 2;
+/** A write that takes longer says that the network is slow, until so many in a row have not. */
+export const SLOW_WRITE = 100;
+export const FAST_WRITES = 8;
 /** What cannot be stored, as on a full disk, is tried again after so long, twice as long each time. */
 export const STORE_PAUSE_MINIMUM = 1 * SECOND;
 export const STORE_PAUSE_MAXIMUM = 10 * SECOND;

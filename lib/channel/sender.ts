@@ -8,14 +8,18 @@ import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
 import {
   BYTES_PER_KEY,
+  FAST_WRITES,
   ITEM_HEADER_LENGTH,
   KEY_LIFETIME,
   OUTBOUND_QUEUE_HIGH_WATER,
   RECORD_INNER_LIMIT,
   RECORDS_IN_FLIGHT,
+  RECORDS_IN_FLIGHT_SLOW,
   RECORDS_PER_KEY,
+  RECORDS_PER_WRITE,
+  SLOW_WRITE,
 } from "../limits.ts";
-import { FRAME_HEADER_LENGTH, FrameEncoder, frameHeader, FrameKind } from "../wire/frame.ts";
+import { FRAME_HEADER_LENGTH, FrameBatch, frameHeader, FrameKind } from "../wire/frame.ts";
 import { encodeItems, type Item, itemLength, ItemType, paddedLength } from "../wire/records.ts";
 import type { Connection } from "./connection.ts";
 import type { MonotonicClock } from "./transport.ts";
@@ -27,6 +31,12 @@ const KEY_UPDATE: Item = { type: ItemType.keyUpdate, body: new Uint8Array(0) };
  */
 const PLAINTEXT_SCRATCH = new Uint8Array(new ArrayBuffer(RECORD_INNER_LIMIT));
 
+/** A record that is being sealed, or is sealed and waits for its turn. */
+interface Sealing {
+  readonly body: Promise<Bytes>;
+  isSealed: boolean;
+}
+
 /** Items in, frames of records out. Its failure is the connection's. */
 export class Sender {
   readonly #connection: Connection;
@@ -36,6 +46,12 @@ export class Sender {
   #queue: Item[] = [];
   #queuedLength = 0;
   #pumping: Promise<void> | undefined;
+  /** Where records stand that are to be written; the other place is the connection's while it writes. */
+  #frames = new FrameBatch();
+  #otherFrames = new FrameBatch();
+  #writing: Promise<void> | undefined;
+  /** Writes in a row that the network took at once. */
+  #fastWrites = 0;
   #keyBytes = 0;
   #keySince: number;
   #lastSpoken: number;
@@ -103,6 +119,8 @@ export class Sender {
   /** Lets go of the imported key until it is needed again. */
   rest(): void {
     this.#sealer.rest();
+    this.#frames = new FrameBatch();
+    this.#otherFrames = new FrameBatch();
   }
 
   /** Overwrites what can be overwritten. */
@@ -111,35 +129,80 @@ export class Sender {
     this.wake();
   }
 
-  /** Seals and writes the queue. Small items wait for each other while a record is under way. */
+  /**
+   * Seals and writes the queue: records are sealed while others are written, several to a write. Small items wait for
+   * each other while a record is under way.
+   */
   async #pump(): Promise<void> {
-    const sealed: Promise<Bytes>[] = [];
-    const frames = new FrameEncoder();
+    const sealing: Sealing[] = [];
     try {
       if (!this.#sealer.ready) await this.#sealer.prepare();
-      while (this.#queue.length > 0 || sealed.length > 0) {
-        while (
-          this.#queue.length > 0 && sealed.length < RECORDS_IN_FLIGHT &&
-          (sealed.length === 0 || this.#queuedLength >= RECORD_INNER_LIMIT)
-        ) {
-          if (this.#keyIsUsedUp()) {
-            sealed.push(this.#seal([KEY_UPDATE]));
-            // The next record needs the next key; what is sealed already is not affected.
-            await this.#updateKey();
-          }
-          sealed.push(this.#seal(this.#takeForRecord()));
-        }
-        await this.#connection.write(frames.encode(FrameKind.record, await sealed.shift()!));
-        this.#lastSpoken = this.#clock();
-        if (this.#queuedLength <= OUTBOUND_QUEUE_HIGH_WATER / 2) this.wake();
+      for (;;) {
+        await this.#sealMore(sealing);
+        const [head] = sealing;
+        if (head && this.#mayJoin(head)) {
+          this.#frames.add(FrameKind.record, await head.body);
+          sealing.shift();
+        } else if (this.#frames.count > 0) {
+          await this.#writing;
+          this.#startWriting();
+        } else if (this.#writing) await this.#writing;
+        else if (this.#queue.length === 0) break;
       }
     } catch (error) {
       this.#connection.fail(error);
-      for (const rest of sealed) mayFail(rest);
+      for (const { body } of sealing) mayFail(body);
     } finally {
       this.#pumping = undefined;
       this.wake();
     }
+  }
+
+  /** Seals what is in the queue, as far as there is room for what is on its way. */
+  async #sealMore(sealing: Sealing[]): Promise<void> {
+    const isUnderWay = () => sealing.length + this.#frames.count > 0 || this.#writing !== undefined;
+    const most = this.#isFast ? RECORDS_IN_FLIGHT : RECORDS_IN_FLIGHT_SLOW;
+    while (
+      this.#queue.length > 0 && sealing.length + this.#frames.count < most &&
+      (!isUnderWay() || this.#queuedLength >= RECORD_INNER_LIMIT)
+    ) {
+      if (this.#keyIsUsedUp()) {
+        sealing.push(this.#seal([KEY_UPDATE]));
+        // The next record needs the next key; what is sealed already is not affected.
+        await this.#updateKey();
+      }
+      sealing.push(this.#seal(this.#takeForRecord()));
+    }
+    if (this.#queuedLength <= OUTBOUND_QUEUE_HIGH_WATER / 2) this.wake();
+  }
+
+  /** Whether the next record goes with those that are to be written: nothing waits for what is not sealed yet. */
+  #mayJoin(head: Sealing): boolean {
+    const { count } = this.#frames;
+    if (count === 0) return true;
+    return count < RECORDS_PER_WRITE && this.#isFast && head.isSealed;
+  }
+
+  /** Hands the frames to the connection; the next ones go into the other place until that has taken these. */
+  #startWriting(): void {
+    const frames = this.#frames;
+    this.#frames = this.#otherFrames;
+    this.#otherFrames = frames;
+    const began = this.#clock();
+    const writing = this.#connection.write(frames.bytes).then(() => {
+      // Had it failed, who knows whether the platform still looks at the place.
+      frames.clear();
+      this.#lastSpoken = this.#clock();
+      this.#fastWrites = this.#lastSpoken - began > SLOW_WRITE ? 0 : this.#fastWrites + 1;
+      this.#writing = undefined;
+    });
+    // The pump sees its failure.
+    this.#writing = mayFail(writing);
+  }
+
+  /** Whether the network has taken at once what it was given lately. */
+  get #isFast(): boolean {
+    return this.#fastWrites >= FAST_WRITES;
   }
 
   /** As many items as fit one record. */
@@ -157,11 +220,15 @@ export class Sender {
   }
 
   /** The sealed body of one record; the counter is taken before the first await. */
-  #seal(items: readonly Item[]): Promise<Bytes> {
+  #seal(items: readonly Item[]): Sealing {
     const inner = encodeItems(items, PLAINTEXT_SCRATCH);
     this.#keyBytes += inner.length;
     const header = frameHeader(FrameKind.record, this.#sealer.sealedLength(inner.length));
-    return this.#sealer.seal(header, inner);
+    const sealing = { body: this.#sealer.seal(header, inner), isSealed: false };
+    const note = () => void (sealing.isSealed = true);
+    // Who waits for the body sees its failure.
+    sealing.body.then(note, note);
+    return sealing;
   }
 
   #keyIsUsedUp(): boolean {

@@ -29,20 +29,51 @@ export function frameHeader(kind: FrameKind, bodyLength: number): Bytes {
 
 /** A whole frame. */
 export function encodeFrame(kind: FrameKind, body: Bytes): Bytes {
-  return new FrameEncoder().encode(kind, body);
+  const frames = new FrameBatch();
+  frames.add(kind, body);
+  return frames.bytes;
 }
 
-/** Encodes one frame after the other in the same place: each must be sent before the next is encoded. */
-export class FrameEncoder {
+/**
+ * Whole frames one after the other, in one place that is used again: `bytes` belongs to whoever writes it, and holds
+ * nothing else until the write is over; only then may `clear` be called.
+ */
+export class FrameBatch {
   #buffer: Bytes = new Uint8Array(0);
+  #length = 0;
+  #count = 0;
 
-  /** A whole frame, good until the next call. */
-  encode(kind: FrameKind, body: Bytes): Bytes {
-    const length = FRAME_HEADER_LENGTH + body.length;
-    if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
-    this.#buffer.set(frameHeader(kind, body.length));
-    this.#buffer.set(body, FRAME_HEADER_LENGTH);
-    return this.#buffer.subarray(0, length);
+  /** How many frames there are. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The frames, as they go on the wire; a view. */
+  get bytes(): Bytes {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** Puts one more at the end. */
+  add(kind: FrameKind, body: Bytes): void {
+    const start = this.#length + FRAME_HEADER_LENGTH;
+    this.#reserve(start + body.length);
+    this.#buffer.set(frameHeader(kind, body.length), this.#length);
+    this.#buffer.set(body, start);
+    this.#length = start + body.length;
+    this.#count++;
+  }
+
+  /** What was there is written. */
+  clear(): void {
+    this.#length = this.#count = 0;
+  }
+
+  #reserve(length: number): void {
+    if (length <= this.#buffer.length) return;
+    // Where there is more than one there will be more.
+    const grown = new Uint8Array(this.#count > 0 ? Math.max(length, 4 * this.#length) : length);
+    grown.set(this.bytes);
+    this.#buffer = grown;
   }
 }
 
