@@ -4,6 +4,7 @@
  */
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import type { Time } from "../flow/time.ts";
 import { Signal } from "../flow/signal.ts";
 import { ITEM_BODY_LIMIT, RELAY_WINDOW } from "../limits.ts";
 import type { Channel } from "../channel/channel.ts";
@@ -14,23 +15,38 @@ import { type RelayItem, relayItem } from "../wire/relay_messages.ts";
 
 /** Type and stream number in front of the data. */
 const HEADER_LENGTH = 5;
+const NOTHING = new Uint8Array(0);
 const PIECE_LIMIT = ITEM_BODY_LIMIT - HEADER_LENGTH;
+/** Credit is given back for a whole item at least: for that its writer waits. */
+const STRIDE = PIECE_LIMIT;
 
 export class RelayStream implements Transport {
   readonly #channel: Channel;
   readonly #stream: number;
+  readonly #time: Pick<Time, "after">;
   readonly #onClose: () => void;
   #arrived: Bytes[] = [];
   #bytesHeld = 0;
   #owed = 0;
   #credit = RELAY_WINDOW;
+  /** The end of a long write, which waits for the next one. */
+  #rest: Bytes = NOTHING;
+  #cancelRest: () => void = () => {};
+  /** Whether the write before took a piece of something longer, and this one goes on with it. */
+  #isLong = false;
   #over = false;
   /** Whether it is over because the server has no room for it. */
   #isFull = false;
   readonly #change = new Signal();
 
   /** The stream of one introduction over the channel to the server; `onClose` is called once. */
-  constructor(channel: Channel, stream: number, onClose: () => void) {
+  constructor(
+    channel: Channel,
+    stream: number,
+    time: Pick<Time, "after">,
+    onClose: () => void,
+  ) {
+    this.#time = time;
     this.#channel = channel;
     this.#stream = stream;
     this.#onClose = onClose;
@@ -67,6 +83,7 @@ export class RelayStream implements Transport {
   end(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#cancelRest();
     this.#change.notify();
     this.#onClose();
   }
@@ -87,21 +104,51 @@ export class RelayStream implements Transport {
     }
   }
 
+  /**
+   * The end of a long write waits a moment for the next one: several records go with a write, and what is left of
+   * them when whole pieces are cut off would be an item of its own, sealed and opened twice.
+   */
   async write(data: Bytes): Promise<number> {
-    while (this.#credit === 0 && !this.#over) await this.#change.wait();
+    const count = Math.min(data.length, PIECE_LIMIT - this.#rest.length);
+    // Not in crumbs: more comes when what was sent has been read.
+    while (this.#credit < count && !this.#over) await this.#change.wait();
     await this.#channel.ready();
     if (this.#isFull) throw noRoom();
     if (this.#over || !this.#channel.isOpen) {
       throw new CifraError("cut", "The server does not relay any more");
     }
-    const content = data.subarray(0, Math.min(this.#credit, PIECE_LIMIT));
-    this.#credit -= content.length;
-    this.#send({ type: "data", stream: this.#stream, content });
-    return content.length;
+    this.#credit -= count;
+    const content = data.subarray(0, count);
+    if (this.#isLong && count < PIECE_LIMIT && this.#rest.length === 0) this.#keepRest(content);
+    else this.#sendData(content);
+    this.#isLong = count < data.length;
+    return count;
+  }
+
+  /** Credit for it is taken already. */
+  #keepRest(content: Bytes): void {
+    this.#rest = content.slice();
+    this.#cancelRest = this.#time.after(0, () => this.#sendRest());
+  }
+
+  #sendRest(): void {
+    if (this.#rest.length > 0 && !this.#over && this.#channel.isOpen) this.#sendData(NOTHING);
+  }
+
+  /** Sends what has waited, and this behind it. */
+  #sendData(content: Bytes): void {
+    const body = new Uint8Array(HEADER_LENGTH + this.#rest.length + content.length);
+    body.set(encode(relayItem, { type: "data", stream: this.#stream, content: NOTHING }));
+    body.set(this.#rest, HEADER_LENGTH);
+    body.set(content, HEADER_LENGTH + this.#rest.length);
+    this.#rest = NOTHING;
+    this.#cancelRest();
+    this.#channel.send(ItemType.relay, body);
   }
 
   /** A goodbye inside the stream says as much; there is no half of a stream to end. */
   closeWrite(): Promise<void> {
+    this.#sendRest();
     return Promise.resolve();
   }
 
@@ -116,7 +163,7 @@ export class RelayStream implements Transport {
   #giveCredit(count: number): void {
     this.#bytesHeld -= count;
     this.#owed += count;
-    if (this.#owed < RELAY_WINDOW / 4 || this.#over || !this.#channel.isOpen) return;
+    if (this.#owed < STRIDE || this.#over || !this.#channel.isOpen) return;
     this.#send({ type: "credit", stream: this.#stream, count: this.#owed });
     this.#owed = 0;
   }

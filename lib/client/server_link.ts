@@ -5,6 +5,7 @@ import type { KemKeyPair } from "../crypto/kem.ts";
 import type { Suite } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { Signal } from "../flow/signal.ts";
+import type { Time } from "../flow/time.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { startInitiator } from "../handshake/initiator.ts";
 import { NO_PSK } from "../handshake/state.ts";
@@ -73,6 +74,7 @@ export class ServerLink {
   readonly local: Endpoint;
   /** The server's end of it. */
   readonly remote: Endpoint;
+  readonly #time: Pick<Time, "after">;
   readonly #trace: Tracer | undefined;
   readonly #tickets: TicketHolder | undefined;
   readonly #untick: () => void;
@@ -94,12 +96,13 @@ export class ServerLink {
   private constructor(
     channel: Channel,
     transport: TcpTransport,
-    { trace, tickets }: Pick<ServerDialOptions, "trace" | "tickets">,
+    { trace, tickets, environment }: Pick<ServerDialOptions, "trace" | "tickets" | "environment">,
     untick: () => void,
   ) {
     this.channel = channel;
     this.local = transport.local;
     this.remote = transport.remote;
+    this.#time = environment.time;
     this.#trace = trace;
     this.#tickets = tickets;
     this.#untick = untick;
@@ -269,7 +272,12 @@ export class ServerLink {
   relay(stream: number): RelayStream {
     const known = this.#relayed.get(stream);
     if (known) return known;
-    const relayed = new RelayStream(this.channel, stream, () => this.#relayed.delete(stream));
+    const relayed = new RelayStream(
+      this.channel,
+      stream,
+      this.#time,
+      () => this.#relayed.delete(stream),
+    );
     if (this.#ended) relayed.end();
     else this.#relayed.set(stream, relayed);
     return relayed;

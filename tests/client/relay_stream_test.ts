@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { concat } from "@std/bytes/concat";
-import type { Bytes } from "../../lib/bytes.ts";
+import { type Bytes, writeAll } from "../../lib/bytes.ts";
 import { RelayStream } from "../../lib/client/relay_stream.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { ITEM_BODY_LIMIT, RELAY_WINDOW } from "../../lib/limits.ts";
@@ -9,6 +9,7 @@ import { decode } from "../../lib/wire/layout.ts";
 import { CloseCode, ItemType } from "../../lib/wire/records.ts";
 import { type RelayItem, relayItem } from "../../lib/wire/relay_messages.ts";
 import { openChannels, test } from "../testkit/adversary.ts";
+import { ManualTime } from "../testkit/clock.ts";
 import { turn } from "../testkit/turn.ts";
 
 const STREAM = 9;
@@ -17,6 +18,7 @@ const PIECE_LIMIT = ITEM_BODY_LIMIT - 5;
 /** A stream over a channel, and what the server hears of it. */
 class Scene implements Disposable {
   readonly stream: RelayStream;
+  readonly time = new ManualTime();
   readonly channel: Channel;
   readonly #server: Channel;
   #heard: RelayItem[] = [];
@@ -26,7 +28,7 @@ class Scene implements Disposable {
   constructor(channel: Channel, server: Channel) {
     this.channel = channel;
     this.#server = server;
-    this.stream = new RelayStream(channel, STREAM, () => this.endings++);
+    this.stream = new RelayStream(channel, STREAM, this.time, () => this.endings++);
   }
 
   static async open(): Promise<Scene> {
@@ -99,39 +101,81 @@ function pattern(length: number): Bytes {
   return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
 }
 
+function contents(items: readonly RelayItem[]): (Bytes | false)[] {
+  return items.map((item) => item.type === "data" && item.content);
+}
+
 test("write() sends pieces that fit a record, and says how much it took", async () => {
   using scene = await Scene.open();
   const bytes = pattern(PIECE_LIMIT + 10);
   assertEquals(await scene.stream.write(bytes.subarray(0, 3)), 3);
   assertEquals(await scene.stream.write(bytes), PIECE_LIMIT);
   assertEquals(await scene.stream.write(bytes.subarray(PIECE_LIMIT)), 10);
-  const sent = (await scene.rest()).map((item) => item.type === "data" && item.content);
-  assertEquals(sent, [
+  // What stood at the end of something longer goes by itself when nothing follows.
+  scene.time.advance(0);
+  assertEquals(contents(await scene.rest()), [
     bytes.subarray(0, 3),
     bytes.subarray(0, PIECE_LIMIT),
     bytes.subarray(PIECE_LIMIT),
   ]);
 });
 
-test("write() takes as much as there is credit for, and waits for more", async () => {
+test("the end of a long write goes with the next one, and whole pieces go on", async () => {
+  using scene = await Scene.open();
+  const bytes = pattern(RELAY_WINDOW);
+  const long = PIECE_LIMIT + 100;
+  for (let at = 0; at < 3 * long; at += long) {
+    await writeAll(scene.stream, bytes.subarray(at, at + long));
+  }
+  scene.time.advance(0);
+  await writeAll(scene.stream, bytes.subarray(0, 7));
+  const sent = contents(await scene.rest()) as Bytes[];
+  assertEquals(sent.map(({ length }) => length), [PIECE_LIMIT, PIECE_LIMIT, PIECE_LIMIT, 300, 7]);
+  assertEquals(concat(sent), concat([bytes.subarray(0, 3 * long), bytes.subarray(0, 7)]));
+});
+
+test("a small write behind a long one brings along what waits", async () => {
+  using scene = await Scene.open();
+  const bytes = pattern(PIECE_LIMIT + 100);
+  await writeAll(scene.stream, bytes);
+  await writeAll(scene.stream, bytes.subarray(0, 7));
+  const sent = contents(await scene.rest()) as Bytes[];
+  assertEquals(sent.map(({ length }) => length), [PIECE_LIMIT, 107]);
+});
+
+test("the end of a long write is sent before the end of our output, and not after the end of all", async () => {
+  for (const end of ["closeWrite", "close", "end"] as const) {
+    using scene = await Scene.open();
+    await writeAll(scene.stream, pattern(PIECE_LIMIT + 100));
+    await scene.stream[end]();
+    scene.time.advance(0);
+    const total = end === "closeWrite" ? PIECE_LIMIT + 100 : PIECE_LIMIT;
+    assertEquals(count(await scene.rest(), "data"), total);
+  }
+});
+
+test("write() takes no more than there is credit for, and waits for more, not to send in crumbs", async () => {
   using scene = await Scene.open();
   const bytes = new Uint8Array(2 * RELAY_WINDOW);
   let written = 0;
-  while (written < RELAY_WINDOW) written += await scene.stream.write(bytes.subarray(written));
-  assertEquals(written, RELAY_WINDOW);
+  while (written + PIECE_LIMIT <= RELAY_WINDOW) {
+    written += await scene.stream.write(bytes.subarray(written));
+  }
+  const left = RELAY_WINDOW - written;
   let more: number | undefined;
   const waiting = scene.stream.write(bytes).then((taken) => more = taken);
-  for (let turns = 0; turns < 10; turns++) await turn();
-  assertEquals(more, undefined);
-  scene.credit(0);
-  for (let turns = 0; turns < 10; turns++) await turn();
-  assertEquals(more, undefined);
+  for (const credit of [0, PIECE_LIMIT - left - 1]) {
+    scene.credit(credit);
+    for (let turns = 0; turns < 10; turns++) await turn();
+    assertEquals(more, undefined);
+  }
+  scene.credit(1);
+  assertEquals(await waiting, PIECE_LIMIT);
+  // What is short needs no more than its length.
   scene.credit(5);
-  assertEquals(await waiting, 5);
-  scene.credit(PIECE_LIMIT + 1);
-  assertEquals(await scene.stream.write(bytes), PIECE_LIMIT);
-  assertEquals(await scene.stream.write(bytes), 1);
-  assertEquals(count(await scene.rest(), "data"), RELAY_WINDOW + 5 + PIECE_LIMIT + 1);
+  assertEquals(await scene.stream.write(bytes.subarray(0, 5)), 5);
+  scene.time.advance(0);
+  assertEquals(count(await scene.rest(), "data"), written + PIECE_LIMIT + 5);
 });
 
 test("read() gives what has come in order, in pieces of any size", async () => {
@@ -156,7 +200,7 @@ test("read() waits for what comes", async () => {
 
 test("read() gives credit in strides, and never more than it took off", async () => {
   using scene = await Scene.open();
-  const stride = RELAY_WINDOW / 4;
+  const stride = PIECE_LIMIT;
   scene.data(RELAY_WINDOW);
   await scene.read(stride - 1, 100);
   await scene.read(1);
@@ -200,9 +244,7 @@ test("an end wakes whoever reads and whoever waits for credit", async () => {
   for (const end of ["close", "end", "take"] as const) {
     using scene = await Scene.open();
     const reading = scene.stream.read(new Uint8Array(1));
-    for (let left = RELAY_WINDOW; left > 0;) {
-      left -= await scene.stream.write(new Uint8Array(left));
-    }
+    await writeAll(scene.stream, new Uint8Array(RELAY_WINDOW));
     const writing = assertRejects(() => scene.stream.write(new Uint8Array(1)), CifraError);
     await turn();
     if (end === "take") scene.stream.take({ type: "close", stream: STREAM });
@@ -249,7 +291,7 @@ test("a stream over a channel that has gone says nothing and can be read to its 
 test("a channel that takes no more lets nobody write, and wakes them when it fails", async () => {
   const { alice, bob, pipe } = await openChannels("modern", { capacity: 1 });
   pipe.toRight.stall();
-  const stream = new RelayStream(alice, STREAM, () => {});
+  const stream = new RelayStream(alice, STREAM, new ManualTime(), () => {});
   // Three windows fit under the mark up to which a channel takes what is sent.
   stream.take({ type: "credit", stream: STREAM, count: 100 * RELAY_WINDOW });
   let written = 0, failed: unknown;
