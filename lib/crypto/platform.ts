@@ -47,6 +47,11 @@ export function sha256(): Sha256 {
   };
 }
 
+/** SHA3-256 (FIPS 202): 32 bytes. */
+export function sha3_256(data: Bytes): Bytes {
+  return new Uint8Array(createHash("sha3-256").update(data).digest());
+}
+
 /** HKDF-SHA-512 (RFC 5869): `length` bytes out of `ikm`. */
 export function hkdf(salt: Bytes, ikm: Bytes, info: Bytes, length: number): Bytes {
   return new Uint8Array(hkdfSync("sha512", ikm, salt, info, length));

@@ -27,6 +27,7 @@ import {
 } from "../crypto/transcript.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import { CifraError } from "../errors.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { FrameKind } from "../wire/frame.ts";
 import {
   handshakeLayouts,
@@ -75,21 +76,17 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
   const { config, layouts } = state;
   const { suite, identity } = config.ours;
   const m2 = decode(layouts.m2, body);
-
-  const transcript2a = absorb(state.transcript, body.subarray(0, body.length - m2.box.length));
-  const secret2 = await state.ephemeralKey.decapsulate(m2.ciphertext);
-  const step2 = mix(state.chainKey, secret2, transcript2a, "m2", suite.aead);
-  secret2.fill(0);
-  const signature = await openBox(suite.aead, step2.box, transcript2a, m2.box);
-  const transcript2 = absorb(transcript2a, m2.box);
-  const early = { signature, transcript: transcript2a };
-  if (config.pinned) await requireEarlyProof(config, config.pinned, early);
-
-  const toResponder = await suite.kem.encapsulate(m2.ephemeralKey);
+  // Beside what opens their proof: m3 follows at once, or never.
+  const answering = mayFail(suite.kem.encapsulate(m2.ephemeralKey));
+  const { chainKey, transcript2, early } = await openM2(state, body, m2).catch(async (error) => {
+    await answering.then(({ secret }) => secret.fill(0), () => {});
+    throw error;
+  });
+  const toResponder = await answering;
   const transcript3a = absorb(transcript2, toResponder.ciphertext);
-  const step3 = mix(step2.chainKey, toResponder.secret, transcript3a, "m3", suite.aead);
+  const step3 = mix(chainKey, toResponder.secret, transcript3a, "m3", suite.aead);
   toResponder.secret.fill(0);
-  step2.chainKey.fill(0);
+  chainKey.fill(0);
   const box = await sealBox(suite.aead, step3.box, transcript3a, identity.bundle);
   const m3 = encode(layouts.m3, { ciphertext: toResponder.ciphertext, box });
   const transcript = absorb(transcript3a, box);
@@ -102,6 +99,23 @@ export async function receiveM2(state: ExpectM2, body: Bytes): Promise<Step> {
       handshakeEvent(3, "sent", suite, m3, transcript, identity.fingerprint),
     ],
   };
+}
+
+/** What m2 proves, and the keys after it. */
+async function openM2(
+  { config, transcript, chainKey, ephemeralKey }: ExpectM2,
+  body: Bytes,
+  { ciphertext, box }: { readonly ciphertext: Bytes; readonly box: Bytes },
+) {
+  const { suite } = config.ours;
+  const transcript2a = absorb(transcript, body.subarray(0, body.length - box.length));
+  const secret = await ephemeralKey.decapsulate(ciphertext);
+  const step2 = mix(chainKey, secret, transcript2a, "m2", suite.aead);
+  secret.fill(0);
+  const signature = await openBox(suite.aead, step2.box, transcript2a, box);
+  const early = { signature, transcript: transcript2a };
+  if (config.pinned) await requireEarlyProof(config, config.pinned, early);
+  return { chainKey: step2.chainKey, transcript2: absorb(transcript2a, box), early };
 }
 
 /** m4 in, m5 out: now the responder is named, and everything it has proved so far must fit. */

@@ -21,6 +21,7 @@ import {
   NONCE_LENGTH,
   PROTOCOL_VERSION,
 } from "../wire/handshake_messages.ts";
+import { mayFail } from "../flow/may_fail.ts";
 import { badFrame, decode, encode } from "../wire/layout.ts";
 import {
   type ExpectM1,
@@ -118,11 +119,12 @@ export async function receiveM5(state: ExpectM5, body: Bytes): Promise<Step> {
   const { suite, identity } = state.ours;
   const m5 = decode(layouts.m5, body);
   const secretKey = deriveBox(state.chainKey, state.transcript, "m5 secret", suite.aead);
-  const secrets = await openBox(suite.aead, secretKey, state.transcript, m5.secretBox);
   const transcript5a = absorb(state.transcript, m5.secretBox);
   const proofKey = deriveBox(state.chainKey, transcript5a, "m5 auth", suite.aead);
   const transcript5 = absorb(transcript5a, m5.proofBox);
-  const signature = await openBox(suite.aead, proofKey, transcript5a, m5.proofBox);
+  const opening = mayFail(openBox(suite.aead, proofKey, transcript5a, m5.proofBox));
+  const secrets = await openBox(suite.aead, secretKey, state.transcript, m5.secretBox);
+  const signature = await opening;
   const proof = signatureInput(suite, config.mode, "I auth", transcript5a);
   if (!await verifyBy(initiator, signature, proof)) {
     throw new CifraError(

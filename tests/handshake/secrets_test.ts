@@ -5,7 +5,7 @@ import type { Aead } from "../../lib/crypto/aead.ts";
 import type { Kem } from "../../lib/crypto/kem.ts";
 import { SUITE_NAMES } from "../../lib/crypto/suite.ts";
 import type { OurSide } from "../../lib/handshake/state.ts";
-import { bothEnds, runBothHandshakes, scene } from "../testkit/handshake.ts";
+import { bothEnds, flipBit, runBothHandshakes, scene } from "../testkit/handshake.ts";
 
 /** The secret and the seed of m5, and nothing else that is sealed, have this length together. */
 const SECRETS_LENGTH = 48;
@@ -87,5 +87,20 @@ for (const suiteName of SUITE_NAMES) {
     assertEquals([...ours.seen.keys()].sort(), names);
     assertEquals([...theirs.seen.keys()].sort(), ["decapsulated", "encapsulated", "opened"]);
     assertEquals([ours.left, theirs.left], [[], []]);
+  });
+}
+
+for (const suiteName of SUITE_NAMES) {
+  Deno.test(`${suiteName}: a secret made while m2 was judged is overwritten when that fails`, async () => {
+    const { initiator, responder } = await scene(suiteName);
+    const ours = new Secrets();
+    const { refusal, frames } = await runBothHandshakes(
+      { initiator: { ...initiator, ours: ours.watch(initiator.ours) }, responder },
+      // The last byte of its box.
+      ({ message, frame }) => message === 2 ? flipBit(frame, 8 * frame.body.length - 1) : frame,
+    );
+    assertEquals([refusal?.message, refusal?.error.code], [2, "auth_failed"]);
+    assertEquals(frames.length, 2);
+    assertEquals([[...ours.seen.keys()].sort(), ours.left], [["decapsulated", "encapsulated"], []]);
   });
 }
