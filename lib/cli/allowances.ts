@@ -27,6 +27,12 @@ export const DIALS = { net: true, denyNet: NEVER_DIALLED } as const;
 /** Of a person: whose files they are, and what is set for them. */
 export const OF_A_PERSON = { sys: ["uid"], env: VARIABLES_OF_TASKS } as const;
 
+/**
+ * Of a command through which streams go: what they leave behind is not cleared up before there is this much of it, in
+ * MiB. V8 begins with less, and would clear up for each few megabytes that have come.
+ */
+export const STREAM_HEAP = "--initial-old-space-size=64";
+
 /** The flags of `deno run` for a command: what it needs and no more. */
 export function flagsFor(
   { net, denyNet = [], sys, env, files, suspends, runs, flags = [] }: Permissions,

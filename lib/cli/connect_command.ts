@@ -1,7 +1,7 @@
 /** The row of `cifra connect` in the table of commands. */
 import { parseFingerprint } from "../crypto/identity.ts";
 import { ADVERTISED_ADDRESSES, PAST_SHOWN, PIPE_PATIENCE, PORT_MINIMUM } from "../limits.ts";
-import { DIALS, OF_A_PERSON } from "./allowances.ts";
+import { DIALS, OF_A_PERSON, STREAM_HEAP } from "./allowances.ts";
 import { BELLS } from "./attention.ts";
 import type { Command } from "./command.ts";
 import { readAdvertised, readPeerName } from "./option_readers.ts";
@@ -147,5 +147,6 @@ export const CONNECT = {
     sys: ["uid", "networkInterfaces"],
     files: "state",
     suspends: true,
+    flags: [`--v8-flags=${STREAM_HEAP}`],
   },
 } as const satisfies Command;
