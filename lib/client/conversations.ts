@@ -41,8 +41,10 @@ export interface ConversationsOptions {
   readonly onStatus: (dialogue: Dialogue, status: Status) => void;
   /** Told when one is over; `error` is what made it impossible. */
   readonly onEnd: (dialogue: Dialogue, error: CifraError | undefined) => void;
-  /** Whether a conversation ends when the other side leaves and has everything that we wrote. */
+  /** Whether a conversation ends when the other side leaves and nothing between the two is unfinished. */
   readonly endsWithPeer: boolean;
+  /** Whether files of theirs or ours are on their way. */
+  readonly isCarrying: (name: string) => boolean;
   /** Whether somebody is looking at it: then it does not make room for another. */
   readonly isInUse: (name: string) => boolean;
 }
@@ -157,7 +159,7 @@ export class Conversations {
     const conversation = this.#options.converse(name, thread, (status) => {
       this.#options.onStatus(dialogue, status);
       if (status.type !== "left" || !this.#options.endsWithPeer) return;
-      if (isDelivered(dialogue)) this.close(name);
+      if (this.#isFinished(dialogue)) this.close(name);
     });
     const before = thread.delivery.queued;
     const arrived = lastArrived(thread.delivery);
@@ -166,6 +168,10 @@ export class Conversations {
     const reading = this.#options.onOpen(dialogue);
     this.#open.set(name, { dialogue, over, ended: this.#run(dialogue, over, reading) });
     return dialogue;
+  }
+
+  #isFinished(dialogue: Dialogue): boolean {
+    return isDelivered(dialogue) && !this.#options.isCarrying(dialogue.name);
   }
 
   #requireStaying(): void {
@@ -200,7 +206,7 @@ export class Conversations {
         continue;
       }
       const idle = [...this.all()].find((dialogue) =>
-        !dialogue.conversation.path && isDelivered(dialogue) &&
+        !dialogue.conversation.path && this.#isFinished(dialogue) &&
         !this.#options.isInUse(dialogue.name)
       );
       if (!idle) {

@@ -6,8 +6,10 @@
 import { CifraError } from "../errors.ts";
 import { CONVERSATIONS_LIMIT } from "../limits.ts";
 import type { MessageStore, SealedNews } from "../store/message_store.ts";
+import type { TransferRow, TransferStep } from "../store/transfer_store.ts";
 import { Signal } from "../flow/signal.ts";
 import type { Line } from "../wire/line.ts";
+import type { FileWord } from "../wire/file_messages.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import type { CloseCode } from "../wire/records.ts";
@@ -27,6 +29,8 @@ import { type Acceptance, type Asking, Offers } from "./offers.ts";
 import { Person, type PersonOptions } from "./person.ts";
 import type { MailEvent, MailTrouble } from "./mail_events.ts";
 import type { ServerLink } from "./server_link.ts";
+import type { Decision, TransferEvent } from "./transfer_events.ts";
+import { Transfers } from "./transfers.ts";
 import type { Retraction, Thread } from "./thread.ts";
 
 /** What a messenger tells. */
@@ -49,6 +53,8 @@ export interface MessengerEvents {
   onUnread(name: string, unread: number): void;
   /** A conversation is over; `error` is what made it impossible. */
   onEnd(dialogue: Dialogue, error: CifraError | undefined): void;
+  /** What happens to files between us and somebody. */
+  onTransfer(row: TransferRow, event: TransferEvent): void;
   /** What happens to what is left at the server, beside messages and how far they came. */
   onMail(event: MailTrouble): void;
   /** An offer was not answered, or a conversation not opened, that no caller waits for. */
@@ -69,6 +75,8 @@ export interface MessengerOptions
   /** How long somebody must be out of reach before what we write is left at the server; see `PostmanOptions`. */
   readonly sealAfter?: number | undefined;
   readonly accept: Acceptance;
+  /** What is done with files that are offered; by default it is asked. */
+  readonly decide?: ((row: TransferRow) => Decision) | undefined;
   /** Whom we refused before this run; by default nobody. */
   readonly refused?: Iterable<string>;
   /** How people are written to; what is said to the server is live, whatever this says. */
@@ -84,6 +92,8 @@ export interface MessengerOptions
 export class Messenger {
   readonly #options: MessengerOptions;
   readonly #person: Person;
+  /** Files between us and others. */
+  readonly transfers: Transfers;
   readonly #lobby: Lobby;
   readonly #conversations: Conversations;
   readonly #offers: Offers;
@@ -100,6 +110,14 @@ export class Messenger {
     const { environment: { time }, name: ourName, suite, contacts, accept, events } = options;
     this.#options = options;
     this.#isInLobby = options.lobby !== "absent";
+    this.transfers = new Transfers({
+      ...options.environment,
+      store: options.store.transfers,
+      suite: suite.name,
+      say: (peer, word, step) => this.#say(peer, word, step),
+      onEvent: (row, event) => events.onTransfer(row, event),
+      decide: options.decide ?? (() => "ask"),
+    });
     this.#person = new Person({
       ...options,
       checkPeer: (name, peer) => contacts.check(name, peer),
@@ -147,6 +165,7 @@ export class Messenger {
         events.onEnd(dialogue, error);
       },
       endsWithPeer: this.#isInLobby,
+      isCarrying: (name) => this.transfers.unfinished().has(name),
       isInUse: (name) => name === SERVER_NAME || events.isInUse(name),
     });
     this.#offers = new Offers({
@@ -212,6 +231,7 @@ export class Messenger {
   async leave(code?: CloseCode): Promise<void> {
     this.#isLeaving = true;
     await this.#conversations.leave(code);
+    await this.transfers.close();
     await this.#person.postman?.leave();
   }
 
@@ -275,6 +295,14 @@ export class Messenger {
     else if (!thread.isAttached) conversation.hurry();
   }
 
+  /** Says something of a transfer, as a text is sent. */
+  async #say(name: string, word: FileWord, step: TransferStep): Promise<void> {
+    const { thread, conversation, over } = await this.open(name);
+    await thread.sendFileWord(word, step);
+    if (over.aborted) await this.#goOn(name);
+    else if (!thread.isAttached) conversation.hurry();
+  }
+
   /** Takes a message to somebody back, by default the last one. Throws `limit`, `local`. */
   async takeBack(name: string, number?: bigint): Promise<Retraction> {
     const { thread } = await this.open(name);
@@ -327,8 +355,10 @@ export class Messenger {
   /** Goes on with what is unfinished of an earlier run; returns the names for whom there is no room. */
   async resume(leftovers: readonly Leftover[]): Promise<readonly string[]> {
     const { showsAll } = this.#options;
+    const carrying = this.transfers.unfinished();
     const unfinished = leftovers.filter(({ name, unread, undelivered }) =>
-      !this.#offers.isRefused(name) && (undelivered > 0 || unread > 0 && showsAll)
+      !this.#offers.isRefused(name) &&
+      (undelivered > 0 || unread > 0 && showsAll || carrying.has(name))
     ).map(({ name }) => name);
     for (const name of unfinished.slice(0, CONVERSATIONS_LIMIT)) await this.#goOn(name);
     return unfinished.slice(CONVERSATIONS_LIMIT);
@@ -367,6 +397,7 @@ export class Messenger {
     const postman = ourKind === LogKind.kept ? this.#person.postman : undefined;
     let wasAttached = false, unread = 0;
     const thread: Thread = await this.#person.openThread(peer, ourKind, {
+      files: ourKind === LogKind.kept ? this.transfers.lane(peer) : undefined,
       onDelivery: ({ queued, stored }) => {
         const dialogue = this.#conversations.get(peer);
         if (dialogue) events.onDelivery(dialogue);

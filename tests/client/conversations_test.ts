@@ -85,6 +85,7 @@ class Stage {
         this.ended.push([name, error?.code]);
       },
       endsWithPeer,
+      isCarrying: () => false,
       isInUse: (name) => name === this.focus,
     });
   }

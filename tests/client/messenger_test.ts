@@ -1,4 +1,6 @@
 /** Whom a messenger talks to and how: as programs that meet at a server, and at one that says what a test wants. */
+import type { TransferEvent } from "../../lib/client/transfer_events.ts";
+import type { TransferRow } from "../../lib/store/transfer_store.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
 import type { Acquaintance } from "../../lib/client/contacts.ts";
@@ -109,6 +111,10 @@ class Resident implements MessengerEvents {
     const { name = "alice" } = change;
     const who = await person("modern", name);
     return new Resident(time, programOf(name, server, { time, who, relay: "only" }), change);
+  }
+
+  onTransfer({ name }: TransferRow, { type }: TransferEvent): void {
+    this.said.push(`${name} ${type}`);
   }
 
   onMail({ type }: MailTrouble): void {

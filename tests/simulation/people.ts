@@ -336,6 +336,7 @@ export class Talker {
         onAsking: () => {},
         onServerAnswers: () => {},
         onMail: (event) => process.does(() => world.trace(`${name} has mail: ${told(event)}`)),
+        onTransfer: () => {},
         onUnread: () => {},
         isInUse: () => true,
       },
