@@ -4,12 +4,19 @@ import { deeds, LINE_LIMIT } from "../lib/cli/json_input.ts";
 import { TEXT_LIMIT } from "../lib/limits.ts";
 import { code, madeFrom, table } from "./markdown.ts";
 
+const ARGUMENTS = {
+  text: ',"text":"back at two"',
+  number: ',"number":7',
+  path: ',"path":"/home/alice/thesis.pdf"',
+  transfer: ',"transfer":"3f2a"',
+};
+
 /** The page. */
 export function jsonPage(): string {
-  const rows = [...deeds(undefined)].map(([name, { about, takes, isNumber, does }]) => [
+  const rows = [...deeds(undefined)].map(([name, { about, key, does }]) => [
     code(
-      `{"do":"${name}"${about === undefined && !isNumber ? "" : ',"with":"bob"'}${
-        isNumber ? ',"number":7' : takes === undefined ? "" : ',"text":"back at two"'
+      `{"do":"${name}"${about === undefined && (!key || key === "text") ? "" : ',"with":"bob"'}${
+        key ? ARGUMENTS[key] : ""
       }}`,
     ),
     does,

@@ -10,6 +10,7 @@ import { chooseAccount, fetchKeys, makeAccount } from "./account.ts";
 import { type ConnectOptions, parseConnect } from "./connect_options.ts";
 import { Desk } from "./desk.ts";
 import type { Outcome } from "./desk_front.ts";
+import { decideBy, requireFolder } from "./file_options.ts";
 import { greet } from "./greeting.ts";
 import { Ignored } from "./ignored.ts";
 import { describeLost, lostJson } from "./message_words.ts";
@@ -19,7 +20,7 @@ import { ServerAccess } from "./server_access.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatTrace, traceJson } from "./trace.ts";
 import { TypedLines } from "./typed_lines.ts";
-import { contactsOf, remembering } from "./visit.ts";
+import { contactsOf, knownBefore, remembering } from "./visit.ts";
 
 /** Connects and talks; returns the exit code. */
 export async function connect(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -103,6 +104,7 @@ async function talk(
     // The invite line was read already, and the profile remembers it.
     options = { ...given, server, askInvite: false, inviteFile: undefined };
   }
+  if (options.files !== undefined) await requireFolder(options.files);
   const profile = place.profile = await openProfile(options);
   greet(profile, terminal);
   const access = new ServerAccess(options, profile, terminal, ticker, trace);
@@ -137,11 +139,18 @@ async function talk(
     typed,
     ignored,
     last: options.last,
+    files: options.files,
     asksFirst: await access.mayAsk(address),
     interrupted,
     person: {
       ...options,
       refused: ignored.names,
+      decide: decideBy({
+        accept: options.acceptFiles,
+        limit: options.limit,
+        folder: options.files,
+        isKnown: knownBefore(profile),
+      }),
       environment: systemEnvironment,
       ticker,
       name,

@@ -4,6 +4,7 @@ import { ADVERTISED_ADDRESSES, PAST_SHOWN, PIPE_PATIENCE, PORT_MINIMUM } from ".
 import { DIALS, OF_A_PERSON, STREAM_HEAP } from "./allowances.ts";
 import { BELLS } from "./attention.ts";
 import type { Command } from "./command.ts";
+import { FILES } from "./file_options.ts";
 import { readAdvertised, readPeerName } from "./option_readers.ts";
 import {
   ACCOUNT,
@@ -94,6 +95,7 @@ export const CONNECT = {
       },
       "no-relay": { kind: "flag", does: "never go through the server" },
     }),
+    "Files": FILES,
     "Keys, disk and output": {
       ...KEYS_IN_USE,
       ...STATE,
@@ -145,7 +147,7 @@ export const CONNECT = {
     ...OF_A_PERSON,
     // A machine that has moved to another network is noticed by its addresses.
     sys: ["uid", "networkInterfaces"],
-    files: "state",
+    files: "all",
     suspends: true,
     flags: [`--v8-flags=${STREAM_HEAP}`],
   },

@@ -7,6 +7,7 @@ import { parse } from "./args.ts";
 import type { Bell } from "./attention.ts";
 import type { ColourChoice } from "./colours.ts";
 import { CONNECT } from "./connect_command.ts";
+import type { FileChoice } from "./file_options.ts";
 import { type ServerOptions, serverOptions } from "./server_options.ts";
 
 /** What it says. */
@@ -16,6 +17,11 @@ export interface ConnectOptions extends ServerOptions {
   readonly hidden: boolean;
   readonly accept: Acceptance;
   readonly peerKey: Bytes | undefined;
+  /** The folder where files are read and written, an absolute path; undefined: none are. */
+  readonly files: string | undefined;
+  /** Whose files are taken without asking, and up to how many bytes. */
+  readonly acceptFiles: FileChoice["accept"];
+  readonly limit: number | undefined;
   readonly receivePort: number | undefined;
   readonly sendPort: number | undefined;
   readonly advertised: readonly string[];
@@ -50,6 +56,9 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
     hidden: given.hidden,
     accept: given.accept,
     peerKey: given["peer-key"],
+    files: given.files,
+    acceptFiles: given["accept-files"],
+    limit: given.limit,
     receivePort,
     sendPort,
     advertised: given.advertise,

@@ -2,6 +2,7 @@
  * The desk: one conversation or many, at a terminal, for a program or as a pipe. It joins the parts: `Typing` takes
  * lines, the `Messenger` carries them, the front shows what comes, and the voice tells what happens.
  */
+import type { Bytes } from "../bytes.ts";
 import type { Contacts } from "../client/contacts.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
@@ -11,13 +12,14 @@ import type { Changes } from "../client/lobby.ts";
 import { Messenger, type MessengerEvents, type MessengerOptions } from "../client/messenger.ts";
 import type { MailTrouble } from "../client/mail_events.ts";
 import type { Asking } from "../client/offers.ts";
+import type { TransferEvent } from "../client/transfer_events.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
 import { Limiter } from "../flow/limiter.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Throttle } from "../flow/throttle.ts";
 import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
-import { quoted } from "../wire/line.ts";
+import type { TransferRow } from "../store/transfer_store.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
@@ -25,6 +27,8 @@ import type { DeskView, Front, Outcome } from "./desk_front.ts";
 import { DeskJson } from "./desk_json.ts";
 import { DeskTerminal } from "./desk_terminal.ts";
 import { DeskVoice } from "./desk_voice.ts";
+import { FileVoice } from "./file_voice.ts";
+import { describeOffer } from "./file_words.ts";
 import { CHANGES_PAUSE, describeCrowd } from "./lobby_words.ts";
 import { describeUndelivered, undelivered } from "./message_words.ts";
 import { describeOffers, offerJson } from "./offer_words.ts";
@@ -49,6 +53,8 @@ export interface DeskOptions {
   readonly typed: TypedLines | undefined;
   /** Lines of what was said before that a person is shown; 0 shows none. */
   readonly last: number;
+  /** The folder where files are read and written; undefined: none are. */
+  readonly files: string | undefined;
   /** Whether the terminal may have to ask whether a server is to be trusted. */
   readonly asksFirst: boolean;
   /** Aborted by SIGINT and SIGTERM. */
@@ -69,6 +75,7 @@ export class Desk implements DeskView, MessengerEvents {
   readonly #roster: Roster;
   readonly #typing: Typing;
   readonly #voice: DeskVoice;
+  readonly #fileVoice: FileVoice;
   readonly #front: Front;
   /** Names of those who ask for us and were not announced yet. */
   readonly #untold = new Set<string>();
@@ -101,6 +108,15 @@ export class Desk implements DeskView, MessengerEvents {
       changesPause: terminal.json ? 0 : CHANGES_PAUSE,
       events: this,
     });
+    this.#fileVoice = new FileVoice({
+      terminal,
+      time,
+      emit: (event, about) => this.#voice.say("", event, about),
+      label: (name) => this.label(name),
+      progress: (row) => this.#messenger.transfers.progress(row),
+      way: (name) => this.#messenger.get(name)?.conversation.path,
+      draw: (underWay) => this.#front.onFiles?.(underWay),
+    });
     const parts = { contacts, messenger: this.#messenger };
     this.#roster = new Roster({ ...parts, names: store.peers(suite) });
     this.#typing = new Typing({
@@ -115,6 +131,7 @@ export class Desk implements DeskView, MessengerEvents {
       roster: this.#roster,
       voice: this.#voice,
       front: this.#front,
+      files: options.files,
     });
   }
 
@@ -146,20 +163,27 @@ export class Desk implements DeskView, MessengerEvents {
     }
   }
 
-  newest(name: string, count: number): readonly string[] {
+  newest(name: string, count: number): readonly string[] | undefined {
     const { store, suite: { name: suite } } = this.#options.person;
     const unread = store.unread({ peer: name, suite });
     try {
       const last = Math.min(count, unread);
       return [...store.history({ peer: name, isNew: true, last })]
         .flatMap((entry) => {
-          if (entry.type === "offer") return [`offers ${quoted(entry.name)}`];
+          if (entry.type === "offer") {
+            return [describeOffer(entry, "", this.isOffered(name, entry.id)).trimStart()];
+          }
           return entry.type === "text" ? [entry.text] : [];
         });
     } catch (error) {
-      if (error instanceof CifraError) return [];
+      if (error instanceof CifraError) return undefined;
       throw error;
     }
+  }
+
+  isOffered(name: string, offer: Bytes): boolean {
+    const { store: { transfers }, suite: { name: suite } } = this.#options.person;
+    return transfers.get({ peer: name, suite }, offer)?.state === "offered";
   }
 
   async settled(): Promise<CifraError | undefined> {
@@ -211,6 +235,7 @@ export class Desk implements DeskView, MessengerEvents {
       await front?.catch(() => {});
       interrupted.removeEventListener("abort", onSignal);
       this.#telling.stop();
+      this.#fileVoice.stop();
       this.#messenger.stop();
       await staying.catch(() => {});
       for (const text of this.#lastWords) terminal.say(text);
@@ -301,6 +326,10 @@ export class Desk implements DeskView, MessengerEvents {
     }
     this.#voice.over(name);
     this.#front.refresh();
+  }
+
+  onTransfer(row: TransferRow, event: TransferEvent): void {
+    this.#fileVoice.tell(row, event);
   }
 
   onMail(event: MailTrouble): void {

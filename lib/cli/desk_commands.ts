@@ -22,7 +22,15 @@ export interface DeskActions {
   showLast(count: string): void;
   act(words: string): Promise<void>;
   retract(number: string, name: string | undefined): Promise<void>;
+  sendFiles(paths: string, name: string | undefined): Promise<void>;
+  take(transfer: string, name: string | undefined): Promise<void>;
+  decline(transfer: string, name: string | undefined): Promise<void>;
+  cancel(transfer: string, name: string | undefined): Promise<void>;
+  transfers(): void;
 }
+
+/** What a program calls that which stands after a command. */
+export type ArgumentKey = "number" | "text" | "path" | "transfer";
 
 /** One command: about nobody, or about whoever is named, and without a name about whom we talk to; or with words. */
 export interface Command {
@@ -33,8 +41,10 @@ export interface Command {
   readonly mayBeNobody?: true;
   /** What stands after it is no name but words, of which this is said in help. */
   readonly takes?: string;
-  /** That is a number, which a program gives as one, and may name somebody beside it. */
-  readonly isNumber?: true;
+  /** A program gives it under this key, and may name somebody beside it. */
+  readonly key?: ArgumentKey;
+  /** How a program calls the command, if not by its word. */
+  readonly deed?: string;
   /** It can stand alone. */
   readonly mayBeAlone?: true;
   /** Only for a person at a terminal. */
@@ -89,6 +99,7 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
   "/away": {
     does: "others see you are away; those you are talking to read WORDS",
     takes: "WORDS",
+    key: "text",
     mayBeAlone: true,
     inLobby: true,
     run: (desk, words) => desk.setAway(true, words),
@@ -116,9 +127,41 @@ export const SLASH_COMMANDS: Readonly<Record<string, Command>> = {
   "/retract": {
     does: "take back your last message, or message N, if it was not read",
     takes: "N",
-    isNumber: true,
+    key: "number",
     mayBeAlone: true,
     run: (desk, number, name) => desk.retract(number, name),
+  },
+  "/send": {
+    does: "send a file or folder: its path, or drop it here",
+    takes: "PATH",
+    key: "path",
+    deed: "send-file",
+    run: (desk, paths, name) => desk.sendFiles(paths, name),
+  },
+  "/take": {
+    does: "take what is offered; ID is how its id begins",
+    takes: "ID",
+    key: "transfer",
+    mayBeAlone: true,
+    run: (desk, transfer, name) => desk.take(transfer, name),
+  },
+  "/decline": {
+    does: "say no to what is offered, for good",
+    takes: "ID",
+    key: "transfer",
+    mayBeAlone: true,
+    run: (desk, transfer, name) => desk.decline(transfer, name),
+  },
+  "/cancel": {
+    does: "end a transfer, whoever sends it",
+    takes: "ID",
+    key: "transfer",
+    mayBeAlone: true,
+    run: (desk, transfer, name) => desk.cancel(transfer, name),
+  },
+  "/transfers": {
+    does: "what is offered, and what is on its way",
+    run: (desk) => desk.transfers(),
   },
   "/last": {
     does: `print the last N lines that were said here, or the last ${PAST_SHOWN}`,

@@ -1,8 +1,10 @@
 /** Between the desk and whoever sits at it: a person at a terminal, a program on JSON lines, or a pipe. */
+import type { Bytes } from "../bytes.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import type { CifraError } from "../errors.ts";
 import type { HistoryEntry } from "../store/message_store.ts";
+import type { UnderWay } from "./file_progress.ts";
 import type { Request } from "./json_input.ts";
 
 /** How a sitting ended for the one who had it here. */
@@ -28,8 +30,13 @@ export interface DeskView {
   dialogue(name: string): Dialogue | undefined;
   /** The last lines of what was said with somebody, and seen. */
   past(name: string): readonly HistoryEntry[];
-  /** The newest texts that came from somebody and were not shown, the oldest first, so many at most. */
-  newest(name: string, count: number): readonly string[];
+  /**
+   * The newest texts and offers that came from somebody and were not shown, the oldest first, so many at most; undefined
+   * when they cannot be read.
+   */
+  newest(name: string, count: number): readonly string[] | undefined;
+  /** Whether an offer of somebody waits for an answer. */
+  isOffered(name: string, offer: Bytes): boolean;
   /** Resolves when the others have everything that was written; to why they never will. */
   settled(): Promise<CifraError | undefined>;
   /** Says goodbye to everybody; resolves when everything that came has been read. */
@@ -60,6 +67,8 @@ export interface Front {
   onDelivery(dialogue: Dialogue): void;
   /** So many messages of somebody wait to be shown. */
   onUnread(name: string, unread: number): void;
+  /** What is on its way of files; undefined: nothing. */
+  onFiles?(underWay: UnderWay | undefined): void;
   /** Takes no more lines; `how` is what `run` resolves to. */
   finish(how: Outcome): void;
 }

@@ -2,6 +2,7 @@
  * A person at the desk: sees one conversation at a time, and is told of the others; who talks to nobody sees what
  * comes from all.
  */
+import type { Bytes } from "../bytes.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
@@ -10,6 +11,7 @@ import { rings } from "./attention.ts";
 import { OUR_COLOUR } from "./colours.ts";
 import { commandsAboutSomebody, commandsOf } from "./desk_commands.ts";
 import type { DeskView, Front, Lines, Outcome } from "./desk_front.ts";
+import { progressMark, type UnderWay } from "./file_progress.ts";
 import { deliveryMark, describeUnread, showEvent, showPast } from "./message_words.ts";
 import { openPrompt, type Prompt } from "./prompt.ts";
 import { StreamSanitizer } from "./sanitize.ts";
@@ -41,6 +43,8 @@ export class DeskTerminal implements Front {
   readonly #completions: string[];
   readonly #focusChanged = new Signal();
   lastFrom: string | undefined;
+  /** What stands of files before the prompt. */
+  #underWay: UnderWay | undefined;
   #editor: Prompt | undefined;
   #promptTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -99,7 +103,8 @@ export class DeskTerminal implements Front {
       this.#reminded.add(name);
       this.lastFrom = name;
       if (event.type === "text") this.#ring([event.text]);
-      showEvent(event, this.#view.label(name), shown, this.#terminal);
+      const isOpen = (offer: Bytes) => this.#view.isOffered(name, offer);
+      showEvent(event, this.#view.label(name), shown, this.#terminal, isOpen);
       // What a terminal that is frozen, or has gone, does not show is not read: the next run shows it.
       if (!await screen.shown()) return;
       thread.taken(event);
@@ -126,6 +131,11 @@ export class DeskTerminal implements Front {
     this.refresh();
   }
 
+  onFiles(underWay: UnderWay | undefined): void {
+    this.#underWay = underWay;
+    this.refresh();
+  }
+
   onUnread(name: string, unread: number): void {
     const before = this.#unread.get(name) ?? 0;
     this.#unread.set(name, unread);
@@ -133,14 +143,16 @@ export class DeskTerminal implements Front {
     if (unread === 0) this.#told.delete(name);
     // For what is shown it rings then.
     if (this.#editor && unread > before && !this.#isInSight(name)) {
-      this.#ring(this.#view.newest(name, Math.min(RUNG_FOR, unread - before)));
+      this.#ring(this.#view.newest(name, Math.min(RUNG_FOR, unread - before)) ?? []);
     }
     if (unread === 0 || this.#told.has(name)) return;
     // What is about to be shown is not told of; but nobody shows what is left of a conversation that is not open.
     if (this.#isInSight(name) && (name === this.#view.focus || this.#view.dialogue(name))) return;
+    const newest = this.#view.newest(name, 1);
+    // What somebody answers to our offers is told as it comes, and nothing to read.
+    if (newest?.length === 0) return;
     this.#told.add(name);
-    const text = describeUnread(name, unread, this.#view.newest(name, 1)[0]);
-    this.#terminal.say(text);
+    this.#terminal.say(describeUnread(name, unread, newest?.[0]));
   }
 
   finish(how: Outcome): void {
@@ -177,16 +189,17 @@ export class DeskTerminal implements Front {
     return true;
   }
 
-  /** How far the last message came, who we are, and to whom a line goes. */
+  /** How far files and the last message came, who we are, and to whom a line goes. */
   #prompt(): string {
     const { focus } = this.#view;
+    const files = this.#underWay ? `${progressMark(this.#underWay)} ` : "";
     const dialogue = focus === undefined ? undefined : this.#view.dialogue(focus);
-    if (!dialogue) return this.#who();
+    if (!dialogue) return files + this.#who();
     const { thread, arrived } = dialogue;
     const mark = thread.unkept > 0
       ? `(${thread.unkept} in memory) `
       : deliveryMark(thread.delivery, arrived);
-    return mark + this.#who();
+    return files + mark + this.#who();
   }
 
   /** Who types, and to whom. */

@@ -81,6 +81,84 @@ const progress: EventRow = {
 };
 const known = { peer: text, suite, fingerprint: text, firstSeen: text, isVerified: flag };
 
+const ofTransfer = {
+  transfer: { kind: "text", about: "the id of the message that offers it" } as Key,
+  peer: text,
+  direction,
+  name: text,
+};
+const transferRow = {
+  ...ofTransfer,
+  state: oneOf("offered", "accepted", "done", "refused", "cancelled", "failed"),
+  files: number,
+  folders: number,
+  bytes: optional(number, "missing when that is not known"),
+  done: optional(number, "bytes that are here, or sent, of what is on its way"),
+  place: {
+    kind: "text",
+    about: "the folder it comes to; of what we send a list of paths, in JSON",
+  } as Key,
+  why: optional(text, "it has failed"),
+  skipped: number,
+  began: optional(text),
+  ended: optional(text),
+};
+/** What happens to files, in every command that carries them. */
+const FILES: EventGroup["events"] = {
+  "file-offered": {
+    when: "we have offered files",
+    keys: {
+      ...ofTransfer,
+      files: number,
+      folders: number,
+      bytes: optional(number, "missing when that is not known"),
+      leftOut: { kind: "texts", about: "what cannot be sent, and why" },
+      links: { kind: "number", about: "links, which are not followed" },
+    },
+  },
+  "file-accepted": { when: "what is offered is wanted, here or there", keys: ofTransfer },
+  "file-progress": {
+    when: "once a second for each transfer that moves",
+    keys: {
+      ...ofTransfer,
+      bytes: number,
+      total: optional(number, "missing when that is not known"),
+      entry: optional(text, "the file that is on its way"),
+      rate: optional(number, "bytes a second"),
+    },
+  },
+  "file-stuck": {
+    when: "one of the two cannot read or write now; it is tried again",
+    keys: {
+      ...ofTransfer,
+      who: oneOf("us", "peer"),
+      why: optional(text, "of the other"),
+      code: optional(code, "of us"),
+      message: optional(text, "of us"),
+      hint: optional(text),
+    },
+  },
+  "file-unstuck": { when: "it goes on", keys: ofTransfer },
+  "file-skipped": {
+    when: "one file does not come: it is gone over there, or changes all the time",
+    keys: { ...ofTransfer, entry: text },
+  },
+  "file-received": {
+    when: "all of it is here, under these names",
+    keys: { ...ofTransfer, into: text, names: texts },
+  },
+  "file-over": {
+    when: "nothing more becomes of it; `who` has said so",
+    keys: {
+      ...ofTransfer,
+      state: transferRow.state,
+      who: oneOf("us", "peer"),
+      why: transferRow.why,
+      skipped: optional(number, "files that could not be read"),
+    },
+  },
+};
+
 const CONNECT: EventGroup = {
   title: "connect",
   name: "connect",
@@ -292,6 +370,11 @@ const CONNECT: EventGroup = {
         fingerprint: optional(text),
         detail: optional(text),
       },
+    },
+    ...FILES,
+    transfers: {
+      when: "`/transfers`: what is not over",
+      keys: { transfers: { kind: { listOf: transferRow } } },
     },
     path: { when: "`/path`", keys: { text } },
     retracted: {
@@ -590,5 +673,12 @@ export const EVENTS: readonly EventGroup[] = [CONNECT, LOBBY, MAIL, OTHERS, SERV
 /** What a program writes to `connect --json`, as two kinds of object. */
 export const INPUT: Readonly<Record<string, EventRow["keys"]>> = {
   say: { text, to: optional(text), ref: optional({ kind: "any" }) },
-  do: { do: text, with: optional(text), number: optional(number), ref: optional({ kind: "any" }) },
+  do: {
+    do: text,
+    with: optional(text),
+    number: optional(number),
+    path: optional(text),
+    transfer: optional(text),
+    ref: optional({ kind: "any" }),
+  },
 };

@@ -6,7 +6,13 @@
 import { TEXT_LIMIT } from "../limits.ts";
 import { isName, SERVER_NAME, withoutCapitals } from "../wire/names.ts";
 import { closest } from "./closest.ts";
-import { type Command, commandsOf, type Line, SLASH_COMMANDS } from "./desk_commands.ts";
+import {
+  type ArgumentKey,
+  type Command,
+  commandsOf,
+  type Line,
+  SLASH_COMMANDS,
+} from "./desk_commands.ts";
 
 /** What a program calls one of its lines; answers and errors repeat it. */
 export type Ref = string | number;
@@ -33,7 +39,10 @@ const ACCEPT: Command = {
 /** Everything that `do` can be there, with what it does. */
 export function deeds(only: string | undefined): ReadonlyMap<string, Command> {
   const words = commandsOf({ isLobby: only === undefined, isProgram: true });
-  const commands = words.map((word) => [word.slice(1), SLASH_COMMANDS[word]!] as const);
+  const commands = words.map((word) => {
+    const command = SLASH_COMMANDS[word]!;
+    return [command.deed ?? word.slice(1), command] as const;
+  });
   return new Map(only === undefined ? [...commands, ["accept", ACCEPT]] : commands);
 }
 
@@ -68,8 +77,8 @@ function readSaying(object: Record<string, unknown>, only: string | undefined): 
 }
 
 function readDeed(object: Record<string, unknown>, only: string | undefined): Line | string {
-  const { do: deed, with: other, number, text } = object;
-  const stranger = unknownKey(object, ["do", "with", "number", "text"]);
+  const { do: deed, with: other } = object;
+  const stranger = unknownKey(object, ["do", "with", ...Object.keys(WANTED)]);
   if (stranger) return stranger;
   if (typeof deed !== "string") return '"do" must be a text';
   const known = deeds(only);
@@ -81,27 +90,51 @@ function readDeed(object: Record<string, unknown>, only: string | undefined): Li
       ? `unknown command; did you mean ${meant}?`
       : `unknown command; ${[...known.keys()].join(", ")}`;
   }
-  if (other !== undefined && command.about === undefined && !command.isNumber) {
+  const { key, about, mayBeAlone } = command;
+  const isOfSomebody = about !== undefined || key !== undefined && key !== "text";
+  if (other !== undefined && !isOfSomebody) {
     return `"${deed}" is about nobody`;
   }
-  if (number !== undefined && !command.isNumber) return `"${deed}" takes no "number"`;
-  if (number !== undefined && !(Number.isSafeInteger(number) && Number(number) > 0)) {
-    return '"number" must be that of a message';
+  const needless = Object.keys(WANTED).find((each) => each !== key && each in object);
+  if (needless !== undefined) return `"${deed}" takes no "${needless}"`;
+  const value = key && object[key];
+  if (key && value === undefined && !mayBeAlone) return `"${deed}" needs a "${key}"`;
+  if (key && value !== undefined && !WANTED[key].fits(value)) {
+    return `"${key}" must be ${WANTED[key].is}`;
   }
   const person = readPerson("with", other, only);
   if ("wrong" in person) return person.wrong;
-  const takesText = command.takes !== undefined && !command.isNumber;
-  if (text !== undefined && !takesText) return `"${deed}" takes no "text"`;
-  if (text !== undefined && typeof text !== "string") return '"text" must be a text';
-  const words = command.isNumber ? `${number ?? ""}` : text;
+  // Words may be missing, and are none then.
+  const text = key === undefined || key === "text" && value === undefined
+    ? undefined
+    : `${value ?? ""}`;
   return {
     type: "command",
     word: deed,
     command,
     name: person.name,
-    ...(words !== undefined && { text: words }),
+    ...(text !== undefined && { text }),
   };
 }
+
+/** What stands under each key. */
+const WANTED: Readonly<
+  Record<ArgumentKey, { readonly is: string; readonly fits: (value: unknown) => boolean }>
+> = {
+  number: {
+    is: "that of a message",
+    fits: (value) => Number.isSafeInteger(value) && Number(value) > 0,
+  },
+  text: { is: "a text", fits: (value) => typeof value === "string" },
+  path: {
+    is: "the path of a file or folder",
+    fits: (value) => typeof value === "string" && value !== "" && value.isWellFormed(),
+  },
+  transfer: {
+    is: "the id of a transfer, or its beginning",
+    fits: (value) => typeof value === "string" && /^[0-9a-f]{1,32}$/.test(value),
+  },
+};
 
 function readPerson(
   key: string,

@@ -1,11 +1,13 @@
 /** What is said in a conversation, and how far it has come: in words for people, and as events for programs. */
 import { encodeHex } from "@std/encoding/hex";
+import type { Bytes } from "../bytes.ts";
 import type { PeerEvent } from "../client/incoming.ts";
 import type { Delivery } from "../client/thread.ts";
 import { larger } from "../store/message_rules.ts";
 import type { HistoryEntry, HistoryOffer, Lost } from "../store/message_store.ts";
 import type { FileWord } from "../wire/file_messages.ts";
 import { quoted } from "../wire/line.ts";
+import { describeOffer } from "./file_words.ts";
 import { GRAPHEMES, widthOf } from "./page.ts";
 import { sanitize, type StreamSanitizer } from "./sanitize.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
@@ -17,12 +19,16 @@ export const SHOWN_BEFORE =
 /** How somebody left whose byte stream has begun, and has no end. */
 export const IN_THE_MIDDLE = "in the middle of the stream: what came is not complete";
 
-/** Shows a person what the other side said, or did; `shown` is that side's byte stream so far. */
+/**
+ * Shows a person what the other side said, or did; `shown` is that side's byte stream so far, `isOpen` tells whether
+ * an offer waits for an answer.
+ */
 export function showEvent(
   event: PeerEvent,
   label: string,
   shown: StreamSanitizer,
   terminal: Terminal,
+  isOpen: (offer: Bytes) => boolean = () => false,
 ): void {
   switch (event.type) {
     case "text":
@@ -39,7 +45,9 @@ export function showEvent(
     case "taken back":
       return terminal.say(describeTakenBack(label));
     case "file":
-      return terminal.say(describeFileWord(event.word, label));
+      // What becomes of an offer is told when it happens, whoever is looked at.
+      if (event.word.type !== "offer") return;
+      return terminal.say(describeOffer({ ...event.word, id: event.id }, label, isOpen(event.id)));
     case "gap":
       return terminal.say(describeGap(event, label));
     case "restarted":

@@ -9,6 +9,7 @@ import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
 import { AWAY_LIMIT, PAST_SHOWN } from "../limits.ts";
 import type { MessageStore } from "../store/message_store.ts";
+import type { TransferRow } from "../store/transfer_store.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { isLine } from "../wire/line.ts";
 import { SERVER_NAME } from "../wire/names.ts";
@@ -17,6 +18,14 @@ import type { Front, Lines } from "./desk_front.ts";
 import type { DeskVoice } from "./desk_voice.ts";
 import type { Ignored } from "./ignored.ts";
 import { isObject, readObject, type Ref, type Request } from "./json_input.ts";
+import {
+  type Choice,
+  chooseTransfer,
+  type FileDeskOptions,
+  offerFiles,
+  takeFiles,
+  tellTransfers,
+} from "./file_desk.ts";
 import { describeAbsence, describeUsers } from "./lobby_words.ts";
 import { BELLS } from "./attention.ts";
 import {
@@ -47,6 +56,8 @@ export interface TypingOptions {
   readonly voice: DeskVoice;
   readonly front: Front;
   readonly ignored: Pick<Ignored, "names" | "set">;
+  /** The folder where files are read and written; undefined: none are. */
+  readonly files: string | undefined;
 }
 
 /** What is kept from line to line. */
@@ -291,6 +302,59 @@ export class Typing implements DeskActions, Lines {
       : `${which} is taken back: it had not left this machine`;
     const event = { event: "retracted", number: Number(result.number), hadLeft: result.hasLeft };
     voice.say(text, event, name);
+  }
+
+  async sendFiles(paths: string, named: string | undefined): Promise<void> {
+    const { voice, ourName, only } = this.#options;
+    const name = named ?? this.focus;
+    if (name === undefined) return voice.complain("To whom? Turn to somebody with /to bob");
+    if (name === ourName) return voice.complain("NOT SENT: that is you");
+    try {
+      await offerFiles(this.#files, paths, name);
+    } catch (error) {
+      voice.failAbout(only === undefined ? `NOT SENT to ${name}` : "NOT SENT", error, name);
+    }
+  }
+
+  async take(id: string, named: string | undefined): Promise<void> {
+    const row = this.#choose(id, named, "offered to us");
+    if (row) await takeFiles(this.#files, row);
+  }
+
+  async decline(id: string, named: string | undefined): Promise<void> {
+    const row = this.#choose(id, named, "offered to us");
+    if (!row) return;
+    await this.#options.messenger.transfers.refuse(row);
+    this.#sayOfPerson(`${row.peer} is told that you do not take ${row.name}`);
+  }
+
+  async cancel(id: string, named: string | undefined): Promise<void> {
+    const row = this.#choose(id, named, "not over");
+    if (row) await this.#options.messenger.transfers.cancel(row);
+  }
+
+  transfers(): void {
+    tellTransfers(this.#files);
+  }
+
+  get #files(): FileDeskOptions {
+    const { messenger: { transfers }, files: folder, voice, terminal } = this.#options;
+    return { transfers, folder, voice, isProgram: terminal.json };
+  }
+
+  /** The transfer that is meant; says so when that is none, or not clear. */
+  #choose(id: string, named: string | undefined, is: Choice["is"]): TransferRow | undefined {
+    const { messenger: { transfers }, voice } = this.#options;
+    const row = chooseTransfer(transfers.all(), { id, peer: named ?? this.focus, is });
+    if (typeof row === "object") return row;
+    voice.complain(row);
+    return undefined;
+  }
+
+  /** A program is told the same by an event of the transfer. */
+  #sayOfPerson(text: string): void {
+    const { terminal } = this.#options;
+    if (!terminal.json) terminal.say(text);
   }
 
   async act(words: string): Promise<void> {

@@ -61,3 +61,12 @@ export function contactsOf(
       ),
   });
 }
+
+/** Whether somebody was known before now, and not by the first contact of this run. */
+export function knownBefore({ peers, suite }: Profile): (name: string) => boolean {
+  const began = systemEnvironment.time.date();
+  return (name) => {
+    const known = peers.knownAs(name, suite.name);
+    return known !== undefined && Date.parse(known.firstSeen) < began;
+  };
+}

@@ -19,6 +19,7 @@ const VALUES: Readonly<Record<string, string>> = {
   MIB: "1",
   SECONDS: "1",
   PORT: "7000",
+  SIZE: "500MB",
   HOST: "lab-3.example",
   ADDRESS: "10.0.0.1",
   TEXT: "text",

@@ -116,6 +116,12 @@ Deno.test("each command does what it says", async () => {
     "/verified bob": "markVerified bob",
     "/retract": "retract  undefined",
     "/retract 7": "retract 7 undefined",
+    "/send ~/a b": "sendFiles ~/a b undefined",
+    "/take": "take  undefined",
+    "/take 3f2a": "take 3f2a undefined",
+    "/decline": "decline  undefined",
+    "/cancel 3f2a": "cancel 3f2a undefined",
+    "/transfers": "transfers",
     "/last": "showLast ",
     "/last  50": "showLast 50",
     "/me waves  at you": "act waves  at you",
@@ -130,7 +136,17 @@ Deno.test("each command does what it says", async () => {
 
 Deno.test("with one person alone there are the commands that are about one, and the help says so", () => {
   const words = commandsOf(ALONE);
-  const ofMany = ["/users", "/path", "/verify", "/verified", "/retract", "/help", "/quit"];
+  const files = ["/send", "/take", "/decline", "/cancel", "/transfers"];
+  const ofMany = [
+    "/users",
+    "/path",
+    "/verify",
+    "/verified",
+    "/retract",
+    ...files,
+    "/help",
+    "/quit",
+  ];
   assertEquals(words.filter((word) => !SLASH_COMMANDS[word]!.atTerminal), ofMany);
   assertEquals(commandsOf({ ...ALONE, isProgram: true }), ofMany);
   assertEquals(read("/bell all", { ...LOBBY, isProgram: true } as typeof LOBBY).type, "wrong");

@@ -99,6 +99,7 @@ class Scene {
       dialogue: (name) => dialogues.get(name),
       past: () => [],
       newest: () => [],
+      isOffered: () => false,
       settled: async () => {
         await this.settling;
         return this.failure;

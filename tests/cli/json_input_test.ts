@@ -46,3 +46,24 @@ Deno.test("a key that is half a character is unknown and not repeated", () => {
     reason: "Not done: unknown key; there are text, to, ref",
   });
 });
+
+Deno.test("what a command takes beside a name has a key of its own, and must be what that is for", () => {
+  const read = (text: string) => {
+    const { line } = readObject(text, "bob");
+    return line.type === "command" ? line.text : line.type === "wrong" ? line.reason : "";
+  };
+  const cases = {
+    '{"do":"send-file","path":"/a b"}': "/a b",
+    '{"do":"take","transfer":"3f2a"}': "3f2a",
+    '{"do":"take"}': "",
+    '{"do":"retract","number":7}': "7",
+    '{"do":"send-file"}': 'Not done: "send-file" needs a "path"',
+    '{"do":"send-file","path":7}': 'Not done: "path" must be the path of a file or folder',
+    '{"do":"take","transfer":"x"}':
+      'Not done: "transfer" must be the id of a transfer, or its beginning',
+    '{"do":"take","path":"/a"}': 'Not done: "take" takes no "path"',
+    '{"do":"transfers","number":1}': 'Not done: "transfers" takes no "number"',
+    '{"do":"retract","number":"7"}': 'Not done: "number" must be that of a message',
+  };
+  for (const [text, expected] of Object.entries(cases)) assertEquals(read(text), expected, text);
+});

@@ -1,0 +1,236 @@
+/** What happens to files between two people: in words for people, and as events for programs. */
+import { encodeHex } from "@std/encoding/hex";
+import type { TransferEvent } from "../client/transfer_events.ts";
+import { reportOf } from "../errors.ts";
+import type { Skipped } from "../files/tree.ts";
+import type { TransferRow, TransferState } from "../store/transfer_store.ts";
+import { HoldReason, TransferFailure } from "../wire/file_messages.ts";
+import { quoted } from "../wire/line.ts";
+import { lowerFirst } from "./status_words.ts";
+import type { JsonEvent } from "./terminal.ts";
+
+/** Lines of what is left out. */
+const LEFT_OUT_SHOWN = 10;
+const UNITS = ["kB", "MB", "GB", "TB", "PB"];
+
+/** A number of bytes as people read it: `2.1 MB`. */
+export function sizeOf(bytes: number): string {
+  if (bytes < 999.5) return `${Math.round(bytes)} B`;
+  let value = bytes, unit = -1;
+  do {
+    value /= 1000;
+    unit++;
+  } while (value >= 999.5 && unit < UNITS.length - 1);
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`;
+}
+
+/** What a transfer is: `thesis.pdf (2.1 MB)`, `photos (312 files, 1.2 GB)`. */
+export function nameOf(
+  { name, files, bytes }: Pick<TransferRow, "files" | "bytes"> & { readonly name: string },
+): string {
+  const size = bytes === undefined ? "size not known" : sizeOf(bytes);
+  return `${name} (${files === 1 ? "" : `${files} files, `}${size})`;
+}
+
+/** How people name a transfer: the beginning of its id. */
+export function shortId({ id }: Pick<TransferRow, "id">): string {
+  return encodeHex(id.subarray(0, 2));
+}
+
+const WHY_THERE: Readonly<Record<HoldReason, string>> = {
+  [HoldReason.notNow]: "wants no more at the moment",
+  [HoldReason.full]: "has no room on the disk",
+  [HoldReason.denied]: "may not use the file or folder",
+  [HoldReason.other]: "cannot use the disk at the moment",
+};
+
+const WHY_FAILED: Readonly<Record<TransferFailure, string>> = {
+  [TransferFailure.manifest]: "its list of files is not one that cifra makes",
+  [TransferFailure.tooLarge]: "it is larger than what is taken there",
+  [TransferFailure.gone]: "what was offered is not there any more",
+  [TransferFailure.other]: "something went wrong",
+};
+
+/** How an offer is taken, or not, for the person to whom it is made. */
+export function howToTake({ id }: Pick<TransferRow, "id">): string {
+  return `/take ${shortId({ id })} or /decline ${shortId({ id })}`;
+}
+
+/** That somebody offers files, as a sentence without full stop; `isOpen`: it waits for an answer. */
+export function describeOffer(
+  offer: Pick<TransferRow, "id" | "name" | "files" | "bytes">,
+  who: string,
+  isOpen: boolean,
+): string {
+  // A name of theirs cannot pass for the rest of the sentence.
+  const what = nameOf({ ...offer, name: quoted(offer.name) });
+  return `${who} offers ${what}${isOpen ? `: ${howToTake(offer)}` : ""}`;
+}
+
+/** What an offer of ours leaves out of what was to be sent, a line each; of many the first ones. */
+export function describeLeftOut(
+  { skipped, links }: { readonly skipped: readonly Skipped[]; readonly links: number },
+): readonly string[] {
+  const more = skipped.length - LEFT_OUT_SHOWN;
+  const asked = skipped.filter(({ why }) => why.startsWith("it is a link")).length;
+  const inside = links - asked;
+  return [
+    ...skipped.slice(0, LEFT_OUT_SHOWN).map(({ path, why }) => `left out: ${path}: ${why}`),
+    ...(more > 0 ? [`left out: ${more} more`] : []),
+    ...(inside > 0 ? [`left out: ${inside === 1 ? "a link" : `${inside} links`} in folders`] : []),
+  ];
+}
+
+/** What was offered by us, for a program. */
+export function offeredJson(
+  row: TransferRow,
+  { skipped, links }: { readonly skipped: readonly Skipped[]; readonly links: number },
+): JsonEvent {
+  const { files, folders, bytes } = row;
+  return {
+    event: "file-offered",
+    ...aboutOf(row),
+    files,
+    folders,
+    ...(bytes !== undefined && { bytes }),
+    leftOut: skipped.map(({ path, why }) => `${path}: ${why}`),
+    links,
+  };
+}
+
+/** One transfer in a list: what, with whom, and how it stands. */
+export function transferLine(row: TransferRow, progress: string | undefined): string {
+  const { peer, direction } = row;
+  const state = progress ?? stateOf(row);
+  return `${shortId(row)}  ${direction === "sent" ? "to" : "from"} ${peer}  ${
+    nameOf(row)
+  }  ${state}`;
+}
+
+/** The same for a program; `bytesHere`: of what is on its way. */
+export function transferFacts(row: TransferRow, bytesHere: number | undefined) {
+  const { files, folders, bytes, state, place, failure, skipped, began, ended } = row;
+  return {
+    ...aboutOf(row),
+    state,
+    files,
+    folders,
+    ...(bytes !== undefined && { bytes }),
+    ...(bytesHere !== undefined && { done: bytesHere }),
+    place,
+    ...(failure !== undefined && { why: WHY_FAILED[failure] }),
+    skipped,
+    ...(began > 0 && { began: new Date(began).toISOString() }),
+    ...(ended !== undefined && { ended: new Date(ended).toISOString() }),
+  };
+}
+
+function aboutOf({ id, peer, direction, name }: TransferRow) {
+  return { transfer: encodeHex(id), peer, direction, name };
+}
+
+/** How a transfer stands. */
+export function stateOf(
+  { state, failure, direction }: Pick<TransferRow, "state" | "failure" | "direction">,
+): string {
+  const words: Readonly<Record<TransferState, string>> = {
+    offered: direction === "sent" ? "offered, and not accepted yet" : "offered to you",
+    accepted: "on its way",
+    done: "done",
+    refused: "refused",
+    cancelled: "cancelled",
+    failed: failure === undefined ? "failed" : `failed: ${WHY_FAILED[failure]}`,
+  };
+  return words[state];
+}
+
+/** One event for people, undefined where it is not for them, and for programs; `label` is the other person. */
+export function describeTransfer(
+  row: TransferRow,
+  event: TransferEvent,
+  label: string,
+): readonly [string | undefined, JsonEvent | undefined] {
+  const { name, place } = row;
+  const about = aboutOf(row);
+  switch (event.type) {
+    case "offered":
+      // The conversation shows the offer itself, in its order.
+      if (!event.isAccepted) return [undefined, undefined];
+      return [`${nameOf(row)} of ${label} is taken`, { event: "file-accepted", ...about }];
+    case "accepted":
+      return [`${label} takes ${name}`, { event: "file-accepted", ...about }];
+    case "moved":
+      return [undefined, undefined];
+    case "stuck":
+      return describeStuck(row, event, label, about);
+    case "skipped":
+      return [
+        `${name}: ${event.entry.name} is not there any more at ${label}, or changes all the time`,
+        { event: "file-skipped", ...about, entry: event.entry.name },
+      ];
+    case "received": {
+      const changed = event.names.filter(({ sent, written }) => sent !== written);
+      const names = event.names.map(({ written }) => written);
+      return [
+        [
+          `${names.join(", ")} of ${label} ${names.length === 1 ? "is" : "are"} in ${place}`,
+          ...changed.map(({ sent, written }) => `${sent} is called ${written} there`),
+        ].join("\n"),
+        { event: "file-received", ...about, into: place, names },
+      ];
+    }
+    case "over":
+      return [
+        describeOver(row, event.who, label),
+        {
+          event: "file-over",
+          ...about,
+          state: row.state,
+          who: event.who,
+          ...(row.failure !== undefined && { why: WHY_FAILED[row.failure] }),
+          ...(row.state === "done" && { skipped: row.skipped }),
+        },
+      ];
+  }
+}
+
+function describeStuck(
+  { name }: TransferRow,
+  event: Extract<TransferEvent, { readonly type: "stuck" }>,
+  label: string,
+  about: Readonly<Record<string, unknown>>,
+): readonly [string, JsonEvent] {
+  if (event.who === "peer") {
+    const why = WHY_THERE[event.why];
+    return [
+      `${name} waits: ${label} ${why}; it goes on by itself`,
+      { event: "file-stuck", ...about, who: "peer", why },
+    ];
+  }
+  const { error } = event;
+  if (!error) return [`${name} goes on`, { event: "file-unstuck", ...about }];
+  const hint = error.hint === undefined ? "" : `\n${error.hint}`;
+  return [
+    `${name} waits: ${lowerFirst(error.message)}${hint}`,
+    { event: "file-stuck", ...about, who: "us", ...reportOf(error) },
+  ];
+}
+
+function describeOver(row: TransferRow, who: "us" | "peer", label: string): string | undefined {
+  const { name, state, failure, skipped, direction } = row;
+  const whom = who === "us" ? "you" : label;
+  switch (state) {
+    case "done": {
+      const without = skipped === 0 ? "" : `, but for ${skipped} that could not be read`;
+      return direction === "sent" ? `${label} has all of ${name}${without}` : undefined;
+    }
+    case "refused":
+      return who === "us" ? undefined : `${label} does not take ${name}`;
+    case "cancelled":
+      return `${name} is cancelled by ${whom}`;
+    case "failed":
+      return `${name} failed: ${WHY_FAILED[failure ?? TransferFailure.other]}`;
+    default:
+      return undefined;
+  }
+}
