@@ -7,6 +7,7 @@ import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { Staging } from "../files/staging.ts";
 import { sweep } from "../files/staging_folder.ts";
+import type { StreamSource } from "../files/stream_source.ts";
 import type { SourceEntry } from "../files/tree.ts";
 import type { SharedPause } from "../flow/shared_pause.ts";
 import type { Time } from "../flow/time.ts";
@@ -28,6 +29,7 @@ import { decodeManifest, type ManifestEntry } from "../wire/manifest.ts";
 import type { FileCarrier, FileLane } from "./file_dock.ts";
 import { FileFlow, type Outflow, type Want } from "./file_flow.ts";
 import { IncomingTransfer } from "./incoming_transfer.ts";
+import { OutgoingStream } from "./outgoing_stream.ts";
 import { OutgoingTransfer } from "./outgoing_transfer.ts";
 import type { TransferContext, TransferEvent, TransferProgress } from "./transfer_events.ts";
 
@@ -48,11 +50,18 @@ export type Ending =
 
 const STATES = { refuse: "refused", cancel: "cancelled", failed: "failed", done: "done" } as const;
 
-/** What we send, once it was looked at in this run. */
-interface Source {
-  readonly manifest: Bytes;
-  readonly entries: readonly SourceEntry[];
-}
+/** What we send, once it was looked at in this run; of a stream there is nothing but itself. */
+type Source =
+  | {
+    readonly manifest: Bytes;
+    readonly entries: readonly SourceEntry[];
+    readonly stream?: undefined;
+  }
+  | {
+    readonly manifest: Bytes;
+    readonly entries: readonly [ManifestEntry];
+    readonly stream: StreamSource;
+  };
 
 /** Where a transfer is that is on its way. */
 class Course {
@@ -153,6 +162,18 @@ export class PeerTransfers implements FileLane {
     await say(key.peer, { type: "offer", ...offerOf(row) }, { begin: row, manifest });
   }
 
+  /** Says an offer of a stream, which can be sent as long as this program runs. Throws `local`. */
+  async offerStream(
+    row: TransferRow,
+    manifest: Bytes,
+    entry: ManifestEntry,
+    stream: StreamSource,
+  ): Promise<void> {
+    const { say, key } = this.#options;
+    this.#sources.set(encodeHex(row.id), { manifest, entries: [entry], stream });
+    await say(key.peer, { type: "offer", ...offerOf(row) }, { begin: row, manifest });
+  }
+
   /** An offer of theirs is to come to this folder. Throws `local`. */
   async accept(row: TransferRow, into: string): Promise<void> {
     const { id } = row;
@@ -184,6 +205,7 @@ export class PeerTransfers implements FileLane {
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all([...this.#incoming.values()].map((incoming) => incoming.close()));
+    await Promise.all([...this.#sources.values()].map(({ stream }) => stream?.close()));
     await this.#work;
   }
 
@@ -255,8 +277,7 @@ export class PeerTransfers implements FileLane {
         this.#tell(row.id, { type: "received", names });
         this.#do(() => this.end(row, { type: "done", skipped }));
       },
-      onLie: () =>
-        this.#do(() => this.end(row, { type: "failed", code: TransferFailure.manifest })),
+      onLie: () => this.#fail(row, TransferFailure.manifest),
     });
     this.#incoming.set(id, incoming);
     incoming.attach(this.#flow!);
@@ -275,17 +296,26 @@ export class PeerTransfers implements FileLane {
     if (!source) return undefined;
     const course = new Course(source.entries);
     this.#courses.set(encodeHex(row.id), course);
+    const onProgress = (entry: number, offset: number) => {
+      course.moveTo(entry, offset);
+      onEvent(row, { type: "moved" });
+    };
+    if (source.stream) {
+      const onGone = () => this.#fail(row, TransferFailure.gone);
+      return new OutgoingStream({ ...source, want, wake, onProgress, onGone });
+    }
     return new OutgoingTransfer({
       ...source,
       want,
       pause,
       wake,
       onTrouble: (error) => this.#tell(row.id, { type: "stuck", who: "us", error }),
-      onProgress: (entry, offset) => {
-        course.moveTo(entry, offset);
-        onEvent(row, { type: "moved" });
-      },
+      onProgress,
     });
+  }
+
+  #fail(row: TransferRow, code: TransferFailure): void {
+    this.#do(() => this.end(row, { type: "failed", code }));
   }
 
   /** What an offer of ours was made of; undefined when it is not known any more. */
@@ -294,7 +324,9 @@ export class PeerTransfers implements FileLane {
     const id = encodeHex(row.id);
     const known = this.#sources.get(id);
     if (known) return known;
-    const manifest = store.manifest(key, row.id);
+    // A stream went with the program that read it.
+    if (row.bytes === undefined) this.#fail(row, TransferFailure.gone);
+    const manifest = row.bytes === undefined ? undefined : store.manifest(key, row.id);
     if (!manifest) return undefined;
     const entries = placed(decodeManifest(manifest, row), JSON.parse(row.place));
     const source = { manifest, entries };
@@ -307,6 +339,7 @@ export class PeerTransfers implements FileLane {
     const id = encodeHex(row.id);
     const incoming = this.#incoming.get(id);
     this.#flow?.drop(id);
+    this.#sources.get(id)?.stream?.close();
     this.#sources.delete(id);
     this.#incoming.delete(id);
     this.#courses.delete(id);

@@ -2,11 +2,12 @@
  * Files between one person and all others (PROTOCOL.md 3.15): what was offered either way, what becomes of it, and what
  * goes on when the two have a channel again. The rows stand in the store; what runs of them is here.
  */
-import { encodeUtf8 } from "../bytes.ts";
+import { type Bytes, encodeUtf8 } from "../bytes.ts";
 import { digestOf } from "./file_digest.ts";
 import type { Random } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
+import { StreamSource } from "../files/stream_source.ts";
 import { type Skipped, walk } from "../files/tree.ts";
 import { SharedPause } from "../flow/shared_pause.ts";
 import type { Time } from "../flow/time.ts";
@@ -72,33 +73,40 @@ export class Transfers {
    * one transfer, `local` when it is not kept.
    */
   async offer(peer: string, paths: readonly string[]): Promise<Offering> {
-    const { time, random, suite } = this.#options;
     const { entries, skipped, links } = await walk(paths);
     const tops = entries.filter(({ parent }) => parent === 0);
     const [first] = tops;
     if (!first) throw nothing(skipped);
     const { manifest, summary } = encodeManifest(entries);
     const name = tops.length === 1 ? first.name : `${first.name} and ${tops.length - 1} more`;
-    const row: TransferRow = {
-      ...summary,
-      peer,
-      suite,
-      id: random(ID_LENGTH),
-      direction: "sent",
-      state: "offered",
-      failure: undefined,
-      name: fitting(name),
-      manifestLength: manifest.length,
-      manifestHash: digestOf(manifest),
-      place: JSON.stringify(tops.map(({ path }) => path)),
-      entry: 0,
-      skipped: 0,
-      isTold: true,
-      began: time.date(),
-      ended: undefined,
-    };
+    const place = JSON.stringify(tops.map(({ path }) => path));
+    const row = this.#offered(peer, { ...summary, name, place }, manifest);
     await this.#of(peer).offer(row, manifest, entries);
     return { row, skipped, links };
+  }
+
+  /**
+   * Offers what comes of a stream, under this name: as long as this program runs, and for one receiver at a time. Throws
+   * `usage` for what is no name, `local`.
+   */
+  async offerStream(
+    peer: string,
+    name: string,
+    stream: ReadableStream<Bytes>,
+  ): Promise<TransferRow> {
+    const modified = this.#options.time.date();
+    const entry = {
+      type: "file",
+      executable: 0,
+      parent: 0,
+      size: undefined,
+      modified,
+      name,
+    } as const;
+    const { manifest, summary } = encodeManifest([entry]);
+    const row = this.#offered(peer, { ...summary, name, place: "" }, manifest);
+    await this.#of(peer).offerStream(row, manifest, entry, new StreamSource(stream));
+    return row;
   }
 
   /** Has an offer come into a folder, an absolute path. Throws `usage` when it is none that can be accepted, `local`. */
@@ -119,6 +127,31 @@ export class Transfers {
   /** What is on its way stops where it is, and goes on the next time. */
   async close(): Promise<void> {
     await Promise.all([...this.#peers.values()].map((peer) => peer.close()));
+  }
+
+  #offered(
+    peer: string,
+    what: Pick<TransferRow, "files" | "folders" | "bytes" | "name" | "place">,
+    manifest: Bytes,
+  ): TransferRow {
+    const { time, random, suite } = this.#options;
+    return {
+      ...what,
+      peer,
+      suite,
+      id: random(ID_LENGTH),
+      direction: "sent",
+      state: "offered",
+      failure: undefined,
+      name: fitting(what.name),
+      manifestLength: manifest.length,
+      manifestHash: digestOf(manifest),
+      entry: 0,
+      skipped: 0,
+      isTold: true,
+      began: time.date(),
+      ended: undefined,
+    };
   }
 
   /** The row as it stands now. Throws `usage` when nothing can be done about it any more. */
