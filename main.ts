@@ -20,6 +20,7 @@ const RUNS: Readonly<Record<CommandName, () => Promise<Run>>> = {
   serve: async () => (await import("./lib/cli/serve.ts")).serve,
   connect: async () => (await import("./lib/cli/connect.ts")).connect,
   send: async () => (await import("./lib/cli/send.ts")).send,
+  receive: async () => (await import("./lib/cli/receive.ts")).receive,
   inbox: async () => (await import("./lib/cli/inbox.ts")).inbox,
   users: async () => (await import("./lib/cli/users.ts")).users,
   history: async () => (await import("./lib/cli/history.ts")).history,

@@ -35,7 +35,7 @@ export interface Parsed<C extends Command> {
  * options' own readers throw.
  */
 export function parse<const C extends Command>(command: C, args: readonly string[]): Parsed<C> {
-  const first = args.findIndex((arg) => arg.startsWith("-") || arg === "");
+  const first = args.findIndex(isNoWord);
   const words = first === -1 ? [...args] : args.slice(0, first);
   const action = takeAction(command, words);
   const options = optionsOf(command);
@@ -46,6 +46,11 @@ export function parse<const C extends Command>(command: C, args: readonly string
   requireTogether(options, texts);
   // The types of the table and of its values are one: see `Value`.
   return { action: action?.name, words, given } as unknown as Parsed<C>;
+}
+
+/** Whether an argument is none of the words that stand first; `-` alone is one, and means standard input. */
+export function isNoWord(arg: string): boolean {
+  return arg === "" || arg.startsWith("-") && arg !== "-";
 }
 
 /** Takes the action from the front of `words`. */
@@ -110,7 +115,12 @@ function withoutFlagValues(args: readonly string[], flags: readonly string[]): r
 
 function refuseArgument(command: Command, argument: string, names: readonly string[]): never {
   const isOption = argument.startsWith("-");
-  if (!isOption) command.refuseWord?.(argument);
+  const many = command.words?.find(({ isMany }) => isMany);
+  if (!isOption && many) {
+    throw new CifraError("usage", `Cannot take "${argument}" there`, {
+      hint: `files stand before the options: ${callOf(command)} ${many.name} --to NAME`,
+    });
+  }
   const meant = isOption ? closest(argument.replace(/^-+|=.*$/g, ""), names) : undefined;
   throw new CifraError("usage", `Unknown argument "${argument}"`, {
     hint: meant ? `did you mean --${meant}?` : `${callOf(command)} --help lists what there is`,
@@ -125,20 +135,22 @@ function requireWords(
   const wanted = (action ?? command).words ?? [];
   if (wanted.length === 0 && !action && words.length > 0) refuseArgument(command, words[0]!, []);
   const least = wanted.filter(({ isOptional }) => !isOptional).length;
-  if (words.length < least || words.length > wanted.length) {
+  const most = wanted.at(-1)?.isMany ? Infinity : wanted.length;
+  if (words.length < least || words.length > most) {
     const line = [callOf(command), ...(action ? [action.name] : []), ...wanted.map(formatWord)];
     throw new CifraError("usage", `Write: ${line.join(" ")}`);
   }
   for (const [index, word] of words.entries()) {
-    const { name, choices, read } = wanted[index]!;
+    const { name, choices, read } = wanted[Math.min(index, wanted.length - 1)]!;
     if (choices && !choices.includes(word)) throw notAChoice(name, choices, word);
     read?.(word);
   }
 }
 
 /** A word as help shows it. */
-export function formatWord({ name, isOptional }: Word): string {
-  return isOptional ? `[${name}]` : name;
+export function formatWord({ name, isOptional, isMany }: Word): string {
+  const written = isMany ? `${name}...` : name;
+  return isOptional ? `[${written}]` : written;
 }
 
 function requireAction(

@@ -6,8 +6,12 @@ export interface Word {
   /** What stands for it in help, such as `FILE`. */
   readonly name: string;
   readonly isOptional?: boolean;
+  /** There may be several of it: the last one of a command. */
+  readonly isMany?: boolean;
   readonly choices?: readonly string[];
   readonly isFile?: boolean;
+  /** It is the path of something that is only read; other files are written as well. */
+  readonly isRead?: boolean;
   /** Checks it; throws `usage` or `bad_name`. */
   readonly read?: (text: string) => unknown;
 }
@@ -50,8 +54,6 @@ export interface Command {
   /** How it is called; the default is `cifra NAME`. */
   readonly call?: string;
   readonly words?: readonly Word[];
-  /** Why an argument that is neither an option nor a word is refused, where that is no mistake in writing: `usage`. */
-  readonly refuseWord?: (word: string) => never;
   readonly actions?: {
     /** The heading of their list. */
     readonly title: string;

@@ -10,6 +10,7 @@ import { INBOX } from "./inbox_command.ts";
 import { KEYS } from "./keys_command.ts";
 import { readPeerName } from "./option_readers.ts";
 import { COLOR, GIVE_UP, KEYS_IN_USE, OUTPUT, PROFILE, SERVER, STATE } from "./options.ts";
+import { RECEIVE } from "./receive_command.ts";
 import { SEND } from "./send_command.ts";
 import { SERVE } from "./serve_command.ts";
 import { readMoment } from "./wall_clock.ts";
@@ -143,6 +144,7 @@ export const COMMANDS = [
   SERVE,
   CONNECT,
   SEND,
+  RECEIVE,
   INBOX,
   USERS,
   HISTORY,

@@ -86,7 +86,9 @@ function bashCommand(command: Command): string {
     ...(Array.isArray(first)
       ? [`          ${command.name}) words="${[...first, own].join(" ")}" ;;`]
       : []),
-    `          *) words="${own}" ;;`,
+    command.words?.some(({ isFile }) => isFile)
+      ? `          *) [[ $word == -* ]] && words="${own}" || path=-f ;;`
+      : `          *) words="${own}" ;;`,
     "        esac",
     "        ;;",
   ].join("\n");
@@ -142,7 +144,9 @@ function zshCommand(command: Command): string {
       quote(`*:argument:${hasFiles ? "_files" : ""}`),
     );
   }
-  for (const word of words) specs.push(quote(`:${word.name}:${zshGuess(guessWord(word))}`));
+  for (const word of words) {
+    specs.push(quote(`${word.isMany ? "*" : ""}:${word.name}:${zshGuess(guessWord(word))}`));
+  }
   return [
     `        ${name})`,
     `          _arguments \\\n${specs.map((spec) => `            ${spec}`).join(" \\\n")}`,
@@ -208,6 +212,7 @@ function fishCommand(command: Command): string[] {
   }
   for (const word of words) {
     const guess = guessWord(word);
+    if (guess === "file") lines.push(`complete -c cifra -n '${seen}' -F`);
     if (Array.isArray(guess)) {
       lines.push(`complete -c cifra -n '${seen}' -a ${fishQuote(guess.join(" "))}`);
     }

@@ -1,11 +1,11 @@
 /** The row of `cifra connect` in the table of commands. */
 import { parseFingerprint } from "../crypto/identity.ts";
-import { ADVERTISED_ADDRESSES, PAST_SHOWN, PIPE_PATIENCE, PORT_MINIMUM } from "../limits.ts";
+import { PAST_SHOWN, PIPE_PATIENCE, PORT_MINIMUM } from "../limits.ts";
 import { DIALS, OF_A_PERSON, STREAM_HEAP } from "./allowances.ts";
 import { BELLS } from "./attention.ts";
 import type { Command } from "./command.ts";
 import { FILES } from "./file_options.ts";
-import { readAdvertised, readPeerName } from "./option_readers.ts";
+import { readPeerName } from "./option_readers.ts";
 import {
   ACCOUNT,
   COLOR,
@@ -16,6 +16,7 @@ import {
   SERVER,
   settings,
   STATE,
+  WAY,
 } from "./options.ts";
 
 /** Lines that are held in memory to be shown when a conversation is opened. */
@@ -79,22 +80,7 @@ export const CONNECT = {
         excludes: ["to"],
       },
     }),
-    "The way to the other person": settings("connect", {
-      advertise: {
-        kind: "list",
-        value: "ADDRESS",
-        does: "another address of this machine in its network",
-        most: ADVERTISED_ADDRESSES,
-        read: readAdvertised,
-      },
-      "relay-only": {
-        kind: "flag",
-        does: "go through the server alone: the other person does not learn your address",
-        excludes: ["no-relay"],
-        conflict: "--relay-only and --no-relay leave no way to go",
-      },
-      "no-relay": { kind: "flag", does: "never go through the server" },
-    }),
+    "The way to the other person": WAY,
     "Files": FILES,
     "Keys, disk and output": {
       ...KEYS_IN_USE,

@@ -8,7 +8,7 @@ import type { Bell } from "./attention.ts";
 import type { ColourChoice } from "./colours.ts";
 import { CONNECT } from "./connect_command.ts";
 import type { FileChoice } from "./file_options.ts";
-import { type ServerOptions, serverOptions } from "./server_options.ts";
+import { type ServerOptions, serverOptions, wayOf } from "./server_options.ts";
 
 /** What it says. */
 export interface ConnectOptions extends ServerOptions {
@@ -61,8 +61,7 @@ export function parseConnect(args: readonly string[]): ConnectOptions {
     limit: given.limit,
     receivePort,
     sendPort,
-    advertised: given.advertise,
-    relay: given["relay-only"] ? "only" : given["no-relay"] ? "never" : "allowed",
+    ...wayOf(given),
     keepHistory: !given["no-history"],
     tellsRead: !given["no-receipts"],
     last: given.last,

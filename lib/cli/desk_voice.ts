@@ -32,9 +32,12 @@ type ShutOut = Extract<HomeStatus, { readonly type: "shut-out" }>;
 
 type Connected = Extract<Status, { readonly type: "connected" }>;
 
+/** What is looked at of the desk. */
+export type VoiceView = Pick<DeskView, "only" | "focus" | "label" | "dialogue">;
+
 /** Says it. */
 export class DeskVoice {
-  readonly #view: DeskView;
+  readonly #view: VoiceView;
   readonly #terminal: Terminal;
   readonly #suite: SuiteName;
   readonly #ref: Ref | undefined;
@@ -58,7 +61,7 @@ export class DeskVoice {
   /** With whom channels come and go; a conversation that begins anew among them is no news. */
   readonly #shaky = new Set<string>();
 
-  constructor(view: DeskView, terminal: Terminal, suite: SuiteName, ref?: Ref) {
+  constructor(view: VoiceView, terminal: Terminal, suite: SuiteName, ref?: Ref) {
     this.#view = view;
     this.#terminal = terminal;
     this.#suite = suite;

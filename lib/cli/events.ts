@@ -116,6 +116,15 @@ const FILES: EventGroup["events"] = {
       links: { kind: "number", about: "links, which are not followed" },
     },
   },
+  "file-waits": {
+    when: "`receive`: somebody offers what is not taken without asking",
+    keys: {
+      ...ofTransfer,
+      files: number,
+      folders: number,
+      bytes: optional(number, "missing when that is not known"),
+    },
+  },
   "file-accepted": { when: "what is offered is wanted, here or there", keys: ofTransfer },
   "file-progress": {
     when: "once a second for each transfer that moves",
@@ -463,7 +472,7 @@ const LOBBY: EventGroup = {
 };
 
 const MAIL: EventGroup = {
-  title: "send, inbox",
+  title: "send, receive, inbox",
   name: "mail",
   about:
     "Beside these they tell what `connect` does of the server, of keys, and of what cannot be left " +

@@ -98,6 +98,13 @@ export function offeredJson(
   };
 }
 
+/** That an offer is not taken without asking, for a program. */
+export function waitsJson(row: TransferRow): JsonEvent {
+  const { files, folders, bytes } = row;
+  const size = { files, folders, ...(bytes !== undefined && { bytes }) };
+  return { event: "file-waits", ...aboutOf(row), ...size };
+}
+
 /** One transfer in a list: what, with whom, and how it stands. */
 export function transferLine(row: TransferRow, progress: string | undefined): string {
   const { peer, direction } = row;

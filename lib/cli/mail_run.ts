@@ -1,7 +1,8 @@
-/** What `cifra send` and `cifra inbox` have in common: a profile, its server, and a courier between them. */
+/** What `cifra send`, `inbox` and `receive` have in common: a profile, its server, and a courier between them. */
 import type { Bytes } from "../bytes.ts";
 import type { Contacts } from "../client/contacts.ts";
 import { Courier, type CourierOptions } from "../client/courier.ts";
+import type { MessengerOptions } from "../client/messenger.ts";
 import type { Profile } from "../client/profile.ts";
 import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
@@ -29,6 +30,24 @@ export interface MailPlace {
   readonly profile: Profile;
   readonly contacts: Contacts;
   readonly store: MessageStore;
+  /** What everybody is who comes to the server as this profile. */
+  readonly person: Pick<
+    MessengerOptions,
+    | "environment"
+    | "ticker"
+    | "name"
+    | "suite"
+    | "identity"
+    | "ephemeralKey"
+    | "store"
+    | "contacts"
+    | "openServer"
+    | "register"
+    | "giveUpAfter"
+    | "tellsRead"
+  >;
+  /** Whom this profile ignores. */
+  readonly ignored: ReadonlySet<string>;
   /** Somebody who leaves or fetches mail for this profile; `staying` rejects when it cannot go on. */
   readonly employ: (
     hooks: Pick<CourierOptions, "isWelcome" | "onEvent" | "onDelivery">,
@@ -40,6 +59,23 @@ export function requireMailbox({ suite }: Pick<ServerOptions, "suite">): void {
   if (suite === "modern") return;
   throw new CifraError("usage", "The mailbox needs the suite modern", {
     hint: `the keys of ${suite} cannot be used for those who are not here: leave --suite out`,
+  });
+}
+
+/** A stranger's key is taken by the word of the server only where somebody sees it, or has said so. Throws `identity_unknown`. */
+export async function requireKnown(
+  { to, peerKey, acceptNew }: {
+    readonly to: string;
+    readonly peerKey: Bytes | undefined;
+    readonly acceptNew: boolean;
+  },
+  { contacts }: MailPlace,
+  terminal: Terminal,
+): Promise<void> {
+  if (terminal.interactive || peerKey || acceptNew || await contacts.fingerprintOf(to)) return;
+  throw new CifraError("identity_unknown", `${to} is not known here, and nobody can be asked`, {
+    hint: "say with --peer-key which key it must be, or with --accept-new that the one will do " +
+      "which the server shows",
   });
 }
 
@@ -66,27 +102,32 @@ export async function openMail(
   for (const lost of store.lost) terminal.say(describeLost(lost), lostJson(lost));
   const { name, suite, identity } = profile;
   const ignored = await Ignored.open(profile.folder);
+  const person = {
+    environment: systemEnvironment,
+    ticker,
+    name,
+    suite,
+    identity,
+    ephemeralKey: access.ephemeralKey,
+    store,
+    contacts,
+    openServer: (sendPort: number | undefined) => access.open(address, sendPort),
+    register: remembering(profile, access, address, () => {}),
+    giveUpAfter: options.giveUpAfter,
+    tellsRead: options.tellsRead,
+  };
   return {
     profile,
     contacts,
     store,
+    person,
+    ignored: ignored.names,
     employ: (hooks) => {
       const onTrouble = sayWaiting(terminal);
       const courier = new Courier({
         ...hooks,
-        environment: systemEnvironment,
-        ticker,
-        name,
-        suite,
-        identity,
-        ephemeralKey: access.ephemeralKey,
-        store,
-        contacts,
+        ...person,
         isRefused: (who) => ignored.names.has(who),
-        tellsRead: options.tellsRead,
-        openServer: () => access.open(address, undefined),
-        register: remembering(profile, access, address, () => {}),
-        giveUpAfter: options.giveUpAfter,
         onStatus: (status) => {
           if (status.type === "server-lost") onTrouble(status.error, status.retryIn);
         },

@@ -2,8 +2,8 @@
 import { parseServerAddress } from "../client/server_address.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
 import { STRONGEST_FIRST } from "../crypto/suite.ts";
-import { DEFAULT_PORT } from "../limits.ts";
-import { readName } from "./option_readers.ts";
+import { ADVERTISED_ADDRESSES, DEFAULT_PORT } from "../limits.ts";
+import { readAdvertised, readName } from "./option_readers.ts";
 
 /** The largest descriptor that may be named. */
 const DESCRIPTOR_MAXIMUM = 255;
@@ -253,6 +253,24 @@ export const ACCOUNT = {
     otherwise: "ask",
   },
 } as const satisfies OptionTable;
+
+/** How connections to others are made. */
+export const WAY = settings("connect", {
+  advertise: {
+    kind: "list",
+    value: "ADDRESS",
+    does: "another address of this machine in its network",
+    most: ADVERTISED_ADDRESSES,
+    read: readAdvertised,
+  },
+  "relay-only": {
+    kind: "flag",
+    does: "go through the server alone: the other person does not learn your address",
+    excludes: ["no-relay"],
+    conflict: "--relay-only and --no-relay leave no way to go",
+  },
+  "no-relay": { kind: "flag", does: "never go through the server" },
+});
 
 /** Where a person types. */
 export const PLAIN = {

@@ -8,6 +8,7 @@ import { stateFolder } from "../store/state_folder.ts";
 import { configFolder } from "../store/user_folders.ts";
 import { accidents } from "./allowances.ts";
 import { parse } from "./args.ts";
+import { absolutePath } from "./here.ts";
 import { type Action, type Command, optionsOf } from "./command.ts";
 
 /** Deno covers imports from a URL by a permission that its types do not know. */
@@ -94,10 +95,12 @@ function pathsOf(
     if (permissions.includes("read")) read.push(...all);
     if (permissions.includes("write")) write.push(...all);
   }
-  for (const [i, word] of (action?.words ?? []).entries()) {
-    if (!word.isFile || words[i] === undefined) continue;
-    read.push(words[i]);
-    write.push(words[i]);
+  const named = (action ?? command).words ?? [];
+  for (const [i, path] of words.entries()) {
+    const word = named[Math.min(i, named.length - 1)];
+    if (!word?.isFile || word.isRead && path === "-") continue;
+    read.push(word.isRead ? absolutePath(path) : path);
+    if (!word.isRead) write.push(path);
   }
   return { read, write };
 }

@@ -1,4 +1,4 @@
-/** `cifra send`: one message for somebody, here or away, and how far it came. */
+/** `cifra send`: one message for somebody, here or away, and how far it came; files go by `send_files.ts`. */
 import { decodeUtf8, encodeUtf8 } from "../bytes.ts";
 import type { MailEvent } from "../client/mail_events.ts";
 import type { Delivery } from "../client/thread.ts";
@@ -6,15 +6,17 @@ import { CifraError, exitCodeOf } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
-import { MAIL_ANSWER_PATIENCE, TEXT_LIMIT } from "../limits.ts";
+import { MAIL_ANSWER_PATIENCE, MAIL_PATIENCE, TEXT_LIMIT } from "../limits.ts";
 import { systemEnvironment } from "../net/environment.ts";
-import { parse } from "./args.ts";
+import { type Given, parse } from "./args.ts";
+import { absolutePath } from "./here.ts";
 import { SEND } from "./send_command.ts";
-import { type MailPlace, openMail, requireMailbox } from "./mail_run.ts";
+import type { SendFilesOptions } from "./send_files.ts";
+import { type MailPlace, openMail, requireKnown, requireMailbox } from "./mail_run.ts";
 import { describeMail } from "./mail_words.ts";
 import { deliveryJson } from "./message_words.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
-import { serverOptions } from "./server_options.ts";
+import { serverOptions, wayOf } from "./server_options.ts";
 import { readStdin } from "./stdin.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -25,26 +27,61 @@ interface SendOptions extends ReturnType<typeof parseSend> {}
 
 /** Leaves the message; returns the exit code, which says how far it came. */
 export async function send(args: readonly string[], terminal: Terminal): Promise<number> {
+  const files = parseSendFiles(args);
+  if (files) return await (await import("./send_files.ts")).sendFiles(files, terminal);
   const options = parseSend(args);
   return await runFramed(terminal, (frame) => sendOne(options, frame, terminal));
 }
 
 function parseSend(args: readonly string[]) {
   const { given } = parse(SEND, args);
-  const { name, to, text, wait } = given;
+  const { text, wait } = given;
   const server = serverOptions(given);
   requireMailbox(server);
-  if (name === to) throw new CifraError("usage", "--name and --to must be two different names");
   const goal: Goal = wait ?? "onServer";
   return {
     ...server,
-    to,
+    ...receiverOf(given),
+    giveUpAfter: server.giveUpAfter ?? MAIL_PATIENCE,
     text,
     goal,
     waitFor: wait === undefined ? undefined : given["wait-for"] * 1000,
+  };
+}
+
+function receiverOf(given: Given<typeof SEND>) {
+  const { name, to } = given;
+  if (name === to) throw new CifraError("usage", "--name and --to must be two different names");
+  return {
+    to,
     peerKey: given["peer-key"],
     keepHistory: !given["no-history"],
     tellsRead: !given["no-receipts"],
+  };
+}
+
+/** What the command line says of files; undefined when it is about a message. Throws `usage`. */
+function parseSendFiles(args: readonly string[]): SendFilesOptions | undefined {
+  const { words, given } = parse(SEND, args);
+  const { as, text, wait } = given;
+  if (words.length === 0 && as === undefined) return undefined;
+  const isStream = words.includes("-");
+  const problem = text !== undefined
+    ? "--text is a message, and goes without files"
+    : wait !== undefined
+    ? "--wait is for a message: files are waited for until the other person has them"
+    : isStream && (words.length > 1 || as === undefined)
+    ? "- is standard input, goes alone, and needs a name: cifra send - --as backup.tar --to NAME"
+    : !isStream && as !== undefined
+    ? "--as is the name of standard input: cifra send - --as backup.tar --to NAME"
+    : undefined;
+  if (problem !== undefined) throw new CifraError("usage", problem);
+  return {
+    ...serverOptions(given),
+    ...receiverOf(given),
+    ...wayOf(given),
+    paths: isStream ? [] : words.map(absolutePath),
+    as,
   };
 }
 
@@ -63,19 +100,6 @@ async function sendOne(
   requireFitting(text);
   const errand = new Errand(options, place, terminal);
   return await errand.run(text, interrupted);
-}
-
-/** A stranger's key is taken by the word of the server only where somebody sees it, or has said so. Throws `identity_unknown`. */
-async function requireKnown(
-  { to, peerKey, acceptNew }: SendOptions,
-  { contacts }: MailPlace,
-  terminal: Terminal,
-): Promise<void> {
-  if (terminal.interactive || peerKey || acceptNew || await contacts.fingerprintOf(to)) return;
-  throw new CifraError("identity_unknown", `${to} is not known here, and nobody can be asked`, {
-    hint: "say with --peer-key which key it must be, or with --accept-new that the one will do " +
-      "which the server shows",
-  });
 }
 
 /** All that comes, without the end of the last line; undefined when the program is to end before. Throws `usage`, `limit`. */
@@ -187,7 +211,7 @@ class Errand {
   /** Resolves when the message is so far, or to why it will not be. Throws nothing. */
   async #until(goal: Goal): Promise<CifraError | undefined> {
     const failure = await this.#within(
-      MAIL_ANSWER_PATIENCE + this.#options.giveUpAfter!,
+      MAIL_ANSWER_PATIENCE + this.#options.giveUpAfter,
       "onServer",
     );
     if (failure || goal === "onServer") return failure;

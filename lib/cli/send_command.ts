@@ -1,32 +1,33 @@
 /** The row of `cifra send` in the table of commands. */
+import { encodeUtf8 } from "../bytes.ts";
 import { parseFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
-import { MAIL_PATIENCE, TEXT_LIMIT, WAIT_PATIENCE } from "../limits.ts";
+import { FILE_NAME_LIMIT, MAIL_PATIENCE, TEXT_LIMIT, WAIT_PATIENCE } from "../limits.ts";
+import { isLine } from "../wire/line.ts";
 import { DIALS, OF_A_PERSON } from "./allowances.ts";
 import type { Command } from "./command.ts";
 import { readName } from "./option_readers.ts";
-import { GIVE_UP, KEPT, KEYS_IN_USE, OUTPUT, SERVER, STATE } from "./options.ts";
+import { GIVE_UP, KEPT, KEYS_IN_USE, OUTPUT, SERVER, STATE, WAY } from "./options.ts";
 
 const LONGEST_WAIT = 1_000_000;
-/** A word that was meant as a text would be sent as one, or as a file, by whatever happens to lie there. */
-function refuseFile(word: string): never {
-  throw new CifraError("usage", `"${word}" stands for a file, and files cannot be sent yet`, {
-    hint: "a text comes on standard input or after --text; what is longer goes through a pipe: " +
-      "cifra connect --to NAME < FILE",
-  });
+/** The name of a stream: one that the other side's disk can have. Throws `usage`. */
+function readStreamName(name: string): string {
+  const isOne = isLine(name) && !/[/\0]/.test(name) && name !== "." && name !== "..";
+  if (isOne && encodeUtf8(name).length <= FILE_NAME_LIMIT) return name;
+  throw new CifraError("usage", "--as must be the name of a file, without a folder");
 }
 
 export const SEND = {
   name: "send",
-  does: "leave one message for somebody, here or away, and go",
-  refuseWord: refuseFile,
+  does: "send files, or leave one message for somebody, here or away, and go",
+  words: [{ name: "FILE", isOptional: true, isMany: true, isFile: true, isRead: true }],
   options: {
     "What, and to whom": {
       to: {
         kind: "text",
         value: "NAME",
-        does: "who the message is for",
-        required: "it says who the message is for, for example: --to bob",
+        does: "who it is for",
+        required: "it says who it is for, for example: --to bob",
         read: readName,
       },
       text: {
@@ -34,6 +35,13 @@ export const SEND = {
         value: "TEXT",
         does: "the message; other users of this machine can see it while the command runs",
         otherwise: "standard input",
+      },
+      as: {
+        kind: "text",
+        value: "TEXT",
+        does: "send standard input, which - stands for, as a file of this name",
+        excludes: ["text"],
+        read: readStreamName,
       },
       "peer-key": {
         kind: "text",
@@ -64,23 +72,34 @@ export const SEND = {
         ...SERVER["accept-new"],
         does: "trust a server, and a person, seen for the first time without asking",
       },
-      "give-up": { ...GIVE_UP, default: MAIL_PATIENCE / 1000 },
+      "give-up": {
+        ...GIVE_UP,
+        does: "how long to wait for the server, and with files for the other person",
+        otherwise: `${MAIL_PATIENCE / 1000} for a message, else as long as it takes`,
+      },
     },
+    "The way to the other person": WAY,
     "Keys, disk and output": { ...KEYS_IN_USE, ...STATE, ...KEPT, ...OUTPUT },
   },
   about: [
-    `The message is what comes on standard input, at most ${
+    "Files and folders stand before the options; what is in a folder comes with it, and links are " +
+    "not followed. They go straight to the other person, who takes them: until then it waits, and " +
+    "what is interrupted goes on with the same command, from where it was. It exits with 0 when the " +
+    "other person has all of it on their disk, and with 1 when something was left out or not taken.",
+    `Without any, it is a message. The message is what comes on standard input, at most ${
       TEXT_LIMIT / 1024
     } KiB; at a terminal ` +
     "it is typed, and Ctrl-D ends it. It is on your disk before anything else happens, and then " +
     "left at the server, sealed, for 14 days or until it is fetched.",
-    "It exits with 0 when the message is on the server or further, and with 1 when it is only kept " +
+    "Then it exits with 0 when the message is on the server or further, and with 1 when it is only kept " +
     "here: then it goes with the next command that connects.",
   ],
   examples: [
+    "cifra send thesis.pdf photos --name alice --to bob",
     'cifra send --name alice --to bob --text "the oven is free"',
     "uptime | cifra send --name alice --to bob",
+    "tar c . | cifra send - --as backup.tar --name alice --to bob",
     "make 2>&1 | tail -n 20 | cifra send --name alice --to bob --wait read",
   ],
-  permissions: { ...DIALS, ...OF_A_PERSON, files: "state" },
+  permissions: { ...DIALS, ...OF_A_PERSON, sys: ["uid", "networkInterfaces"], files: "all" },
 } as const satisfies Command;

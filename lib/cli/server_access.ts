@@ -78,8 +78,8 @@ export class ServerAccess {
       const bytes = await Deno.readFile(inviteFile).catch((cause) => {
         throw platformFailure(`Cannot read the invite file ${inviteFile}`, cause, {
           hint:
-            "check the name, or paste the line with --invite; deno task connect reads files in its " +
-            "state folder only",
+            "check the name, or paste the line with --invite; deno task users and inbox read files " +
+            "in the state folder only",
         });
       });
       line = inviteTextOf(bytes);

@@ -1,4 +1,5 @@
 /** The options of every command that goes to a server: who we are, where it is, whether it is trusted. */
+import type { RelayChoice } from "../client/home.ts";
 import { type ServerAddress, serverSubject } from "../client/server_address.ts";
 import type { SuiteName } from "../crypto/suite.ts";
 import { DEFAULT_PORT } from "../limits.ts";
@@ -6,6 +7,7 @@ import type { Given } from "./args.ts";
 import type { USERS } from "./commands.ts";
 import type { CONNECT } from "./connect_command.ts";
 import type { INBOX } from "./inbox_command.ts";
+import type { RECEIVE } from "./receive_command.ts";
 import type { SEND } from "./send_command.ts";
 import type { ServerChoice } from "./server_access.ts";
 
@@ -46,12 +48,23 @@ function quote(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
+/** How connections to others are made. */
+export function wayOf(
+  given: Pick<Given<typeof CONNECT>, "advertise" | "relay-only" | "no-relay">,
+): { readonly advertised: readonly string[]; readonly relay: RelayChoice } {
+  return {
+    advertised: given.advertise,
+    relay: given["relay-only"] ? "only" : given["no-relay"] ? "never" : "allowed",
+  };
+}
+
 /** What the options that all of these commands have say together. */
 export function serverOptions(
   given:
     | Given<typeof USERS>
     | Given<typeof CONNECT>
     | Given<typeof SEND>
+    | Given<typeof RECEIVE>
     | Given<typeof INBOX>,
 ): ServerOptions {
   const { server, "server-key": fingerprint, "give-up": giveUp } = given;

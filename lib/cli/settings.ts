@@ -3,6 +3,7 @@
  * environment, from cifra.toml, or from the last time, in this order, and stands among the arguments then as if it
  * had been typed: whoever reads options knows nothing of settings.
  */
+import { isNoWord } from "./args.ts";
 import { type Command, optionsOf } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import type { Option, OptionTable, Section } from "./options.ts";
@@ -98,7 +99,7 @@ export function complete(
   const added = [...taken].flatMap(([name, { texts }]) =>
     texts.map((text) => options[name]!.kind === "flag" ? `--${name}` : `--${name}=${text}`)
   );
-  const first = args.findIndex((arg) => arg.startsWith("-"));
+  const first = args.findIndex(isNoWord);
   const at = first === -1 ? args.length : first;
   return { args: [...args.slice(0, at), ...added, ...args.slice(at)], taken, typed };
 }

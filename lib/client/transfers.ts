@@ -131,7 +131,7 @@ export class Transfers {
 
   #offered(
     peer: string,
-    what: Pick<TransferRow, "files" | "folders" | "bytes" | "name" | "place">,
+    what: Pick<TransferRow, "files" | "folders" | "bytes" | "place"> & { readonly name: string },
     manifest: Bytes,
   ): TransferRow {
     const { time, random, suite } = this.#options;

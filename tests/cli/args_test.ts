@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parse } from "../../lib/cli/args.ts";
 import type { Command } from "../../lib/cli/command.ts";
 import { COMPLETIONS } from "../../lib/cli/commands.ts";
+import { SEND } from "../../lib/cli/send_command.ts";
 import { SERVE } from "../../lib/cli/serve_command.ts";
 import { CifraError } from "../../lib/errors.ts";
 
@@ -185,5 +186,21 @@ Deno.test("serve takes no title that clients would not understand", () => {
     const error = assertThrows(() => title(text), CifraError);
     assertEquals(error.code, "usage", JSON.stringify(text));
     assert(!error.message.includes("\x1b"));
+  }
+});
+
+Deno.test("parse() takes files before the options, and - as one of them", () => {
+  const who = ["--name", "alice", "--to", "bob"];
+  assertEquals(parse(SEND, ["a b", "c", "d", ...who]).words, ["a b", "c", "d"]);
+  assertEquals(parse(SEND, ["-", "--as", "x.tar", ...who]).words, ["-"]);
+  assertEquals(parse(SEND, who).words, []);
+  const error = assertThrows(() => parse(SEND, [...who, "thesis.pdf"]), CifraError);
+  assertEquals([error.code, error.message], ["usage", 'Cannot take "thesis.pdf" there']);
+  assertEquals(
+    error.hint,
+    "files stand before the options: cifra send FILE --to NAME",
+  );
+  for (const name of ["", ".", "..", "a/b", "a\nb", "x".repeat(256)]) {
+    assertThrows(() => parse(SEND, ["-", ...who, `--as=${name}`]), CifraError);
   }
 });

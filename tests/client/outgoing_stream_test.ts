@@ -14,7 +14,7 @@ import { decode } from "../../lib/wire/layout.ts";
 import { Dice } from "../simulation/dice.ts";
 import { cutAfter, Ear, meet, openLink } from "../testkit/links.ts";
 import { MemoryMessages } from "../testkit/memory_messages.ts";
-import { turn } from "../testkit/pipe.ts";
+import { turn } from "../testkit/turn.ts";
 import { within } from "../testkit/time_limit.ts";
 import { until } from "../testkit/until.ts";
 

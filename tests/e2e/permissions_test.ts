@@ -77,7 +77,31 @@ const NEEDS: readonly (readonly [Task, readonly string[], readonly string[]])[] 
     ...COMMON,
   ]],
   ["users", ["--name", "alice", "--server", "127.0.0.1:1"], [...NETWORK, ...COMMON]],
-  ["send", ["--name", "alice", "--to", "bob", "--text", "x"], [...NETWORK, ...COMMON]],
+  ["send", ["--name", "alice", "--to", "bob", "--text", "x"], [
+    "interfaces",
+    ...NETWORK,
+    ...COMMON,
+  ]],
+  ["send", ["FILE", "--name", "alice", "--to", "bob", "--server", "127.0.0.1:1"], [
+    "interfaces",
+    "read elsewhere",
+    ...NETWORK,
+    ...COMMON,
+  ]],
+  ["receive", ["--name", "alice", "--into", "FILE", "--server", "127.0.0.1:1"], [
+    "interfaces",
+    "read elsewhere",
+    "write elsewhere",
+    ...NETWORK,
+    ...COMMON,
+  ]],
+  ["connect", ["--name", "alice", "--json", "--files", "FILE", "--server", "127.0.0.1:1"], [
+    "interfaces",
+    "read elsewhere",
+    "write elsewhere",
+    ...NETWORK,
+    ...COMMON,
+  ]],
   ["inbox", ["--name", "alice", "--server", "127.0.0.1:1"], [...NETWORK, ...COMMON]],
   ["inbox", ["--name", "alice", "--exec", "cat", "--server", "127.0.0.1:1"], [
     "start a shell",
@@ -155,7 +179,7 @@ Deno.test(
   "each command of its task's permissions keeps what it needs, and no more",
   within(120, async () => {
     const flagsOf = (task: Task, state: string) =>
-      task === "keys"
+      ["keys", "connect", "send", "receive"].includes(task)
         ? sourceCommand(task, "/").slice(3, -2)
         : sourceCommand(task, state).slice(3, -2);
     await eachKeeps(NEEDS, flagsOf);
@@ -219,7 +243,7 @@ Deno.test("permissions.md says what each task has", () => {
   );
   const expected = COMMANDS.map(({ name, permissions: { net, sys, env, files, ...more } }) => {
     const hosts = "denyNet" in more ? "all but the link's and clouds', below" : "all";
-    const isExplained = files === "all" || name === "history";
+    const isExplained = name === "keys" || name === "history";
     const network = isExplained ? `${hosts}, see below` : net ? hosts : "none";
     const disk = {
       "none": "none",
@@ -257,7 +281,7 @@ Deno.test("the line of permissions.md for another state folder works", async () 
   await alice.event("waiting");
 });
 
-Deno.test("the task for connect reads an invite file in its state folder, and says so of another", async () => {
+Deno.test("who may use the state folder alone reads an invite file there, and says so of another", async () => {
   await using scene = await Scene.open();
   const server = await scene.serve(["--admission", "invite"]);
   const { invite } = await server.event("listening");
@@ -273,7 +297,7 @@ Deno.test("the task for connect reads an invite file in its state folder, and sa
     stderr,
     `Cannot read the invite file ${elsewhere}: this program was not given`,
   );
-  assertStringIncludes(stderr, "deno task connect reads files in its state folder only");
+  assertStringIncludes(stderr, "deno task users and inbox read files in the state folder only");
   const alice = scene.connect("alice", "bob", ["--json", "--invite-file", inside]);
   await alice.event("waiting");
 });

@@ -149,7 +149,7 @@ Deno.test(
     const accepted = ["--accept-new"];
     assertEquals(
       await refused(["report.pdf"], ""),
-      '2 "report.pdf" stands for a file, and files cannot be sent yet',
+      '2 Cannot take "report.pdf" there',
     );
     assertEquals(await refused(accepted, "\n"), "2 There is nothing to send");
     assertEquals(

@@ -243,6 +243,7 @@ export type Task =
   | "serve"
   | "connect"
   | "send"
+  | "receive"
   | "inbox"
   | "users"
   | "history"
