@@ -266,7 +266,8 @@ async function runWith(
       },
       obey: async (request) => {
         taken.push(`+${texts.get(request)}`);
-        await turn();
+        // Those that take as long end in the order in which they began.
+        await new Promise((resolve) => void setTimeout(resolve));
         taken.push(`-${texts.get(request)}`);
       },
     });
