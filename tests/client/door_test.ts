@@ -5,7 +5,7 @@ import { Door, NO_PORTS } from "../../lib/client/door.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { Ticker } from "../../lib/flow/ticker.ts";
 import { PORT_MINIMUM, PREFACE_DEADLINE } from "../../lib/limits.ts";
-import { type Network, systemEnvironment } from "../../lib/net/environment.ts";
+import { type Listening, type Network, systemEnvironment } from "../../lib/net/environment.ts";
 import { FrameKind } from "../../lib/wire/frame.ts";
 import { type PeerPreface, peerPreface } from "../../lib/wire/handshake_messages.ts";
 import { encode } from "../../lib/wire/layout.ts";
@@ -198,6 +198,24 @@ test("one pair of ports serves the program, however often it registers", () => {
   assertEquals([door.open(true), door.open(false)], [ports, ports]);
   assertEquals(network.listening, 1);
   assert(NO_PORTS.receivePort >= PORT_MINIMUM && NO_PORTS.sendPort !== NO_PORTS.receivePort);
+  return Promise.resolve();
+});
+
+test("the two ports differ though the system gives the one for dialling once more for listening", () => {
+  const { network } = systemEnvironment;
+  const taken: Listening[] = [];
+  using scene = new Scene({
+    ...network,
+    findFreePort: () => {
+      // The first that is opened to listen gets it again.
+      taken.push(network.listen(["127.0.0.1"], 0));
+      return taken[0]!.port;
+    },
+    listen: (hosts, port) => taken.shift() ?? network.listen(hosts, port),
+  });
+  assert(scene.port !== scene.door.sendPort);
+  // What was opened in vain is closed.
+  assertEquals(scene.network.listening, 1);
   return Promise.resolve();
 });
 
