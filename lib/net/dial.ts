@@ -1,5 +1,5 @@
 /** Dialling over TCP: a host by name, or an address from a local port of our choice. */
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, type Socket, type TcpNetConnectOpts } from "node:net";
 import { CifraError } from "../errors.ts";
 import { delay } from "../flow/delay.ts";
 import { DIAL_DEADLINE } from "../limits.ts";
@@ -108,8 +108,7 @@ function dialOnceFrom(
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const arrivals = new Arrivals();
-    const { onread } = arrivals;
-    const socket = connectSocket({ host, port, localPort, allowHalfOpen: true, onread });
+    const socket = openSocket({ host, port, localPort, allowHalfOpen: true }, arrivals);
     const giveUp = () => {
       socket.destroy();
       reject(signal.reason);
@@ -125,6 +124,23 @@ function dialOnceFrom(
       resolve(new SocketTransport(socket, arrivals, { host, port }));
     });
   });
+}
+
+/** False once a Deno before 2.8, as the base of an executable may be one, has said that it fills no buffer of ours. */
+let fillsBuffers = true;
+
+function openSocket(options: TcpNetConnectOpts, arrivals: Arrivals): Socket {
+  if (fillsBuffers) {
+    try {
+      return connectSocket({ ...options, onread: arrivals.onread });
+    } catch (error) {
+      if (!/not implemented/i.test((error as Error).message)) throw error;
+      fillsBuffers = false;
+    }
+  }
+  const socket = connectSocket(options);
+  arrivals.listenTo(socket);
+  return socket;
 }
 
 /** A port that nobody uses at the moment, for dials to come from. */

@@ -137,8 +137,7 @@ export class SocketTransport implements TcpTransport {
  */
 export class Arrivals {
   readonly #buffer: Bytes = new Uint8Array(READ_BUFFER_MAXIMUM);
-  #from = 0;
-  #to = 0;
+  #waiting: Bytes = this.#buffer.subarray(0, 0);
   /** Something has arrived. */
   readonly news = new Signal();
 
@@ -146,24 +145,35 @@ export class Arrivals {
   readonly onread: OnReadOpts = {
     buffer: this.#buffer,
     callback: (count) => {
-      this.#from = 0;
-      this.#to = count;
-      this.news.notify();
+      this.#arrive(this.#buffer.subarray(0, count));
       // Pauses the socket.
       return false;
     },
   };
 
+  /** The same for a socket of a Deno before 2.8, which fills no buffer of ours. */
+  listenTo(socket: Socket): void {
+    socket.on("data", (chunk: Uint8Array) => {
+      socket.pause();
+      this.#arrive(new Uint8Array(chunk));
+    });
+  }
+
   /** Bytes that wait to be taken. */
   get length(): number {
-    return this.#to - this.#from;
+    return this.#waiting.length;
   }
 
   /** Copies what fits into `to`, and says how much that was. */
   take(to: Bytes): number {
     const count = Math.min(this.length, to.length);
-    to.set(this.#buffer.subarray(this.#from, this.#from + count));
-    this.#from += count;
+    to.set(this.#waiting.subarray(0, count));
+    this.#waiting = this.#waiting.subarray(count);
     return count;
+  }
+
+  #arrive(bytes: Bytes): void {
+    this.#waiting = bytes;
+    this.news.notify();
   }
 }
