@@ -1,7 +1,7 @@
 /** The bytes of a file that is sent, as long as it is the one that was looked at. */
-import { codeOf, isNotAllowed } from "../platform_errors.ts";
+import { codeOf, isNotAllowed, isNotGiven } from "../platform_errors.ts";
 import type { Bytes } from "../bytes.ts";
-import { fileFailure } from "./file_failure.ts";
+import { FileFailure, fileFailure } from "./file_failure.ts";
 import { factsOf, lookAgain, type SourceEntry } from "./tree.ts";
 
 /** Answers of the system that concern the one file, and not the disk that it is on. */
@@ -24,7 +24,7 @@ export class Source implements Disposable {
 
   /**
    * Opens the file of `entry`: `changed` when it is another one than was looked at, `gone` when it is not there or
-   * cannot be read. Throws `local` (FileFailure) where the disk fails.
+   * cannot be read. Throws `local` (FileFailure) where the disk fails, and where this program may not look.
    */
   static open(entry: SourceEntry): Source | "changed" | "gone" {
     return attempt(entry, () => {
@@ -93,7 +93,17 @@ function attempt<T>(entry: SourceEntry, job: () => T): T | "gone" {
   try {
     return job();
   } catch (error) {
+    // Another program may have it: that is no reason to leave it out for good.
+    if (isNotGiven(error)) throw notGiven(entry.path, error);
     if (isNotAllowed(error) || GONE.includes(codeOf(error) ?? "")) return "gone";
     throw fileFailure(`Cannot read ${entry.path}`, error);
   }
+}
+
+function notGiven(path: string, cause: unknown): FileFailure {
+  return new FileFailure(`Cannot read ${path}: this program was not given it`, {
+    cause,
+    trouble: "denied",
+    hint: "it goes on with one that has it: cifra send with the same files, or --files DIR",
+  });
 }

@@ -1,5 +1,5 @@
 /** Files and streams as they are read to be sent. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { renewed, Source } from "../../lib/files/source.ts";
 import { FileFailure } from "../../lib/files/file_failure.ts";
@@ -149,4 +149,20 @@ Deno.test("a stream that fails is a failure of ours", async () => {
   );
   await assertRejects(() => readStream(source, 0, 1), FileFailure, "its reader has gone");
   await source.close();
+});
+
+Deno.test({
+  name: "what this program was not given is not gone: another one may have it",
+  permissions: { read: false },
+  fn() {
+    const facts = { executable: 0, size: 1, modified: 0, device: 1, inode: 1 } as const;
+    const entry = { type: "file", parent: 0, name: "x", path: "/tmp/x", ...facts } as const;
+    for (const job of [() => Source.open(entry), () => renewed(entry)]) {
+      const error = assertThrows(job, FileFailure);
+      assertEquals([error.trouble, error.message], [
+        "denied",
+        "Cannot read /tmp/x: this program was not given it",
+      ]);
+    }
+  },
 });
