@@ -21,6 +21,7 @@ const RUNS: Readonly<Record<CommandName, () => Promise<Run>>> = {
   connect: async () => (await import("./lib/cli/connect.ts")).connect,
   send: async () => (await import("./lib/cli/send.ts")).send,
   receive: async () => (await import("./lib/cli/receive.ts")).receive,
+  transfers: async () => (await import("./lib/cli/transfers.ts")).transfers,
   inbox: async () => (await import("./lib/cli/inbox.ts")).inbox,
   users: async () => (await import("./lib/cli/users.ts")).users,
   history: async () => (await import("./lib/cli/history.ts")).history,

@@ -13,6 +13,7 @@ import { COLOR, GIVE_UP, KEYS_IN_USE, OUTPUT, PROFILE, SERVER, STATE } from "./o
 import { RECEIVE } from "./receive_command.ts";
 import { SEND } from "./send_command.ts";
 import { SERVE } from "./serve_command.ts";
+import { TRANSFERS } from "./transfers_command.ts";
 import { readMoment } from "./wall_clock.ts";
 
 /** Lines of a history that are held in memory to be shown. */
@@ -145,6 +146,7 @@ export const COMMANDS = [
   CONNECT,
   SEND,
   RECEIVE,
+  TRANSFERS,
   INBOX,
   USERS,
   HISTORY,

@@ -169,7 +169,7 @@ async function talk(
   });
   const stopAnswering = answerForProgram(
     profile,
-    desk,
+    desk.answers,
     ({ message }) =>
       terminal.say(`${message}; users and keys verify wait until this program has ended`, {
         event: "no-answers",

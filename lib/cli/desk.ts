@@ -7,7 +7,6 @@ import type { Contacts } from "../client/contacts.ts";
 import type { Status } from "../client/conversation.ts";
 import type { Dialogue } from "../client/conversations.ts";
 import { type HomeStatus, SENT_AWAY } from "../client/home.ts";
-import { askKnown } from "../client/known_people.ts";
 import type { Changes } from "../client/lobby.ts";
 import { Messenger, type MessengerEvents, type MessengerOptions } from "../client/messenger.ts";
 import type { MailTrouble } from "../client/mail_events.ts";
@@ -15,14 +14,14 @@ import type { Asking } from "../client/offers.ts";
 import type { TransferEvent } from "../client/transfer_events.ts";
 import { CifraError } from "../errors.ts";
 import { aborted } from "../flow/delay.ts";
-import { Limiter } from "../flow/limiter.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Throttle } from "../flow/throttle.ts";
-import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
+import type { HistoryEntry } from "../store/message_store.ts";
 import type { TransferRow } from "../store/transfer_store.ts";
 import { SERVER_NAME } from "../wire/names.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
+import { Answers } from "./answers.ts";
 import type { DeskView, Front, Outcome } from "./desk_front.ts";
 import { DeskJson } from "./desk_json.ts";
 import { DeskTerminal } from "./desk_terminal.ts";
@@ -35,7 +34,7 @@ import { describeOffers, offerJson } from "./offer_words.ts";
 import type { Ignored } from "./ignored.ts";
 import { Pipe } from "./pipe.ts";
 import { Roster } from "./roster.ts";
-import { describeKnown, type Everybody, type People, sorted } from "./running.ts";
+import type { Answering } from "./running.ts";
 import type { Terminal } from "./terminal.ts";
 import type { TypedLines } from "./typed_lines.ts";
 import { Typing } from "./typing.ts";
@@ -80,8 +79,7 @@ export class Desk implements DeskView, MessengerEvents {
   /** Names of those who ask for us and were not announced yet. */
   readonly #untold = new Set<string>();
   readonly #telling: Throttle;
-  /** Questions to the server are asked one after the other. */
-  readonly #asking = new Limiter(1);
+  readonly #answers: Answers;
   readonly #registered = Promise.withResolvers<void>();
   /** Rejects when staying makes no sense any more. */
   readonly #failed = Promise.withResolvers<never>();
@@ -108,6 +106,7 @@ export class Desk implements DeskView, MessengerEvents {
       changesPause: terminal.json ? 0 : CHANGES_PAUSE,
       events: this,
     });
+    this.#answers = new Answers(this.#messenger, store);
     this.#fileVoice = new FileVoice({
       terminal,
       time,
@@ -242,28 +241,9 @@ export class Desk implements DeskView, MessengerEvents {
     }
   }
 
-  /** Who is in the lobby: as we see it there, or as the server answers. */
-  async people(): Promise<People> {
-    await this.#messenger.look();
-    return sorted(this.#messenger.people);
-  }
-
-  /** Who is known at the server, here or away. Throws `cut` without a connection. */
-  async everybody(): Promise<Everybody> {
-    return await this.#asking.run(async () => {
-      const { server } = this.#messenger;
-      if (!server) {
-        throw new CifraError("cut", "The running program is not connected to its server", {
-          hint: "try again when it is",
-        });
-      }
-      return describeKnown(await askKnown(server));
-    });
-  }
-
-  /** What was said, for another program of this person. */
-  history(filter: HistoryFilter): Iterable<HistoryEntry> {
-    return this.#options.person.store.history(filter);
+  /** What other commands of this profile are answered. */
+  get answers(): Answering {
+    return this.#answers;
   }
 
   onHome(status: HomeStatus): void {

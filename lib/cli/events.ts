@@ -94,10 +94,7 @@ const transferRow = {
   folders: number,
   bytes: optional(number, "missing when that is not known"),
   done: optional(number, "bytes that are here, or sent, of what is on its way"),
-  place: {
-    kind: "text",
-    about: "the folder it comes to; of what we send a list of paths, in JSON",
-  } as Key,
+  into: optional(text, "the folder it comes to"),
   why: optional(text, "it has failed"),
   skipped: number,
   began: optional(text),
@@ -507,7 +504,7 @@ const MAIL: EventGroup = {
 };
 
 const OTHERS: EventGroup = {
-  title: "users, history, keys, config",
+  title: "users, transfers, history, keys, config",
   name: "others",
   common: {},
   events: {
@@ -521,6 +518,7 @@ const OTHERS: EventGroup = {
         isVerified: flag,
       },
     },
+    transfer: { when: "`transfers`", keys: transferRow },
     history: {
       when: "`history`",
       keys: {

@@ -3,7 +3,6 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Transfers } from "../client/transfers.ts";
 import { isOver, type TransferRow } from "../store/transfer_store.ts";
 import type { DeskVoice } from "./desk_voice.ts";
-import { percentOf } from "./file_progress.ts";
 import {
   describeLeftOut,
   nameOf,
@@ -98,20 +97,12 @@ function beginsWith({ id }: TransferRow, text: string): boolean {
 }
 
 /** All that is not over, told as it stands. */
-export function tellTransfers({ transfers, voice, isProgram }: FileDeskOptions): void {
-  const open = transfers.all().filter((row) => !isOver(row));
-  if (isProgram) {
-    const list = open.map((row) => transferFacts(row, transfers.progress(row)?.bytes));
-    return voice.say("", { event: "transfers", transfers: list });
-  }
-  const lines = open.map((row) => {
-    const here = transfers.progress(row);
-    const percent = here && row.bytes !== undefined
-      ? `${percentOf(row.bytes, here.bytes)} %`
-      : undefined;
-    return transferLine(row, percent);
-  });
-  voice.say(lines.length === 0 ? "nothing is offered, or on its way" : lines.join("\n"), {
-    event: "transfers",
-  });
+export function tellTransfers({ transfers, voice }: FileDeskOptions): void {
+  const open = transfers.all().filter((row) => !isOver(row)).map((row) =>
+    transferFacts(row, transfers.progress(row)?.bytes)
+  );
+  const text = open.length === 0
+    ? "nothing is offered, or on its way"
+    : open.map(transferLine).join("\n");
+  voice.say(text, { event: "transfers", transfers: open });
 }

@@ -3,7 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Path } from "../client/connector.ts";
 import type { TransferProgress } from "../client/transfer_events.ts";
 import type { TransferRow } from "../store/transfer_store.ts";
-import { sizeOf } from "./file_words.ts";
+import { percentOf, sizeOf } from "./file_words.ts";
 import type { JsonEvent } from "./terminal.ts";
 
 /** Speed is that of the last so many milliseconds. */
@@ -88,11 +88,6 @@ export function progressJson({ row, progress, rate }: UnderWay): JsonEvent {
     ...(progress.entry && { entry: progress.entry.name }),
     ...(rate !== undefined && { rate: Math.round(rate) }),
   };
-}
-
-/** How much of it is here; never 100, since the end is told when all of it is on the disk. */
-export function percentOf(total: number, bytes: number): number {
-  return total === 0 ? 99 : Math.min(99, Math.floor(100 * bytes / total));
 }
 
 function timeLeft(

@@ -13,12 +13,14 @@ import { Signal } from "../flow/signal.ts";
 import type { TransferRow } from "../store/transfer_store.ts";
 import { LogKind } from "../wire/peer_messages.ts";
 import { CloseCode } from "../wire/records.ts";
+import { Answers } from "./answers.ts";
 import { DeskVoice } from "./desk_voice.ts";
 import { FileVoice } from "./file_voice.ts";
 import { CHANGES_PAUSE } from "./lobby_words.ts";
 import type { MailPlace } from "./mail_run.ts";
 import { offerJson } from "./offer_words.ts";
 import { ProgressLine } from "./progress_line.ts";
+import { answerForProgram } from "./running.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Milliseconds for which the end of a transfer is brought to whoever is to know it. */
@@ -104,9 +106,10 @@ export class FileRun implements MessengerEvents {
     isDone: () => boolean,
     interrupted: AbortSignal,
   ): Promise<"done" | "interrupted"> {
+    const { terminal, place: { profile, store } } = this.#options;
+    const stopAnswering = answerForProgram(profile, new Answers(this.messenger, store));
     const staying = this.messenger.run();
     staying.catch((error) => this.#failed.reject(error));
-    const { terminal } = this.#options;
     const failing = Promise.race([
       this.#failed.promise,
       this.messenger.failed,
@@ -129,6 +132,7 @@ export class FileRun implements MessengerEvents {
       if (!isSentAway) code = CloseCode.failed;
       throw error;
     } finally {
+      stopAnswering();
       this.#cancelPatience?.();
       this.#files.stop();
       await this.messenger.leave(code);

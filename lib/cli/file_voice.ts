@@ -9,13 +9,12 @@ import type { Time } from "../flow/time.ts";
 import type { TransferRow } from "../store/transfer_store.ts";
 import {
   describeTime,
-  percentOf,
   progressJson,
   progressLine,
   Speedometer,
   type UnderWay,
 } from "./file_progress.ts";
-import { describeTransfer } from "./file_words.ts";
+import { describeTransfer, percentOf } from "./file_words.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
 /** Milliseconds between two drawings, and between two events. */

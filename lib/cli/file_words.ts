@@ -9,6 +9,8 @@ import { quoted } from "../wire/line.ts";
 import { lowerFirst } from "./status_words.ts";
 import type { JsonEvent } from "./terminal.ts";
 
+/** Letters of an id by which people name a transfer. */
+const SHORT = 4;
 /** Lines of what is left out. */
 const LEFT_OUT_SHOWN = 10;
 const UNITS = ["kB", "MB", "GB", "TB", "PB"];
@@ -24,9 +26,17 @@ export function sizeOf(bytes: number): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`;
 }
 
+/** How much of it is here; never 100, since the end is told when all of it is on the disk. */
+export function percentOf(total: number, bytes: number): number {
+  return total === 0 ? 99 : Math.min(99, Math.floor(100 * bytes / total));
+}
+
 /** What a transfer is: `thesis.pdf (2.1 MB)`, `photos (312 files, 1.2 GB)`. */
 export function nameOf(
-  { name, files, bytes }: Pick<TransferRow, "files" | "bytes"> & { readonly name: string },
+  { name, files, bytes }: Pick<TransferRow, "files"> & {
+    readonly name: string;
+    readonly bytes?: number | undefined;
+  },
 ): string {
   const size = bytes === undefined ? "size not known" : sizeOf(bytes);
   return `${name} (${files === 1 ? "" : `${files} files, `}${size})`;
@@ -34,7 +44,7 @@ export function nameOf(
 
 /** How people name a transfer: the beginning of its id. */
 export function shortId({ id }: Pick<TransferRow, "id">): string {
-  return encodeHex(id.subarray(0, 2));
+  return encodeHex(id).slice(0, SHORT);
 }
 
 const WHY_THERE: Readonly<Record<HoldReason, string>> = {
@@ -105,31 +115,53 @@ export function waitsJson(row: TransferRow): JsonEvent {
   return { event: "file-waits", ...aboutOf(row), ...size };
 }
 
-/** One transfer in a list: what, with whom, and how it stands. */
-export function transferLine(row: TransferRow, progress: string | undefined): string {
-  const { peer, direction } = row;
-  const state = progress ?? stateOf(row);
-  return `${shortId(row)}  ${direction === "sent" ? "to" : "from"} ${peer}  ${
-    nameOf(row)
-  }  ${state}`;
+/** A transfer as other programs are told of it. */
+export interface TransferFacts extends Pick<TransferRow, "peer" | "direction" | "name" | "state"> {
+  /** The id of the message that offers it, in hexadecimal. */
+  readonly transfer: string;
+  readonly files: number;
+  readonly folders: number;
+  readonly bytes?: number;
+  /** Bytes that are here, or sent, of what is on its way. */
+  readonly done?: number;
+  /** The folder it comes to. */
+  readonly into?: string;
+  /** Why it has failed. */
+  readonly why?: string;
+  readonly skipped: number;
+  /** ISO 8601. */
+  readonly began?: string;
+  readonly ended?: string;
 }
 
-/** The same for a program; `bytesHere`: of what is on its way. */
-export function transferFacts(row: TransferRow, bytesHere: number | undefined) {
-  const { files, folders, bytes, state, place, failure, skipped, began, ended } = row;
+/** What there is to tell of one; `here`: bytes of what is on its way. */
+export function transferFacts(row: TransferRow, here: number | undefined): TransferFacts {
+  const { files, folders, bytes, direction, state, place, failure, skipped, began, ended } = row;
   return {
     ...aboutOf(row),
     state,
     files,
     folders,
     ...(bytes !== undefined && { bytes }),
-    ...(bytesHere !== undefined && { done: bytesHere }),
-    place,
+    ...(here !== undefined && { done: here }),
+    ...(direction === "received" && place !== "" && { into: place }),
     ...(failure !== undefined && { why: WHY_FAILED[failure] }),
     skipped,
     ...(began > 0 && { began: new Date(began).toISOString() }),
     ...(ended !== undefined && { ended: new Date(ended).toISOString() }),
   };
+}
+
+/** One transfer in a list: what, with whom, and how it stands. */
+export function transferLine(facts: TransferFacts): string {
+  const { transfer, peer, direction, state, bytes, done, why, files, name } = facts;
+  const how = done === undefined
+    ? describeState(state, direction, why)
+    : bytes === undefined
+    ? sizeOf(done)
+    : `${percentOf(bytes, done)} %`;
+  const whom = direction === "sent" ? `to ${peer}` : `from ${peer}`;
+  return `${transfer.slice(0, SHORT)}  ${whom}  ${nameOf({ name, files, bytes })}  ${how}`;
 }
 
 function aboutOf({ id, peer, direction, name }: TransferRow) {
@@ -140,13 +172,22 @@ function aboutOf({ id, peer, direction, name }: TransferRow) {
 export function stateOf(
   { state, failure, direction }: Pick<TransferRow, "state" | "failure" | "direction">,
 ): string {
+  const why = failure === undefined ? undefined : WHY_FAILED[failure];
+  return describeState(state, direction, why);
+}
+
+function describeState(
+  state: TransferState,
+  direction: TransferRow["direction"],
+  why: string | undefined,
+): string {
   const words: Readonly<Record<TransferState, string>> = {
     offered: direction === "sent" ? "offered, and not accepted yet" : "offered to you",
     accepted: "on its way",
     done: "done",
     refused: "refused",
     cancelled: "cancelled",
-    failed: failure === undefined ? "failed" : `failed: ${WHY_FAILED[failure]}`,
+    failed: why === undefined ? "failed" : `failed: ${why}`,
   };
   return words[state];
 }

@@ -14,6 +14,8 @@ import { listenLocally } from "../net/local_socket.ts";
 import { compareNames, isName } from "../wire/names.ts";
 import type { HistoryEntry, HistoryFilter } from "../store/message_store.ts";
 import { finds, type Progress } from "../store/message_rules.ts";
+import { TRANSFER_STATES } from "../store/transfer_store.ts";
+import type { TransferFacts } from "./file_words.ts";
 import { answerLines, askAt, isObject, type Questions } from "./local_lines.ts";
 import { pageOf, proofOf, readPage, requireProof } from "./told_history.ts";
 
@@ -31,6 +33,10 @@ type Question =
   | { readonly ask: "users" }
   /** Who is known at the server. */
   | { readonly ask: "everybody" }
+  /** Which files were offered, and how they stand. */
+  | { readonly ask: "transfers" }
+  /** Ends a transfer whose id begins so. */
+  | { readonly ask: "cancel"; readonly transfer: string }
   /** The words to compare with a person; `mark`: they are the same. */
   | {
     readonly ask: "compare";
@@ -62,11 +68,14 @@ export function describeKnown(keys: readonly KnownKey[]): Everybody {
   return keys.map((key) => ({ ...key, fingerprint: formatFingerprint(key.fingerprint) }));
 }
 
-/** What a running program answers of its server. */
+/** What a running program answers of its server, and of files. */
 export interface Answering {
   readonly people: () => Promise<People>;
   readonly everybody: () => Promise<Everybody>;
   readonly history: (filter: HistoryFilter) => Iterable<HistoryEntry>;
+  readonly transfers: () => readonly TransferFacts[];
+  /** Throws `usage` when none is meant, `local`. */
+  readonly cancelTransfer: (id: string) => Promise<TransferFacts>;
 }
 
 /** The people of a lobby, in the order of their names. */
@@ -132,6 +141,10 @@ class Asker {
         return await this.#program.people();
       case "everybody":
         return await this.#program.everybody();
+      case "transfers":
+        return this.#program.transfers();
+      case "cancel":
+        return await this.#program.cancelTransfer(String(question.transfer));
       case "compare": {
         const { person, suite, mark } = question;
         const chosen = suite !== undefined && isSuiteName(suite) ? suite : undefined;
@@ -247,6 +260,35 @@ function comparisonOf(value: unknown): Comparison | undefined {
   const areWords = Array.isArray(words) && words.every((word) => typeof word === "string");
   if (typeof suite !== "string" || !isSuiteName(suite) || !areWords) return undefined;
   return typeof isVerified === "boolean" ? { suite, words, isVerified } : undefined;
+}
+
+function factsOf(value: unknown): TransferFacts | undefined {
+  if (!isObject(value)) return undefined;
+  const { transfer, peer, direction, name, state, files, bytes, done, why } = value;
+  const areTexts = [transfer, peer, name].every((text) => typeof text === "string");
+  const isKnown = TRANSFER_STATES.some((known) => known === state) &&
+    (direction === "sent" || direction === "received");
+  const areNumbers = [files, bytes ?? 0, done ?? 0].every((number) => typeof number === "number");
+  const isReason = why === undefined || typeof why === "string";
+  // Of another version of cifra more may be said of it, which is passed on.
+  return areTexts && isKnown && areNumbers && isReason
+    ? value as unknown as TransferFacts
+    : undefined;
+}
+
+function transfersOf(value: unknown): readonly TransferFacts[] | undefined {
+  const all = Array.isArray(value) ? value.map(factsOf) : [undefined];
+  return all.every((facts) => facts !== undefined) ? all : undefined;
+}
+
+/** What the running program has of files; undefined when none runs. */
+export function askTransfers(folder: string): Promise<readonly TransferFacts[] | undefined> {
+  return ask(folder, { ask: "transfers" }, transfersOf);
+}
+
+/** The running program ends a transfer; undefined when none runs. Throws what it answers with. */
+export function askCancel(folder: string, transfer: string): Promise<TransferFacts | undefined> {
+  return ask(folder, { ask: "cancel", transfer }, factsOf);
 }
 
 /** Who is in the lobby, as the running program has it; undefined when none runs. */

@@ -10,8 +10,18 @@ import type { Line } from "../wire/line.ts";
 import type { KeptMessage, NewMessage } from "../wire/peer_messages.ts";
 import type { ConversationKey, Direction } from "./conversation_key.ts";
 
-/** How a transfer stands; the last four are final. */
-export type TransferState = "offered" | "accepted" | "done" | "refused" | "cancelled" | "failed";
+/** How a transfer can stand; the last four are final. */
+export const TRANSFER_STATES = [
+  "offered",
+  "accepted",
+  "done",
+  "refused",
+  "cancelled",
+  "failed",
+] as const;
+
+/** One of them. */
+export type TransferState = typeof TRANSFER_STATES[number];
 
 /** A transfer. */
 export interface TransferRow extends ConversationKey {

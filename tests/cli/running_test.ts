@@ -21,6 +21,11 @@ interface Failure {
   readonly failed: ErrorReport;
 }
 
+const noTransfers = {
+  transfers: () => [],
+  cancelTransfer: () => Promise.reject(new CifraError("usage", "There is none")),
+};
+
 test("a running program tells who is in the lobby, and refuses what is no question", () =>
   withFolder(async (state) => {
     const profile = await Profile.open(state, "alice", "modern");
@@ -28,6 +33,7 @@ test("a running program tells who is in the lobby, and refuses what is no questi
       people: () => Promise.resolve([["bob", "here"]]),
       everybody: () => Promise.resolve([]),
       history: () => [],
+      ...noTransfers,
     });
     assertEquals(await askUsers(profile.path), [["bob", "here"]]);
     const program = await askAt(runningSocket(profile.path), new ManualTime());
@@ -60,6 +66,7 @@ test("the history of a sealed profile is for whoever shows its key; it ends with
       answerForProgram(profile, {
         people: () => Promise.resolve([]),
         everybody: () => Promise.resolve([]),
+        ...noTransfers,
         history: (filter) => {
           asked.push(filter);
           return [...all, gap];

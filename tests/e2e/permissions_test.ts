@@ -108,6 +108,7 @@ const NEEDS: readonly (readonly [Task, readonly string[], readonly string[]])[] 
     ...NETWORK,
     ...COMMON,
   ]],
+  ["transfers", ["--name", "alice"], [...NETWORK, ...COMMON]],
   // Until it is known whether a running program is to be asked: of somebody who has no messages never.
   ["history", ["--name", "silent"], ["dial the cloud", ...NETWORK, ...COMMON]],
   ["keys", ["show"], COMMON],

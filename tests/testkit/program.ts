@@ -244,6 +244,7 @@ export type Task =
   | "connect"
   | "send"
   | "receive"
+  | "transfers"
   | "inbox"
   | "users"
   | "history"
