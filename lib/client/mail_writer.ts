@@ -166,9 +166,9 @@ export class MailWriter {
   async #takeKeys(keys: Answer<"keys">): Promise<void> {
     const { name } = keys;
     const correspondence = this.#of(name);
-    correspondence.isAsking = false;
     const [found] = keys.found;
     if (!found) {
+      correspondence.isAsking = false;
       if (keys.retryAfter === 0) return this.#rest(name, KEYS_PAUSE, nobodyTakesIt(name));
       return this.#rest(name, 1000 * keys.retryAfter, askedBefore(name, keys.retryAfter));
     }
@@ -179,6 +179,9 @@ export class MailWriter {
     } catch (error) {
       if (!(error instanceof CifraError) || error.code === "local") throw error;
       return this.#rest(name, KEYS_PAUSE, error);
+    } finally {
+      // Whoever asks before the session is on disk gets no keys, and rests.
+      correspondence.isAsking = false;
     }
     await this.write(name);
   }

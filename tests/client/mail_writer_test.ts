@@ -60,6 +60,23 @@ test("one question, one session, one envelope for what fits, and the next for th
   assertEquals(bob.unread(alice).length, 8);
 });
 
+test("what is written while keys are taken asks for no others", async () => {
+  const { room, alice, bob } = await scene();
+  room.alter = (response, to) => {
+    if (response.type === "keys") {
+      to.postman.touch("bob");
+      // The session is being begun.
+      setTimeout(() => room.time.advance(3000), 0);
+    }
+    return [response];
+  };
+  await alice.says(bob, "hello");
+  await room.pass(8000);
+  assertEquals([alice.count("ask"), places(alice)], [1, "a0"]);
+  await bob.visits();
+  assertEquals(bob.unread(alice), ["hello"]);
+});
+
 test("as many messages as fit 57344 bytes are in one envelope", async () => {
   const id = new Uint8Array(16);
   const nothing = { log: id, first: 1n, readLog: id, have: 0n, haveId: id, read: 0n, pass: id };
