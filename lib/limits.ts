@@ -438,6 +438,13 @@ export const RECEIPT_CROSSING = 10 * SECOND;
 export const MAIL_POSTPONED_LIMIT = 1024;
 /** Whoever leaves waits so long until what is on its way to the mailbox is there. */
 export const MAIL_GOODBYE = 2 * SECOND;
+/** And, when a receipt is owed and the server is lost, until it is back: as long as it takes to be started again. */
+export const MAIL_RETURN = 5 * SECOND;
+/**
+ * A program with nothing more to say waits so long for the word of somebody who has left that they have what is on the
+ * server: longer than they take to leave it.
+ */
+export const CONFIRMATION_PATIENCE = 20 * SECOND;
 
 // --- Files (PROTOCOL.md 3.15) ---
 

@@ -281,6 +281,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
 /** Limits that no other implementation can meet: memory, disk, and what stands elsewhere in the document. */
 const OURS_ALONE = [
   "ACCEPT_PAUSE",
+  "CONFIRMATION_PATIENCE",
   "CONVERSATIONS_LIMIT",
   "DAY",
   "DIGESTED_FROM",
@@ -305,6 +306,7 @@ const OURS_ALONE = [
   "MAIL_GOODBYE",
   "MAIL_PATIENCE",
   "MAIL_POSTPONED_LIMIT",
+  "MAIL_RETURN",
   "MESSAGES_LAZY_AFTER",
   "MESSAGES_LAZY_COUNT",
   "MESSAGES_SETTLE_AFTER",

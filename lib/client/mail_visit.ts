@@ -16,6 +16,7 @@ import type { Moment } from "../store/mailbag.ts";
 import { BoxState, type MailboxResponse, Verdict } from "../wire/mailbox_messages.ts";
 import { NOWHERE, signedNameClaim } from "../wire/name_claim.ts";
 import { BoundedMap } from "../flow/bounded_map.ts";
+import { Signal } from "../flow/signal.ts";
 import type { MailContext } from "./mail_events.ts";
 import { type Letter, MailReader, type Reading } from "./mail_reader.ts";
 import { MailWriter } from "./mail_writer.ts";
@@ -34,6 +35,8 @@ export interface MailVisitOptions extends MailContext {
   readonly await: (name: string) => void;
   /** Look at somebody after so many milliseconds. */
   readonly later: (name: string, milliseconds: number) => void;
+  /** The box is open: something can be left. */
+  readonly onOpen: () => void;
 }
 
 /** Why what somebody has left stays at the server. */
@@ -72,6 +75,7 @@ export class MailVisit {
   #hasBegunAnew = false;
   /** Whether it was asked what is there of ours, and has to be once more. */
   #isAskingMine = false;
+  readonly #mineIsTold = new Signal();
   #asksMineAgain = false;
   #cancelMine: (() => void) | undefined;
   #cancelUpkeep: (() => void) | undefined;
@@ -170,15 +174,29 @@ export class MailVisit {
     return this.#writer.onServer(name, log, stored);
   }
 
+  /** The fingerprint of the server's key, in hexadecimal. */
+  get server(): string {
+    return this.#server;
+  }
+
+  /** Whether something can be left. */
+  get isOpen(): boolean {
+    return this.#isOpen && !this.#lane.hasEnded && !this.#ended.signal.aborted;
+  }
+
   /** Leaves all that is to be left, as far as that is a matter of a moment. Throws `local`. */
   async finish(): Promise<void> {
     await Promise.all(this.#jobs);
-    if (!this.#isOpen || this.#lane.hasEnded || this.#ended.signal.aborted) return;
-    for (const name of this.#unfinished()) await this.#writer.write(name);
+    if (!this.isOpen) return;
     const { time } = this.#options.environment;
     const patience = new AbortController();
     const cancel = time.after(MAIL_GOODBYE, () => patience.abort());
-    await this.#writer.settled(patience.signal);
+    // What another connection has left without an answer may be there, and may not.
+    while (this.#isAskingMine && this.isOpen && !patience.signal.aborted) {
+      await this.#mineIsTold.wait(AbortSignal.any([patience.signal, this.#ended.signal]));
+    }
+    if (this.isOpen) { for (const name of this.#unfinished()) await this.#writer.write(name); }
+    await this.#writer.settled(AbortSignal.any([patience.signal, this.#ended.signal]));
     cancel();
   }
 
@@ -242,6 +260,7 @@ export class MailVisit {
       // What is there of ours is known before anything is left.
       this.#askMine();
       this.#keepUp();
+      this.#options.onOpen();
       this.#expected = standing.waiting;
       this.#countDown(0);
     }
@@ -322,6 +341,7 @@ export class MailVisit {
 
   #mineCame(): void {
     this.#isAskingMine = false;
+    this.#mineIsTold.notify();
     if (!this.#asksMineAgain) return;
     this.#asksMineAgain = false;
     this.#askMine();

@@ -230,9 +230,17 @@ export class Messenger {
   /** Says goodbye to everybody; no conversation is begun any more. */
   async leave(code?: CloseCode): Promise<void> {
     this.#isLeaving = true;
-    await this.#conversations.leave(code);
-    await this.transfers.close();
-    await this.#person.postman?.leave();
+    const { home, postman } = this.#person;
+    // Conversations let go of the server when they end; what is still to be left needs it longer.
+    const release = postman && (home.link || postman.owes) ? home.hold() : undefined;
+    try {
+      await this.#conversations.leave(code);
+      await this.transfers.close();
+      if (!home.link) home.hurry();
+      await postman?.leave();
+    } finally {
+      release?.();
+    }
   }
 
   /** Ends `run`; conversations are to be left before. */
@@ -401,8 +409,10 @@ export class Messenger {
       onDelivery: ({ queued, stored }) => {
         const dialogue = this.#conversations.get(peer);
         if (dialogue) events.onDelivery(dialogue);
-        if (wasAttached && !thread.isAttached) postman?.parted(peer);
-        else if (queued > stored) postman?.touch(peer);
+        if (wasAttached && !thread.isAttached) {
+          postman?.told(peer);
+          postman?.parted(peer);
+        } else if (queued > stored) postman?.touch(peer);
         wasAttached = thread.isAttached;
       },
       onUnread: () => {

@@ -127,6 +127,7 @@ export class Person {
       await this.home.run();
     } finally {
       unwatch();
+      this.postman?.giveUp();
       this.#door?.close();
     }
   }

@@ -4,8 +4,9 @@
  * one of them.
  */
 import { CifraError } from "../errors.ts";
+import { Signal } from "../flow/signal.ts";
 import { Throttle } from "../flow/throttle.ts";
-import { RECEIPT_OF_READING_PAUSE, SEAL_AFTER } from "../limits.ts";
+import { MAIL_RETURN, RECEIPT_OF_READING_PAUSE, SEAL_AFTER } from "../limits.ts";
 import type { MailContext } from "./mail_events.ts";
 import { MailVisit } from "./mail_visit.ts";
 import type { ServerLink } from "./server_link.ts";
@@ -35,6 +36,16 @@ export class Postman {
   /** Resolves when the work over the last connection has come to its end. */
   #working: Promise<unknown> = Promise.resolve();
   #isLeaving = false;
+  #leaving: Promise<void> | undefined;
+  #hasLeft = false;
+  /** No connection will come any more. */
+  #isGivenUp = false;
+  /** The box was opened over a connection, or none will be. */
+  readonly #changed = new Signal();
+  /** The server of the last connection. */
+  #server: string | undefined;
+  /** Those who have heard over a channel what we have of theirs, and have left nothing since. */
+  readonly #told = new Set<string>();
 
   constructor(options: PostmanOptions) {
     this.#options = options;
@@ -54,9 +65,14 @@ export class Postman {
   }
 
   async #work(link: Pick<ServerLink, "identity" | "mailbox">, sequence: bigint): Promise<void> {
-    if (this.#isLeaving) return;
+    if (this.#hasLeft) return;
     const visit = new MailVisit({
       ...this.#options,
+      onEvent: (event) => {
+        if (event.type === "came") this.#told.delete(event.name);
+        this.#options.onEvent(event);
+      },
+      onOpen: () => this.#changed.notify(),
       isApart: (name) => this.#isApart(name),
       link,
       sequence,
@@ -65,7 +81,8 @@ export class Postman {
       later: (name, milliseconds) => this.#look(name, milliseconds),
     });
     this.#visit = visit;
-    if (this.#read.size > 0) this.#receipts.touch();
+    this.#server = visit.server;
+    if (this.#read.size > 0 && !this.#isLeaving) this.#receipts.touch();
     try {
       await visit.run();
     } finally {
@@ -84,6 +101,11 @@ export class Postman {
     this.#looking.delete(name);
     this.#resting.set(name, this.#now + this.#pause);
     this.#look(name, this.#pause);
+  }
+
+  /** A channel has told somebody what we have of theirs. */
+  told(name: string): void {
+    this.#told.add(name);
   }
 
   /** A stranger is welcome now, or a conversation open: what they left is read. */
@@ -110,24 +132,61 @@ export class Postman {
   }
 
   /**
-   * Leaves what is still to be left, for a short time, and ends: nothing is under way when it resolves. What cannot be
-   * left stays where it is.
+   * Whether somebody may not know what we have of theirs, or the server has not said that it has something of ours:
+   * whoever waits for that does not hear it from a program that has ended.
    */
-  async leave(): Promise<void> {
+  get owes(): boolean {
+    if (this.#server === undefined) return false;
+    const { mailbag } = this.#options.store;
+    const unanswered = mailbag.deposits(this.#server).filter(({ isConfirmed }) => !isConfirmed);
+    const waiting = [...mailbag.owed(this.#server), ...unanswered.map(({ peer }) => peer)];
+    return waiting.some((name) => !this.#told.has(name));
+  }
+
+  /** No connection will come any more. */
+  giveUp(): void {
+    this.#isGivenUp = true;
+    this.#changed.notify();
+  }
+
+  /**
+   * Leaves what is still to be left, for a short time, and ends: nothing is under way when it resolves. Whoever owes
+   * something when the connection is gone waits a moment for another one. What cannot be left stays where it is.
+   */
+  leave(): Promise<void> {
+    return this.#leaving ??= this.#leave();
+  }
+
+  async #leave(): Promise<void> {
     this.#isLeaving = true;
     this.#receipts.stop();
     for (const { cancel } of this.#looking.values()) cancel();
     this.#looking.clear();
     this.#resting.clear();
-    this.#tellRead();
+    const patience = new AbortController();
+    const cancel = this.#options.environment.time.after(MAIL_RETURN, () => patience.abort());
     try {
-      await this.#visit?.finish();
+      let visit = this.#visit;
+      do {
+        this.#tellRead();
+        await visit?.finish();
+      } while (!visit?.isOpen && this.owes && (visit = await this.#opened(patience.signal)));
     } catch (error) {
       if (!(error instanceof CifraError)) throw error;
     } finally {
+      cancel();
+      this.#hasLeft = true;
       this.#visit?.end();
       await this.#working;
     }
+  }
+
+  /** A visit on which something can be left; undefined when none comes before `signal` is aborted. */
+  async #opened(signal: AbortSignal): Promise<MailVisit | undefined> {
+    while (!this.#visit?.isOpen && !this.#isGivenUp && !signal.aborted) {
+      await this.#changed.wait(signal);
+    }
+    return this.#visit?.isOpen ? this.#visit : undefined;
   }
 
   get #now(): number {

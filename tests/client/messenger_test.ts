@@ -61,7 +61,7 @@ class Resident implements MessengerEvents {
   readonly met: string[] = [];
   /** Whether they look at all of their conversations. */
   looks = false;
-  readonly #network: TestNetwork;
+  readonly network: TestNetwork;
   readonly #reads: boolean;
   readonly #pinned: Map<string, Bytes>;
   readonly #staying: Promise<void>;
@@ -72,7 +72,7 @@ class Resident implements MessengerEvents {
     change: Change,
   ) {
     this.time = time;
-    this.#network = network;
+    this.network = network;
     this.#reads = change.reads ?? true;
     this.#pinned = change.pins ?? new Map();
     this.store = change.store ?? new MemoryMessages();
@@ -185,13 +185,14 @@ class Resident implements MessengerEvents {
     return leftovers.map(({ name, unread, undelivered }) => `${name} ${unread} ${undelivered}`);
   }
 
-  async leave(): Promise<void> {
+  /** In steps of so many milliseconds: what is done over sockets takes its real time meanwhile. */
+  async leave(step?: number): Promise<void> {
     // A dial to the server that is under way would outlive the scene.
     await this.told("registered");
-    await this.time.during(this.messenger.leave(), "goodbye to everybody");
+    await this.time.during(this.messenger.leave(), "goodbye to everybody", step);
     this.messenger.stop();
     await this.time.during(this.#staying, "goodbye to the server");
-    await this.time.until(() => this.#network.open === 0, "everything is closed");
+    await this.time.until(() => this.network.open === 0, "everything is closed");
   }
 }
 
@@ -568,3 +569,70 @@ test("two who are never in the lobby together hold a conversation, and nobody wh
     await bob.leave();
   });
 });
+
+/** Bob has read what Alice left, each at a messenger of their own with the other alone, and has told nobody. */
+async function bobHasRead(
+  scene: (
+    bob: Resident,
+    stage: Stage,
+    /** Alice comes, and it comes to this of what she has written. */
+    aliceLearns: (left: string) => Promise<void>,
+  ) => Promise<void>,
+): Promise<void> {
+  await talk(async (stage) => {
+    const disks = { alice: new MemoryMessages(), bob: new MemoryMessages() };
+    const known = { alice: new Map<string, Bytes>(), bob: new Map<string, Bytes>() };
+    const comes = async (name: "alice" | "bob") => {
+      const somebody = await Resident.start(stage.server, stage.time, {
+        name,
+        store: disks[name],
+        pins: known[name],
+        usesMailbox: true,
+        lobby: "absent",
+      });
+      await somebody.messenger.open(name === "alice" ? "bob" : "alice");
+      await somebody.told("registered");
+      return somebody;
+    };
+    const first = await comes("bob");
+    await stage.time.pass(3000);
+    await first.leave();
+    const alice = await comes("alice");
+    await alice.messenger.send("bob", "hello");
+    await stage.time.pass(6000);
+    await alice.leave();
+    const bob = await comes("bob");
+    await bob.hears("alice", "hello");
+    await scene(bob, stage, async (what) => {
+      const again = await comes("alice");
+      let left: readonly string[] = [];
+      const look = async () => left = await again.left();
+      await stage.time.until(() => (look(), `${left}` === what), `"${what}" and not "${left}"`);
+      await again.leave();
+    });
+  });
+}
+
+test("whoever leaves says by the mailbox what they have, over the connection that only the conversation held", () =>
+  bobHasRead(async (bob, _stage, aliceLearns) => {
+    await bob.leave(1);
+    await aliceLearns("bob 0 0");
+  }));
+
+test("whoever owes a receipt when the server is lost leaves it when it is back", () =>
+  bobHasRead(async (bob, _stage, aliceLearns) => {
+    bob.network.cut();
+    await bob.told("server-lost");
+    await bob.leave(1);
+    await aliceLearns("bob 0 0");
+  }));
+
+test("whoever owes a receipt does not wait for ever for a server that is gone", () =>
+  bobHasRead(async (bob, { time }) => {
+    bob.network.refuses = () => true;
+    bob.network.cut();
+    await bob.told("server-lost");
+    const began = time.now();
+    await bob.leave();
+    assert(time.now() - began < 10_000, `${time.now() - began} ms`);
+  }));

@@ -88,11 +88,11 @@ export class ManualTime implements Time {
   }
 
   /** Lets time pass until the promise is settled. */
-  async during<T>(promise: Promise<T>, what: string): Promise<T> {
+  async during<T>(promise: Promise<T>, what: string, step = STEP): Promise<T> {
     let settled = false;
     const settle = () => settled = true;
     promise.then(settle, settle);
-    await this.until(() => settled, what);
+    await this.until(() => settled, what, step);
     return await promise;
   }
 }
