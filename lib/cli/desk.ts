@@ -328,7 +328,7 @@ export class Desk implements DeskView, MessengerEvents {
   #makeFront(): Front {
     const { terminal, typed, giveUpAfter, person: { environment } } = this.#options;
     if (terminal.interactive) return new DeskTerminal(this, terminal, typed);
-    if (terminal.json) return new DeskJson(this, terminal);
+    if (terminal.json) return new DeskJson(this, terminal, environment.time);
     return new Pipe(this, terminal, environment.time, giveUpAfter);
   }
 

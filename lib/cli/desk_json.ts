@@ -6,8 +6,10 @@ import { beyondRepair, type Delivery } from "../client/thread.ts";
 import type { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { Signal } from "../flow/signal.ts";
+import type { Time } from "../flow/time.ts";
+import { CONFIRMATION_PATIENCE } from "../limits.ts";
 import type { DeskView, Front, Lines, Outcome } from "./desk_front.ts";
-import { deliveryJson, eventJson, IN_THE_MIDDLE } from "./message_words.ts";
+import { deliveryJson, eventJson, IN_THE_MIDDLE, undelivered } from "./message_words.ts";
 import { readStdin } from "./stdin.ts";
 import { StdinLines } from "./stdin_lines.ts";
 import type { Request } from "./json_input.ts";
@@ -20,6 +22,7 @@ const UNKEPT_LIMIT = 1024 * 1024;
 export class DeskJson implements Front {
   readonly #view: DeskView;
   readonly #terminal: Terminal;
+  readonly #time: Pick<Time, "after">;
   readonly #finished = Promise.withResolvers<Outcome>();
   /** How far messages came, as it was told last. */
   readonly #told = new WeakMap<Dialogue, Delivery>();
@@ -27,6 +30,7 @@ export class DeskJson implements Front {
   readonly #lastSaid = new WeakMap<Dialogue, bigint>();
   /** Whether the one we talk to has nothing more to say, or has left. */
   #peerIsDone = false;
+  /** That has changed, or how far our messages came. */
   readonly #peerChanged = new Signal();
   /** How the one we talk to went, the last time. */
   #went: "left" | "failed" = "left";
@@ -37,9 +41,10 @@ export class DeskJson implements Front {
   /** Rejects on a mistake in this program. */
   readonly #bug = Promise.withResolvers<never>();
 
-  constructor(view: DeskView, terminal: Terminal) {
+  constructor(view: DeskView, terminal: Terminal, time: Pick<Time, "after">) {
     this.#view = view;
     this.#terminal = terminal;
+    this.#time = time;
   }
 
   async run(lines: Lines): Promise<Outcome> {
@@ -55,7 +60,9 @@ export class DeskJson implements Front {
       // No command can come any more.
       await this.#kept(0);
     });
-    const settled = input.done.then(() => this.#end(only)).then(() => this.#view.settled());
+    const over = new AbortController();
+    const settled = input.done.then(() => this.#end(only))
+      .then(() => this.#settled(only, over.signal));
     mayFail(settled);
     const done = settled.then(async (failure) => {
       if (failure || only === undefined) return failure;
@@ -74,6 +81,7 @@ export class DeskJson implements Front {
       if (outcome === undefined) return "finished";
       return outcome instanceof Error ? { error: outcome } : outcome;
     } finally {
+      over.abort();
       input.stop();
     }
   }
@@ -120,6 +128,7 @@ export class DeskJson implements Front {
   onDelivery(dialogue: Dialogue): void {
     const { name, thread } = dialogue;
     const { delivery } = thread;
+    this.#peerChanged.notify();
     const told = this.#told.get(dialogue);
     if (!told) return;
     const now = this.#withoutEnd(dialogue, delivery);
@@ -184,6 +193,42 @@ export class DeskJson implements Front {
       stored: said(rest.stored),
       read: said(rest.read),
     };
+  }
+
+  /** Resolves when the others have what was written, or as good as that; to why they never will. */
+  async #settled(only: string | undefined, over: AbortSignal): Promise<CifraError | undefined> {
+    const settled = this.#view.settled();
+    if (only === undefined) return await settled;
+    mayFail(settled);
+    return await Promise.race([settled, this.#unconfirmed(only, over)]);
+  }
+
+  /**
+   * Resolves, and tells how far it came, when all that was written waits on the server for one who is done, and who
+   * has not said for a while that they have it: whoever is killed when they leave says it when they come again.
+   */
+  async #unconfirmed(name: string, over: AbortSignal): Promise<undefined> {
+    while (!over.aborted) {
+      if (!this.#isOnServer(name)) {
+        await this.#peerChanged.wait(over);
+        continue;
+      }
+      const patience = new AbortController();
+      const cancel = this.#time.after(CONFIRMATION_PATIENCE, () => patience.abort());
+      const either = AbortSignal.any([patience.signal, over]);
+      while (this.#isOnServer(name) && !either.aborted) await this.#peerChanged.wait(either);
+      cancel();
+      if (patience.signal.aborted) break;
+    }
+    const dialogue = this.#view.dialogue(name);
+    if (over.aborted || !dialogue) return;
+    const messages = undelivered(this.#withoutEnd(dialogue, dialogue.thread.delivery));
+    if (messages > 0) this.#emit(name, { event: "unconfirmed", to: name, messages });
+  }
+
+  #isOnServer(name: string): boolean {
+    const delivery = this.#view.dialogue(name)?.thread.delivery;
+    return this.#peerIsDone && delivery !== undefined && delivery.onServer === delivery.queued;
   }
 
   /** Why what came is not all that was to come: of a byte stream only its end says so. */

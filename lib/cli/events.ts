@@ -358,6 +358,11 @@ const CONNECT: EventGroup = {
     },
     restarted: { when: "ours began anew in the middle of their stream", keys: {} },
     "peer-left": { when: "the other program said goodbye", keys: { failed: flag } },
+    unconfirmed: {
+      when: "at the end: so many messages wait on the server for somebody who has left, and they " +
+        "have not said that they have them",
+      keys: { to: text, messages: number },
+    },
     done: { when: "at the end, when all went well", keys: {} },
     error: {
       when: "something failed, or a line makes no sense: see [errors.md](errors.md)",

@@ -13,6 +13,7 @@ import { type JsonEvent, Terminal } from "../../lib/cli/terminal.ts";
 import { CifraError } from "../../lib/errors.ts";
 import type { FileWord } from "../../lib/wire/file_messages.ts";
 import { lineOf } from "../../lib/wire/line.ts";
+import { CONFIRMATION_PATIENCE } from "../../lib/limits.ts";
 import { test } from "../testkit/adversary.ts";
 import { ManualTime } from "../testkit/clock.ts";
 import { meet, type Meeting, openLink } from "../testkit/links.ts";
@@ -83,6 +84,7 @@ class Input {
 class Scene {
   readonly terminal = new Recorder(true);
   readonly dialogues = new Map<string, Dialogue>();
+  readonly time = new ManualTime();
   readonly view: DeskView;
   failure: CifraError | undefined;
   /** Resolves when everything has been settled; the test may hold it up. */
@@ -166,7 +168,7 @@ for (const only of ["bob", undefined]) {
 
   test(`${mode} a program is told everything that comes, and what may have come before`, async () => {
     const scene = new Scene(only);
-    const front = new DeskJson(scene.view, scene.terminal);
+    const front = new DeskJson(scene.view, scene.terminal, scene.time);
     const { thread, taken } = telling(
       TEXT,
       RECOVERED,
@@ -209,7 +211,7 @@ for (const only of ["bob", undefined]) {
 
   test(`${mode} a program is told how far each message has come`, async () => {
     const scene = new Scene(only);
-    const front = new DeskJson(scene.view, scene.terminal);
+    const front = new DeskJson(scene.view, scene.terminal, scene.time);
     const ours = await openLink("bob", {
       onDelivery: () => {
         const open = scene.dialogues.get("bob");
@@ -285,7 +287,7 @@ test("with one person each line is a message, and those of one piece go together
   const scene = new Scene("bob");
   const thread = await openLink("bob");
   scene.open("bob", thread);
-  const front = new DeskJson(scene.view, scene.terminal);
+  const front = new DeskJson(scene.view, scene.terminal, scene.time);
   const { taken, outcome } = await runWith(scene, front, async (input, taken) => {
     input.write("/quit\nbob: x\nthr");
     await until(() => taken.length === 4, "two lines");
@@ -303,7 +305,7 @@ test("with one person each line is a message, and those of one piece go together
 
 test("in the lobby commands wait for what stands before them, and it ends with stdin", async () => {
   const scene = new Scene(undefined);
-  const front = new DeskJson(scene.view, scene.terminal);
+  const front = new DeskJson(scene.view, scene.terminal, scene.time);
   const settled = Promise.withResolvers<void>();
   scene.settling = settled.promise;
   const { taken, outcome } = await runWith(scene, front, async (input, taken) => {
@@ -323,16 +325,73 @@ test("in the lobby commands wait for what stands before them, and it ends with s
 test("messages that never arrive are how it ends", async () => {
   const scene = new Scene(undefined);
   scene.failure = new CifraError("identity_changed", "Another key");
-  const front = new DeskJson(scene.view, scene.terminal);
+  const front = new DeskJson(scene.view, scene.terminal, scene.time);
   const { outcome } = await runWith(scene, front, (input) => Promise.resolve(input.end()));
   assertEquals(outcome, { error: scene.failure });
+});
+
+test("who has left without a word of what waits on the server for them is not waited for for ever", async () => {
+  const scene = new Scene("bob");
+  const thread = await openLink("bob");
+  const dialogue = scene.open("bob", thread);
+  const front = new DeskJson(scene.view, scene.terminal, scene.time);
+  scene.settling = new Promise(() => {});
+  await thread.sendText("hello");
+  const isOver = { yes: false };
+  const { outcome } = await runWith(scene, front, async (input) => {
+    const waits = async (milliseconds: number) => {
+      scene.time.advance(milliseconds);
+      for (let turns = 0; turns < 20; turns++) await turn();
+      assertEquals(isOver.yes, false);
+    };
+    input.end();
+    await until(() => thread.delivery.queued === 2n, "the end is said");
+    // They may not have left yet.
+    thread.noteOnServer(2n);
+    front.onDelivery(dialogue);
+    await waits(CONFIRMATION_PATIENCE);
+    front.onStatus({ type: "left", failed: false });
+    await waits(CONFIRMATION_PATIENCE - 1);
+    // Nor is somebody gone who is here again.
+    front.onStatus(CONNECTED);
+    await waits(CONFIRMATION_PATIENCE);
+    front.onStatus({ type: "left", failed: false });
+    await waits(CONFIRMATION_PATIENCE - 1);
+    scene.time.advance(1);
+  }).finally(() => isOver.yes = true);
+  assertEquals(outcome, "finished");
+  assertEquals(scene.terminal.events.at(-1), { event: "unconfirmed", to: "bob", messages: 1 });
+  assertEquals(scene.time.pending, 0);
+  await thread.leave();
+});
+
+test("what no server has taken is waited for, for as long as it takes", async () => {
+  const scene = new Scene("bob");
+  const thread = await openLink("bob");
+  const dialogue = scene.open("bob", thread);
+  const front = new DeskJson(scene.view, scene.terminal, scene.time);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  scene.settling = promise;
+  await thread.sendText("hello");
+  const { outcome } = await runWith(scene, front, async (input) => {
+    input.end();
+    await until(() => thread.delivery.queued === 2n, "the end is said");
+    thread.noteOnServer(1n);
+    front.onDelivery(dialogue);
+    front.onStatus({ type: "left", failed: false });
+    for (let turns = 0; turns < 20; turns++) await turn();
+    assertEquals(scene.time.pending, 0);
+    resolve();
+  });
+  assertEquals([outcome, scene.terminal.events], ["finished", []]);
+  await thread.leave();
 });
 
 test("somebody who left and is connected again is waited for once more", async () => {
   const scene = new Scene("bob");
   const thread = await openLink("bob");
   scene.open("bob", thread);
-  const front = new DeskJson(scene.view, scene.terminal);
+  const front = new DeskJson(scene.view, scene.terminal, scene.time);
   front.onStatus({ type: "left", failed: false });
   front.onStatus(CONNECTED);
   let isOver = false;
