@@ -54,8 +54,6 @@ export interface Result {
 }
 
 const LIMITS = ["--handshakes-per-minute", "0", "--max-strangers-per-address", "64"];
-/** A server over which people meet alone; `apart.ts` is about those who do not. */
-const LIVE_LIMITS = [...LIMITS, "--no-mailbox"];
 /** Lines of one round and direction at the most. */
 const LINES = 200;
 /** Long enough that a connection with lines under way is given up. */
@@ -98,15 +96,13 @@ export async function runSchedule(options: ScheduleOptions): Promise<Result> {
 /** The server, which can be killed while others need it. */
 class Server {
   readonly #scene: Scene;
-  readonly #limits: readonly string[];
   readonly #faults: Faults;
   #program: Program;
   #isUp = Promise.resolve();
 
-  constructor(scene: Scene, program: Program, limits: readonly string[], faults: Faults) {
+  constructor(scene: Scene, program: Program, faults: Faults) {
     this.#scene = scene;
     this.#program = program;
-    this.#limits = limits;
     this.#faults = faults;
   }
 
@@ -122,7 +118,7 @@ class Server {
     this.#faults.serverKills++;
     this.#program.kill("SIGKILL");
     await Promise.all([this.#program.exit(), meanwhile()]);
-    const args = ["--port", `${this.#scene.port}`, "--json", ...this.#limits];
+    const args = ["--port", `${this.#scene.port}`, "--json", ...LIMITS];
     this.#program = this.#scene.start("serve", "server", args);
     await this.#program.event("listening");
     resolve();
@@ -160,8 +156,7 @@ class Stage {
     // The proxies go last: programs that end say goodbye through them.
     const betweens = stack.use(new AsyncDisposableStack());
     const scene = stack.use(await Scene.open());
-    const limits = options.silences ? LIMITS : LIVE_LIMITS;
-    const server = new Server(scene, await scene.serve(limits), limits, faults);
+    const server = new Server(scene, await scene.serve(LIMITS), faults);
     const pairs: Pair[] = [];
     for (let number = 0; number < options.pairs; number++) {
       const between = betweens.use(await Between.open(scene.port));
