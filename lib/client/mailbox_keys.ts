@@ -38,6 +38,8 @@ export class MailboxKeys {
   readonly #options: MailboxKeysOptions;
   /** What a state of the box asks for was published on this connection. */
   #isPublished = false;
+  /** One-time prekeys that were out of date were replaced on this connection. */
+  #isRenewed = false;
   /** When a signed prekey was made on this connection, by our clock. */
   #signedAt: number | undefined;
 
@@ -82,18 +84,34 @@ export class MailboxKeys {
       standing.signed === box.signed && standing.highest === box.highest;
     if (!wasTaken) return undefined;
     const signed = await this.#signedFor(standing, box, now.here);
-    const once = standing.stock < ONE_TIME_PREKEYS_LOW
-      ? await this.#onceFor(standing, box, ONE_TIME_PREKEYS - standing.stock)
+    const isStale = this.#givesOutUsed(standing);
+    if (isStale) this.#isRenewed = true;
+    const stock = isStale ? 0 : standing.stock;
+    const once = stock < ONE_TIME_PREKEYS_LOW
+      ? await this.#onceFor(standing, box, ONE_TIME_PREKEYS - stock)
       : [];
     if (!signed && once.length === 0) return undefined;
     this.#isPublished = true;
     return {
       type: "publish",
       box: box.name,
-      anew: box.anew ? 1 : 0,
+      anew: box.anew || isStale ? 1 : 0,
       signed: signed ? [signed] : [],
       once,
     };
+  }
+
+  /**
+   * Whether the server gives out one-time prekeys that were used, or handed out before: its mailbox was put back. What
+   * is sealed for them does not open. Once for each connection, so that a server that goes on does not get them again
+   * and again.
+   */
+  #givesOutUsed({ next, highest, stock }: Standing): boolean {
+    if (this.#isRenewed || next === 0n) return false;
+    const { mailbag, server } = this.#options;
+    const left = mailbag.prekeys(server, "once")
+      .filter(({ number }) => next <= number && number <= highest);
+    return left.length < stock;
   }
 
   /** A new signed prekey, or the one that the server does not have; undefined when it has a good one. */

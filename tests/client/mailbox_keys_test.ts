@@ -119,6 +119,41 @@ test("where another box was the present one a new signed prekey is published, on
   assertEquals(bob.failure, undefined);
 });
 
+test("a server that gives out keys whose secrets are gone gets others in their place, once for each visit", async () => {
+  const room = new PostRoom();
+  const [alice, bob] = await room.pair();
+  await bob.visits();
+  const putBack = room.copy();
+  await alice.visits();
+  await alice.come();
+  await alice.says(bob, "one");
+  await room.pass(4000);
+  await bob.visits();
+  assertEquals(bob.unread(alice), ["one"]);
+  await alice.leave();
+  // The server's mailbox is put back, and with it the key that was used.
+  putBack();
+  await bob.come();
+  await room.pass(2000);
+  assertEquals(published(bob).slice(1), ["anew 40"]);
+  assertEquals(bob.requests("publish").at(-1)!.once[0]!.number, 41n);
+  // What is written with the new ones opens.
+  await alice.come();
+  room.time.advance(DAY);
+  await alice.says(bob, "two");
+  await room.pass(4000);
+  await room.pass(4000);
+  assertEquals(bob.unread(alice), ["one", "two"]);
+  await bob.leave();
+  await alice.leave();
+  // A server that goes on giving them out is not told for ever.
+  room.alter = (response) => [
+    response.type === "box" ? { ...response, next: 1n, stock: 40 } : response,
+  ];
+  await bob.visits();
+  assertEquals(published(bob).slice(2), ["anew 40"]);
+});
+
 test("a server that is full, or takes nothing, is not told again and again", async () => {
   const room = new PostRoom();
   const bob = await room.somebody("bob");

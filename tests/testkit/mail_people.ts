@@ -14,7 +14,7 @@ import type { MailboxRequest, MailboxResponse } from "../../lib/wire/mailbox_mes
 import { keyOf as nameKeyOf } from "../store/server_samples.ts";
 import { ManualTime } from "./clock.ts";
 import { person } from "./handshake.ts";
-import { MemoryMailbox } from "./memory_mailbox.ts";
+import { emptyMailboxDisk, type MailboxDisk, MemoryMailbox } from "./memory_mailbox.ts";
 import { MemoryMessages } from "./memory_messages.ts";
 import { MemoryServerStore } from "./memory_server.ts";
 import { cryptoIdle, turn } from "./turn.ts";
@@ -61,6 +61,8 @@ export class PostRoom {
   hears: (request: MailboxRequest, from: Anybody) => boolean = () => true;
   /** What is asked of the mailbox now, one after the other. */
   asked: MailboxRequest["type"] | undefined;
+  /** Of a store in memory: see `copy`. */
+  #disk = emptyMailboxDisk();
   #happened = 0;
   #last = Promise.resolve();
 
@@ -72,8 +74,13 @@ export class PostRoom {
   }
 
   #emptyStore(): MemoryMailbox {
+    return this.#storeOn(emptyMailboxDisk());
+  }
+
+  #storeOn(disk: MailboxDisk): MemoryMailbox {
     const { budget = Infinity } = this.#options;
-    return new MemoryMailbox({ budget });
+    this.#disk = disk;
+    return new MemoryMailbox({ budget, disk });
   }
 
   #begin(): Mailbox<Connection> {
@@ -95,6 +102,12 @@ export class PostRoom {
   /** Milliseconds since 1970, by the server's clock. */
   get date(): number {
     return this.time.date() + this.ahead;
+  }
+
+  /** A copy of the server's mailbox is made; the returned function puts it back, while nobody is connected. */
+  copy(): () => void {
+    const copy = structuredClone(this.#disk);
+    return () => this.restart(this.#storeOn(copy));
   }
 
   /** What the server's mailbox is called in a profile. */
