@@ -42,7 +42,7 @@ Deno.test("compileArguments() bakes in the permissions of the tasks, wider for f
   assertEquals(args, [
     "compile",
     "--frozen",
-    "--v8-flags=--optimize-for-size",
+    "--v8-flags=--optimize-for-size,--max-semi-space-size=16,--initial-old-space-size=64",
     ...permissionsFor("x", Deno.build.os),
     "--target",
     "x",
