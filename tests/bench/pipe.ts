@@ -102,8 +102,8 @@ async function requireSame(): Promise<void> {
 /** A tree, by its tasks, or an executable. */
 async function cifra(path: string): Promise<Way> {
   const isTree = (await Deno.stat(path)).isDirectory;
+  const people = await makeHome(), home = await makeHome();
   const env = { HOME: people, XDG_STATE_HOME: "", XDG_CONFIG_HOME: "/nowhere", DENO_DIR: denoDir };
-  const home = await makeHome();
   const absolute = await Deno.realPath(path);
   const tasks = isTree && JSON.parse(await Deno.readTextFile(`${absolute}/deno.json`)).tasks;
   const command = (task: string) =>
@@ -140,18 +140,20 @@ async function cifra(path: string): Promise<Way> {
   return {
     name: path,
     async run(turned) {
+      await shareKeys(people);
       const before = await processorOf(server.pid);
       const [alice, bob] = [person("alice", "bob"), person("bob", "alice")];
       const run = turned ? await send(bob, alice, env) : await send(alice, bob, env);
       const after = await processorOf(server.pid);
       await requireSame();
+      await shareKeys(people);
       return options.relay ? { ...run, processor: [...run.processor, after - before] } : run;
     },
     async stop() {
       server.kill("SIGTERM");
       await server.status;
       await drained;
-      await Deno.remove(home, { recursive: true });
+      for (const folder of [people, home]) await Deno.remove(folder, { recursive: true });
     },
   };
 }
@@ -210,8 +212,24 @@ async function makeHome(): Promise<string> {
   return home;
 }
 
-/** Everybody goes by the same keys, which decide who dials whom. */
-const people = await makeHome();
+/** By the path in a home: the keys of the two, which decide who dials whom. Whatever they run, they go by the same. */
+const keys = new Map<string, Uint8Array>();
+
+/** Gives a home the keys of the first one that has any. Other files may be of another version. */
+async function shareKeys(home: string): Promise<void> {
+  for (const name of ["alice", "bob"]) {
+    const folder = `${home}/.local/state/cifra/profiles/${name}`;
+    const path = `${folder}/identity-modern.pem`;
+    const known = keys.get(name);
+    if (!known) {
+      const made = await Deno.readFile(path).catch(() => undefined);
+      if (made) keys.set(name, made);
+    } else if (!await Deno.stat(path).then(() => true, () => false)) {
+      await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+      await Deno.writeFile(path, known, { mode: 0o600 });
+    }
+  }
+}
 
 const denoDir = JSON.parse(
   new TextDecoder().decode(
@@ -272,5 +290,5 @@ try {
   }
 } finally {
   for (const way of ways) await way.stop();
-  for (const folder of [scratch, people]) await Deno.remove(folder, { recursive: true });
+  await Deno.remove(scratch, { recursive: true });
 }
