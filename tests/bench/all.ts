@@ -9,6 +9,7 @@ const MEASUREMENTS = [
   "post",
   "names",
   "files_disk",
+  "send",
   "delivery",
   "reconnect",
   "sign_ins",

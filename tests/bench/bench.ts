@@ -22,6 +22,20 @@ export function report(what: string, figure: string): void {
   console.log(`${what.padEnd(64)} ${figure}`);
 }
 
+/** Where packages are, for programs with another home. */
+export const denoDir: string = JSON.parse(
+  new TextDecoder().decode(
+    (await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output()).stdout,
+  ),
+).denoDir;
+
+/** An empty home for programs that keep things there. */
+export async function makeHome(): Promise<string> {
+  const home = await Deno.makeTempDir({ prefix: "cifra-bench-" });
+  await Deno.mkdir(`${home}/.local/state`, { recursive: true, mode: 0o700 });
+  return home;
+}
+
 /** A child process of ours and what it said first. */
 export interface Child {
   readonly process: Deno.ChildProcess;

@@ -9,7 +9,8 @@
  * time counts both ends, and the server with --relay. Needs GNU time.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { median, report } from "./bench.ts";
+import { denoDir, makeHome, median, report } from "./bench.ts";
+import { startSshd } from "./sshd.ts";
 
 const options = parseArgs(Deno.args, {
   string: ["rounds", "mib"],
@@ -158,58 +159,19 @@ async function cifra(path: string): Promise<Way> {
   };
 }
 
-/** A sshd on loopback with keys made for it; its own part of the work is not counted. */
+/** Its own part of the work is not counted. */
 async function ssh(): Promise<Way> {
-  const folder = await Deno.makeTempDir({ prefix: "cifra-bench-" });
-  for (const key of ["host", "user"]) {
-    await new Deno.Command("ssh-keygen", {
-      args: ["-q", "-t", "ed25519", "-N", "", "-f", `${folder}/${key}`],
-    }).output();
-  }
-  await Deno.copyFile(`${folder}/user.pub`, `${folder}/authorized`);
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  await Deno.mkdir("/run/sshd", { recursive: true });
-  const server = new Deno.Command("/usr/sbin/sshd", {
-    args: ["-D", "-e", "-f", "/dev/null", "-p", `${port}`, "-h", `${folder}/host`]
-      .concat(
-        ["ListenAddress=127.0.0.1", "StrictModes=no", `AuthorizedKeysFile=${folder}/authorized`]
-          .flatMap((option) => ["-o", option]),
-      ),
-    stderr: "null",
-  }).spawn();
-  for (;;) {
-    try {
-      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      break;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-  const to = options.pipes ? "" : ` > ${sum}`;
+  const { port, options, stop } = await startSshd();
   return {
     name: "ssh",
     async run() {
-      const client = `ssh -q -F none -i ${folder}/user -p ${port} -o StrictHostKeyChecking=no ` +
-        `-o UserKnownHostsFile=/dev/null 127.0.0.1 ${quoted(`cat > ${sum}`)}`;
-      const run = await send(client + (to === "" ? "" : ""), "", {});
+      const client = `ssh ${options.join(" ")} -p ${port} 127.0.0.1 ${quoted(`cat > ${sum}`)}`;
+      const run = await send(client, "", {});
       await requireSame();
       return run;
     },
-    async stop() {
-      server.kill("SIGTERM");
-      await server.status;
-      await Deno.remove(folder, { recursive: true });
-    },
+    stop,
   };
-}
-
-/** An empty home for programs that keep things there. */
-async function makeHome(): Promise<string> {
-  const home = await Deno.makeTempDir({ prefix: "cifra-bench-" });
-  await Deno.mkdir(`${home}/.local/state`, { recursive: true, mode: 0o700 });
-  return home;
 }
 
 /** By the path in a home: the keys of the two, which decide who dials whom. Whatever they run, they go by the same. */
@@ -230,12 +192,6 @@ async function shareKeys(home: string): Promise<void> {
     }
   }
 }
-
-const denoDir = JSON.parse(
-  new TextDecoder().decode(
-    (await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output()).stdout,
-  ),
-).denoDir;
 
 async function makeFile(): Promise<void> {
   const to = await Deno.create(file);
