@@ -5,8 +5,16 @@ import { CifraError } from "../errors.ts";
 import { Limiter } from "../flow/limiter.ts";
 import type { HistoryEntry, HistoryFilter, MessageStore } from "../store/message_store.ts";
 import { chooseTransfer } from "./file_desk.ts";
-import { type TransferFacts, transferFacts } from "./file_words.ts";
-import { type Answering, describeKnown, type Everybody, type People, sorted } from "./running.ts";
+import { describeLeftOut, type TransferFacts, transferFacts } from "./file_words.ts";
+import { isWithin } from "./here.ts";
+import {
+  type Answering,
+  describeKnown,
+  type Everybody,
+  type Offered,
+  type People,
+  sorted,
+} from "./running.ts";
 
 /** Of the newest transfers so many are told. */
 const TRANSFERS_TOLD = 500;
@@ -18,10 +26,13 @@ export class Answers implements Answering {
   readonly #asking = new Limiter(1);
 
   readonly #store: MessageStore;
+  /** The folder whose files may be offered; undefined: none. */
+  readonly #files: string | undefined;
 
-  constructor(messenger: Messenger, store: MessageStore) {
+  constructor(messenger: Messenger, store: MessageStore, files?: string) {
     this.#messenger = messenger;
     this.#store = store;
+    this.#files = files;
   }
 
   /** What was said. */
@@ -53,6 +64,21 @@ export class Answers implements Answering {
     return transfers.all().slice(-TRANSFERS_TOLD).map((row) =>
       transferFacts(row, transfers.progress(row)?.bytes)
     );
+  }
+
+  async offerFiles(to: string, paths: readonly string[]): Promise<Offered> {
+    const files = this.#files;
+    const outside = paths.find((path) => files === undefined || !isWithin(path, files));
+    if (outside !== undefined) {
+      throw new CifraError("locked", `Another cifra runs as you, and may not read ${outside}`, {
+        hint: "start that one with --files DIR, a folder that has it, or end it first",
+      });
+    }
+    const offering = await this.#messenger.transfers.offer(to, paths);
+    return {
+      offered: transferFacts(offering.row, undefined),
+      leftOut: describeLeftOut(offering),
+    };
   }
 
   async cancelTransfer(id: string): Promise<TransferFacts> {

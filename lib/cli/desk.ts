@@ -106,7 +106,7 @@ export class Desk implements DeskView, MessengerEvents {
       changesPause: terminal.json ? 0 : CHANGES_PAUSE,
       events: this,
     });
-    this.#answers = new Answers(this.#messenger, store);
+    this.#answers = new Answers(this.#messenger, store, options.files);
     this.#fileVoice = new FileVoice({
       terminal,
       time,

@@ -158,7 +158,7 @@ const FILES: EventGroup["events"] = {
     keys: {
       ...ofTransfer,
       state: transferRow.state,
-      who: oneOf("us", "peer"),
+      who: optional(oneOf("us", "peer"), "missing where another program of ours has sent it"),
       why: transferRow.why,
       skipped: optional(number, "files that could not be read"),
     },

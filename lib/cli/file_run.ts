@@ -33,6 +33,8 @@ export interface FileRunOptions
   readonly terminal: Terminal;
   /** With whom alone; undefined in the lobby. */
   readonly only: string | undefined;
+  /** Whether what is said to others is an offer, of which it is told when it waits at the server. */
+  readonly offers: boolean;
   /** For so many milliseconds nobody need be there; undefined: as long as it takes. */
   readonly patience: number | undefined;
   /** Told of what happens to transfers, after it was said. */
@@ -50,6 +52,8 @@ export class FileRun implements MessengerEvents {
   /** Those to whom there is a channel. */
   readonly #connected = new Set<string>();
   readonly #failed = Promise.withResolvers<never>();
+  /** Our last word of which it was said that it waits at the server. */
+  #left = 0n;
   #cancelPatience: (() => void) | undefined;
   #isLate = false;
 
@@ -178,7 +182,16 @@ export class FileRun implements MessengerEvents {
 
   onServerAnswers(): void {}
 
-  onDelivery(): void {}
+  /** Somebody who is away finds what was offered at the server, and is told to come. */
+  onDelivery({ name, thread: { delivery: { queued, onServer, stored } } }: Dialogue): void {
+    const isThere = onServer === queued && stored < queued && queued > this.#left;
+    if (!this.#options.offers || !isThere || this.#connected.has(name)) return;
+    this.#left = queued;
+    this.#options.terminal.say(
+      `${name} is not here: the offer waits on the server, and the files go when both of you are here`,
+      { event: "on-server", number: Number(onServer) },
+    );
+  }
 
   onUnread(): void {}
 

@@ -154,9 +154,9 @@ export function transferFacts(row: TransferRow, here: number | undefined): Trans
 
 /** One transfer in a list: what, with whom, and how it stands. */
 export function transferLine(facts: TransferFacts): string {
-  const { transfer, peer, direction, state, bytes, done, why, files, name } = facts;
+  const { transfer, peer, direction, bytes, done, files, name } = facts;
   const how = done === undefined
-    ? describeState(state, direction, why)
+    ? stateOf(facts)
     : bytes === undefined
     ? sizeOf(done)
     : `${percentOf(bytes, done)} %`;
@@ -170,16 +170,7 @@ function aboutOf({ id, peer, direction, name }: TransferRow) {
 
 /** How a transfer stands. */
 export function stateOf(
-  { state, failure, direction }: Pick<TransferRow, "state" | "failure" | "direction">,
-): string {
-  const why = failure === undefined ? undefined : WHY_FAILED[failure];
-  return describeState(state, direction, why);
-}
-
-function describeState(
-  state: TransferState,
-  direction: TransferRow["direction"],
-  why: string | undefined,
+  { state, direction, why }: Pick<TransferFacts, "state" | "direction" | "why">,
 ): string {
   const words: Readonly<Record<TransferState, string>> = {
     offered: direction === "sent" ? "offered, and not accepted yet" : "offered to you",

@@ -14,13 +14,14 @@ const PATIENCE = HANDSHAKE_DEADLINE + 5000;
 
 /**
  * Answers each line with one line of JSON, until the other program hangs up, with its answer or without it.
- * Throws what `answer` throws.
+ * Throws what `answer` throws. `longest`: UTF-16 units of a question.
  */
 export async function answerLines(
   connection: LocalConnection,
   answer: (question: string) => unknown | Promise<unknown>,
+  longest = LONGEST_QUESTION,
 ): Promise<void> {
-  const questions = readLines(connection, LONGEST_QUESTION);
+  const questions = readLines(connection, longest);
   // A program that ends may break the socket.
   const next = () => questions.next().then(({ value }) => value, () => undefined);
   try {

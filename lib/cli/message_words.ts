@@ -7,7 +7,7 @@ import { larger } from "../store/message_rules.ts";
 import type { HistoryEntry, HistoryOffer, Lost } from "../store/message_store.ts";
 import type { FileWord } from "../wire/file_messages.ts";
 import { quoted } from "../wire/line.ts";
-import { describeOffer } from "./file_words.ts";
+import { describeOffer, nameOf } from "./file_words.ts";
 import { GRAPHEMES, widthOf } from "./page.ts";
 import { sanitize, type StreamSanitizer } from "./sanitize.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
@@ -183,13 +183,21 @@ const FILE_WORDS: Readonly<Record<Exclude<FileWord["type"], "offer">, string>> =
 };
 
 /** That files were offered before, as a sentence without full stop. */
-export function describeOffered({ name }: Pick<HistoryOffer, "name">, who: string): string {
-  return `${who} offered ${quoted(name)}`;
+export function describeOffered(
+  offer: Pick<HistoryOffer, "name" | "files" | "bytes">,
+  who: string,
+): string {
+  return `${who} offered ${nameOf({ ...offer, name: quoted(offer.name) })}`;
 }
 
-/** What somebody says of files, as a sentence without full stop. */
+/** What somebody says of files, where no files are taken: a sentence without full stop. */
 export function describeFileWord(word: FileWord, who: string): string {
-  return `${who} ${word.type === "offer" ? `offers ${quoted(word.name)}` : FILE_WORDS[word.type]}`;
+  return word.type === "offer"
+    ? `${who} offers ${
+      nameOf({ ...word, name: quoted(word.name) })
+    }: cifra receive --from ${who} ` +
+      "takes it"
+    : `${who} ${FILE_WORDS[word.type]}`;
 }
 
 /** That somebody took a message back before it was here, as a sentence without full stop. */

@@ -7,7 +7,7 @@ import { isOver, type TransferRow } from "../store/transfer_store.ts";
 import { parse } from "./args.ts";
 import { decideBy, requireFolder } from "./file_options.ts";
 import { FileRun } from "./file_run.ts";
-import { nameOf, stateOf, waitsJson } from "./file_words.ts";
+import { describeOffer, nameOf, stateOf, transferFacts, waitsJson } from "./file_words.ts";
 import { type MailPlace, openMail, requireKnown } from "./mail_run.ts";
 import { askYesNo } from "./questions.ts";
 import { RECEIVE } from "./receive_command.ts";
@@ -80,6 +80,7 @@ class Receiving {
       advertised,
       accept: accept === "all" ? "all" : "known",
       decide: this.#decide,
+      offers: false,
       patience: giveUpAfter,
       onTransfer: (row, event) => this.#onTransfer(row, event),
     });
@@ -138,7 +139,7 @@ class Receiving {
     if (this.#asked.has(id)) return;
     this.#asked.add(id);
     const { peer } = row;
-    const offer = `${peer} offers ${nameOf(row)}`;
+    const offer = describeOffer(row, peer, false);
     if (!this.#terminal.interactive) {
       return this.#terminal.say(
         `${offer}, which is not taken without asking: cifra receive --from ${peer} takes it`,
@@ -167,7 +168,7 @@ class Receiving {
   #finish(): number {
     const failed = this.#over.find(({ state }) => state !== "done");
     if (failed) {
-      const why = `${failed.name} has not come: ${stateOf(failed)}`;
+      const why = `${failed.name} has not come: ${stateOf(transferFacts(failed, undefined))}`;
       return this.#terminal.fail(
         new CifraError("refused", why, { hint: `ask ${failed.peer} to send it anew` }),
       );

@@ -22,6 +22,9 @@ import { pageOf, proofOf, readPage, requireProof } from "./told_history.ts";
 /** Of no matter to a filter that does not ask what was seen. */
 const NOT_SEEN: Progress = { last: 0n, stored: 0n, read: 0n };
 
+/** A question may have paths in it. In UTF-16 units. */
+const LONGEST_QUESTION = 64 * 1024;
+
 /** Such as `~/.local/state/cifra/profiles/alice/program.sock`. */
 export function runningSocket(profileFolder: string): string {
   return `${profileFolder}/program.sock`;
@@ -35,6 +38,8 @@ type Question =
   | { readonly ask: "everybody" }
   /** Which files were offered, and how they stand. */
   | { readonly ask: "transfers" }
+  /** Offers what is at these absolute paths. */
+  | { readonly ask: "offer"; readonly to: string; readonly paths: readonly string[] }
   /** Ends a transfer whose id begins so. */
   | { readonly ask: "cancel"; readonly transfer: string }
   /** The words to compare with a person; `mark`: they are the same. */
@@ -68,12 +73,20 @@ export function describeKnown(keys: readonly KnownKey[]): Everybody {
   return keys.map((key) => ({ ...key, fingerprint: formatFingerprint(key.fingerprint) }));
 }
 
+/** What was offered by the running program, and what of it is left out, a line each. */
+export interface Offered {
+  readonly offered: TransferFacts;
+  readonly leftOut: readonly string[];
+}
+
 /** What a running program answers of its server, and of files. */
 export interface Answering {
   readonly people: () => Promise<People>;
   readonly everybody: () => Promise<Everybody>;
   readonly history: (filter: HistoryFilter) => Iterable<HistoryEntry>;
   readonly transfers: () => readonly TransferFacts[];
+  /** Throws `locked` when it may not read them, and like `Transfers.offer`. */
+  readonly offerFiles: (to: string, paths: readonly string[]) => Promise<Offered>;
   /** Throws `usage` when none is meant, `local`. */
   readonly cancelTransfer: (id: string) => Promise<TransferFacts>;
 }
@@ -109,7 +122,7 @@ export function answerForProgram(
   try {
     const stop = listenLocally(
       runningSocket(profile.path),
-      (connection) => void answerLines(connection, answerer()),
+      (connection) => void answerLines(connection, answerer(), LONGEST_QUESTION),
     );
     return () => {
       isOver = true;
@@ -143,6 +156,11 @@ class Asker {
         return await this.#program.everybody();
       case "transfers":
         return this.#program.transfers();
+      case "offer": {
+        const { to, paths } = question;
+        if (!isName(to) || !areTexts(paths)) throw notAQuestion();
+        return await this.#program.offerFiles(to, paths);
+      }
       case "cancel":
         return await this.#program.cancelTransfer(String(question.transfer));
       case "compare": {
@@ -276,6 +294,17 @@ function factsOf(value: unknown): TransferFacts | undefined {
     : undefined;
 }
 
+function areTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === "string");
+}
+
+function offeredOf(value: unknown): Offered | undefined {
+  if (!isObject(value)) return undefined;
+  const offered = factsOf(value.offered);
+  const { leftOut } = value;
+  return offered && areTexts(leftOut) ? { offered, leftOut } : undefined;
+}
+
 function transfersOf(value: unknown): readonly TransferFacts[] | undefined {
   const all = Array.isArray(value) ? value.map(factsOf) : [undefined];
   return all.every((facts) => facts !== undefined) ? all : undefined;
@@ -284,6 +313,24 @@ function transfersOf(value: unknown): readonly TransferFacts[] | undefined {
 /** What the running program has of files; undefined when none runs. */
 export function askTransfers(folder: string): Promise<readonly TransferFacts[] | undefined> {
   return ask(folder, { ask: "transfers" }, transfersOf);
+}
+
+/**
+ * The running program offers what is at these paths; undefined when none runs. Throws what it answers with, and `usage`
+ * when there are too many to be told.
+ */
+export function askOffer(
+  folder: string,
+  to: string,
+  paths: readonly string[],
+): Promise<Offered | undefined> {
+  const question = { ask: "offer", to, paths } as const;
+  if (JSON.stringify(question).length > LONGEST_QUESTION) {
+    throw new CifraError("usage", "These are too many names for the program that runs", {
+      hint: "send the folder that they are in, or end that program first",
+    });
+  }
+  return ask(folder, question, offeredOf);
 }
 
 /** The running program ends a transfer; undefined when none runs. Throws what it answers with. */

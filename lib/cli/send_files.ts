@@ -2,9 +2,19 @@
 import type { RelayChoice } from "../client/home.ts";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { isOver, type TransferRow } from "../store/transfer_store.ts";
-import { describeLeftOut, nameOf, offeredJson, stateOf } from "./file_words.ts";
+import {
+  describeLeftOut,
+  nameOf,
+  offeredJson,
+  stateOf,
+  type TransferFacts,
+  transferFacts,
+} from "./file_words.ts";
 import { FileRun } from "./file_run.ts";
+import { follow } from "./handed_files.ts";
+import { askOffer } from "./running.ts";
 import { type MailRunOptions, openMail, requireKnown } from "./mail_run.ts";
 import { type CommandFrame, runFramed } from "./run.ts";
 import { nextPiece, pieceTaken } from "./stdin.ts";
@@ -33,6 +43,12 @@ async function sendAll(
   terminal: Terminal,
 ): Promise<number | "interrupted"> {
   const { to, name, as } = options;
+  const folder = profilePath(stateFolder(options.state), name);
+  const handed = as === undefined ? await askOffer(folder, to, options.paths) : undefined;
+  if (handed) {
+    const end = await follow(handed, { folder, name }, terminal, frame.interrupted);
+    return end === "interrupted" ? end : finish(end, handed.leftOut.length, terminal);
+  }
   const busy = `send it there with /send, or end that one first: it sends files of ${name} as well`;
   const place = await openMail(options, frame, terminal, busy);
   await requireKnown(options, place, terminal);
@@ -47,6 +63,7 @@ async function sendAll(
     accept: "known",
     // Nobody is asked here; it is offered again to whoever looks.
     decide: () => "ask",
+    offers: true,
     patience: options.giveUpAfter,
     onTransfer: () => {},
   });
@@ -82,16 +99,16 @@ async function sendAll(
     if (row) sayKept(row, options, terminal);
     return outcome;
   }
-  return finish(now()!, leftOut, terminal);
+  return finish(transferFacts(now()!, undefined), leftOut, terminal);
 }
 
 /** The exit code of a transfer that is over. */
-function finish(row: TransferRow, leftOut: number, terminal: Terminal): number {
-  if (row.state !== "done") {
-    const why = `${row.name} has not arrived: ${stateOf(row)}`;
+function finish(facts: TransferFacts, leftOut: number, terminal: Terminal): number {
+  if (facts.state !== "done") {
+    const why = `${facts.name} has not arrived: ${stateOf(facts)}`;
     return terminal.fail(new CifraError("refused", why, { hint: "ask the other person" }));
   }
-  const missing = leftOut + row.skipped;
+  const missing = leftOut + facts.skipped;
   if (missing === 0) return 0;
   const what = missing === 1 ? "1 file or folder" : `${missing} files and folders`;
   return terminal.fail(

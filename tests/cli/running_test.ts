@@ -23,6 +23,7 @@ interface Failure {
 
 const noTransfers = {
   transfers: () => [],
+  offerFiles: () => Promise.reject(new CifraError("locked", "It reads none")),
   cancelTransfer: () => Promise.reject(new CifraError("usage", "There is none")),
 };
 

@@ -49,6 +49,7 @@ Deno.test({
     const bob = receiveAtTerminal(scene, ["--into", into]);
     await Promise.all([alice.prints("exit 0"), bob.prints("exit 0")]);
     for (const { stdout, stderr } of [alice, bob]) {
+      // deno-lint-ignore no-control-regex
       const row = /\r\x1b\[Kfilm {2}[\u2588\u2591]{10} +\d+ % {2}[\d.]+ MB of 40 MB/;
       assert(row.test(stdout), `${stdout}\n${stderr}`);
       assert(/40 MB in [\d.:]+(?: s)?, [\d.]+ MB\/s/.test(stdout), stdout);

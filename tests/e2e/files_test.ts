@@ -223,3 +223,23 @@ Deno.test({
       assertEquals(await digest(`${disk}/into/film`), await digest(path));
     })),
 });
+
+Deno.test(
+  "to somebody who is away the offer goes by the server, which is said; the inbox says how to take it",
+  within(90, async () => {
+    await using scene = await Scene.withServer();
+    await scene.start("inbox", "bob", whoAndWhere(scene, "bob")).exits(0);
+    await Deno.writeTextFile(`${scene.folder}/thesis.pdf`, "x");
+    const who = [...whoAndWhere(scene, "alice"), "--to", "bob", "--accept-new"];
+    const alice = scene.start("send", "alice", [`${scene.folder}/thesis.pdf`, ...who], WITH_FILES);
+    await alice.says("bob is not here: the offer waits on the server");
+    const args = [...whoAndWhere(scene, "bob"), "--accept", "all"];
+    const { stdout } = await scene.start("inbox", "bob", args).exits(0);
+    assertStringIncludes(
+      stdout,
+      "alice offers thesis.pdf (1 B): cifra receive --from alice takes it",
+    );
+    await receive(scene, ["--from", "alice", "--into", `${scene.folder}/into`]).exits(0);
+    await alice.exits(0);
+  }),
+);

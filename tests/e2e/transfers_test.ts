@@ -98,3 +98,33 @@ Deno.test(
     await bob.event("file-over", { state: "failed", who: "peer" });
   }),
 );
+
+Deno.test(
+  "while a conversation runs, what is to be sent is handed to it, if it may read that",
+  within(60, async () => {
+    await using scene = await Scene.withServer();
+    const shared = `${scene.folder}/shared`, into = `${scene.folder}/into`;
+    await Deno.mkdir(shared);
+    for (const path of [`${shared}/thesis.pdf`, `${scene.folder}/secret`]) await fill(path, 1000);
+    const alice = scene.connect("alice", "bob", ["--json", "--files", shared], WITH_FILES);
+    await alice.event("profile");
+    const second = send(scene, `${shared}/thesis.pdf`);
+    const { transfer } = await second.event("file-offered", { peer: "bob" });
+    const refused = send(scene, `${scene.folder}/secret`);
+    await refused.exits(1);
+    const { message } = await refused.event("error", { code: "locked" });
+    assertEquals(message, `Another cifra runs as you, and may not read ${scene.folder}/secret`);
+    const bob = receive(scene, into);
+    await bob.exits(0);
+    await second.exits(0);
+    await second.event("file-over", { transfer, state: "done" });
+    await alice.event("file-over", { transfer, state: "done" });
+    assertEquals([...await contents(into)].map(([name]) => name), ["/thesis.pdf"]);
+    // It may be left: the other one goes on.
+    const third = send(scene, `${shared}/thesis.pdf`);
+    await third.event("file-offered");
+    third.kill("SIGINT");
+    await third.exits(130);
+    await receive(scene, into).exits(0);
+  }),
+);
