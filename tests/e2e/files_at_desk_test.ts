@@ -1,6 +1,6 @@
 /** Files from a conversation: sent, taken, refused and cancelled where people and programs talk. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { contents, grow, WITH_FILES, WITH_FILES_ON_TERMINAL } from "../testkit/files.ts";
+import { contents, fill, grow, WITH_FILES, WITH_FILES_ON_TERMINAL } from "../testkit/files.ts";
 import { hasPty } from "../testkit/pty.ts";
 import { type Program, Scene } from "../testkit/program.ts";
 import { within } from "../testkit/time_limit.ts";
@@ -128,5 +128,37 @@ Deno.test({
     await alice.prints("NOT SENT: /etc/passwd is not in");
     await alice.write("\x04");
     await bob.prints("alice left");
+  }),
+});
+
+Deno.test({
+  name: "while a file is on its way the prompt says how far, and what is typed goes past it",
+  ignore: !hasPty,
+  fn: within(90, async () => {
+    await using scene = await Scene.withServer();
+    const files = (name: string) => ["--relay-only", "--files", `${scene.folder}/${name}-files`];
+    const alice = scene.connect("alice", "bob", files("alice"), WITH_FILES_ON_TERMINAL);
+    const bob = scene.connect("bob", "alice", files("bob"), WITH_FILES_ON_TERMINAL);
+    await Promise.all([alice.prints("connected to bob"), bob.prints("connected to alice")]);
+    await fill(`${scene.folder}/alice-files/film`, 80_000_000);
+    await alice.write(`/send ${scene.folder}/alice-files/film\r`);
+    await bob.prints("alice offers film (80 MB): /take ");
+    await bob.write("/take\r");
+    const mark = /\((\d+) % of film(?:, \d+:\d\d left)?\)/;
+    await alice.until("how far it is", () => mark.test(alice.stdout));
+    await alice.write("hello in between\r");
+    await bob.prints("hello in between");
+    assert(!bob.stdout.includes("film of alice is in"), "the message came after the file");
+    await bob.until("how far it is", () => mark.test(bob.stdout));
+    await bob.prints("film of alice is in");
+    await alice.prints("bob has all of film");
+    await alice.until("a prompt without it", () => {
+      const last = alice.stdout.slice(alice.stdout.lastIndexOf("bob has all of film"));
+      return last.includes("alice> ") && !mark.test(last.slice(last.lastIndexOf("alice> ")));
+    });
+    assertEquals(
+      await contents(`${scene.folder}/bob-files`),
+      await contents(`${scene.folder}/alice-files`),
+    );
   }),
 });
