@@ -62,7 +62,7 @@ const KEYS: readonly string[][] = [
   ["exchange two letters", "Ctrl-T"],
   ["lines that were typed before", "up, down; Ctrl-P, Ctrl-N"],
   ["look for one of them; again: an older one; Ctrl-G: none", "Ctrl-R"],
-  ["complete a command or a name; twice: show what there is", "Tab"],
+  ["complete a command, a name or a path; twice: show what there is", "Tab"],
   ["a new line in the same message", "Alt-Enter, or a backslash before Enter"],
   ["clear the screen", "Ctrl-L"],
   ["clear the line (Ctrl-Y brings it back), and leave when it is empty", "Ctrl-C"],

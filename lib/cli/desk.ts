@@ -138,6 +138,10 @@ export class Desk implements DeskView, MessengerEvents {
     return this.#typing.focus;
   }
 
+  get files(): string | undefined {
+    return this.#options.files;
+  }
+
   get names(): Iterable<string> {
     return this.#roster.names;
   }

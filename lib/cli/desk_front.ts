@@ -22,6 +22,8 @@ export interface DeskView {
   readonly only: string | undefined;
   /** To whom plain text goes. */
   readonly focus: string | undefined;
+  /** The folder where files are read and written; undefined: none are. */
+  readonly files: string | undefined;
   /** Names that may be typed. */
   readonly names: Iterable<string>;
   /** A name as people see it: marked when its key is verified. */

@@ -11,6 +11,7 @@ import { rings } from "./attention.ts";
 import { OUR_COLOUR } from "./colours.ts";
 import { commandsAboutSomebody, commandsOf } from "./desk_commands.ts";
 import type { DeskView, Front, Lines, Outcome } from "./desk_front.ts";
+import { completePaths } from "./complete_paths.ts";
 import { progressMark, type UnderWay } from "./file_progress.ts";
 import { deliveryMark, describeUnread, showEvent, showPast } from "./message_words.ts";
 import { openPrompt, type Prompt } from "./prompt.ts";
@@ -66,6 +67,7 @@ export class DeskTerminal implements Front {
       // How far an earlier line came says nothing of this one.
       entered: () => this.#who(),
       completions: this.#completions,
+      completeMore: (text: string) => completePaths(text, this.#view.files),
       history: this.#typed?.lines ?? [],
       limit: TEXT_LIMIT,
       refused: "NOT SENT",

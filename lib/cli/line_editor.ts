@@ -42,6 +42,8 @@ export interface PromptOptions {
   readonly entered?: () => string;
   /** Beginnings of lines that Tab knows; looked into at each press. */
   readonly completions?: readonly string[];
+  /** More of them, for the line as it stands. */
+  readonly completeMore?: (text: string) => readonly string[];
   /** Lines that were entered before, the oldest first. */
   readonly history?: readonly string[];
   /** Bytes of the longest line. */

@@ -49,6 +49,8 @@ export interface Search {
 export interface LineRules {
   /** What Tab knows: beginnings of lines. */
   readonly completions: readonly string[];
+  /** More of them, for the line as it stands. */
+  readonly completeMore?: ((text: string) => readonly string[]) | undefined;
   /** Bytes of UTF-8 of the longest line that can be entered. */
   readonly limit: number;
   /** One answer is wanted: Enter never goes on, and Ctrl-C never only clears. */
@@ -276,10 +278,15 @@ function swap(state: LineState): LineState {
   return { ...state, text: swapped, cursor: boundary(swapped, end) };
 }
 
-function complete(before: LineState, state: LineState, { completions }: LineRules): Pressed {
+function complete(
+  before: LineState,
+  state: LineState,
+  { completions, completeMore }: LineRules,
+): Pressed {
   const { text, cursor } = state;
   if (cursor !== text.length) return { state };
-  const words = completions.filter((word) => word.startsWith(text));
+  const words = [...completions, ...completeMore?.(text) ?? []]
+    .filter((word) => word.startsWith(text));
   if (words.length === 0) return { state };
   const shared = words.reduce(sharedStart);
   if (shared.length > text.length) {

@@ -102,6 +102,7 @@ class Scene {
       past: () => [],
       newest: () => [],
       isOffered: () => false,
+      files: undefined,
       settled: async () => {
         await this.settling;
         return this.failure;

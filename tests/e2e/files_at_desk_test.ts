@@ -124,6 +124,10 @@ Deno.test({
     await bob.prints(`it is here.txt of alice is in ${scene.folder}/bob-files`.slice(0, 60));
     await alice.prints("bob has all of it is here.txt");
     assertEquals(await Deno.readTextFile(`${scene.folder}/bob-files/it is here.txt`), "hello");
+    await alice.write(`/send ${scene.folder}/alice-files/it i\t\r`);
+    await alice.until("the same by the tab key", () => {
+      return alice.stdout.split("it is here.txt (5 B) is offered to bob").length === 3;
+    });
     await alice.write("/send /etc/passwd\r");
     await alice.prints("NOT SENT: /etc/passwd is not in");
     await alice.write("\x04");
