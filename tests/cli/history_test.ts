@@ -99,8 +99,8 @@ Deno.test("history has what was offered, and no other word about files", async (
     });
     const { stdout } = await run(state);
     assertEquals(stdout.split("\n"), [
-      '-- 2026-11-21 10:03: bob offered "a.txt"',
-      '-- 2026-11-21 10:03: alice offered "a.txt"',
+      '-- 2026-11-21 10:03: bob offered "a.txt" (7 B)',
+      '-- 2026-11-21 10:03: alice offered "a.txt" (size not known)',
       "",
     ]);
     const json = (await run(state, "--json", "--with", "bob", "--search", "A.TXT")).stdout;

@@ -146,7 +146,7 @@ Deno.test({
     await Promise.all([alice.prints("connected to bob"), bob.prints("connected to alice")]);
     await fill(`${scene.folder}/alice-files/film`, 80_000_000);
     await alice.write(`/send ${scene.folder}/alice-files/film\r`);
-    await bob.prints("alice offers film (80 MB): /take ");
+    await bob.prints('alice offers "film" (80 MB): /take ');
     await bob.write("/take\r");
     const mark = /\((\d+) % of film(?:, \d+:\d\d left)?\)/;
     await alice.until("how far it is", () => mark.test(alice.stdout));

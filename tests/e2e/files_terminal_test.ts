@@ -26,12 +26,12 @@ Deno.test({
     const bob = receiveAtTerminal(scene, ["--accept", "none", "--into", into, "--keep"]);
     const who = [...whoAndWhere(scene, "alice"), "--to", "bob", "--accept-new", "--json"];
     const alice = scene.start("send", "alice", [`${scene.folder}/one`, ...who], WITH_FILES);
-    await bob.prints("alice offers one (1.0 kB): take it? [y/N]");
+    await bob.prints('alice offers "one" (1.0 kB): take it? [y/N]');
     await bob.write("y\r");
     await alice.exits(0);
     await bob.prints("one of alice is in");
     const second = scene.start("send", "alice", [`${scene.folder}/other`, ...who], WITH_FILES);
-    await bob.prints("alice offers other (1.0 kB): take it? [y/N]");
+    await bob.prints('alice offers "other" (1.0 kB): take it? [y/N]');
     await bob.write("n\r");
     await second.exits(1);
     assertEquals([...await contents(into)].map(([name]) => name), ["/one"]);

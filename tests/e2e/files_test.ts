@@ -237,7 +237,7 @@ Deno.test(
     const { stdout } = await scene.start("inbox", "bob", args).exits(0);
     assertStringIncludes(
       stdout,
-      "alice offers thesis.pdf (1 B): cifra receive --from alice takes it",
+      'alice offers "thesis.pdf" (1 B): cifra receive --from alice takes it',
     );
     await receive(scene, ["--from", "alice", "--into", `${scene.folder}/into`]).exits(0);
     await alice.exits(0);
