@@ -375,14 +375,18 @@ export class MailWriter {
       pass: NO_PASS,
       messages: [] as KeptMessage[],
     };
-    const available = start > last ? [] : store.read(key, start, CONTENT_LIMIT);
+    // With the one before, which waits in another, its reader sees what this follows.
+    const from = start > first ? start - 1n : start;
+    const available = start > last ? [] : store.read(key, from, CONTENT_LIMIT);
     for (const message of available) {
-      if (heldBy(message.number)) break;
+      if (message.number >= start && heldBy(message.number)) break;
       head.messages.push(message);
       if (contentLength(head) <= CONTENT_LIMIT) continue;
       head.messages.pop();
       break;
     }
+    // What comes next is lost here.
+    if (head.messages.at(-1)?.number === start - 1n) head.messages = [];
     if (head.messages.length === 0 && !owed) return undefined;
     const end = head.messages.at(-1)?.number ?? 0n;
     // An envelope says where both logs stand, as a receipt does.

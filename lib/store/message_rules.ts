@@ -69,6 +69,10 @@ export function following<M extends { readonly number: bigint }>(
 export interface SoFar {
   /** Everything up to here has come. */
   readonly have: bigint;
+  /** The id of the message `have`; undefined when it never was here. */
+  readonly haveId: Bytes | undefined;
+  /** Whether the two sides have compared the log up to `have`, as they do before a channel carries it. */
+  readonly isCompared: boolean;
   /** What waits for messages before it, by growing numbers, all of them beyond `have`. */
   readonly early: readonly KeptMessage[];
   /**
@@ -93,17 +97,23 @@ export interface Split {
 
 /**
  * Splits messages of a log, which have come by any way in any order, where its writer has none before number `first`
- * any more; 0 when it does not say. What waits is let in as soon as nothing is missing before it, and more of it is
- * not kept than there is room for (PROTOCOL.md 3.12): it comes again.
+ * any more; 0 when it does not say. The log goes on only with what is known to follow what is here: its writer may be
+ * an old copy that has given the number `have` to another message. What waits is let in as soon as nothing is missing
+ * before it, and more of it is not kept than there is room for (PROTOCOL.md 3.12): it comes again.
  */
 export function split(
-  { have, early, idOf }: SoFar,
+  { have, haveId, isCompared, early, idOf }: SoFar,
   first: bigint,
   messages: readonly KeptMessage[],
 ): Split {
   const aside: KeptMessage[] = [];
+  const follows = isCompared || first > have || haveId !== undefined &&
+      messages.some(({ number, id }) => number === have && timingSafeEqual(id, haveId));
+  // Its writer is an old copy for certain: what it goes on with is no part of the log that is here.
+  const isForked = !follows && messages.some(({ number }) => number === have);
+  const begin = have;
   // Nearly all comes in its turn, and nothing waits.
-  const isInTurn = early.length === 0 && first <= have + 1n &&
+  const isInTurn = follows && early.length === 0 && first <= have + 1n &&
     messages.every(({ number }, i) => number === have + BigInt(i) + 1n);
   if (isInTurn) return { next: messages, early, aside };
   const waiting = new Map(early.map((message) => [message.number, message]));
@@ -112,6 +122,10 @@ export function split(
     if (number <= have) {
       const kept = idOf(number);
       if (kept === "gap" || kept && !timingSafeEqual(kept, id)) aside.push(message);
+      continue;
+    }
+    if (isForked) {
+      aside.push(message);
       continue;
     }
     const other = waiting.get(number);
@@ -128,16 +142,39 @@ export function split(
     next.push(gap);
     have = gap.to;
   };
+  // What waits right behind `have` follows it only if it has just come with it.
+  const brought = new Set(follows ? messages.map(({ number }) => number) : []);
   const inOrder = [...waiting.values()].sort((a, b) => a.number < b.number ? -1 : 1);
   for (const message of inOrder) {
     goOnFrom(smaller(first, message.number));
-    if (message.number !== have + 1n) break;
+    const isNext = message.number === have + 1n &&
+      (have > begin || first > begin || brought.has(message.number));
+    if (!isNext) break;
     next.push(message);
     have = message.number;
   }
   goOnFrom(first);
   const left = inOrder.filter(({ number }) => number > have);
   return { next, early: withRoom(left, new Set(early)), aside };
+}
+
+/**
+ * What of a split is to be shown, in order: what is put aside before what goes on with its number, or behind it, since
+ * its writer has said it before that.
+ */
+export function* toShow(
+  { next, aside }: Pick<Split, "next" | "aside">,
+): Generator<
+  | { readonly isAside: true; readonly part: KeptMessage }
+  | { readonly isAside: false; readonly part: KeptMessage | Gap }
+> {
+  const left = aside.toSorted((a, b) => a.number < b.number ? -1 : a.number > b.number ? 1 : 0);
+  for (const part of next) {
+    const upTo = part.type === "gap" ? part.to : part.number;
+    while (left[0] && left[0].number <= upTo) yield { isAside: true, part: left.shift()! };
+    yield { isAside: false, part };
+  }
+  for (const part of left) yield { isAside: true, part };
 }
 
 /**

@@ -3,7 +3,15 @@ import type { Bytes } from "../bytes.ts";
 import { type Random, timingSafeEqual } from "../crypto/platform.ts";
 import { ID_LENGTH, type KeptMessage } from "../wire/peer_messages.ts";
 import type { AtRest } from "./at_rest.ts";
-import { advanced, larger, LetIn, pastLost, type Progress, split } from "./message_rules.ts";
+import {
+  advanced,
+  larger,
+  LetIn,
+  pastLost,
+  type Progress,
+  split,
+  toShow,
+} from "./message_rules.ts";
 import type { Mark, MessageMarks } from "./messages_marks.ts";
 import {
   type AtRow,
@@ -146,6 +154,8 @@ export class SqliteLogs {
     const rows = isWaiting ? early.all(log.id) as unknown[] as MessageRow[] : [];
     const soFar = {
       have: log.last,
+      haveId: log.lastId ?? undefined,
+      isCompared: way === "channel",
       early: [...keptMessages(rows, this.#atRest, "early")],
       idOf: (number: bigint) => {
         if (way === "channel" && !this.#letIn.has(log.id, number)) return undefined;
@@ -167,10 +177,9 @@ export class SqliteLogs {
       keep(beside, message, { ...message, number });
       setHave.run(number, message.id, beside.id);
     };
-    // Their writer has said them before what the log goes on with.
-    for (const message of parts.aside) if (message.number <= log.last) keepAside(message);
-    for (const part of parts.next) {
-      if (part.type === "gap") insertGap.run(log.side, log.id, part.from, part.to);
+    for (const { part, isAside } of toShow(parts)) {
+      if (isAside) keepAside(part);
+      else if (part.type === "gap") insertGap.run(log.side, log.id, part.from, part.to);
       else keep(log, part);
     }
     const last = parts.next.at(-1);
@@ -181,7 +190,6 @@ export class SqliteLogs {
       const brought = messages.at(-1)?.number ?? first - 1n;
       if (way === "channel") this.#letIn.note(log.id, brought, number);
     }
-    for (const message of parts.aside) if (message.number > log.last) keepAside(message);
     for (const { number, id, type, written, content } of parts.early) {
       const sealed = this.#atRest.seal("early", id, content);
       setEarly.run(log.side, log.id, number, id, type, BigInt(written), sealed);

@@ -156,7 +156,7 @@ test("what was acknowledged by another way is withdrawn", async () => {
   assertEquals(alice.requests("withdraw").map(({ ids }) => ids.map(encodeHex)), [[
     encodeHex(first!.id),
   ]]);
-  assertEquals(alice.store.mailbag.deposits(room.server).map(({ first }) => first), [2n]);
+  assertEquals(alice.store.mailbag.deposits(room.server).map(({ last }) => last), [2n]);
 });
 
 test("what was taken back is taken away at once, and what follows it is not lost", async () => {

@@ -99,8 +99,13 @@ export function open(to: State, envelope: Envelope, without: ReadonlySet<Ablatio
   reader.sessions[session] = Math.max(next ?? 0, index + 1);
   reader.volatile = 0;
   const known = begin(to, log, first);
+  const follows = first > known.have || without.has("whatever it follows") ||
+    messages.some(([number, id]) => number === known.have && id === known.id);
+  // Its writer is an old copy: what it goes on with is no part of the log that is here.
+  const isForked = !follows && messages.some(([number]) => number === known.have);
   for (const [number, id] of messages) {
-    if (remembers) place(to, known, number, id, without);
+    if (isForked && number > known.have) keep(to, id);
+    else if (remembers) place(to, known, number, id, follows, without);
     else {
       reader.toShow.push(id);
       if (!reader.ids.includes(id)) reader.ids.push(id);
@@ -116,6 +121,8 @@ function place(
   log: ReadLog,
   number: number,
   id: number,
+  /** Whether the envelope goes on with what is here. */
+  follows: boolean,
   without: ReadonlySet<Ablation>,
 ): void {
   const { reader } = to;
@@ -125,7 +132,7 @@ function place(
     if (!isAside) return;
     if (without.has("a taken number is passed over whatever its id")) reader.dropped = id;
     else keep(to, id);
-  } else if (number === log.have + 1) take(to, log, number, id);
+  } else if (number === log.have + 1 && follows) take(to, log, number, id);
   else if (without.has("early ones are shown at once")) {
     reader.ids.push(id);
     reader.toShow.push(id);

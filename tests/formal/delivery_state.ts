@@ -22,6 +22,11 @@ export interface Scenario {
   /** Messages that are written; an old copy of the writer writes one more. */
   readonly messages: number;
   readonly faults: Readonly<Partial<Record<Fault, number>>>;
+  /**
+   * The reader has the first message of the log from another copy of the writer, and has told nobody: the writer knows
+   * nothing of it, nor that it is one of `messages`.
+   */
+  readonly isForked?: boolean;
   /** Whether there is a channel between the two at times. */
   readonly live?: boolean;
   /** Whether it comes on disk later than on the screen that something was shown. */
@@ -40,6 +45,7 @@ export type Ablation =
   | "no memory of numbers and sessions"
   | "receipts by number alone"
   | "a taken number is passed over whatever its id"
+  | "whatever it follows"
   | "opened beside a channel";
 
 /** A message. */
@@ -134,7 +140,21 @@ export interface State {
 /** One-time prekeys in one history: a new box has those that were not handed out. */
 export const PREKEYS = 8;
 
-/** Where it begins: nothing is written. */
+/** Where it begins: nothing is written, but what another copy of the writer wrote. */
+export function begin({ isForked = false }: Scenario): State {
+  const state = start();
+  if (!isForked) return state;
+  const { reader, server } = state;
+  const id = state.lastId = server.nextPrekey++;
+  reader.prekeys = range(server.nextPrekey, PREKEYS);
+  reader.sessions = { [id]: 1 };
+  reader.logs = { [state.lastLog]: { have: 1, id, numbers: { 1: id }, early: {} } };
+  reader.ids = [id];
+  reader.toShow = [id];
+  return state;
+}
+
+/** Nothing is written. */
 export function start(): State {
   return {
     writer: {
@@ -185,14 +205,16 @@ export function total({ messages, faults }: Scenario): number {
 }
 
 /** What is wrong with a state; undefined when nothing is. */
-export function wrongIn(state: State, { faults }: Scenario): string | undefined {
+export function wrongIn(state: State, { faults, isForked }: Scenario): string | undefined {
   const { writer, reader, forgotten } = state;
   const seen = state.seen.filter((id) => id > 0);
   const hasOldReader = faults["old reader"] || faults["lost machine"];
   if (!hasOldReader && new Set(seen).size < seen.length) return "shown twice without a remark";
   // Ids grow as messages are written. What an old copy has left aside may come late.
   const isInOrder = seen.every((id, i) => i === 0 || id >= seen[i - 1]!);
-  if (!hasOldReader && !faults["old writer"] && !isInOrder) return "shown out of order";
+  if (!hasOldReader && !faults["old writer"] && !isForked && !isInOrder) {
+    return "shown out of order";
+  }
   const delivered = writer.messages.slice(0, writer.stored);
   const isThere = delivered.every((id) => reader.ids.includes(id) || forgotten.includes(id));
   if (!isThere) return "acknowledged and not there";

@@ -74,7 +74,7 @@ function writerSteps({ from, scenario, without, step }: Context): void {
     if (open.length > 0 && maySeal || isMoved && sealsAgain) {
       step(isAgain ? "sealed again" : "sealed", (to) => {
         if (isEarly) to.faults["too early"] = 1;
-        return seal(to, { isNew: isAgain || isMoved, isMoved, open, waiting });
+        return seal(to, { isNew: isAgain || isMoved, isMoved, open, waiting }, without);
       });
     }
   }
@@ -95,6 +95,7 @@ function seal(
     readonly open: number[];
     readonly waiting: ReadonlySet<number>;
   },
+  without: ReadonlySet<Ablation>,
 ): void | false {
   const { writer, server } = to;
   if (isNew || writer.session === 0 || writer.box !== server.box) {
@@ -103,7 +104,11 @@ function seal(
     writer.index = 0;
     writer.box = server.box;
   }
-  const numbers = isMoved ? range(writer.stored + 1, writer.messages.length) : open;
+  const first = writer.stored + 1;
+  const said = isMoved ? range(first, writer.messages.length) : open;
+  // With the one before it, by which its reader knows what it follows.
+  const isBehind = said[0]! > first && !without.has("whatever it follows");
+  const numbers = isBehind ? [said[0]! - 1, ...said] : said;
   const replaces = isMoved ? writer.deposits.map(({ id }) => id) : [];
   const id = ++to.lastEnvelope;
   writer.deposits = writer.deposits.filter((deposit) =>
@@ -116,7 +121,7 @@ function seal(
     index: writer.index++,
     box: writer.box,
     log: writer.log,
-    first: writer.stored + 1,
+    first,
     messages: numbers.map((number) => [number, writer.messages[number - 1]!]),
     replaces,
   };

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { encodeUtf8 } from "../../lib/bytes.ts";
 import { EARLY_MESSAGES, EARLY_MESSAGES_BYTES, TEXT_LIMIT } from "../../lib/limits.ts";
-import { LetIn, pastLost, split } from "../../lib/store/message_rules.ts";
+import { LetIn, pastLost, split, toShow } from "../../lib/store/message_rules.ts";
 import type { Gap } from "../../lib/store/message_store.ts";
 import type { KeptMessage } from "../../lib/wire/peer_messages.ts";
 
@@ -20,8 +20,10 @@ function brief(part: KeptMessage | Gap): string {
 
 /** `split`, of messages in few letters; `kept` are those up to `have`. */
 function splits(
-  { have = 0n, kept = [], gap = 0n, early = [], first = 0n, come }: {
+  { have = 0n, haveId, kept = [], gap = 0n, early = [], first = 0n, come }: {
     readonly have?: bigint;
+    /** The id of the message `have`, where the two logs were not compared. */
+    readonly haveId?: string;
     readonly kept?: readonly string[];
     readonly gap?: bigint;
     readonly early?: readonly (string | KeptMessage)[];
@@ -32,12 +34,24 @@ function splits(
   const each = (one: string | KeptMessage) => typeof one === "string" ? message(one) : one;
   const idOf = (number: bigint) =>
     number === gap ? "gap" : kept.map(each).find((one) => one.number === number)?.id;
-  const parts = split({ have, early: early.map(each), idOf }, first, come.map(each));
+  const isCompared = haveId === undefined;
+  const soFar = { have, haveId: isCompared ? undefined : message(haveId).id, isCompared };
+  const parts = split({ ...soFar, early: early.map(each), idOf }, first, come.map(each));
   return {
     next: parts.next.map(brief).join(", "),
     early: parts.early.map(brief).join(", "),
     aside: parts.aside.map(brief).join(", "),
   };
+}
+
+/** The same, in the order in which they are shown. */
+function shown(...given: Parameters<typeof splits>): string {
+  const { have = 0n, early = [], come, first = 0n, kept = [] } = given[0];
+  const each = (one: string | KeptMessage) => typeof one === "string" ? message(one) : one;
+  const idOf = (number: bigint) => kept.map(each).find((one) => one.number === number)?.id;
+  const soFar = { have, haveId: undefined, isCompared: true, early: early.map(each), idOf };
+  return [...toShow(split(soFar, first, come.map(each)))]
+    .map(({ part, isAside }) => `${brief(part)}${isAside ? " aside" : ""}`).join(", ");
 }
 
 const NONE = { next: "", early: "", aside: "" };
@@ -85,6 +99,40 @@ Deno.test("split() puts aside what comes under the number of another message, wh
   });
 });
 
+Deno.test("split() goes on only with what follows the message that is here, where the logs were not compared", () => {
+  const at = { have: 3n, haveId: "3", kept: ["3"] };
+  assertEquals(splits({ ...at, first: 1n, come: ["3", "4"] }), { ...NONE, next: "4" });
+  assertEquals(splits({ ...at, first: 1n, come: ["2", "3", "4"] }).next, "4");
+  // The writer knows that 3 is here.
+  assertEquals(splits({ ...at, first: 4n, come: ["4"] }).next, "4");
+  // It may follow another 3.
+  assertEquals(splits({ ...at, first: 1n, come: ["4", "5"] }), { ...NONE, early: "4, 5" });
+  assertEquals(splits({ ...at, first: 1n, come: ["3b", "4", "5"] }), {
+    ...NONE,
+    aside: "3b, 4, 5",
+  });
+  // What waits right behind it may as well, until its writer says so.
+  const early = ["4", "5"];
+  assertEquals(splits({ ...at, early, first: 1n, come: ["2", "3"] }), NONE);
+  assertEquals(splits({ ...at, early, first: 1n, come: ["3", "4"] }).next, "4, 5");
+  assertEquals(splits({ ...at, early, first: 4n, come: ["4"] }).next, "4, 5");
+  assertEquals(splits({ ...at, early: ["5"], first: 5n, come: [] }).next, "gap 4-4, 5");
+  assertEquals(splits({ have: 0n, haveId: "0", first: 1n, come: ["1"] }).next, "1");
+});
+
+Deno.test("toShow() has what is put aside before what goes on behind it", () => {
+  const kept = ["1", "2"];
+  assertEquals(shown({ have: 2n, kept, come: ["1b", "2b", "3"] }), "1b aside, 2b aside, 3");
+  const early = ["4", "5", "6"];
+  assertEquals(shown({ have: 2n, early, come: ["3", "4b"] }), "3, 4 aside, 4b, 5, 6");
+  assertEquals(
+    shown({ have: 2n, early, come: ["3", "4", "5b", "6b"] }),
+    "3, 4, 5 aside, 5b, 6 aside, 6b",
+  );
+  assertEquals(shown({ have: 2n, early: ["6"], come: ["3", "6b"] }), "3, 6 aside");
+  assertEquals(shown({ have: 2n, early: ["5"], first: 6n, come: ["5b"] }), "gap 3-4, 5 aside, 5b");
+});
+
 Deno.test("split() lets what waits be taken back, and not come back", () => {
   const back = { ...message("3", ""), type: "taken back" } as const;
   assertEquals(splits({ early: ["3"], come: [back] }), { ...NONE, early: "3 taken back" });
@@ -122,6 +170,8 @@ Deno.test("split(): whatever comes in whatever order, everything is shown once a
       const come = all.slice(start, start + 1 + Math.floor(Math.random() * 4));
       const soFar = {
         have: BigInt(shown.length),
+        haveId: undefined,
+        isCompared: true,
         early,
         idOf: (number: bigint) => shown[Number(number) - 1]?.id,
       };

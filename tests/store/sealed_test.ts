@@ -286,13 +286,31 @@ conforms("shows in its order what an old copy has written anew and goes on with"
   const store = await disk.open();
   const writer = await Writer.begin(store);
   await writer.leaves(numbered("a", "old b", "old c"));
-  const news = await writer.leaves(
-    [text("b", 2n), text("c", 3n), text("d", 4n), text("e", 5n)],
-    { first: 2n },
-  );
+  const said = [text("b", 2n), text("c", 3n), text("d", 4n), text("e", 5n)];
+  const news = await writer.leaves(said, { first: 2n });
   const shown = ["b", "c", "d", "e"];
-  assertEquals([contents(news.fresh), news.incoming.have], [shown, 5n]);
+  // By its receipt the writer learns that this is not its log.
+  assertEquals([contents(news.fresh), news.incoming.have], [shown, 3n]);
   assertEquals(unshown(store), ["a", "old b", "old c", ...shown]);
+  assertEquals(news.incoming.haveId, store.incoming(BOB, LOG)?.haveId);
+  // It begins another, with all that is not acknowledged.
+  const again = said.map((message, i) => ({ ...message, number: BigInt(i + 1) }));
+  const log = systemRandom(16);
+  const anew = await writer.leaves([...again, text("f", 5n)], { first: 1n, log });
+  assertEquals([contents(anew.fresh), anew.incoming.have], [["f"], 5n]);
+});
+
+conforms("goes on only with what is known to follow what is here", async (disk) => {
+  const store = await disk.open();
+  const writer = await Writer.begin(store);
+  const [a, b, c] = numbered("a", "b", "c");
+  await writer.leaves([a!, b!]);
+  // Another copy of the writer may have said another second one, which is lost.
+  const lost = await writer.leaves([c!], { first: 1n });
+  assertEquals([contents(lost.fresh), lost.early, lost.incoming.have], [[], 1, 2n]);
+  const known = await writer.leaves([b!, c!], { first: 1n });
+  assertEquals([contents(known.fresh), known.early, known.incoming.have], [["c"], 0, 3n]);
+  assertEquals(unshown(store), ["a", "b", "c"]);
 });
 
 conforms(

@@ -15,6 +15,7 @@ import {
   type Progress,
   requireNumber,
   split,
+  toShow,
   within,
 } from "../../lib/store/message_rules.ts";
 import type {
@@ -315,7 +316,14 @@ export class MemoryMessages implements MessageStore {
       if (kept?.message.type === "gap") return kept.message.from <= wanted ? "gap" : undefined;
       return kept?.number === wanted ? kept.message.id : undefined;
     };
-    const parts = split({ have: log.progress.last, early: log.early, idOf }, first, messages);
+    const soFar = {
+      have: log.progress.last,
+      haveId: log.lastId,
+      isCompared: way === "channel",
+      early: log.early,
+      idOf,
+    };
+    const parts = split(soFar, first, messages);
     const fresh: KeptMessage[] = [];
     const handled = new Set<string>();
     const moveTo = (of: Log, number: bigint, id: Bytes | undefined) => {
@@ -330,9 +338,11 @@ export class MemoryMessages implements MessageStore {
       if (this.#keep(side, beside, { ...message, number })) fresh.push(message);
       moveTo(beside, number, message.id);
     };
-    const have = log.progress.last;
-    for (const message of parts.aside) if (message.number <= have) keepAside(message);
-    for (const part of parts.next) {
+    for (const { part, isAside } of toShow(parts)) {
+      if (isAside) {
+        keepAside(part);
+        continue;
+      }
       const isGap = part.type === "gap";
       if (isGap) this.#put(side, log, part.to, part);
       else {
@@ -344,7 +354,6 @@ export class MemoryMessages implements MessageStore {
     if (way === "channel" && parts.next.length > 0) {
       this.#letIn.note(log, messages.at(-1)?.number ?? first - 1n, log.progress.last);
     }
-    for (const message of parts.aside) if (message.number > have) keepAside(message);
     const isGone = ({ number, id }: KeptMessage, of: Log) =>
       handled.has(encodeHex(id)) ||
       parts.early.some((message) =>
