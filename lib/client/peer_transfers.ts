@@ -26,6 +26,7 @@ import {
   TransferFailure,
 } from "../wire/file_messages.ts";
 import { decodeManifest, type ManifestEntry } from "../wire/manifest.ts";
+import { stagingId } from "./file_digest.ts";
 import type { FileCarrier, FileLane } from "./file_dock.ts";
 import { FileFlow, type Outflow, type Want } from "./file_flow.ts";
 import { IncomingTransfer } from "./incoming_transfer.ts";
@@ -264,7 +265,7 @@ export class PeerTransfers implements FileLane {
         // From now on there is something to be swept away when it is over.
         await store.change(key, row.id, { manifest, entry: 1 });
         this.#courses.set(id, new Course(entries));
-        return await Staging.open({ folder: row.place, id: row.id, entries });
+        return await Staging.open({ folder: row.place, id: stagingId(key, row.id), entries });
       },
       onProgress: (entry, offset) => {
         this.#courses.get(id)?.moveTo(entry, offset);
@@ -355,7 +356,7 @@ export class PeerTransfers implements FileLane {
   async #sweep({ id, direction, place }: TransferRow): Promise<void> {
     const { store, key } = this.#options;
     if (direction === "sent" || !store.get(key, id)?.entry) return;
-    await sweep(place, [id]);
+    await sweep(place, [stagingId(key, id)]);
     await store.change(key, id, { entry: 0 });
   }
 

@@ -12,9 +12,9 @@ const STICKY = 0o1000;
 const PROBE = "probe";
 const POSIX_PROBE = "a:b?";
 
-/** The folder of the transfer `id` (16 bytes) inside of `folder`. */
+/** The folder of the transfer `id` (16 bytes, which no other one here has) inside of `folder`. */
 export function stagingPath(folder: string, id: Bytes): string {
-  return `${folder}/${STAGING_PREFIX}${encodeHex(id.subarray(0, 8))}`;
+  return `${folder}/${STAGING_PREFIX}${encodeHex(id)}`;
 }
 
 /**

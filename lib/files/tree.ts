@@ -42,7 +42,7 @@ const MANIFEST_DEPTH = 64;
 const ENTRY_LENGTH = 24;
 /** Any of the bits that let somebody run a file. */
 const RUNS = 0o111;
-const STAGING = new RegExp(`^\\${STAGING_PREFIX}[0-9a-f]{16}$`);
+const STAGING = new RegExp(`^\\${STAGING_PREFIX}[0-9a-f]{32}$`);
 
 /**
  * Looks at all that is at `paths`, which are absolute. In the same order every time: by the names' code units. What

@@ -118,14 +118,17 @@ Deno.test("until it is finished a transfer is in a folder that nobody else looks
     const staging = await openStaging(to, [folder("photos"), file("a.jpg", 5, 1), file("b", 0)]);
     await staging.write(2, 0, HELLO);
     assertEquals(Object.keys(treeOf(to)).sort(), [
-      ".cifra-0102030405060708/",
-      ".cifra-0102030405060708/journal",
-      ".cifra-0102030405060708/tree/",
-      ".cifra-0102030405060708/tree/photos/",
-      ".cifra-0102030405060708/tree/photos/a.jpg",
+      ".cifra-0102030405060708090a0b0c0d0e0f10/",
+      ".cifra-0102030405060708090a0b0c0d0e0f10/journal",
+      ".cifra-0102030405060708090a0b0c0d0e0f10/tree/",
+      ".cifra-0102030405060708090a0b0c0d0e0f10/tree/photos/",
+      ".cifra-0102030405060708090a0b0c0d0e0f10/tree/photos/a.jpg",
     ]);
     if (isPosix) {
-      assertEquals(Deno.lstatSync(`${to}/.cifra-0102030405060708`).mode! & 0o777, 0o700);
+      assertEquals(
+        Deno.lstatSync(`${to}/.cifra-0102030405060708090a0b0c0d0e0f10`).mode! & 0o777,
+        0o700,
+      );
     }
     assertEquals(await staging.finish(), {
       names: [{ sent: "photos", written: "photos" }, { sent: "b", written: "b" }],
@@ -338,7 +341,7 @@ for (const [what, [lose, entry]] of Object.entries(LOSSES)) {
       let staging = await openStaging(to, entries);
       for (const n of [1, 2, 3]) await staging.write(n, 0, HELLO);
       await staging.close();
-      lose(`${to}/.cifra-0102030405060708`);
+      lose(`${to}/.cifra-0102030405060708090a0b0c0d0e0f10`);
       staging = await openStaging(to, entries);
       assertEquals([staging.position.entry, staging.position.offset], [entry, 0]);
       for (let n = entry; n <= 4; n++) await staging.write(n, 0, HELLO);
@@ -356,7 +359,7 @@ Deno.test("blocks of a long file that are not what was written are sent again", 
     let left = 60;
     await send(staging, [...entries], { piece: 61_000, goesOn: () => left-- > 0 });
     await staging.close();
-    const path = `${to}/.cifra-0102030405060708/tree/long`;
+    const path = `${to}/.cifra-0102030405060708090a0b0c0d0e0f10/tree/long`;
     using damaged = Deno.openSync(path, { write: true });
     damaged.seekSync(1_000_000, Deno.SeekMode.Start);
     damaged.writeSync(new Uint8Array(1000));
@@ -429,7 +432,7 @@ Deno.test({
       Deno.chmodSync(to, 0o777);
       const staging = await openStaging(to, [folder("f"), file("a", 5, 1), file("b", 5, 1)]);
       await staging.write(2, 0, HELLO);
-      const path = `${to}/.cifra-0102030405060708`;
+      const path = `${to}/.cifra-0102030405060708090a0b0c0d0e0f10`;
       Deno.renameSync(path, `${path}.old`);
       Deno.mkdirSync(`${path}/tree`, { recursive: true });
       await Deno.symlink(from, `${path}/tree/f`);
@@ -448,7 +451,7 @@ Deno.test("what is left of transfers that are over is removed, and of others is 
     const ids = [1, 2, 3].map((n) => new Uint8Array(16).fill(n)) as Bytes[];
     for (const id of ids) await (await openStaging(to, [file("a", 5)], id)).close();
     await sweep(to, [ids[0]!, ids[2]!, ID]);
-    assertEquals([...Deno.readDirSync(to)].map(({ name }) => name), [".cifra-0202020202020202"]);
+    assertEquals([...Deno.readDirSync(to)].map(({ name }) => name), [`.cifra-${"02".repeat(16)}`]);
   }));
 
 Deno.test("a hundred thousand folders before a byte do not hold up others", () =>
