@@ -47,7 +47,7 @@ export const FILES = {
       value: "DIR",
       does: "/send may send what is in this folder, and what is taken comes there",
       otherwise: "files are neither read nor written",
-      access: { path: "folder", permissions: ["read", "write"] },
+      access: { path: "folder", permissions: ["read", "write"], receives: true },
       read: readFolder,
     },
     "accept-files": {
@@ -65,7 +65,8 @@ export const FILES = {
 /** Makes sure that there is a folder for files. Throws `local`. */
 export async function requireFolder(path: string): Promise<void> {
   try {
-    await Deno.mkdir(path, { recursive: true });
+    // Whatever the umask is: nobody else may write there.
+    await Deno.mkdir(path, { recursive: true, mode: 0o755 });
   } catch (cause) {
     throw platformFailure(`Cannot use the folder ${path}`, cause);
   }

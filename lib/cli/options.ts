@@ -46,6 +46,8 @@ export interface Access {
   readonly permissions: readonly ("read" | "write")[];
   /** How many files there are, if not one: the path, then the path with `.1` and so on. */
   readonly files?: number;
+  /** Files of others come to this folder: nobody but its owner may have it in hand. */
+  readonly receives?: true;
 }
 
 /** Given or not. */

@@ -2,6 +2,7 @@
  * What a command gives up before the first byte from outside. What is given up never comes back, whoever takes
  * the program over. The tasks ask for little; the executable has the same permissions for every command.
  */
+import { requireOwnFolder } from "../files/staging_folder.ts";
 import { requireKeptFolder } from "../store/private_files.ts";
 import { sealLimits } from "../store/sqlite_file.ts";
 import { stateFolder } from "../store/state_folder.ts";
@@ -29,7 +30,7 @@ export function giveUpNetwork(): void {
 
 /**
  * Gives up what `command` with these arguments does not need. Throws like `parse`, `stateFolder` and
- * `requireKeptFolder`.
+ * `requireKeptFolder`, and like `requireOwnFolder`.
  */
 export function confine(command: Command, args: readonly string[]): void {
   const { permissions } = command;
@@ -88,8 +89,9 @@ function pathsOf(
   for (const [name, option] of Object.entries(optionsOf(command))) {
     const path = given[name];
     if (option.kind === "flag" || !option.access || typeof path !== "string") continue;
-    const { permissions, files = 1 } = option.access;
-    // Afterwards nobody can look at the folder.
+    const { permissions, files = 1, receives } = option.access;
+    // Afterwards nobody can look at the folder, or at those above it.
+    if (receives) requireOwnFolder(path);
     if (option.access.path === "file" && permissions.includes("write")) requireKeptFolder(path);
     const all = Array.from({ length: files }, (_, i) => i === 0 ? path : `${path}.${i}`);
     if (permissions.includes("read")) read.push(...all);

@@ -25,7 +25,7 @@ export const RECEIVE = {
         does: "the folder it comes to; nothing in it is ever replaced",
         default: ".",
         otherwise: "where the command is given",
-        access: { path: "folder", permissions: ["read", "write"] },
+        access: { path: "folder", permissions: ["read", "write"], receives: true },
         read: readFolder,
       },
       accept: {

@@ -1,6 +1,6 @@
 /** One file of a transfer while it is written. */
 import { type Bytes, writeAllSync } from "../bytes.ts";
-import { type Guard, setTime } from "./staging_folder.ts";
+import { setTime } from "./staging_folder.ts";
 
 /** An open file in a staging folder. All throw the platform's errors. */
 export class PartFile {
@@ -15,20 +15,20 @@ export class PartFile {
   }
 
   /** A new file; whatever an earlier try has left there goes. `executable`: 1 for one that may be run. */
-  static create(guard: Guard, path: string, executable: number): PartFile {
+  static create(path: string, executable: number): PartFile {
     const options = { write: true, createNew: true, mode: executable ? 0o777 : 0o666 };
     try {
-      return new PartFile(path, guard.open(path, options));
+      return new PartFile(path, Deno.openSync(path, options));
     } catch (error) {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
       Deno.removeSync(path);
-      return new PartFile(path, guard.open(path, options));
+      return new PartFile(path, Deno.openSync(path, options));
     }
   }
 
   /** A file of which there is something already: so many bytes of it are to stay. */
-  static reopen(guard: Guard, path: string, length: number): PartFile {
-    const part = new PartFile(path, guard.open(path, { write: true }));
+  static reopen(path: string, length: number): PartFile {
+    const part = new PartFile(path, Deno.openSync(path, { write: true }));
     part.cut(length);
     return part;
   }

@@ -3,7 +3,7 @@ import type { Entry } from "./entries.ts";
 import type { Journal } from "./journal.ts";
 import { type NameRules, Siblings } from "./names.ts";
 import type { NameChange } from "./plan.ts";
-import { removeFolder, setTimeOf } from "./staging_folder.ts";
+import { look, removeFolder, setTimeOf } from "./staging_folder.ts";
 import { syncPath } from "./sync_queue.ts";
 import { Turns } from "./turns.ts";
 
@@ -148,15 +148,6 @@ function moveWithoutLink(from: string, to: string): boolean {
   }
   Deno.renameSync(from, to);
   return true;
-}
-
-function look(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }
 
 function isThere(path: string): boolean {

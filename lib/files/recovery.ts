@@ -2,11 +2,11 @@
 import { crc32 } from "node:zlib";
 import type { Bytes } from "../bytes.ts";
 import { DIGESTED_FROM } from "../limits.ts";
-import { codeOf } from "../platform_errors.ts";
 import { type BlockDigests, digestBlocks } from "./blocks.ts";
 import type { Entry } from "./entries.ts";
 import type { Note } from "./journal.ts";
 import type { Placing } from "./placing.ts";
+import { look } from "./staging_folder.ts";
 import { Turns } from "./turns.ts";
 
 const DIGEST_LENGTH = 32;
@@ -120,7 +120,7 @@ export class Recovery {
   async #isWhole(entry: number): Promise<boolean> {
     if (this.skipped.has(entry)) return true;
     const { type, size } = this.entries[entry - 1]!;
-    const info = this.#look(entry);
+    const info = look(this.#pathOf(entry));
     if (type === "folder") return info?.isDirectory ?? false;
     if (!info?.isFile || info.size !== size) return false;
     if (entry < this.synced) return true;
@@ -131,7 +131,7 @@ export class Recovery {
   async #findPart(): Promise<void> {
     const entry = this.entry;
     const { size } = this.entries[entry - 1]!;
-    const info = this.#look(entry);
+    const info = look(this.#pathOf(entry));
     if (!info?.isFile) return;
     const length = Math.min(info.size, size ?? Infinity);
     const part = this.#part;
@@ -181,14 +181,5 @@ export class Recovery {
 
   #pathOf(entry: number): string {
     return `${this.#tree}/${this.#paths[entry - 1]}`;
-  }
-
-  #look(entry: number): Deno.FileInfo | undefined {
-    try {
-      return Deno.lstatSync(this.#pathOf(entry));
-    } catch (error) {
-      if (["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) return undefined;
-      throw error;
-    }
   }
 }

@@ -17,11 +17,11 @@ import { place, type Placing } from "./placing.ts";
 import { type NameChange, type Plan, planPaths } from "./plan.ts";
 import { isToTheByte, Recovery } from "./recovery.ts";
 import {
-  Guard,
   makeFolder,
   makeStaging,
   removeFolder,
   removeIfThere,
+  requireOwnFolder,
   rulesOf,
   setTimeOf,
   stagingPath,
@@ -67,7 +67,6 @@ export class Staging {
   readonly #entries: Entry[];
   readonly #skipped: Set<number>;
   readonly #placing: Placing;
-  readonly #guard: Guard;
   #queue: SyncQueue;
   /** The entry that is being filled, how much of it is there, and the CRC-32 of that where it is known. */
   #entry: number;
@@ -108,14 +107,14 @@ export class Staging {
     this.#crc = recovery.crc;
     this.#digests = recovery.digests;
     this.#synced = Math.min(recovery.synced, recovery.entry);
-    this.#guard = new Guard(folder, path);
     this.#queue = this.#newQueue();
     for (let n = 1; n < this.#entry; n++) this.#done += this.#sizeOf(n);
   }
 
   /**
-   * Opens what there is of the transfer `id` (16 bytes) in `folder`, an absolute path, or begins it. `entries`: its
-   * manifest. Throws `local` (FileFailure): the folder is not there, or nothing can be written in it.
+   * Opens what there is of the transfer `id` (16 bytes, which no other one here has) in `folder`, an absolute path, or
+   * begins it. `entries`: its manifest. Throws `local` (FileFailure): the folder is not there, somebody else could
+   * replace what is in it (`requireOwnFolder`), or nothing can be written in it.
    */
   static async open({ folder, id, entries }: {
     readonly folder: string;
@@ -125,6 +124,7 @@ export class Staging {
     const path = stagingPath(folder, id);
     let journal: Journal | undefined;
     try {
+      requireOwnFolder(folder);
       makeStaging(path);
       const opened = Journal.open(`${path}/journal`);
       journal = opened.journal;
@@ -395,12 +395,12 @@ export class Staging {
   #openFile(entry: number): PartFile {
     const path = this.#pathOf(entry);
     if (this.#offset > 0) {
-      return this.#current = PartFile.reopen(this.#guard, path, this.#offset);
+      return this.#current = PartFile.reopen(path, this.#offset);
     }
     this.#crc = 0;
     this.#digests = NO_DIGESTS;
     const { executable } = this.#entries[entry - 1]!;
-    return this.#current = PartFile.create(this.#guard, path, executable);
+    return this.#current = PartFile.create(path, executable);
   }
 
   /** From now on `entry` is the one that is filled, from its beginning. */

@@ -1,15 +1,13 @@
 /** The folder in which a transfer is put together: where it is, whose it is, and how it goes. */
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
+import { CifraError } from "../errors.ts";
 import { codeOf } from "../platform_errors.ts";
+import { requireKeptPath } from "../store/private_files.ts";
 import { FileFailure, fileFailure } from "./file_failure.ts";
 import { type NameRules, STAGING_PREFIX } from "./names.ts";
 
-/** Bits of a mode that let others write, and the one of folders like /tmp, where nobody replaces what is another's. */
-const OTHERS_WRITE = 0o022;
-const STICKY = 0o1000;
-/** Two files that are made only to see what the disk says to it. */
-const PROBE = "probe";
+/** A file that is made only to see what the disk says to it. */
 const POSIX_PROBE = "a:b?";
 
 /** The folder of the transfer `id` (16 bytes, which no other one here has) inside of `folder`. */
@@ -18,12 +16,29 @@ export function stagingPath(folder: string, id: Bytes): string {
 }
 
 /**
- * Makes the folder, which nobody else may look into, and the one for the tree in it. Throws `local` where something
- * else is there, or what somebody else has made, and the platform's errors.
+ * Throws `local` (FileFailure) unless files of others may come to `folder`, an absolute path: Deno follows whatever
+ * links a path has at that moment, so nobody else may be able to put one there. Whoever asks once has asked for good,
+ * since only this user and root can change it.
+ */
+export function requireOwnFolder(folder: string): void {
+  try {
+    requireKeptPath(folder);
+  } catch (cause) {
+    if (!(cause instanceof CifraError)) throw fileFailure(`Cannot receive into ${folder}`, cause);
+    throw new FileFailure(cause.message, {
+      cause,
+      trouble: "denied",
+      hint: "receive into a folder of your own, which nobody else may write (chmod go-w)",
+    });
+  }
+}
+
+/**
+ * Makes the folder, which nobody else may look into, and the one for the tree in it. Throws `local` (FileFailure)
+ * where something else is there, or what somebody else has made or may write, and the platform's errors.
  */
 export function makeStaging(path: string): void {
-  const isNew = makeFolder(path, 0o700);
-  if (!isNew) requireOurs(path);
+  if (!makeFolder(path, 0o700)) requireOwnFolder(path);
   makeFolder(`${path}/tree`);
 }
 
@@ -39,24 +54,11 @@ export function makeFolder(path: string, mode?: number): boolean {
   }
 }
 
-/** Whoever makes a file there is whose the folder has to be: so it is right on disks that know no owners as well. */
-function requireOurs(path: string): void {
-  const { uid } = Deno.lstatSync(path);
-  const ours = probe(`${path}/${PROBE}`);
-  if (uid === ours) return;
-  throw new FileFailure(`Cannot use ${path}: it belongs to another user`, {
-    trouble: "denied",
-    hint: "receive it into a folder that nobody else may write",
-  });
-}
-
-/** The owner of a file that is made and removed again. */
-function probe(path: string): number | null {
+/** Makes a file, and removes it again. */
+function probe(path: string): void {
   removeIfThere(path);
   Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
-  const { uid } = Deno.lstatSync(path);
   Deno.removeSync(path);
-  return uid;
 }
 
 /** Whose rules the names on the disk of the staging folder at `path` follow. Throws the platform's errors. */
@@ -89,9 +91,24 @@ export async function removeFolder(path: string): Promise<void> {
   }
 }
 
-/** Removes from `folder` what is left of transfers that are over, by their ids. Throws `local` (FileFailure). */
+/** Removes from `folder` what is left of transfers that are over, by their ids. Throws as `requireOwnFolder`. */
 export async function sweep(folder: string, over: Iterable<Bytes>): Promise<void> {
-  for (const id of over) await removeFolder(stagingPath(folder, id));
+  for (const id of over) {
+    const path = stagingPath(folder, id);
+    if (!look(path)) continue;
+    requireOwnFolder(folder);
+    await removeFolder(path);
+  }
+}
+
+/** What is at `path`, links not followed; undefined when there is nothing. Throws the platform's errors. */
+export function look(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) return undefined;
+    throw error;
+  }
 }
 
 /** Gives a file that is open its time, 0 not being known, as far as the disk can: a time is worth no failure. */
@@ -111,43 +128,5 @@ export function setTimeOf(path: string, modified: number): void {
     Deno.utimeSync(path, new Date(modified), new Date(modified));
   } catch {
     // As above.
-  }
-}
-
-/**
- * Notices that somebody has put another folder in the place of the staging folder, in which they may have links that
- * lead elsewhere. Only where others may write in the folder above: nobody else gets into the staging folder itself.
- */
-export class Guard {
-  readonly #path: string;
-  readonly #inode: number | null | undefined;
-
-  constructor(folder: string, path: string) {
-    this.#path = path;
-    const mode = Deno.statSync(folder).mode ?? 0;
-    const isOpen = Deno.build.os !== "windows" && (mode & OTHERS_WRITE) !== 0 &&
-      (mode & STICKY) === 0;
-    this.#inode = isOpen ? Deno.lstatSync(path).ino : undefined;
-  }
-
-  /** Opens a file in the staging folder. Throws `local` (FileFailure) when that is another one now. */
-  open(path: string, options: Deno.OpenOptions): Deno.FsFile {
-    this.#check();
-    const file = Deno.openSync(path, options);
-    try {
-      this.#check();
-      return file;
-    } catch (error) {
-      file.close();
-      throw error;
-    }
-  }
-
-  #check(): void {
-    if (this.#inode === undefined || Deno.lstatSync(this.#path).ino === this.#inode) return;
-    throw new FileFailure(`Cannot use ${this.#path}: somebody replaced it meanwhile`, {
-      trouble: "denied",
-      hint: "receive it into a folder that nobody else may write",
-    });
   }
 }

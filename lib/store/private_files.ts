@@ -3,6 +3,7 @@ import { encodeHex } from "@std/encoding/hex";
 import { systemRandom } from "../crypto/platform.ts";
 import { type Bytes, decodeUtf8, encodeUtf8, writeAll } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { dirname, join } from "node:path";
 import { isNotAllowed, isNotGiven, meaningOf, platformFailure } from "../platform_errors.ts";
 
 const LARGEST_FILE = 1024 * 1024;
@@ -152,20 +153,24 @@ export function findPrivate(
  */
 export function requireOursToWrite(
   path: string,
-  { isDirectory, uid, mode }: Deno.FileInfo,
+  info: Deno.FileInfo,
   { sticky = false }: { readonly sticky?: boolean } = {},
 ): void {
   if (Deno.build.os === "windows") return;
-  if (uid !== Deno.uid() && uid !== 0) {
-    throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
-      hint: isDirectory ? "choose a folder of your own" : "copy it, so that it is yours",
-    });
-  }
+  requireOurs(path, info);
+  const { mode } = info;
   if ((mode! & OTHERS_WRITE) !== 0 && !(sticky && (mode! & STICKY) !== 0)) {
     throw new CifraError("local", `Cannot use ${path}: others can write it`, {
       hint: `keep others out: chmod go-w '${path}'`,
     });
   }
+}
+
+function requireOurs(path: string, { isFile, uid }: Deno.FileInfo): void {
+  if (uid === Deno.uid() || uid === 0) return;
+  throw new CifraError("local", `Cannot use ${path}: it belongs to another user`, {
+    hint: isFile ? "copy it, so that it is yours" : "choose a folder of your own",
+  });
 }
 
 /** Makes a new file that only its owner may read. Throws the platform's errors: AlreadyExists over anything. */
@@ -224,6 +229,53 @@ export function requireKeptFolder(path: string): void {
     return;
   }
   requireOursToWrite(folder, info, { sticky: true });
+}
+
+/** Links in one path at most, as systems have it. */
+const LINKS_LIMIT = 40;
+
+/**
+ * Throws `local` unless this user and root alone can put something else in the place of the folder at `path`, which is
+ * absolute, or of what is in it: it, each folder above it, and each link on the way belong to one of them, and others
+ * may write none of these folders, unless it is like /tmp. Nothing is said of what is not there yet, nor of what this
+ * program was not given, which it looked at before it gave that up. On Windows nothing is looked at. Throws the
+ * platform's errors.
+ */
+export function requireKeptPath(path: string): void {
+  if (Deno.build.os === "windows") return;
+  const parts = path.split("/").reverse();
+  let at = "/";
+  for (let links = 0; parts.length > 0;) {
+    const part = parts.pop()!;
+    const next = part === ".." ? dirname(at) : join(at, part);
+    const info = lookAt(next);
+    if (info === "missing") return;
+    if (info?.isSymlink) {
+      if (++links > LINKS_LIMIT) {
+        throw new CifraError("local", `Cannot use ${path}: too many links`);
+      }
+      requireOurs(next, info);
+      const target = Deno.readLinkSync(next);
+      parts.push(...target.split("/").reverse());
+      if (target.startsWith("/")) at = "/";
+      continue;
+    }
+    if (info) requireOursToWrite(next, info, { sticky: true });
+    at = next;
+  }
+  // Where a link on the way could not be looked at, this is what it leads to.
+  requireOursToWrite(path, Deno.statSync(path), { sticky: true });
+}
+
+/** What is at `path`; undefined when this program was not given it. */
+function lookAt(path: string): Deno.FileInfo | "missing" | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "missing";
+    if (isNotGiven(error)) return undefined;
+    throw error;
+  }
 }
 
 /** The folder that a file is in, `.` for a mere name. */

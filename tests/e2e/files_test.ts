@@ -243,3 +243,24 @@ Deno.test(
     await alice.exits(0);
   }),
 );
+
+Deno.test({
+  name: "a folder that others may replace is refused before anything comes, by receive and connect",
+  ignore: Deno.build.os === "windows",
+  fn: within(60, async () => {
+    await using scene = await Scene.withServer();
+    const open = `${scene.folder}/open`;
+    await Deno.mkdir(`${open}/mine`, { recursive: true });
+    await Deno.chmod(open, 0o777);
+    const bob = receive(scene, ["--from", "alice", "--into", `${open}/mine`]);
+    const talk = [...whoAndWhere(scene, "carol"), "--accept-new", "--json"];
+    const carol = scene.start("connect", "carol", [...talk, "--files", open], WITH_FILES);
+    for (const program of [bob, carol]) {
+      await program.exits(1);
+      const { message, hint } = await program.event("error");
+      assertEquals(message, `Cannot use ${open}: others can write it`);
+      assertStringIncludes(hint as string, "receive into a folder of your own");
+    }
+    assertEquals([...Deno.readDirSync(`${open}/mine`)], []);
+  }),
+});

@@ -424,25 +424,103 @@ Deno.test("a folder that is not there, or is none, is gone", () =>
     assertEquals(Object.keys(treeOf(to)), ["a", "b"]);
   }));
 
+const NOBODY = 65_534;
+
+/** By whom the folder `to` may be taken away from under a transfer, and how it is made so. */
+const OPEN_FOLDERS: Readonly<Record<string, (to: string) => void>> = {
+  "that all may write": (to) => Deno.chmodSync(to, 0o777),
+  "that a group may write": (to) => Deno.chmodSync(to, 0o775),
+  "that is another's": (to) => Deno.chownSync(to, NOBODY, null),
+  "that is like /tmp, and another's": (to) => {
+    Deno.chmodSync(to, 0o1777);
+    Deno.chownSync(to, NOBODY, null);
+  },
+  "below one that all may write": (to) => {
+    Deno.chmodSync(`${to}/..`, 0o777);
+  },
+  "behind a link that is another's": (to) => {
+    Deno.renameSync(to, `${to}.real`);
+    Deno.symlinkSync(`${to}.real`, to);
+    new Deno.Command("chown", { args: ["-h", `${NOBODY}`, to] }).outputSync();
+  },
+  "behind a link into a folder that all may write": (to) => {
+    Deno.mkdirSync(`${to}.open`);
+    Deno.chmodSync(`${to}.open`, 0o777);
+    Deno.renameSync(to, `${to}.open/to`);
+    Deno.symlinkSync("./x/../to.open/to", to);
+  },
+};
+
+for (const [which, change] of Object.entries(OPEN_FOLDERS)) {
+  Deno.test({
+    name: `nothing comes to a folder ${which}, nor is anything removed from it`,
+    ignore: !isPosix || Deno.uid() !== 0,
+    fn: () =>
+      inFolders(async (from, to) => {
+        Deno.mkdirSync(`${from}/tree`);
+        Deno.writeTextFileSync(`${from}/tree/key.pem`, "a key");
+        const entries = [file("a", 5), file("key.pem", 5)];
+        const staging = await openStaging(to, entries);
+        await staging.write(1, 0, HELLO);
+        await staging.close();
+        const [{ name }] = [...Deno.readDirSync(to)] as [Deno.DirEntry];
+        Deno.mkdirSync(`${to}/../x`);
+        change(to);
+        // What somebody else may do there now.
+        Deno.renameSync(`${to}/${name}`, `${to}/old`);
+        Deno.mkdirSync(`${to}/${name}`);
+        Deno.symlinkSync(`${from}/tree`, `${to}/${name}/tree`);
+        const before = treeOf(to);
+        for (const job of [() => openStaging(to, entries), () => sweep(to, [ID])]) {
+          const error = await assertRejects(job, FileFailure);
+          assertEquals([error.code, error.trouble], ["local", "denied"]);
+          assert(error.hint?.startsWith("receive into a folder of your own"), error.hint);
+        }
+        assertEquals(treeOf(to), before);
+        assertEquals(Deno.readTextFileSync(`${from}/tree/key.pem`), "a key");
+        await sweep(to, [new Uint8Array(16)]);
+      }),
+  });
+}
+
 Deno.test({
-  name: "a folder in the place of the staging folder gets nothing",
+  name: "what comes goes to a folder that is like /tmp, and behind links of ours",
   ignore: !isPosix,
   fn: () =>
     inFolders(async (from, to) => {
-      Deno.chmodSync(to, 0o777);
-      const staging = await openStaging(to, [folder("f"), file("a", 5, 1), file("b", 5, 1)]);
-      await staging.write(2, 0, HELLO);
+      plant(from, { "a.txt": "something" });
+      Deno.chmodSync(to, 0o1777);
+      Deno.mkdirSync(`${to}/own`);
+      Deno.symlinkSync("../to/./own", `${from}/link`);
+      await transfer([`${from}/a.txt`], `${from}/link`);
+      assertEquals(Object.keys(treeOf(to)), ["own/", "own/a.txt"]);
+    }),
+});
+
+Deno.test({
+  name: "nothing comes to a staging folder that another has made",
+  ignore: !isPosix || Deno.uid() !== 0,
+  fn: () =>
+    inFolders(async (from, to) => {
       const path = `${to}/.cifra-0102030405060708090a0b0c0d0e0f10`;
-      Deno.renameSync(path, `${path}.old`);
-      Deno.mkdirSync(`${path}/tree`, { recursive: true });
-      await Deno.symlink(from, `${path}/tree/f`);
-      assertEquals(assertThrows(() => staging.write(3, 0, HELLO), FileFailure).trouble, "denied");
-      assertEquals(treeOf(from), {});
-      Deno.removeSync(path, { recursive: true });
-      // Nor does one that was there before.
-      await Deno.symlink(from, path);
-      await assertRejects(() => openStaging(to, [file("a", 5)]), FileFailure);
-      await staging.close();
+      Deno.chmodSync(to, 0o1777);
+      const makers = [
+        () => Deno.symlinkSync(from, path),
+        () => {
+          Deno.mkdirSync(path);
+          Deno.chownSync(path, NOBODY, null);
+        },
+        () => {
+          Deno.mkdirSync(path);
+          Deno.chmodSync(path, 0o777);
+        },
+      ];
+      for (const make of makers) {
+        make();
+        await assertRejects(() => openStaging(to, [file("a", 5)]), FileFailure);
+        assertEquals(treeOf(from), {});
+        Deno.removeSync(path);
+      }
     }),
 });
 
