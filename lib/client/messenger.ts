@@ -433,6 +433,7 @@ export class Messenger {
       },
     });
     unread = thread.unread;
+    if (postman) thread.noteOnServer(await postman.onServer(peer).catch(() => 0n));
     return thread;
   }
 
@@ -481,6 +482,8 @@ export class Messenger {
           hasLeft: true,
         });
       case "drained":
+        // What earlier runs have left is known to be there.
+        for (const { name } of this.#conversations.all()) this.#noteOnServer(name);
         return;
       default:
         return events.onMail(event);

@@ -1,6 +1,6 @@
 /** One message and go: how far it comes, and what is said of it. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { whoAndWhere } from "../testkit/lobby.ts";
+import { interrupt, whoAndWhere } from "../testkit/lobby.ts";
 import { hasPty, leavesTerminal, onTerminal, screen, shows } from "../testkit/pty.ts";
 import { type Exit, type Program, Scene, sourceCommand } from "../testkit/program.ts";
 import { within } from "../testkit/time_limit.ts";
@@ -61,6 +61,21 @@ Deno.test(
     const third = send(scene, "alice", "bob", ["--json", "--text", "third"]);
     await third.exits(0);
     assertEquals(events(third, "read"), [["read", 2]]);
+  }),
+);
+
+Deno.test(
+  "what one run has left on the server the next one knows to be there",
+  within(90, async () => {
+    await using scene = await Scene.withServer();
+    await wasHere(scene, "alice", "bob");
+    await sends(scene, ["alice", "bob"], "hello", ["--accept-new"]);
+    const alice = scene.start("connect", "alice", [
+      ...whoAndWhere(scene, "alice"),
+      ...["--to", "bob", "--json"],
+    ]);
+    await alice.event("on-server", { number: 1 });
+    await interrupt(alice);
   }),
 );
 
