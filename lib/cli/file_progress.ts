@@ -3,7 +3,8 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Path } from "../client/connector.ts";
 import type { TransferProgress } from "../client/transfer_events.ts";
 import type { TransferRow } from "../store/transfer_store.ts";
-import { percentOf, sizeOf } from "./file_words.ts";
+import { calledBy, percentOf, sizeOf } from "./file_words.ts";
+import { type Line, lineOf } from "../wire/line.ts";
 import type { JsonEvent } from "./terminal.ts";
 
 /** Speed is that of the last so many milliseconds. */
@@ -46,9 +47,9 @@ export interface UnderWay {
 /** A line such as `thesis.pdf  ███████░░░  71 %  310 MB/s  0:02 left  direct`. */
 export function progressLine({ row, progress, rate, path, more }: UnderWay): string {
   const { bytes, entry } = progress;
-  const parts = [
-    row.files > 1 && entry && entry.name !== row.name ? `${row.name}: ${entry.name}` : row.name,
-  ];
+  const name = calledBy(row), { direction } = row;
+  const isPart = row.files > 1 && entry !== undefined && entry !== row.name;
+  const parts = [isPart ? `${name}: ${calledBy({ name: entry, direction })}` : name];
   if (row.bytes === undefined) parts.push(sizeOf(bytes));
   else {
     const percent = percentOf(row.bytes, bytes);
@@ -68,10 +69,15 @@ export function progressLine({ row, progress, rate, path, more }: UnderWay): str
 /** The same beside a prompt, without blanks at its end: `(71 % of thesis.pdf, 0:02 left)`. */
 export function progressMark({ row, progress: { bytes }, rate, more }: UnderWay): string {
   const done = row.bytes === undefined ? sizeOf(bytes) : `${percentOf(row.bytes, bytes)} %`;
-  const name = row.name.length > MARKED ? `${row.name.slice(0, MARKED - 1)}\u2026` : row.name;
+  const { direction } = row;
+  const name = calledBy({ name: shortened(row.name), direction });
   const left = timeLeft(row.bytes, bytes, rate);
   const others = more > 0 ? `, and ${more} more` : "";
   return `(${done} of ${name}${left === undefined ? "" : `, ${left} left`}${others})`;
+}
+
+function shortened(name: Line): Line {
+  return name.length > MARKED ? lineOf(`${name.slice(0, MARKED - 1)}\u2026`) : name;
 }
 
 /** The same for a program. */
@@ -85,7 +91,7 @@ export function progressJson({ row, progress, rate }: UnderWay): JsonEvent {
     name,
     bytes: progress.bytes,
     ...(total !== undefined && { total }),
-    ...(progress.entry && { entry: progress.entry.name }),
+    ...(progress.entry && { entry: progress.entry }),
     ...(rate !== undefined && { rate: Math.round(rate) }),
   };
 }

@@ -5,7 +5,7 @@ import { reportOf } from "../errors.ts";
 import type { Skipped } from "../files/tree.ts";
 import type { TransferRow, TransferState } from "../store/transfer_store.ts";
 import { HoldReason, TransferFailure } from "../wire/file_messages.ts";
-import { quoted } from "../wire/line.ts";
+import { lineOf, quoted } from "../wire/line.ts";
 import { lowerFirst } from "./status_words.ts";
 import type { JsonEvent } from "./terminal.ts";
 
@@ -31,15 +31,20 @@ export function percentOf(total: number, bytes: number): number {
   return total === 0 ? 99 : Math.min(99, Math.floor(100 * bytes / total));
 }
 
-/** What a transfer is: `thesis.pdf (2.1 MB)`, `photos (312 files, 1.2 GB)`. */
+/** A transfer as it stands in a sentence: in quotes as the other side calls it, so that it cannot pass for the rest. */
+export function calledBy({ name, direction }: Pick<TransferRow, "name" | "direction">): string {
+  return direction === "received" ? quoted(name) : name;
+}
+
+/** What a transfer is: `thesis.pdf (2.1 MB)`, `"photos" (312 files, 1.2 GB)` of somebody else. */
 export function nameOf(
-  { name, files, bytes }: Pick<TransferRow, "files"> & {
-    readonly name: string;
+  transfer: Pick<TransferRow, "name" | "direction" | "files"> & {
     readonly bytes?: number | undefined;
   },
 ): string {
+  const { files, bytes } = transfer;
   const size = bytes === undefined ? "size not known" : sizeOf(bytes);
-  return `${name} (${files === 1 ? "" : `${files} files, `}${size})`;
+  return `${calledBy(transfer)} (${files === 1 ? "" : `${files} files, `}${size})`;
 }
 
 /** How people name a transfer: the beginning of its id. */
@@ -72,8 +77,7 @@ export function describeOffer(
   who: string,
   isOpen: boolean,
 ): string {
-  // A name of theirs cannot pass for the rest of the sentence.
-  const what = nameOf({ ...offer, name: quoted(offer.name) });
+  const what = nameOf({ ...offer, direction: "received" });
   return `${who} offers ${what}${isOpen ? `: ${howToTake(offer)}` : ""}`;
 }
 
@@ -85,7 +89,7 @@ export function describeLeftOut(
   const asked = skipped.filter(({ why }) => why.startsWith("it is a link")).length;
   const inside = links - asked;
   return [
-    ...skipped.slice(0, LEFT_OUT_SHOWN).map(({ path, why }) => `left out: ${path}: ${why}`),
+    ...skipped.slice(0, LEFT_OUT_SHOWN).map(({ path, why }) => `left out: ${lineOf(path)}: ${why}`),
     ...(more > 0 ? [`left out: ${more} more`] : []),
     ...(inside > 0 ? [`left out: ${inside === 1 ? "a link" : `${inside} links`} in folders`] : []),
   ];
@@ -154,14 +158,14 @@ export function transferFacts(row: TransferRow, here: number | undefined): Trans
 
 /** One transfer in a list: what, with whom, and how it stands. */
 export function transferLine(facts: TransferFacts): string {
-  const { transfer, peer, direction, bytes, done, files, name } = facts;
+  const { transfer, peer, direction, bytes, done } = facts;
   const how = done === undefined
     ? stateOf(facts)
     : bytes === undefined
     ? sizeOf(done)
     : `${percentOf(bytes, done)} %`;
   const whom = direction === "sent" ? `to ${peer}` : `from ${peer}`;
-  return `${transfer.slice(0, SHORT)}  ${whom}  ${nameOf({ name, files, bytes })}  ${how}`;
+  return `${transfer.slice(0, SHORT)}  ${whom}  ${nameOf(facts)}  ${how}`;
 }
 
 function aboutOf({ id, peer, direction, name }: TransferRow) {
@@ -189,7 +193,7 @@ export function describeTransfer(
   event: TransferEvent,
   label: string,
 ): readonly [string | undefined, JsonEvent | undefined] {
-  const { name, place } = row;
+  const { place } = row, name = calledBy(row);
   const about = aboutOf(row);
   switch (event.type) {
     case "offered":
@@ -204,16 +208,20 @@ export function describeTransfer(
       return describeStuck(row, event, label, about);
     case "skipped":
       return [
-        `${name}: ${event.entry.name} is not there any more at ${label}, or changes all the time`,
-        { event: "file-skipped", ...about, entry: event.entry.name },
+        `${name}: ${
+          quoted(event.entry)
+        } is not there any more at ${label}, or changes all the time`,
+        { event: "file-skipped", ...about, entry: event.entry },
       ];
     case "received": {
       const changed = event.names.filter(({ sent, written }) => sent !== written);
       const names = event.names.map(({ written }) => written);
       return [
         [
-          `${names.join(", ")} of ${label} ${names.length === 1 ? "is" : "are"} in ${place}`,
-          ...changed.map(({ sent, written }) => `${sent} is called ${written} there`),
+          `${names.map(shown).join(", ")} of ${label} ${
+            names.length === 1 ? "is" : "are"
+          } in ${place}`,
+          ...changed.map(({ sent, written }) => `${shown(sent)} is called ${shown(written)} there`),
         ].join("\n"),
         { event: "file-received", ...about, into: place, names },
       ];
@@ -233,12 +241,17 @@ export function describeTransfer(
   }
 }
 
+function shown(path: string): string {
+  return quoted(lineOf(path));
+}
+
 function describeStuck(
-  { name }: TransferRow,
+  row: TransferRow,
   event: Extract<TransferEvent, { readonly type: "stuck" }>,
   label: string,
   about: Readonly<Record<string, unknown>>,
 ): readonly [string, JsonEvent] {
+  const name = calledBy(row);
   if (event.who === "peer") {
     const why = WHY_THERE[event.why];
     return [
@@ -256,7 +269,7 @@ function describeStuck(
 }
 
 function describeOver(row: TransferRow, who: "us" | "peer", label: string): string | undefined {
-  const { name, state, failure, skipped, direction } = row;
+  const { state, failure, skipped, direction } = row, name = calledBy(row);
   const whom = who === "us" ? "you" : label;
   switch (state) {
     case "done": {

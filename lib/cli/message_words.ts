@@ -6,7 +6,6 @@ import type { Delivery } from "../client/thread.ts";
 import { larger } from "../store/message_rules.ts";
 import type { HistoryEntry, HistoryOffer, Lost } from "../store/message_store.ts";
 import type { FileWord } from "../wire/file_messages.ts";
-import { quoted } from "../wire/line.ts";
 import { describeOffer, nameOf } from "./file_words.ts";
 import { GRAPHEMES, widthOf } from "./page.ts";
 import { sanitize, type StreamSanitizer } from "./sanitize.ts";
@@ -187,15 +186,13 @@ export function describeOffered(
   offer: Pick<HistoryOffer, "name" | "files" | "bytes">,
   who: string,
 ): string {
-  return `${who} offered ${nameOf({ ...offer, name: quoted(offer.name) })}`;
+  return `${who} offered ${nameOf({ ...offer, direction: "received" })}`;
 }
 
 /** What somebody says of files, where no files are taken: a sentence without full stop. */
 export function describeFileWord(word: FileWord, who: string): string {
   return word.type === "offer"
-    ? `${who} offers ${
-      nameOf({ ...word, name: quoted(word.name) })
-    }: cifra receive --from ${who} ` +
+    ? `${who} offers ${nameOf({ ...word, direction: "received" })}: cifra receive --from ${who} ` +
       "takes it"
     : `${who} ${FILE_WORDS[word.type]}`;
 }

@@ -7,7 +7,14 @@ import { isOver, type TransferRow } from "../store/transfer_store.ts";
 import { parse } from "./args.ts";
 import { decideBy, requireFolder } from "./file_options.ts";
 import { FileRun } from "./file_run.ts";
-import { describeOffer, nameOf, stateOf, transferFacts, waitsJson } from "./file_words.ts";
+import {
+  calledBy,
+  describeOffer,
+  nameOf,
+  stateOf,
+  transferFacts,
+  waitsJson,
+} from "./file_words.ts";
 import { type MailPlace, openMail, requireKnown } from "./mail_run.ts";
 import { askYesNo } from "./questions.ts";
 import { RECEIVE } from "./receive_command.ts";
@@ -168,7 +175,7 @@ class Receiving {
   #finish(): number {
     const failed = this.#over.find(({ state }) => state !== "done");
     if (failed) {
-      const why = `${failed.name} has not come: ${stateOf(transferFacts(failed, undefined))}`;
+      const why = `${calledBy(failed)} has not come: ${stateOf(transferFacts(failed, undefined))}`;
       return this.#terminal.fail(
         new CifraError("refused", why, { hint: `ask ${failed.peer} to send it anew` }),
       );

@@ -9,7 +9,7 @@ import { encodeFileWord } from "../wire/file_messages.ts";
 import { ID_LENGTH } from "../wire/peer_messages.ts";
 import { parse } from "./args.ts";
 import { chooseTransfer } from "./file_desk.ts";
-import { type TransferFacts, transferFacts, transferLine } from "./file_words.ts";
+import { calledBy, type TransferFacts, transferFacts, transferLine } from "./file_words.ts";
 import { chooseProfile } from "./profiles.ts";
 import { runFramed } from "./run.ts";
 import { askCancel, askTransfers } from "./running.ts";
@@ -30,7 +30,7 @@ export async function transfers(args: readonly string[], terminal: Terminal): Pr
     };
     if (action === "cancel") {
       const facts = await askCancel(folder, id) ?? await cancelKept(await open(), id);
-      terminal.say(`${facts.name} is cancelled`, { event: "transfer", ...facts });
+      terminal.say(`${calledBy(facts)} is cancelled`, { event: "transfer", ...facts });
       return 0;
     }
     const all = await askTransfers(folder) ??

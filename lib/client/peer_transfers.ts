@@ -25,6 +25,7 @@ import {
   type HoldReason,
   TransferFailure,
 } from "../wire/file_messages.ts";
+import { lineOf } from "../wire/line.ts";
 import { decodeManifest, type ManifestEntry } from "../wire/manifest.ts";
 import { stagingId } from "./file_digest.ts";
 import type { FileCarrier, FileLane } from "./file_dock.ts";
@@ -86,7 +87,8 @@ class Course {
 
   get progress(): TransferProgress {
     const offset = this.#offset;
-    return { bytes: this.#before + offset, entry: this.#entries[this.#entry - 1], offset };
+    const entry = this.#entries[this.#entry - 1];
+    return { bytes: this.#before + offset, entry: entry && lineOf(entry.name), offset };
   }
 }
 
@@ -273,7 +275,7 @@ export class PeerTransfers implements FileLane {
       },
       onTrouble: (error) => this.#tell(row.id, { type: "stuck", who: "us", error }),
       onPause: (why) => this.#tell(row.id, { type: "stuck", who: "peer", why }),
-      onSkipped: (entry) => this.#tell(row.id, { type: "skipped", entry }),
+      onSkipped: (entry) => this.#tell(row.id, { type: "skipped", entry: lineOf(entry.name) }),
       onDone: (names, skipped) => {
         this.#tell(row.id, { type: "received", names });
         this.#do(() => this.end(row, { type: "done", skipped }));

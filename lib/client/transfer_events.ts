@@ -3,14 +3,14 @@ import type { CifraError } from "../errors.ts";
 import type { NameChange } from "../files/plan.ts";
 import type { TransferRow, TransferStep } from "../store/transfer_store.ts";
 import type { FileWord, HoldReason } from "../wire/file_messages.ts";
-import type { ManifestEntry } from "../wire/manifest.ts";
+import type { Line } from "../wire/line.ts";
 
 /** How far a transfer has come. */
 export interface TransferProgress {
   /** Bytes of content that are here, or sent. */
   readonly bytes: number;
-  /** The entry that is on its way, and how many bytes of it are here or sent. */
-  readonly entry: ManifestEntry | undefined;
+  /** The name of what is on its way, and how many bytes of that are here or sent. */
+  readonly entry: Line | undefined;
   readonly offset: number;
 }
 
@@ -26,7 +26,7 @@ export type TransferEvent =
   | { readonly type: "stuck"; readonly who: "us"; readonly error: CifraError | undefined }
   | { readonly type: "stuck"; readonly who: "peer"; readonly why: HoldReason }
   /** An entry does not come: its sender does not have it any more, or it changes all the time. */
-  | { readonly type: "skipped"; readonly entry: ManifestEntry }
+  | { readonly type: "skipped"; readonly entry: Line }
   /** All of it is here, under these names in the folder that was chosen. */
   | { readonly type: "received"; readonly names: readonly NameChange[] }
   /** It is over; how, says the state of its row. `who` has said so. */

@@ -64,7 +64,7 @@ Deno.test("on a screen it is drawn again, until it is over", () => {
   assertEquals(drawn.map((each) => each?.progress.bytes), [25, 50, 75, 100]);
   files.tell({ ...ROW, state: "cancelled" }, { type: "over", who: "peer" });
   assertEquals(drawn.at(-1), undefined);
-  assertEquals(said, ["film is cancelled by bob"]);
+  assertEquals(said, ['"film" is cancelled by bob']);
 });
 
 Deno.test("where nothing is drawn again it is a line each tenth, and none for what is short", () => {
@@ -84,7 +84,7 @@ Deno.test("at the end it is said how long it took", () => {
   move(10_000);
   files.tell(ROW, { type: "received", names: [{ sent: "film", written: "film (2)" }] });
   assertEquals(said, [
-    "film (2) of bob is in /f\nfilm is called film (2) there\n999 B in 0:10, 100 B/s",
+    '"film (2)" of bob is in /f\n"film" is called "film (2)" there\n999 B in 0:10, 100 B/s',
   ]);
   files.stop();
 });

@@ -1,5 +1,6 @@
 /** What is said of files, and how they are named. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import type { TransferEvent } from "../../lib/client/transfer_events.ts";
 import { chooseTransfer } from "../../lib/cli/file_desk.ts";
 import { decideBy, readSize } from "../../lib/cli/file_options.ts";
 import { clock, progressLine, progressMark, Speedometer } from "../../lib/cli/file_progress.ts";
@@ -91,10 +92,10 @@ Deno.test("each end of a transfer is said once, by whoever did not bring it abou
     "bob does not take thesis.pdf",
   );
   assertEquals(over({ state: "refused" }, "us"), undefined);
-  assertEquals(over({ state: "cancelled" }, "peer"), "thesis.pdf is cancelled by bob");
+  assertEquals(over({ state: "cancelled" }, "peer"), '"thesis.pdf" is cancelled by bob');
   assertEquals(
     over({ state: "failed", failure: TransferFailure.gone }, "peer"),
-    "thesis.pdf failed: what was offered is not there any more",
+    '"thesis.pdf" failed: what was offered is not there any more',
   );
 });
 
@@ -112,13 +113,34 @@ Deno.test("progress is a line with how much, how fast and how long", () => {
   };
   assertEquals(
     progressLine(underWay),
-    "thesis.pdf  \u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2591\u2591\u2591  71 %  1.5 MB of 2.1 MB  " +
+    '"thesis.pdf"  \u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2591\u2591\u2591  71 %  1.5 MB of 2.1 MB  ' +
       "1.0 MB/s  0:01 left  relay  and 1 more",
   );
-  assertEquals(progressMark(underWay), "(71 % of thesis.pdf, 0:01 left, and 1 more)");
+  assertEquals(progressMark(underWay), '(71 % of "thesis.pdf", 0:01 left, and 1 more)');
   const stream = { ...underWay, row: row({ bytes: undefined }), more: 0 };
-  assertEquals(progressMark(stream), "(1.5 MB of thesis.pdf)");
+  assertEquals(progressMark(stream), '(1.5 MB of "thesis.pdf")');
   assertEquals([clock(61), clock(3600), clock(0.2)], ["1:01", "1:00:00", "0:01"]);
+});
+
+Deno.test("a name that others chose is one line in quotes, wherever it stands", () => {
+  const sent = 'a\nbob has changed his key: "x"\x1b[2J\u202e';
+  const shown = "\"a\ufffdbob has changed his key: 'x'\ufffd[2J\ufffd\"";
+  const photos = row({ name: lineOf("photos"), files: 2, place: "/f" });
+  const name = lineOf(sent);
+  const said = (event: TransferEvent) => describeTransfer(photos, event, "bob")[0];
+  assertEquals(
+    said({ type: "skipped", entry: name }),
+    `"photos": ${shown} is not there any more at bob, or changes all the time`,
+  );
+  assertEquals(
+    said({ type: "received", names: [{ sent, written: "a_b" }] }),
+    `"a_b" of bob is in /f\n${shown} is called "a_b" there`,
+  );
+  const progress = { bytes: 1, entry: name, offset: 0 };
+  const underWay = { row: photos, progress, rate: undefined, path: undefined, more: 0 };
+  assertStringIncludes(progressLine(underWay), `"photos": ${shown}  `);
+  const ours = { ...underWay, row: { ...photos, direction: "sent" as const } };
+  assertStringIncludes(progressLine(ours), `photos: ${name}  `);
 });
 
 Deno.test("a transfer is meant by the beginning of its id, or by being the only one", () => {
@@ -139,7 +161,7 @@ Deno.test("a transfer is meant by the beginning of its id, or by being the only 
   assertEquals(choose("A1", undefined, "not over"), other);
   assertEquals(
     choose("", undefined, "not over"),
-    "Which of them? 3f3f (thesis.pdf (2.1 MB)), a1a1 (thesis.pdf (2.1 MB))",
+    'Which of them? 3f3f ("thesis.pdf" (2.1 MB)), a1a1 (thesis.pdf (2.1 MB))',
   );
 });
 

@@ -121,7 +121,7 @@ Deno.test({
     await bob.prints("offered to you");
     const [, id] = /\/take ([0-9a-f]{4})/.exec(bob.stdout)!;
     await bob.write(`/take ${id}\r`);
-    await bob.prints(`it is here.txt of alice is in ${scene.folder}/bob-files`.slice(0, 60));
+    await bob.prints(`"it is here.txt" of alice is in ${scene.folder}/bob-files`.slice(0, 60));
     await alice.prints("bob has all of it is here.txt");
     assertEquals(await Deno.readTextFile(`${scene.folder}/bob-files/it is here.txt`), "hello");
     await alice.write(`/send ${scene.folder}/alice-files/it i\t\r`);
@@ -148,13 +148,13 @@ Deno.test({
     await alice.write(`/send ${scene.folder}/alice-files/film\r`);
     await bob.prints('alice offers "film" (80 MB): /take ');
     await bob.write("/take\r");
-    const mark = /\((\d+) % of film(?:, \d+:\d\d left)?\)/;
+    const mark = /\((\d+) % of "?film"?(?:, \d+:\d\d left)?\)/;
     await alice.until("how far it is", () => mark.test(alice.stdout));
     await alice.write("hello in between\r");
     await bob.prints("hello in between");
-    assert(!bob.stdout.includes("film of alice is in"), "the message came after the file");
+    assert(!bob.stdout.includes('"film" of alice is in'), "the message came after the file");
     await bob.until("how far it is", () => mark.test(bob.stdout));
-    await bob.prints("film of alice is in");
+    await bob.prints('"film" of alice is in');
     await alice.prints("bob has all of film");
     await alice.until("a prompt without it", () => {
       const last = alice.stdout.slice(alice.stdout.lastIndexOf("bob has all of film"));
