@@ -234,7 +234,8 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
       2 ** L.FILE_BLOCK_MAXIMUM
     } / ${L.FILE_DIGESTS_LIMIT}`,
     "want, hold and pause in a minute": `${L.FILE_WORDS_PER_MINUTE}`,
-    "changes of one entry": `${L.FILE_CHANGES_LIMIT}`,
+    "changes of one entry in a turn": `${L.FILE_CHANGES_LIMIT}`,
+    "items of a transfer that wait for the disk": `${L.FILE_ITEMS_WAITING}, and 2 for each entry`,
 
     "content of an envelope / the envelope": `${L.CONTENT_MINIMUM} to ${L.CONTENT_LIMIT} / ${
       L.ENVELOPE_OVERHEAD + L.CONTENT_MINIMUM

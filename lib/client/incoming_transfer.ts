@@ -9,6 +9,7 @@ import type { NameChange } from "../files/plan.ts";
 import type { Staging } from "../files/staging.ts";
 import type { SharedPause } from "../flow/shared_pause.ts";
 import type { FileOffer, HoldReason } from "../wire/file_messages.ts";
+import { FILE_CHANGES_LIMIT, FILE_ITEMS_WAITING } from "../limits.ts";
 import { decodeManifest, type ManifestEntry } from "../wire/manifest.ts";
 import type { Delivered, FileFlow, Inflow, Want } from "./file_flow.ts";
 import { digestOf } from "./file_digest.ts";
@@ -67,6 +68,9 @@ export class IncomingTransfer implements Inflow {
   #current: Current | undefined;
   /** The entry of which something came last: it may begin anew. */
   #last = 0;
+  /** The entry that has changed last, and how often in this turn; infinite when it was skipped. */
+  #changed = 0;
+  #changes = 0;
   /** What the last want said of blocks: the first data of its turn may stand at the end of one. */
   #block: number | undefined;
   /** Something is done that takes its time: what comes waits. */
@@ -114,6 +118,9 @@ export class IncomingTransfer implements Inflow {
 
   take(item: Delivered): Promise<void> | undefined {
     if (!this.#work && this.#waiting.length === 0) return this.#take(item);
+    if (this.#waiting.length >= FILE_ITEMS_WAITING + 2 * this.#entries.length) {
+      throw endless("more of a file than the disk has done with");
+    }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.push({ item, flow: this.#flow, resolve, reject });
     return promise;
@@ -172,6 +179,7 @@ export class IncomingTransfer implements Inflow {
   ): void {
     const { transfer } = this.#options;
     this.#block = block;
+    this.#changed = 0;
     this.#isFollowed = false;
     const turn = ++this.#turn;
     const want = { type: "want", transfer, turn, entry, offset, size, modified } as const;
@@ -283,8 +291,9 @@ export class IncomingTransfer implements Inflow {
     const ahead = this.#current?.number ?? this.#entries.length;
     const known = this.#entries[entry - 1];
     if (entry < this.#last || entry > ahead || known?.type !== "file") throw outOfTurn();
-    this.#block = undefined;
     const isGone = size === undefined;
+    this.#countChange(entry, isGone);
+    this.#block = undefined;
     return this.#do(async () => {
       if (isGone) await this.#staging!.skip(entry);
       else await this.#staging!.restart(entry, { size, modified, executable });
@@ -293,6 +302,16 @@ export class IncomingTransfer implements Inflow {
       if (isGone) this.#options.onSkipped(known);
       if (isGone || size === 0) await this.#advance();
     });
+  }
+
+  /** Each change costs us more than its sender, and may be told of. */
+  #countChange(entry: number, isGone: boolean): void {
+    if (entry !== this.#changed) this.#changes = 0;
+    this.#changed = entry;
+    if (this.#changes >= (isGone ? Infinity : FILE_CHANGES_LIMIT)) {
+      throw endless("changes of a file without end");
+    }
+    this.#changes = isGone ? Infinity : this.#changes + 1;
   }
 
   #end({ entry, size }: Extract<Delivered, { type: "end" }>): Promise<void> | undefined {
@@ -366,6 +385,10 @@ function requireLocal(error: unknown): asserts error is CifraError {
 
 function notOffered(): CifraError {
   return new CifraError("bad_frame", "The manifest is not the one that was offered");
+}
+
+function endless(what: string): CifraError {
+  return new CifraError("limit", `The other side sends ${what}`);
 }
 
 function outOfTurn(): CifraError {
