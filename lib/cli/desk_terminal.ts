@@ -154,6 +154,7 @@ export class DeskTerminal implements Front {
     // What somebody answers to our offers is told as it comes, and nothing to read.
     if (newest?.length === 0) return;
     this.#told.add(name);
+    this.lastFrom = name;
     this.#terminal.say(describeUnread(name, unread, newest?.[0]));
   }
 

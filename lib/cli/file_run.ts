@@ -162,6 +162,8 @@ export class FileRun implements MessengerEvents {
     if (terminal.json) return terminal.emit(offerJson(asking, isAnswered));
     if (isAnswered) return;
     const { name } = asking;
+    // Who is busy with one person answers nobody else.
+    if (this.#options.only !== undefined) return;
     terminal.say(`${name} asks for you, and is not known here: --from ${name} answers`);
   }
 

@@ -240,6 +240,12 @@ terminalTest("/reply answers whoever wrote last", async () => {
   await shows(alice, "\nbob: coming?");
   await alice.write("/reply yes,  soon\r");
   await bob.event("message", { from: "alice", text: "yes,  soon" });
+  // Also whoever was only announced, since somebody else is talked to.
+  await alice.write("/to carol\r");
+  await bob.write("alice: when?\n");
+  await shows(alice, "-- bob has written (/to bob): when?");
+  await alice.write("/reply now\r");
+  await bob.event("message", { from: "alice", text: "now" });
   await alice.write("/quit\r");
   assertEquals(await leavesTerminal(alice), { code: 0, restored: true });
 });
