@@ -436,6 +436,8 @@ export const RECEIPT_OF_FAILURE_PAUSE = 10 * 60 * SECOND;
 export const RECEIPT_CROSSING = 10 * SECOND;
 /** People of whom a client remembers that it leaves their envelopes at the server for now. */
 export const MAIL_POSTPONED_LIMIT = 1024;
+/** After so long a mailbox that was not there is asked for again: its disk may have been full. */
+export const MAIL_AGAIN = 10 * 60 * SECOND;
 /** Whoever leaves waits so long until what is on its way to the mailbox is there. */
 export const MAIL_GOODBYE = 2 * SECOND;
 /** And, when a receipt is owed and the server is lost, until it is back: as long as it takes to be started again. */

@@ -299,7 +299,10 @@ const CONNECT: EventGroup = {
       when: "so many envelopes wait for another machine, or an earlier copy, of ours",
       keys: { count: number },
     },
-    "no-mailbox": { when: "the server keeps nothing for those who are not here", keys: {} },
+    "no-mailbox": {
+      when: "the server keeps nothing for those who are not here, or cannot now",
+      keys: {},
+    },
     "cannot-pin": {
       when: "somebody new cannot be written down in our file; it is tried again, told once",
       keys: { peer: text, ...trouble },

@@ -255,7 +255,7 @@ class Inbox {
         this.#isDrained = true;
         return this.#notify();
       case "none":
-        this.#terminal.say("the server keeps nothing for those who are not here", {
+        this.#terminal.say("the server keeps nothing for those who are not here, or cannot now", {
           event: "no-mailbox",
         });
         this.#isDrained = true;

@@ -304,7 +304,10 @@ class Errand {
         if (event.news.fresh.length > 0) this.#writers.add(event.name);
         return;
       case "none":
-        this.#trouble = new CifraError("no_mailbox", "The server keeps nothing for anybody");
+        this.#trouble = new CifraError(
+          "no_mailbox",
+          "The server keeps nothing for anybody, or cannot now",
+        );
         return this.#news.notify();
       case "trouble":
         if (event.name !== to) return;

@@ -6,6 +6,7 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import {
   CLAIM_LIFETIME,
+  MAIL_AGAIN,
   MAIL_GOODBYE,
   MAIL_POSTPONED_LIMIT,
   PREKEYS_LOOK,
@@ -79,6 +80,7 @@ export class MailVisit {
   #asksMineAgain = false;
   #cancelMine: (() => void) | undefined;
   #cancelUpkeep: (() => void) | undefined;
+  #cancelAgain: (() => void) | undefined;
   /** Envelopes that waited when our box was opened, and were not read yet. */
   #expected = 0;
   #cancelReceipts: (() => void) | undefined;
@@ -131,6 +133,7 @@ export class MailVisit {
     this.#cancelReceipts?.();
     this.#cancelMine?.();
     this.#cancelUpkeep?.();
+    this.#cancelAgain?.();
   }
 
   /** Leaves what is to be left for somebody. Never throws. */
@@ -239,7 +242,14 @@ export class MailVisit {
 
   async #boxStands(standing: Standing): Promise<void> {
     const { store, environment: { time }, onEvent } = this.#options;
-    if (standing.state === BoxState.none) return onEvent({ type: "none" });
+    if (standing.state === BoxState.none) {
+      this.#isOpen = false;
+      this.#cancelAgain ??= time.after(MAIL_AGAIN, () => {
+        this.#cancelAgain = undefined;
+        this.#do(() => this.#open());
+      });
+      return onEvent({ type: "none" });
+    }
     this.#ahead = Number(standing.now) - time.date();
     const box = await this.#keys.box();
     if (this.#keys.isOld(box, standing)) {

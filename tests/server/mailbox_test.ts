@@ -4,7 +4,9 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../../lib/bytes.ts";
 import { makePrekey } from "../../lib/crypto/prekeys.ts";
 import type { SuiteName } from "../../lib/crypto/suite.ts";
+import { CifraError } from "../../lib/errors.ts";
 import { HANDED_OUT_BYTES, HANDED_OUT_LIMIT } from "../../lib/limits.ts";
+import type { MailboxWriter } from "../../lib/store/mailbox_store.ts";
 import {
   BoxState,
   decodeMailboxResponse,
@@ -22,6 +24,7 @@ import { decodeServerResponse, refusalOf } from "../../lib/wire/rendezvous_messa
 import { idOf } from "../store/mailbox_samples.ts";
 import { test } from "../testkit/adversary.ts";
 import { type Person, person } from "../testkit/handshake.ts";
+import { MemoryMailbox } from "../testkit/memory_mailbox.ts";
 import { nextSequence, TestClient, type TestServer, withServer } from "../testkit/server.ts";
 import { NO_RATE } from "../testkit/server_setup.ts";
 import { until } from "../testkit/until.ts";
@@ -79,11 +82,17 @@ class Customer {
   static async settled(server: TestServer, name: string, box = `box of ${name}`) {
     const customer = await Customer.come(server, name);
     await customer.opens(box);
-    const { identity } = customer.#who, number = BigInt(Date.now());
-    const { prekey } = await makePrekey(identity, idOf(box), "signed", number);
-    customer.say({ type: "publish", box: idOf(box), anew: 0, signed: [prekey], once: [] });
-    assertEquals((await customer.hears("box")).signed, number);
+    const publication = await customer.publication(box);
+    customer.say(publication);
+    assertEquals((await customer.hears("box")).signed, publication.signed[0]!.number);
     return customer;
+  }
+
+  /** A signed prekey for a box. */
+  async publication(box = `box of ${this.name}`) {
+    const number = BigInt(Date.now());
+    const { prekey } = await makePrekey(this.#who.identity, idOf(box), "signed", number);
+    return { type: "publish", box: idOf(box), anew: 0, signed: [prekey], once: [] } as const;
   }
 
   say(request: MailboxRequest): void {
@@ -202,6 +211,35 @@ test("where there is no mailbox a box is not open, and nothing else is asked", a
       assertEquals(await alice.ending(), "bad_state", request.type);
     }
   }, { mail: undefined });
+});
+
+/** A mailbox on a disk that may be full. */
+class FullMailbox extends MemoryMailbox {
+  isFull = true;
+
+  override async change<T>(work: (writer: MailboxWriter) => T): Promise<T> {
+    if (this.isFull) throw new CifraError("local", "The disk is full");
+    return await super.change(work);
+  }
+}
+
+test("a disk without room for a box ends no registration, and the operator is told why", async () => {
+  const mail = new FullMailbox();
+  await scene(async (server) => {
+    const alice = await Customer.come(server, "alice");
+    assertEquals((await alice.opens()).state, BoxState.none);
+    assertEquals(server.events.filter(({ event }) => event === "mailbox-failed"), [
+      { event: "mailbox-failed", reason: "The disk is full" },
+    ]);
+    // On the same connection, when there is room again.
+    mail.isFull = false;
+    assertEquals((await alice.opens()).state, BoxState.open);
+    mail.isFull = true;
+    alice.say(await alice.publication());
+    assertEquals((await alice.hears("box")).state, BoxState.none);
+    mail.isFull = false;
+    assertEquals((await alice.opens()).state, BoxState.open);
+  }, { mail });
 });
 
 test("a claim that does not hold opens no box", async () => {

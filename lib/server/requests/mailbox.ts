@@ -34,8 +34,9 @@ type Handlers = {
 const HANDLERS: Handlers = {
   open,
   async publish({ context, mailbox, client, asker }, request) {
-    const box = await mailbox.publish(asker.fingerprint, request, context.environment.time.date());
-    client.respondMail(box);
+    const now = context.environment.time.date();
+    const box = await unlessFull(context, mailbox.publish(asker.fingerprint, request, now));
+    client.respondMail(box ?? NO_MAILBOX);
   },
   async ask(desk, request) {
     const { context, mailbox, asker } = desk;
@@ -91,7 +92,9 @@ async function open(
   const check = (claim: NameClaim) =>
     requireClaim({ name: asker.name, identity, claim, place: NOWHERE }, now);
   const { sequence } = client;
-  const box = await mailbox.open(client, asker.fingerprint, request, sequence, check, now);
+  // Two people meet without a mailbox: a disk that has no room for a box ends no registration.
+  const opening = mailbox.open(client, asker.fingerprint, request, sequence, check, now);
+  const box = await unlessFull(context, opening) ?? NO_MAILBOX;
   client.hasOpenedBox = box.state !== BoxState.none;
   client.respondMail(box);
 }
@@ -107,13 +110,14 @@ function deposit(desk: Desk, request: Request<"deposit">): void | Promise<void> 
   return client.deposits > DEPOSITS_AT_ONCE ? done : unawaited(client, done);
 }
 
-/** What cannot be deleted now is deleted another time, and no business of the client's. */
-async function unlessFull({ onEvent }: Context, job: Promise<void>): Promise<void> {
+/** What the disk does not do now is done another time, and its reason no business of the client's: undefined then. */
+async function unlessFull<T>({ onEvent }: Context, job: Promise<T>): Promise<T | undefined> {
   try {
-    await job;
+    return await job;
   } catch (error) {
     if (!(error instanceof CifraError) || error.code !== "local") throw error;
     onEvent({ event: "mailbox-failed", reason: error.message });
+    return undefined;
   }
 }
 
@@ -135,7 +139,7 @@ function answer(
   if (wake) hand(context, wake);
 }
 
-const NO_MAILBOX: MailboxResponse = {
+const NO_MAILBOX: Extract<MailboxResponse, { readonly type: "box" }> = {
   type: "box",
   state: BoxState.none,
   signed: 0n,
