@@ -474,6 +474,9 @@ export const FILE_DIGESTS_LIMIT = 1024;
 export const FILE_WORDS_PER_MINUTE = 100;
 /** Transfers of one person that come at a time; the others wait for them. */
 export const TRANSFERS_AT_ONCE = 4;
+/** What the sizes of a transfer may grow by while it is sent: a tenth of what was offered, and 1 MiB. */
+export const FILE_GROWTH_PART = 10;
+export const FILE_GROWTH = 1024 * KIB;
 /** Items of one transfer that wait for the disk, beside two for each of its entries: many have little or no content. */
 export const FILE_ITEMS_WAITING = 16_384;
 /** A file that has changed so often in one turn is skipped: one that is written all the time has no end. */

@@ -151,6 +151,7 @@ async function talk(
         folder: options.files,
         isKnown: knownBefore(profile),
       }),
+      fileLimit: options.limit,
       environment: systemEnvironment,
       ticker,
       name,

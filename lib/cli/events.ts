@@ -146,7 +146,8 @@ const FILES: EventGroup["events"] = {
   },
   "file-unstuck": { when: "it goes on", keys: ofTransfer },
   "file-skipped": {
-    when: "one file does not come: it is gone over there, or changes all the time",
+    when:
+      "one file does not come: it is gone where it is sent, changes all the time, or has grown too much",
     keys: { ...ofTransfer, entry: text },
   },
   "file-received": {

@@ -28,7 +28,7 @@ const LAST_WORD_PATIENCE = 10_000;
 
 /** Who carries files, with whom, and what is done with what is offered. */
 export interface FileRunOptions
-  extends Pick<MessengerOptions, "relay" | "advertised" | "accept" | "decide"> {
+  extends Pick<MessengerOptions, "relay" | "advertised" | "accept" | "decide" | "fileLimit"> {
   readonly place: MailPlace;
   readonly terminal: Terminal;
   /** With whom alone; undefined in the lobby. */
@@ -58,8 +58,16 @@ export class FileRun implements MessengerEvents {
   #isLate = false;
 
   constructor(options: FileRunOptions) {
-    const { place: { person, ignored }, terminal, only, relay, advertised, accept, decide } =
-      options;
+    const {
+      place: { person, ignored },
+      terminal,
+      only,
+      relay,
+      advertised,
+      accept,
+      decide,
+      fileLimit,
+    } = options;
     this.#options = options;
     mayFail(this.#failed.promise);
     const label = (name: string) => place.contacts.isVerified(name) ? `${name}\u2713` : name;
@@ -78,6 +86,7 @@ export class FileRun implements MessengerEvents {
       advertised,
       accept,
       decide,
+      fileLimit,
       refused: ignored,
       receivePort: 0,
       sendPort: undefined,

@@ -61,7 +61,7 @@ const WHY_THERE: Readonly<Record<HoldReason, string>> = {
 
 const WHY_FAILED: Readonly<Record<TransferFailure, string>> = {
   [TransferFailure.manifest]: "its list of files is not one that cifra makes",
-  [TransferFailure.tooLarge]: "it is larger than what is taken there",
+  [TransferFailure.tooLarge]: "it is, or has become, larger than what is taken",
   [TransferFailure.gone]: "what was offered is not there any more",
   [TransferFailure.other]: "something went wrong",
 };
@@ -211,6 +211,11 @@ export function describeTransfer(
         `${name}: ${
           quoted(event.entry)
         } is not there any more at ${label}, or changes all the time`,
+        { event: "file-skipped", ...about, entry: event.entry },
+      ];
+    case "outgrown":
+      return [
+        `${name}: ${event.entry} has grown far beyond what was offered, and is left out: send it anew`,
         { event: "file-skipped", ...about, entry: event.entry },
       ];
     case "received": {

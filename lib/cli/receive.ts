@@ -87,6 +87,7 @@ class Receiving {
       advertised,
       accept: accept === "all" ? "all" : "known",
       decide: this.#decide,
+      fileLimit: limit,
       offers: false,
       patience: giveUpAfter,
       onTransfer: (row, event) => this.#onTransfer(row, event),

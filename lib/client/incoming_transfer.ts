@@ -12,6 +12,7 @@ import type { FileOffer, HoldReason } from "../wire/file_messages.ts";
 import { FILE_CHANGES_LIMIT, FILE_ITEMS_WAITING } from "../limits.ts";
 import { decodeManifest, type ManifestEntry } from "../wire/manifest.ts";
 import type { Delivered, FileFlow, Inflow, Want } from "./file_flow.ts";
+import { AgreedSize, mostOf } from "./agreed_size.ts";
 import { digestOf } from "./file_digest.ts";
 import { holdReason } from "./file_trouble.ts";
 
@@ -21,6 +22,8 @@ export interface IncomingOptions {
   readonly offer: FileOffer;
   /** As far as it was fetched by an earlier run. */
   readonly manifest: Bytes | undefined;
+  /** What is taken of it at most, in bytes, however large it becomes. */
+  readonly limit?: number | undefined;
   /** Keeps the manifest, of which the entries are these, and opens the disk for it. Throws `local`. */
   readonly open: (manifest: Bytes, entries: readonly ManifestEntry[]) => Promise<Staging>;
   /** Between tries to write what cannot be written now. */
@@ -34,6 +37,8 @@ export interface IncomingOptions {
   readonly onSkipped: (entry: ManifestEntry) => void;
   /** All of it has its names. */
   readonly onDone: (names: readonly NameChange[], skipped: number) => void;
+  /** It has become larger than what was accepted. */
+  readonly onTooLarge: () => void;
   /** The manifest is one that no honest sender makes. */
   readonly onLie: (error: CifraError) => void;
 }
@@ -64,6 +69,7 @@ export class IncomingTransfer implements Inflow {
   #told = 0;
   #entries: readonly ManifestEntry[] = [];
   #staging: Staging | undefined;
+  #agreed: AgreedSize | undefined;
   /** Undefined before the manifest is here, and after everything is. */
   #current: Current | undefined;
   /** The entry of which something came last: it may begin anew. */
@@ -228,6 +234,7 @@ export class IncomingTransfer implements Inflow {
       }
     }
     this.#staging ??= await open(this.#manifest.subarray(0, this.#told), this.#entries);
+    this.#agreed ??= new AgreedSize(this.#staging.entries, this.#most);
     this.#manifest = new Uint8Array(0);
     this.#seek(this.#staging);
   }
@@ -262,7 +269,9 @@ export class IncomingTransfer implements Inflow {
     if (!current || entry !== current.number) throw outOfTurn();
     if (offset !== current.offset) this.#goBack(current, offset);
     this.#block = undefined;
-    if (current.size !== undefined && offset + content.length > current.size) throw outOfTurn();
+    const end = offset + content.length;
+    if (current.size !== undefined && end > current.size) throw outOfTurn();
+    if (current.size === undefined && end > this.#most) return this.#refuse();
     return this.#do(() => {
       const writing = this.#staging!.write(entry, offset, content);
       const wrote = () => this.#wrote(current, content.length);
@@ -293,6 +302,7 @@ export class IncomingTransfer implements Inflow {
     if (entry < this.#last || entry > ahead || known?.type !== "file") throw outOfTurn();
     const isGone = size === undefined;
     this.#countChange(entry, isGone);
+    if (!isGone && !this.#agreed!.takes(entry, size)) return this.#refuse();
     this.#block = undefined;
     return this.#do(async () => {
       if (isGone) await this.#staging!.skip(entry);
@@ -302,6 +312,19 @@ export class IncomingTransfer implements Inflow {
       if (isGone) this.#options.onSkipped(known);
       if (isGone || size === 0) await this.#advance();
     });
+  }
+
+  /** The most that was accepted of it. */
+  get #most(): number {
+    const { offer: { bytes }, limit = Infinity } = this.#options;
+    // What was larger from the start was accepted as it is.
+    return bytes === undefined ? limit : Math.min(mostOf(bytes), Math.max(bytes, limit));
+  }
+
+  /** Nothing more of it is taken. */
+  #refuse(): undefined {
+    this.#isOver = true;
+    this.#options.onTooLarge();
   }
 
   /** Each change costs us more than its sender, and may be told of. */

@@ -77,6 +77,8 @@ export interface MessengerOptions
   readonly accept: Acceptance;
   /** What is done with files that are offered; by default it is asked. */
   readonly decide?: ((row: TransferRow) => Decision) | undefined;
+  /** See `TransferContext.limit`. */
+  readonly fileLimit?: number | undefined;
   /** Whom we refused before this run; by default nobody. */
   readonly refused?: Iterable<string>;
   /** How people are written to; what is said to the server is live, whatever this says. */
@@ -117,6 +119,7 @@ export class Messenger {
       say: (peer, word, step) => this.#say(peer, word, step),
       onEvent: (row, event) => events.onTransfer(row, event),
       decide: options.decide ?? (() => "ask"),
+      limit: options.fileLimit,
     });
     this.#person = new Person({
       ...options,

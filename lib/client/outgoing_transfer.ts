@@ -11,6 +11,7 @@ import type { SharedPause } from "../flow/shared_pause.ts";
 import { FILE_CHANGES_LIMIT, FILE_PIECE_HEADER } from "../limits.ts";
 import { type FileItem, fileItem, writeDataHeader } from "../wire/file_messages.ts";
 import { encode } from "../wire/layout.ts";
+import type { AgreedSize } from "./agreed_size.ts";
 import { holdReason } from "./file_trouble.ts";
 import type { Outflow, Piece, Want } from "./file_flow.ts";
 
@@ -23,6 +24,10 @@ export interface OutgoingOptions {
   readonly manifest: Bytes;
   /** Of the manifest, with where each is here; the first has number 1. */
   readonly entries: readonly SourceEntry[];
+  /** How large they may become. */
+  readonly agreed: AgreedSize;
+  /** A file has grown so much that it is left out. */
+  readonly onOutgrown: (entry: SourceEntry) => void;
   /** Between tries to read what cannot be read now. */
   readonly pause: SharedPause;
   /** There is more to send, where there was nothing. */
@@ -170,6 +175,10 @@ export class OutgoingTransfer implements Outflow {
   #change(now: SourceEntry): boolean {
     if (++this.#changes > FILE_CHANGES_LIMIT) return this.#skip();
     const { size, modified, executable } = now;
+    if (!this.#options.agreed.takes(this.#number, size)) {
+      this.#options.onOutgrown(now);
+      return this.#skip();
+    }
     this.#entry = { size, modified };
     this.#offset = 0;
     this.#isMixed = false;

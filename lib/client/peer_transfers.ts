@@ -28,6 +28,7 @@ import {
 import { lineOf } from "../wire/line.ts";
 import { decodeManifest, type ManifestEntry } from "../wire/manifest.ts";
 import { stagingId } from "./file_digest.ts";
+import { AgreedSize, mostOf } from "./agreed_size.ts";
 import type { FileCarrier, FileLane } from "./file_dock.ts";
 import { FileFlow, type Outflow, type Want } from "./file_flow.ts";
 import { IncomingTransfer } from "./incoming_transfer.ts";
@@ -57,6 +58,7 @@ type Source =
   | {
     readonly manifest: Bytes;
     readonly entries: readonly SourceEntry[];
+    readonly agreed: AgreedSize;
     readonly stream?: undefined;
   }
   | {
@@ -161,7 +163,7 @@ export class PeerTransfers implements FileLane {
     entries: readonly SourceEntry[],
   ): Promise<void> {
     const { say, key } = this.#options;
-    this.#sources.set(encodeHex(row.id), { manifest, entries });
+    this.#sources.set(encodeHex(row.id), sourceOf(row, manifest, entries));
     await say(key.peer, { type: "offer", ...offerOf(row) }, { begin: row, manifest });
   }
 
@@ -257,7 +259,7 @@ export class PeerTransfers implements FileLane {
   }
 
   #fetch(id: string, row: TransferRow): void {
-    const { store, key, pause } = this.#options;
+    const { store, key, pause, limit } = this.#options;
     const incoming = new IncomingTransfer({
       transfer: row.id,
       offer: { type: "offer", ...offerOf(row) },
@@ -280,6 +282,8 @@ export class PeerTransfers implements FileLane {
         this.#tell(row.id, { type: "received", names });
         this.#do(() => this.end(row, { type: "done", skipped }));
       },
+      limit,
+      onTooLarge: () => this.#fail(row, TransferFailure.tooLarge),
       onLie: () => this.#fail(row, TransferFailure.manifest),
     });
     this.#incoming.set(id, incoming);
@@ -312,6 +316,7 @@ export class PeerTransfers implements FileLane {
       want,
       pause,
       wake,
+      onOutgrown: ({ name }) => this.#tell(row.id, { type: "outgrown", entry: lineOf(name) }),
       onTrouble: (error) => this.#tell(row.id, { type: "stuck", who: "us", error }),
       onProgress,
     });
@@ -332,7 +337,7 @@ export class PeerTransfers implements FileLane {
     const manifest = row.bytes === undefined ? undefined : store.manifest(key, row.id);
     if (!manifest) return undefined;
     const entries = placed(decodeManifest(manifest, row), JSON.parse(row.place));
-    const source = { manifest, entries };
+    const source = sourceOf(row, manifest, entries);
     this.#sources.set(id, source);
     return source;
   }
@@ -373,6 +378,11 @@ export class PeerTransfers implements FileLane {
 function offerOf(row: TransferRow): Omit<FileOffer, "type"> {
   const { files, folders, bytes, manifestLength, manifestHash, name } = row;
   return { files, folders, bytes, manifestLength, manifestHash, name };
+}
+
+/** What is sent, as large as it was offered. */
+function sourceOf({ bytes = 0 }: TransferRow, manifest: Bytes, entries: readonly SourceEntry[]) {
+  return { manifest, entries, agreed: new AgreedSize(entries, mostOf(bytes)) };
 }
 
 /** Where the entries of a manifest are, of which those that are in no folder are at these paths. */

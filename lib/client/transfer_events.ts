@@ -27,6 +27,8 @@ export type TransferEvent =
   | { readonly type: "stuck"; readonly who: "peer"; readonly why: HoldReason }
   /** An entry does not come: its sender does not have it any more, or it changes all the time. */
   | { readonly type: "skipped"; readonly entry: Line }
+  /** An entry of ours does not go: it has grown far beyond what was offered. */
+  | { readonly type: "outgrown"; readonly entry: Line }
   /** All of it is here, under these names in the folder that was chosen. */
   | { readonly type: "received"; readonly names: readonly NameChange[] }
   /** It is over; how, says the state of its row. `who` has said so. */
@@ -49,4 +51,9 @@ export interface TransferContext {
   readonly onEvent: (row: TransferRow, event: TransferEvent) => void;
   /** What is done with an offer, by what the person has said before. */
   readonly decide: (row: TransferRow) => Decision;
+  /**
+   * What is taken at most of one transfer, in bytes, that grows beyond it or did not say how large it is; undefined: no
+   * more than that it may grow by.
+   */
+  readonly limit?: number | undefined;
 }

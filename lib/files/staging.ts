@@ -151,6 +151,11 @@ export class Staging {
     return true;
   }
 
+  /** All entries, as they were told of last. */
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
   /** How many bytes of content are there. */
   get bytes(): number {
     return this.#done + this.#offset;

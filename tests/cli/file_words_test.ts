@@ -136,6 +136,14 @@ Deno.test("a name that others chose is one line in quotes, wherever it stands", 
     said({ type: "received", names: [{ sent, written: "a_b" }] }),
     `"a_b" of bob is in /f\n${shown} is called "a_b" there`,
   );
+  assertStringIncludes(
+    describeTransfer(
+      { ...photos, direction: "sent" },
+      { type: "outgrown", entry: name },
+      "bob",
+    )[0]!,
+    `photos: ${name} has grown far beyond what was offered, and is left out`,
+  );
   const progress = { bytes: 1, entry: name, offset: 0 };
   const underWay = { row: photos, progress, rate: undefined, path: undefined, more: 0 };
   assertStringIncludes(progressLine(underWay), `"photos": ${shown}  `);

@@ -8,7 +8,8 @@ import { IncomingTransfer } from "../../lib/client/incoming_transfer.ts";
 import { CifraError } from "../../lib/errors.ts";
 import { Staging } from "../../lib/files/staging.ts";
 import { SharedPause } from "../../lib/flow/shared_pause.ts";
-import { FILE_CHANGES_LIMIT, FILE_ITEMS_WAITING } from "../../lib/limits.ts";
+import { AgreedSize, mostOf } from "../../lib/client/agreed_size.ts";
+import { FILE_CHANGES_LIMIT, FILE_GROWTH, FILE_ITEMS_WAITING } from "../../lib/limits.ts";
 import { type FileItem, fileItem } from "../../lib/wire/file_messages.ts";
 import { decode, encode } from "../../lib/wire/layout.ts";
 import { lineOf } from "../../lib/wire/line.ts";
@@ -20,12 +21,16 @@ import { until } from "../testkit/until.ts";
 
 const TRANSFER = new Uint8Array(16).fill(7);
 
-function entry(name: string, size = 10): ManifestEntry {
+function entry(name: string, size: number | undefined = 10): ManifestEntry {
   return { type: "file", executable: 0, parent: 0, size, modified: 0, name };
 }
 
 /** A receiver of these entries on one channel; `gate`: the disk is not there before. */
-async function receive(entries: readonly ManifestEntry[], gate: Promise<void> = Promise.resolve()) {
+async function receive(
+  entries: readonly ManifestEntry[],
+  gate: Promise<void> = Promise.resolve(),
+  limit?: number,
+) {
   const place = new Place();
   const time = new ManualTime();
   const { manifest, summary } = encodeManifest(entries);
@@ -58,6 +63,8 @@ async function receive(entries: readonly ManifestEntry[], gate: Promise<void> = 
     onPause: () => {},
     onSkipped: ({ name }) => void happened.push(`skipped ${name}`),
     onDone: (_names, skipped) => void happened.push(`done ${skipped}`),
+    limit,
+    onTooLarge: () => void happened.push("too large"),
     onLie: (error) => void happened.push(error.code),
   });
   const hear = (item: FileItem) => flow.hear(encode(fileItem, item));
@@ -129,6 +136,47 @@ Deno.test(
     assertEquals(code, "limit");
     gate.resolve();
     await until(() => failures.length > 0, "what waits is refused");
+    await end();
+  }),
+);
+
+Deno.test("the sum of all sizes grows by a tenth and 1 MiB, and what becomes smaller makes room", () => {
+  assertEquals([mostOf(0), mostOf(1000)], [FILE_GROWTH, 1100 + FILE_GROWTH]);
+  const agreed = new AgreedSize([{ size: 10 }, { size: undefined }, { size: 30 }], 50);
+  assertEquals(agreed.takes(1, 21), false);
+  assertEquals(agreed.takes(1, 20), true);
+  assertEquals(agreed.takes(2, 1), false);
+  assertEquals(agreed.takes(3, 5), true);
+  assertEquals(agreed.takes(2, 25), true);
+});
+
+Deno.test(
+  "a transfer that grows beyond what was accepted has failed, and the channel goes on",
+  within(20, async () => {
+    const offered = [entry("a"), entry("b")];
+    const most = mostOf(20);
+    for (const [limit, fits] of [[undefined, most - 10], [25, 15], [5, 10]] as const) {
+      const { data, change, failures, happened, end } = await receive(offered, undefined, limit);
+      change(1, fits);
+      data(1, 0, new Uint8Array(5));
+      change(1, fits + 1);
+      data(1, 0, new Uint8Array(5));
+      await until(() => happened.length > 0, "it is refused");
+      assertEquals([happened, failures], [["too large"], []], `${limit}`);
+      await end();
+    }
+  }),
+);
+
+Deno.test(
+  "a stream that is longer than what is taken has failed, and the channel goes on",
+  within(20, async () => {
+    const stream = [{ ...entry("a"), size: undefined }];
+    const { data, failures, happened, end } = await receive(stream, undefined, 1000);
+    data(1, 0, new Uint8Array(1000));
+    data(1, 1000, new Uint8Array(1));
+    await until(() => happened.length > 0, "it is refused");
+    assertEquals([happened, failures], [["too large"], []]);
     await end();
   }),
 );

@@ -111,6 +111,25 @@ Deno.test(
 );
 
 Deno.test(
+  "a source that has grown far beyond what was offered is left out, and its sender is told",
+  within(30, async () => {
+    using place = new Place();
+    const { source, target } = place;
+    for (const name of ["grown", "same"]) file(`${source}/${name}`, 1000);
+    const { alice, bob } = await scene(place);
+    await alice.transfers.offer("bob", [`${source}/grown`, `${source}/same`]);
+    file(`${source}/grown`, 2_000_000);
+    const { cut } = await meet(alice.thread, bob.thread);
+    await until(() => alice.has("over"), "it is over");
+    assert(alice.has("outgrown"));
+    assertEquals([bob.row.state, bob.row.skipped], ["done", 1]);
+    await cut();
+    await Promise.all([alice.end(), bob.end()]);
+    assertEquals([...contents(target)].map(([name]) => name), ["/same"]);
+  }),
+);
+
+Deno.test(
   "two at once come both, and a message that is written meanwhile does not wait for them",
   within(30, async () => {
     using place = new Place();
