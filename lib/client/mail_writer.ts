@@ -519,11 +519,15 @@ function askedBefore(name: string, retryAfter: number): CifraError {
   });
 }
 
-/** Why an envelope was refused. */
+/** Why an envelope was refused. That there is no room may have any cause: a server names nobody's. */
 function noRoom(name: string, code: DepositCode): CifraError {
-  const why = code === DepositCode.noRoom
-    ? `there is no room for it with ${name}`
-    : code === DepositCode.shareWithThem
+  if (code === DepositCode.noRoom) {
+    return new CifraError("quota", `Nothing can be left for ${name} at the moment`, {
+      hint:
+        `kept here; ${name}'s mailbox may be full, or gone from the server until ${name} is back`,
+    });
+  }
+  const why = code === DepositCode.shareWithThem
     ? `too much of yours waits for ${name} already`
     : code === DepositCode.share
     ? "too much of yours waits on the server already"
