@@ -44,9 +44,11 @@ export interface FileVoiceOptions {
 interface Course {
   readonly row: TransferRow;
   readonly speed: Speedometer;
-  /** When it began to move, and with how much of it. */
+  /** When it began to move. */
   readonly at: number;
-  readonly bytes: number;
+  /** How much of it is here, and has moved since: what comes anew counts again. */
+  bytes: number;
+  moved: number;
   /** It has moved since that was told. */
   isNews: boolean;
   /** What was said last. */
@@ -78,7 +80,7 @@ export class FileVoice {
     const [text, json] = describeTransfer(row, event, this.#options.label(row.peer));
     const isWhole = event.type === "received" ||
       event.type === "over" && row.state === "done" && row.direction === "sent";
-    const took = isWhole ? this.#time(id, row) : undefined;
+    const took = isWhole ? this.#time(id) : undefined;
     if (event.type === "over" || event.type === "stuck") this.#rest(id);
     if (event.type === "over") this.#accepted.delete(id);
     const { terminal, emit } = this.#options;
@@ -101,8 +103,19 @@ export class FileVoice {
     const now = this.#options.time.now();
     const { bytes } = progress;
     const course = this.#courses.get(id) ??
-      { row, speed: new Speedometer(), at: now, bytes, isNews: true, percent: 0, saidAt: now };
+      {
+        row,
+        speed: new Speedometer(),
+        at: now,
+        bytes,
+        moved: 0,
+        isNews: true,
+        percent: 0,
+        saidAt: now,
+      };
     course.isNews = true;
+    course.moved += Math.max(0, bytes - course.bytes);
+    course.bytes = bytes;
     this.#courses.delete(id);
     this.#courses.set(id, course);
     this.#tickLater();
@@ -158,10 +171,9 @@ export class FileVoice {
   }
 
   /** How long it took in this run; undefined when nothing of it moved. */
-  #time(id: string, row: TransferRow): string | undefined {
+  #time(id: string): string | undefined {
     const course = this.#courses.get(id);
-    const total = this.#options.progress(row)?.bytes ?? row.bytes;
-    if (!course || total === undefined) return undefined;
-    return describeTime(total - course.bytes, this.#options.time.now() - course.at);
+    if (!course || course.moved === 0) return undefined;
+    return describeTime(course.moved, this.#options.time.now() - course.at);
   }
 }

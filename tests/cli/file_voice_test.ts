@@ -42,7 +42,8 @@ function voice(kind: { readonly json?: boolean; readonly plain?: boolean }) {
       clock.advance(10);
     }
   };
-  return { files, move, said, emitted, drawn };
+  const beginAnew = () => void (bytes = 0);
+  return { files, move, beginAnew, said, emitted, drawn };
 }
 
 Deno.test("a program is told of a transfer once a second", () => {
@@ -87,4 +88,19 @@ Deno.test("at the end it is said how long it took", () => {
     '"film (2)" of bob is in /f\n"film" is called "film (2)" there\n999 B in 0:10, 100 B/s',
   ]);
   files.stop();
+});
+
+Deno.test("what has come is what has moved, also when it began anew or was offered as less", () => {
+  const { files, move, beginAnew, said } = voice({});
+  move(5000);
+  beginAnew();
+  move(1000);
+  files.tell({ ...ROW, bytes: 1 }, { type: "received", names: [] });
+  assertEquals(said[0]!.split("\n").at(-1), "598 B in 6.00 s, 100 B/s");
+  files.stop();
+  const short = voice({});
+  short.move(10);
+  short.files.tell(ROW, { type: "received", names: [] });
+  assertEquals(short.said[0]!.split("\n").length, 1);
+  short.files.stop();
 });
