@@ -2,7 +2,7 @@
  * Reads what somebody has left for us: whose it is, what opens it, and where it goes in the log (PROTOCOL.md 3.12,
  * Opening). Nothing changes before all of it is known to be good, and then in one transaction.
  */
-import { type Identity, type PublicIdentity, readIdentity, verifyBy } from "../crypto/identity.ts";
+import { type Identity, type PublicIdentity, readIdentity } from "../crypto/identity.ts";
 import { acceptSession, openEnvelope, sessionIdOf } from "../crypto/mailbox_session.ts";
 import { timingSafeEqual } from "../crypto/platform.ts";
 import type { SuiteName } from "../crypto/suite.ts";
@@ -19,9 +19,9 @@ import {
 } from "../wire/envelope.ts";
 import { decode } from "../wire/layout.ts";
 import type { MailboxResponse } from "../wire/mailbox_messages.ts";
-import { type NameClaim, NOWHERE, signedNameClaim } from "../wire/name_claim.ts";
 import type { Contacts } from "./contacts.ts";
 import type { Apart } from "./mail_events.ts";
+import { requireClaim } from "./name_claim.ts";
 
 /** Something that was left, as the server hands it over. */
 export type Letter = Extract<MailboxResponse, { readonly type: "envelope" }>;
@@ -176,17 +176,6 @@ async function senderOf({ sender: name, bundle, claim }: Letter): Promise<Public
   const sender = await readIdentity(bundle, 2);
   await requireClaim(name, sender, claim);
   return sender;
-}
-
-/** Throws `auth_failed` unless an identity has said itself that the name is its own. Where it is, it does not say. */
-export async function requireClaim(
-  name: string,
-  identity: PublicIdentity,
-  claim: NameClaim,
-): Promise<void> {
-  const signed = signedNameClaim(name, identity.bundle, claim, NOWHERE);
-  if (await verifyBy(identity, claim.signature, signed)) return;
-  throw new CifraError("auth_failed", `The server shows a key as ${name}'s that has not said so`);
 }
 
 /** The names in the content are those of the people whose keys are in the session. */

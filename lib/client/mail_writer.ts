@@ -32,7 +32,7 @@ import { DepositCode, DepositState, type MailboxResponse } from "../wire/mailbox
 import { ID_LENGTH, type KeptMessage } from "../wire/peer_messages.ts";
 import type { Contacts } from "./contacts.ts";
 import type { MailboxLane } from "./mailbox_lane.ts";
-import { requireClaim } from "./mail_reader.ts";
+import { requireClaim } from "./name_claim.ts";
 
 /** Envelopes for one person that are on their way and not answered. */
 const UNDER_WAY = 8;

@@ -3,7 +3,7 @@ import type { Identity, PublicIdentity } from "../crypto/identity.ts";
 import { verifyBy } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { CLAIM_LIFETIME } from "../limits.ts";
-import { type Place, signedNameClaim } from "../wire/name_claim.ts";
+import { type NameClaim, NOWHERE, type Place, signedNameClaim } from "../wire/name_claim.ts";
 import type { Introduction, VouchedClaim } from "../wire/rendezvous_messages.ts";
 
 /** What a registration says of its owner. */
@@ -65,4 +65,15 @@ export async function requireNameClaim(
     `The server introduced a key as ${peerName} that has not said to be ${peerName}, and there`,
     { hint: "the server may be wrong or worse: tell its operator" },
   );
+}
+
+/** Throws `auth_failed` unless an identity has said itself that the name is its own. Where it is, it does not say. */
+export async function requireClaim(
+  name: string,
+  identity: PublicIdentity,
+  claim: NameClaim,
+): Promise<void> {
+  const signed = signedNameClaim(name, identity.bundle, claim, NOWHERE);
+  if (await verifyBy(identity, claim.signature, signed)) return;
+  throw new CifraError("auth_failed", `The server shows a key as ${name}'s that has not said so`);
 }
