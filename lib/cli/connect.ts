@@ -145,6 +145,7 @@ async function talk(
     person: {
       ...options,
       refused: ignored.names,
+      kept: profile.stateFolder,
       decide: decideBy({
         accept: options.acceptFiles,
         limit: options.limit,

@@ -45,6 +45,7 @@ export interface MailPlace {
     | "register"
     | "giveUpAfter"
     | "tellsRead"
+    | "kept"
   >;
   /** Whom this profile ignores. */
   readonly ignored: ReadonlySet<string>;
@@ -115,6 +116,7 @@ export async function openMail(
     register: remembering(profile, access, address, () => {}),
     giveUpAfter: options.giveUpAfter,
     tellsRead: options.tellsRead,
+    kept: profile.stateFolder,
   };
   return {
     profile,

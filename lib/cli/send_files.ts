@@ -2,6 +2,7 @@
 import type { RelayChoice } from "../client/home.ts";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
+import { pathsIn } from "../client/sent_place.ts";
 import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { isOver, type TransferRow } from "../store/transfer_store.ts";
 import {
@@ -133,7 +134,7 @@ function isThis(row: TransferRow, { to, paths }: SendFilesOptions): boolean {
   if (row.peer !== to || row.direction !== "sent" || isOver(row) || row.bytes === undefined) {
     return false;
   }
-  const tops: readonly string[] = JSON.parse(row.place);
+  const tops = pathsIn(row.place);
   return tops.length === new Set(paths).size && tops.every((path) => paths.includes(path));
 }
 

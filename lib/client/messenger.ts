@@ -75,6 +75,8 @@ export interface MessengerOptions
   /** How long somebody must be out of reach before what we write is left at the server; see `PostmanOptions`. */
   readonly sealAfter?: number | undefined;
   readonly accept: Acceptance;
+  /** The folder of keys and messages, of which nothing is sent. */
+  readonly kept?: string | undefined;
   /** What is done with files that are offered; by default it is asked. */
   readonly decide?: ((row: TransferRow) => Decision) | undefined;
   /** See `TransferContext.limit`. */
@@ -120,6 +122,7 @@ export class Messenger {
       onEvent: (row, event) => events.onTransfer(row, event),
       decide: options.decide ?? (() => "ask"),
       limit: options.fileLimit,
+      kept: options.kept,
     });
     this.#person = new Person({
       ...options,

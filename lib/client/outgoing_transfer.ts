@@ -126,13 +126,14 @@ export class OutgoingTransfer implements Outflow {
   #open(entry: SourceEntry): boolean {
     while (!this.#source) {
       const now = renewed(entry);
-      if (now === "gone") return this.#skip();
+      if (typeof now === "string") return this.#skip();
       const isKnown = now.size === this.#entry!.size && now.modified === this.#entry!.modified;
       if ((!isKnown || this.#isMixed) && !this.#change(now)) return false;
       const source = Source.open(now);
-      if (source === "gone") return this.#skip();
       // Then it is looked at once more.
-      if (source !== "changed") this.#source = source;
+      if (source === "changed") continue;
+      if (typeof source === "string") return this.#skip();
+      this.#source = source;
     }
     return this.#offset < this.#entry!.size;
   }

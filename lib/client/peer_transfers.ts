@@ -34,6 +34,7 @@ import { FileFlow, type Outflow, type Want } from "./file_flow.ts";
 import { IncomingTransfer } from "./incoming_transfer.ts";
 import { OutgoingStream } from "./outgoing_stream.ts";
 import { OutgoingTransfer } from "./outgoing_transfer.ts";
+import { placed } from "./sent_place.ts";
 import type { TransferContext, TransferEvent, TransferProgress } from "./transfer_events.ts";
 
 /** Between whom, and over what. */
@@ -336,7 +337,7 @@ export class PeerTransfers implements FileLane {
     if (row.bytes === undefined) this.#fail(row, TransferFailure.gone);
     const manifest = row.bytes === undefined ? undefined : store.manifest(key, row.id);
     if (!manifest) return undefined;
-    const entries = placed(decodeManifest(manifest, row), JSON.parse(row.place));
+    const entries = placed(decodeManifest(manifest, row), row.place, this.#options.kept);
     const source = sourceOf(row, manifest, entries);
     this.#sources.set(id, source);
     return source;
@@ -383,16 +384,4 @@ function offerOf(row: TransferRow): Omit<FileOffer, "type"> {
 /** What is sent, as large as it was offered. */
 function sourceOf({ bytes = 0 }: TransferRow, manifest: Bytes, entries: readonly SourceEntry[]) {
   return { manifest, entries, agreed: new AgreedSize(entries, mostOf(bytes)) };
-}
-
-/** Where the entries of a manifest are, of which those that are in no folder are at these paths. */
-function placed(entries: readonly ManifestEntry[], tops: readonly string[]): SourceEntry[] {
-  const placed: SourceEntry[] = [];
-  let top = 0;
-  for (const entry of entries) {
-    const { parent, name } = entry;
-    const path = parent === 0 ? tops[top++] ?? "" : `${placed[parent - 1]!.path}/${name}`;
-    placed.push({ ...entry, size: entry.size ?? 0, path, device: 0, inode: null });
-  }
-  return placed;
 }

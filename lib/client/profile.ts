@@ -152,6 +152,11 @@ export class Profile {
     }
   }
 
+  /** Where it lives beside others, and a server. */
+  get stateFolder(): string {
+    return this.#stateFolder;
+  }
+
   /** Where the profile lives. */
   get path(): string {
     return this.#folder.path;

@@ -43,6 +43,8 @@ export type Decision =
 
 /** What carrying files takes of a program. */
 export interface TransferContext {
+  /** The folder of keys and messages, an absolute path: nothing of it is ever sent. Undefined: there is none. */
+  readonly kept: string | undefined;
   /**
    * Says a word in the conversation with somebody, which is opened for it, and takes its step. Throws `local`, and
    * `limit` when there are too many conversations.

@@ -18,6 +18,7 @@ import { type Line, lineOf } from "../wire/line.ts";
 import { ID_LENGTH } from "../wire/peer_messages.ts";
 import type { FileLane } from "./file_dock.ts";
 import { PeerTransfers } from "./peer_transfers.ts";
+import { placeOf } from "./sent_place.ts";
 import type { TransferContext, TransferProgress } from "./transfer_events.ts";
 
 /** Whose transfers they are. */
@@ -73,13 +74,13 @@ export class Transfers {
    * one transfer, `local` when it is not kept.
    */
   async offer(peer: string, paths: readonly string[]): Promise<Offering> {
-    const { entries, skipped, links } = await walk(paths);
+    const { entries, skipped, links } = await walk(paths, this.#options.kept);
     const tops = entries.filter(({ parent }) => parent === 0);
     const [first] = tops;
     if (!first) throw nothing(skipped);
     const { manifest, summary } = encodeManifest(entries);
     const name = tops.length === 1 ? first.name : `${first.name} and ${tops.length - 1} more`;
-    const place = JSON.stringify(tops.map(({ path }) => path));
+    const place = placeOf(tops);
     const row = this.#offered(peer, { ...summary, name, place }, manifest);
     await this.#of(peer).offer(row, manifest, entries);
     return { row, skipped, links };

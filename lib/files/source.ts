@@ -7,6 +7,9 @@ import { factsOf, lookAgain, type SourceEntry } from "./tree.ts";
 /** Answers of the system that concern the one file, and not the disk that it is on. */
 const GONE: readonly string[] = ["ENOENT", "ENOTDIR", "ELOOP", "EISDIR", "ENAMETOOLONG"];
 
+/** Why there is nothing of a file to be sent. */
+export type Gone = "gone" | "linked";
+
 /**
  * An open file. Calls are synchronous: a page of a regular file is there at once, and a promise for each piece costs
  * more than the piece (measured). A file that is being changed is told from one that is whole by its size, its time
@@ -24,24 +27,30 @@ export class Source implements Disposable {
 
   /**
    * Opens the file of `entry`: `changed` when it is another one than was looked at, `gone` when it is not there or
-   * cannot be read. Throws `local` (FileFailure) where the disk fails, and where this program may not look.
+   * cannot be read, `linked` when a link has come where the file or a folder above it was. Throws `local` (FileFailure)
+   * where the disk fails, and where this program may not look.
+   *
+   * Opening follows links, and no folder can be held: so the path is looked at before and after, and has to lead both
+   * times to the file that is open. What remains is somebody who may write in a folder above, and puts a link there and
+   * takes it away again several times, each between the right two of these calls.
    */
-  static open(entry: SourceEntry): Source | "changed" | "gone" {
+  static open(entry: SourceEntry): Source | "changed" | Gone {
     return attempt(entry, () => {
       const now = lookAgain(entry);
-      if (!now) return "gone";
+      if (typeof now === "string") return now;
       if (!isSame(now, entry)) return "changed";
       const file = Deno.openSync(entry.path);
       const source = new Source(entry, file);
       try {
-        // Opening follows a link that has come since.
-        if (source.#isUnchanged()) return source;
+        const after = lookAgain(entry);
+        const isIt = typeof after !== "string" && isSame(after, entry) && source.#isUnchanged();
+        if (isIt) return source;
+        file.close();
+        return typeof after === "string" ? after : "changed";
       } catch (error) {
         file.close();
         throw error;
       }
-      file.close();
-      return "changed";
     });
   }
 
@@ -79,9 +88,9 @@ export class Source implements Disposable {
   }
 }
 
-/** The entry of a file as it is now; `gone` as for `Source.open`. Throws `local` (FileFailure) where the disk fails. */
-export function renewed(entry: SourceEntry): SourceEntry | "gone" {
-  return attempt(entry, () => lookAgain(entry) ?? "gone");
+/** The entry of a file as it is now; otherwise as `Source.open`. Throws `local` (FileFailure) where the disk fails. */
+export function renewed(entry: SourceEntry): SourceEntry | Gone {
+  return attempt(entry, () => lookAgain(entry));
 }
 
 function isSame(a: SourceEntry, b: SourceEntry): boolean {
@@ -89,7 +98,7 @@ function isSame(a: SourceEntry, b: SourceEntry): boolean {
     a.device === b.device;
 }
 
-function attempt<T>(entry: SourceEntry, job: () => T): T | "gone" {
+function attempt<T>(entry: SourceEntry, job: () => T): T | Gone {
   try {
     return job();
   } catch (error) {

@@ -12,6 +12,8 @@ export interface SourceEntry extends Entry {
   readonly size: number;
   /** Absolute. */
   readonly path: string;
+  /** The same without any link, as it was when it was looked for: nothing else is ever opened under that path. */
+  readonly real: string;
   readonly device: number;
   /** Its number on that disk; null where there are none. */
   readonly inode: number | null;
@@ -46,18 +48,42 @@ const STAGING = new RegExp(`^\\${STAGING_PREFIX}[0-9a-f]{32}$`);
 
 /**
  * Looks at all that is at `paths`, which are absolute. In the same order every time: by the names' code units. What
- * cannot be read or sent is skipped. Throws `limit` where it is more than one transfer carries.
+ * cannot be read or sent is skipped, and so is what is in the folder `kept`, where our own keys lie. Throws `limit`
+ * where it is more than one transfer carries.
  */
-export async function walk(paths: readonly string[]): Promise<Walk> {
-  const walker = new Walker();
+export async function walk(paths: readonly string[], kept?: string): Promise<Walk> {
+  const walker = new Walker(kept);
   await walker.all(paths);
   return walker;
 }
 
-/** The entry of a file as it is now; undefined when there is none that can be sent. Throws the platform's errors. */
-export function lookAgain(entry: SourceEntry): SourceEntry | undefined {
+/**
+ * The entry of a file as it is now: `gone` when there is none that can be sent, `linked` when a link leads elsewhere,
+ * be it in the place of a folder above. Throws the platform's errors.
+ */
+export function lookAgain(entry: SourceEntry): SourceEntry | "gone" | "linked" {
   const info = Deno.lstatSync(entry.path);
-  return info.isFile ? { ...entry, ...factsOf(info) } : undefined;
+  if (info.isSymlink || Deno.realPathSync(entry.path) !== entry.real) return "linked";
+  return info.isFile ? { ...entry, ...factsOf(info) } : "gone";
+}
+
+/** The real path of what is called `name` in the folder of this real path. */
+export function realBelow(real: string, name: string): string {
+  return `${real}${Deno.build.os === "windows" ? "\\" : "/"}${name}`;
+}
+
+/** Whether a real path is that of a folder, or of something in it. */
+export function isIn(real: string, folder: string): boolean {
+  return real === folder || real.startsWith(realBelow(folder, ""));
+}
+
+/** The real path of the folder `kept`; as it is given where there is none yet. */
+export function realOf(kept: string): string {
+  try {
+    return Deno.realPathSync(kept);
+  } catch {
+    return kept;
+  }
 }
 
 /** What tells a file, and one state of it, from another. */
@@ -78,6 +104,11 @@ class Walker implements Walk {
   bytes = 0;
   #length = 0;
   readonly #turns = new Turns();
+  readonly #kept: string | undefined;
+
+  constructor(kept: string | undefined) {
+    this.#kept = kept === undefined ? undefined : realOf(kept);
+  }
 
   async all(paths: readonly string[]): Promise<void> {
     const seen = new Set<string>();
@@ -94,17 +125,18 @@ class Walker implements Walk {
       }
       const name = names.has(own) ? localName(own, "posix", (other) => names.has(other)).name : own;
       names.add(name);
-      const isLink = await this.#add(path, name, 0, "", 0);
+      const isLink = await this.#add(path, undefined, name, 0, "", 0);
       if (isLink) this.#skip(given, "it is a link, and links are not followed");
     }
   }
 
   /**
-   * Adds what is at `path`, and all below. `above`: the path from the top to its folder, with a slash. Returns
-   * whether it is a link.
+   * Adds what is at `path`, and all below. `expected`: its real path, undefined where that is to be found out. `above`:
+   * the path from the top to its folder, with a slash. Returns whether it is a link.
    */
   async #add(
     path: string,
+    expected: string | undefined,
     name: string,
     parent: number,
     above: string,
@@ -112,9 +144,10 @@ class Walker implements Walk {
   ): Promise<boolean> {
     const turn = this.#turns.next();
     if (turn) await turn;
-    let info: Deno.FileInfo;
+    let info: Deno.FileInfo, real: string;
     try {
       info = Deno.lstatSync(path);
+      real = expected ?? Deno.realPathSync(path);
     } catch (error) {
       this.#skip(path, name.includes("\ufffd") ? NOT_TEXT : meaningOf(error).why);
       return false;
@@ -122,6 +155,10 @@ class Walker implements Walk {
     if (info.isSymlink) {
       this.links++;
       return true;
+    }
+    if (this.#kept !== undefined && isIn(real, this.#kept)) {
+      this.#skip(path, "it is where cifra keeps your keys and messages");
+      return false;
     }
     const length = encodeUtf8(name).length;
     const why = whyNot(info, length, encodeUtf8(above).length, depth);
@@ -132,16 +169,24 @@ class Walker implements Walk {
     this.#count(length);
     const facts = factsOf(info);
     const type = info.isFile ? "file" : "folder";
-    const number = this.entries.push({ type, parent, name, path, ...facts });
+    const number = this.entries.push({ type, parent, name, path, real, ...facts });
     this.bytes += facts.size;
-    if (type === "folder") await this.#addAllIn(path, number, `${above}${name}/`, depth + 1);
+    if (type === "folder") await this.#addAllIn(path, real, number, `${above}${name}/`, depth + 1);
     return false;
   }
 
-  async #addAllIn(path: string, parent: number, above: string, depth: number): Promise<void> {
+  async #addAllIn(
+    path: string,
+    real: string,
+    parent: number,
+    above: string,
+    depth: number,
+  ): Promise<void> {
     let names: string[];
     try {
       names = namesIn(path);
+      // Somebody may have put a link there since it was looked at.
+      if (Deno.realPathSync(path) !== real) return this.#skip(path, IN_THE_WAY);
     } catch (error) {
       if (error instanceof CifraError) throw error;
       return this.#skip(path, meaningOf(error).why);
@@ -149,7 +194,7 @@ class Walker implements Walk {
     for (const name of names) {
       const inside = `${path}/${name}`;
       if (STAGING.test(name)) this.#skip(inside, "it is what somebody is sending here");
-      else await this.#add(inside, name, parent, above, depth);
+      else await this.#add(inside, realBelow(real, name), name, parent, above, depth);
     }
   }
 
@@ -164,6 +209,8 @@ class Walker implements Walk {
   }
 }
 
+/** Why something is not sent that is not where it was. */
+export const IN_THE_WAY = "a link is in the way";
 const NOT_TEXT = "its name is no text that another system could have";
 
 function tooMany(): CifraError {

@@ -107,6 +107,7 @@ class Side {
 
   constructor(decide: () => Decision) {
     this.transfers = new Transfers({
+      kept: undefined,
       ...systemEnvironment,
       store: this.#store.transfers,
       suite: "modern",

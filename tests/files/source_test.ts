@@ -59,7 +59,7 @@ for (const [how, change] of Object.entries(CHANGES)) {
       change(path);
       assertEquals(Source.open(entry), "changed");
       const now = renewed(entry);
-      assert(now !== "gone");
+      assert(typeof now !== "string");
       using source = open(now);
       assertEquals(read(source, 0, 20), Deno.readTextFileSync(path));
     }));
@@ -84,9 +84,91 @@ Deno.test("a file that is not there any more, is a folder, a link or another's i
     await Deno.remove(path);
     if (!isPosix) return;
     await Deno.symlink(`${path}.old`, path);
-    assertEquals([Source.open(entry), renewed(entry)], ["gone", "gone"]);
+    assertEquals([Source.open(entry), renewed(entry)], ["linked", "linked"]);
     assertEquals(Source.open({ ...entry, path: `${path}.old/b` }), "gone");
   }));
+
+/** A file of a folder that is offered, and one of the same name, size and time that is nobody's business. */
+async function besideSecret(
+  job: (scene: {
+    readonly entry: SourceEntry;
+    /** Puts a link to the secret in the place of the folder above the file, and takes it away again. */
+    readonly link: () => void;
+    readonly unlink: () => void;
+  }) => void,
+): Promise<void> {
+  await withFolder(async (path) => {
+    for (const folder of ["given/in", "secret"]) {
+      Deno.mkdirSync(`${path}/${folder}`, { recursive: true });
+      Deno.writeTextFileSync(`${path}/${folder}/key.pem`, folder);
+      Deno.truncateSync(`${path}/${folder}/key.pem`, 6);
+      Deno.utimeSync(`${path}/${folder}/key.pem`, 1_000_000, 1_000_000);
+    }
+    const { entries } = await walk([`${path}/given`]);
+    const entry = entries.find(({ type }) => type === "file")!;
+    const at = `${path}/given/in`;
+    job({
+      entry,
+      link: () => {
+        Deno.renameSync(at, `${at}.away`);
+        Deno.symlinkSync(`${path}/secret`, at);
+      },
+      unlink: () => {
+        Deno.removeSync(at);
+        Deno.renameSync(`${at}.away`, at);
+      },
+    });
+  });
+}
+
+Deno.test({
+  name: "a link that has come in the place of a folder above is not followed",
+  ignore: !isPosix,
+  fn: () =>
+    besideSecret(({ entry, link, unlink }) => {
+      link();
+      assertEquals([Source.open(entry), renewed(entry)], ["linked", "linked"]);
+      unlink();
+      using source = open(entry);
+      assertEquals(read(source, 0, 9), "given/");
+    }),
+});
+
+/** Runs `before` once before the next call, and `after` after it. */
+function around(
+  name: "openSync" | "realPathSync",
+  before: () => void,
+  after = () => {},
+): Disposable {
+  // deno-lint-ignore no-explicit-any -- either function, which is passed on
+  const on = Deno as any, real = on[name];
+  const restore = () => void (on[name] = real);
+  on[name] = (...args: readonly unknown[]) => {
+    restore();
+    before();
+    try {
+      return real(...args);
+    } finally {
+      after();
+    }
+  };
+  return { [Symbol.dispose]: restore };
+}
+
+Deno.test({
+  name: "a link that comes just before a file is opened gives nothing out, nor if it goes at once",
+  ignore: !isPosix,
+  fn: async () => {
+    await besideSecret(({ entry, link }) => {
+      using _race = around("openSync", link);
+      assertEquals(Source.open(entry), "linked");
+    });
+    await besideSecret(({ entry, link, unlink }) => {
+      using _race = around("openSync", link, unlink);
+      assertEquals(Source.open(entry), "changed");
+    });
+  },
+});
 
 /** A stream of pieces, and how many of them were asked for. */
 function streamOf(pieces: readonly string[]) {
@@ -156,7 +238,14 @@ Deno.test({
   permissions: { read: false },
   fn() {
     const facts = { executable: 0, size: 1, modified: 0, device: 1, inode: 1 } as const;
-    const entry = { type: "file", parent: 0, name: "x", path: "/tmp/x", ...facts } as const;
+    const entry = {
+      type: "file",
+      parent: 0,
+      name: "x",
+      path: "/tmp/x",
+      real: "/tmp/x",
+      ...facts,
+    } as const;
     for (const job of [() => Source.open(entry), () => renewed(entry)]) {
       const error = assertThrows(job, FileFailure);
       assertEquals([error.trouble, error.message], [

@@ -32,12 +32,12 @@ export async function send(
     let opened = Source.open(entries[n - 1]!);
     if (opened === "changed") {
       const now = renewed(entries[n - 1]!);
-      if (now === "gone") throw new Error("gone in between");
+      if (typeof now === "string") throw new Error("gone in between");
       staging.restart(n, now);
       entries[n - 1] = now;
       opened = Source.open(now);
     }
-    if (opened === "gone") {
+    if (opened === "gone" || opened === "linked") {
       staging.skip(n);
       continue;
     }

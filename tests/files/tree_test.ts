@@ -125,3 +125,39 @@ Deno.test({
       assertEquals((await walk([path])).entries.length, 100_000);
     }),
 });
+
+Deno.test({
+  name: "keys are never sent, by whatever path, nor what is behind a link that has just come",
+  ignore: !isPosix,
+  fn: () =>
+    withFolder(async (path) => {
+      await Deno.mkdir(`${path}/home/state/profiles`, { recursive: true });
+      await Deno.writeTextFile(`${path}/home/state/profiles/key.pem`, "a key");
+      await Deno.writeTextFile(`${path}/home/state-of-the-art`, "");
+      await Deno.symlink(`${path}/home`, `${path}/link`);
+      const kept = `${path}/link/state`;
+      const all = await walk([`${path}/home`], kept);
+      assertEquals(all.entries.map(({ name }) => name), ["home", "state-of-the-art"]);
+      const why = "it is where cifra keeps your keys and messages";
+      assertEquals(all.skipped, [{ path: `${path}/home/state`, why }]);
+      for (const at of ["home/state", "link/state/profiles", "home/state/profiles/key.pem"]) {
+        const { entries, skipped } = await walk([`${path}/${at}`], kept);
+        assertEquals([entries, skipped], [[], [{ path: `${path}/${at}`, why }]]);
+      }
+      const { readDirSync } = Deno;
+      Deno.readDirSync = (at) => {
+        if (at === `${path}/home/state`) {
+          Deno.renameSync(at, `${at}.away`);
+          Deno.symlinkSync(`${path}/home/state.away/profiles`, at);
+        }
+        return readDirSync(at);
+      };
+      try {
+        const { entries, skipped } = await walk([`${path}/home/state`]);
+        assertEquals(entries.map(({ name }) => name), ["state"]);
+        assertEquals(skipped, [{ path: `${path}/home/state`, why: "a link is in the way" }]);
+      } finally {
+        Deno.readDirSync = readDirSync;
+      }
+    }),
+});

@@ -13,11 +13,14 @@ export class Side {
   readonly told: [TransferRow, TransferEvent][] = [];
   readonly #peer: string;
   readonly #decide: () => Decision;
+  readonly #kept: string | undefined;
   transfers!: Transfers;
   thread!: Thread;
 
-  constructor(peer: string, decide: () => Decision = () => "ask") {
+  /** `kept`: the folder of keys, of which nothing is sent. */
+  constructor(peer: string, decide: () => Decision = () => "ask", kept?: string) {
     this.#peer = peer;
+    this.#kept = kept;
     this.#decide = decide;
   }
 
@@ -29,6 +32,7 @@ export class Side {
       say: async (_peer, word, step) => void await this.thread.sendFileWord(word, step),
       onEvent: (row, event) => this.told.push([row, event]),
       decide: this.#decide,
+      kept: this.#kept,
     });
     const files = this.transfers.lane(this.#peer);
     this.thread = await openLink(this.#peer, { store: this.store, files });
