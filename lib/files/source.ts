@@ -1,4 +1,5 @@
 /** The bytes of a file that is sent, as long as it is the one that was looked at. */
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { codeOf, isNotAllowed, isNotGiven } from "../platform_errors.ts";
 import type { Bytes } from "../bytes.ts";
 import { FileFailure, fileFailure } from "./file_failure.ts";
@@ -6,6 +7,9 @@ import { factsOf, lookAgain, type SourceEntry } from "./tree.ts";
 
 /** Answers of the system that concern the one file, and not the disk that it is on. */
 const GONE: readonly string[] = ["ENOENT", "ENOTDIR", "ELOOP", "EISDIR", "ENAMETOOLONG"];
+
+/** Where a named pipe has come in the place of a file, Deno.openSync waits, and with it all else, until somebody writes. */
+const WITHOUT_WAITING = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** Why there is nothing of a file to be sent. */
 export type Gone = "gone" | "linked";
@@ -17,10 +21,10 @@ export type Gone = "gone" | "linked";
  */
 export class Source implements Disposable {
   readonly entry: SourceEntry;
-  readonly #file: Deno.FsFile;
-  #position = 0;
+  /** Its number among those that this program has open. */
+  readonly #file: number;
 
-  private constructor(entry: SourceEntry, file: Deno.FsFile) {
+  private constructor(entry: SourceEntry, file: number) {
     this.entry = entry;
     this.#file = file;
   }
@@ -39,16 +43,16 @@ export class Source implements Disposable {
       const now = lookAgain(entry);
       if (typeof now === "string") return now;
       if (!isSame(now, entry)) return "changed";
-      const file = Deno.openSync(entry.path);
+      const file = openSync(entry.path, WITHOUT_WAITING);
       const source = new Source(entry, file);
       try {
         const after = lookAgain(entry);
         const isIt = typeof after !== "string" && isSame(after, entry) && source.#isUnchanged();
         if (isIt) return source;
-        file.close();
+        closeSync(file);
         return typeof after === "string" ? after : "changed";
       } catch (error) {
-        file.close();
+        closeSync(file);
         throw error;
       }
     });
@@ -62,29 +66,30 @@ export class Source implements Disposable {
     const { size, path } = this.entry;
     const length = Math.min(into.length, size - offset);
     try {
-      if (this.#position !== offset) this.#file.seekSync(offset, Deno.SeekMode.Start);
       let done = 0;
       while (done < length) {
-        const read = this.#file.readSync(into.subarray(done, length));
-        if (read === null) break;
+        const read = readSync(this.#file, into, done, length - done, offset + done);
+        if (read === 0) break;
         done += read;
       }
-      this.#position = offset + done;
       if (done < length) return "changed";
       return offset + done < size || this.#isUnchanged() ? done : "changed";
     } catch (error) {
-      this.#position = NaN;
       throw fileFailure(`Cannot read ${path}`, error);
     }
   }
 
   /** Closes the file. */
   [Symbol.dispose](): void {
-    this.#file.close();
+    closeSync(this.#file);
   }
 
   #isUnchanged(): boolean {
-    return isSame({ ...this.entry, ...factsOf(this.#file.statSync()) }, this.entry);
+    const info = fstatSync(this.#file);
+    if (!info.isFile()) return false;
+    const { mode, size, mtime, dev, ino } = info;
+    const facts = factsOf({ isFile: true, mode, size, mtime, dev, ino });
+    return isSame({ ...this.entry, ...facts }, this.entry);
   }
 }
 

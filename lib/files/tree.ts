@@ -87,7 +87,9 @@ export function realOf(kept: string): string {
 }
 
 /** What tells a file, and one state of it, from another. */
-export function factsOf(info: Deno.FileInfo) {
+export function factsOf(
+  info: Pick<Deno.FileInfo, "isFile" | "mode" | "size" | "mtime" | "dev" | "ino">,
+) {
   return {
     executable: info.isFile && ((info.mode ?? 0) & RUNS) !== 0 ? 1 : 0,
     size: info.isFile ? info.size : 0,

@@ -134,23 +134,20 @@ Deno.test({
     }),
 });
 
-/** Runs `before` once before the next call, and `after` after it. */
-function around(
-  name: "openSync" | "realPathSync",
-  before: () => void,
-  after = () => {},
-): Disposable {
-  // deno-lint-ignore no-explicit-any -- either function, which is passed on
-  const on = Deno as any, real = on[name];
-  const restore = () => void (on[name] = real);
-  on[name] = (...args: readonly unknown[]) => {
-    restore();
+/** Runs `before` when the next file has been looked at and is opened next, and `after` once it is open. */
+function aroundOpening(before: () => void, after = () => {}): Disposable {
+  const { realPathSync, lstatSync } = Deno;
+  const restore = () => void Object.assign(Deno, { realPathSync, lstatSync });
+  Deno.realPathSync = (path) => {
+    Deno.realPathSync = realPathSync;
+    const real = realPathSync(path);
     before();
-    try {
-      return real(...args);
-    } finally {
+    Deno.lstatSync = (path) => {
+      Deno.lstatSync = lstatSync;
       after();
-    }
+      return lstatSync(path);
+    };
+    return real;
   };
   return { [Symbol.dispose]: restore };
 }
@@ -160,14 +157,37 @@ Deno.test({
   ignore: !isPosix,
   fn: async () => {
     await besideSecret(({ entry, link }) => {
-      using _race = around("openSync", link);
+      using _race = aroundOpening(link);
       assertEquals(Source.open(entry), "linked");
     });
     await besideSecret(({ entry, link, unlink }) => {
-      using _race = around("openSync", link, unlink);
+      using _race = aroundOpening(link, unlink);
       assertEquals(Source.open(entry), "changed");
     });
   },
+});
+
+Deno.test({
+  name: "a named pipe that comes just before a file is opened is not waited for",
+  ignore: !isPosix,
+  fn: () =>
+    inFile(async (path, entry) => {
+      // Should it be waited for after all, somebody writes in the end, and has said so.
+      const script = `sleep 10; touch '${path}.waited'; : > '${path}'`;
+      const writer = new Deno.Command("sh", { args: ["-c", script] }).spawn();
+      {
+        using _race = aroundOpening(() => {
+          Deno.removeSync(path);
+          new Deno.Command("mkfifo", { args: [path] }).outputSync();
+        });
+        assertEquals(Source.open(entry), "gone");
+      }
+      writer.kill("SIGKILL");
+      await writer.status;
+      assertEquals([...Deno.readDirSync(path.replace(/[^/]*$/, ""))].map(({ name }) => name), [
+        "a.txt",
+      ]);
+    }),
 });
 
 /** A stream of pieces, and how many of them were asked for. */
