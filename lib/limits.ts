@@ -472,6 +472,8 @@ export const FILE_BLOCK_MAXIMUM = 30;
 export const FILE_DIGESTS_LIMIT = 1024;
 /** How often in a minute one side may want, hold or pause. */
 export const FILE_WORDS_PER_MINUTE = 100;
+/** Offers of one person that are not over; more are refused. */
+export const OFFERS_OPEN = 100;
 /** Transfers of one person that come at a time; the others wait for them. */
 export const TRANSFERS_AT_ONCE = 4;
 /** What the sizes of a transfer may grow by while it is sent: a tenth of what was offered, and 1 MiB. */

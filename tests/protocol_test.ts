@@ -235,6 +235,7 @@ function expectedLimits(): Readonly<Record<string, string | undefined>> {
     } / ${L.FILE_DIGESTS_LIMIT}`,
     "want, hold and pause in a minute": `${L.FILE_WORDS_PER_MINUTE}`,
     "changes of one entry in a turn": `${L.FILE_CHANGES_LIMIT}`,
+    "offers of one person that are not over": `${L.OFFERS_OPEN}`,
     "growth of a transfer while it is sent": `1/${L.FILE_GROWTH_PART} and ${L.FILE_GROWTH}`,
     "items of a transfer that wait for the disk": `${L.FILE_ITEMS_WAITING}, and 2 for each entry`,
 

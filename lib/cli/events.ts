@@ -123,6 +123,11 @@ const FILES: EventGroup["events"] = {
     },
   },
   "file-accepted": { when: "what is offered is wanted, here or there", keys: ofTransfer },
+  "file-refused": {
+    when:
+      "somebody has 100 offers that are not over: this one and what follows is refused, said once",
+    keys: ofTransfer,
+  },
   "file-progress": {
     when: "once a second for each transfer that moves",
     keys: {

@@ -200,6 +200,11 @@ export function describeTransfer(
       // The conversation shows the offer itself, in its order.
       if (!event.isAccepted) return [undefined, undefined];
       return [`${nameOf(row)} of ${label} is taken`, { event: "file-accepted", ...about }];
+    case "crowded":
+      return [
+        `${label} offers too much at once: ${name} and what follows is refused`,
+        { event: "file-refused", ...about },
+      ];
     case "accepted":
       return [`${label} takes ${name}`, { event: "file-accepted", ...about }];
     case "moved":

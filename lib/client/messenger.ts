@@ -171,7 +171,7 @@ export class Messenger {
         events.onEnd(dialogue, error);
       },
       endsWithPeer: this.#isInLobby,
-      isCarrying: (name) => this.transfers.unfinished().has(name),
+      isCarrying: (name) => this.transfers.isCarrying(name),
       isInUse: (name) => name === SERVER_NAME || events.isInUse(name),
     });
     this.#offers = new Offers({

@@ -11,7 +11,7 @@ import type { StreamSource } from "../files/stream_source.ts";
 import type { SourceEntry } from "../files/tree.ts";
 import type { SharedPause } from "../flow/shared_pause.ts";
 import type { Time } from "../flow/time.ts";
-import { TRANSFERS_AT_ONCE } from "../limits.ts";
+import { OFFERS_OPEN, TRANSFERS_AT_ONCE } from "../limits.ts";
 import type { ConversationKey } from "../store/message_store.ts";
 import {
   isOver,
@@ -105,6 +105,11 @@ export class PeerTransfers implements FileLane {
   readonly #sources = new Map<string, Source>();
   readonly #incoming = new Map<string, IncomingTransfer>();
   readonly #courses = new Map<string, Course>();
+  /** Offers of theirs that are not over, as many as may be. */
+  readonly #open = new Set<string>();
+  #isCrowded = false;
+  /** What was over in this run: whatever is said of it later is not told. */
+  readonly #ended = new Set<string>();
   /** What is changed of rows and disks, one after the other. */
   #work: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -115,6 +120,8 @@ export class PeerTransfers implements FileLane {
     for (const row of store.all(key.suite)) {
       if (row.peer === key.peer && isOver(row)) this.#do(() => this.#sweep(row));
     }
+    const ofTheirs = store.open(key).filter(({ direction }) => direction === "received");
+    for (const { id } of ofTheirs.slice(0, OFFERS_OPEN)) this.#open.add(encodeHex(id));
   }
 
   get progress(): bigint {
@@ -147,14 +154,14 @@ export class PeerTransfers implements FileLane {
     const { store, key } = this.#options;
     if (word.type === "offer") {
       const row = store.get(key, id);
-      if (row?.state === "offered") this.#decide(row);
+      if (row?.state === "offered" && row.direction === "received") this.#consider(row);
       return;
     }
     const row = store.get(key, word.transfer);
     if (!row) return;
     if (word.type === "accept") {
       if (row.state === "accepted") this.#options.onEvent(row, { type: "accepted" });
-    } else if (isOver(row)) this.#over(row, "peer");
+    } else if (isOver(row) && !this.#ended.has(encodeHex(row.id))) this.#over(row, "peer");
   }
 
   /** Says an offer of ours. Throws `local`. */
@@ -236,12 +243,30 @@ export class PeerTransfers implements FileLane {
     );
   }
 
+  /** An offer has its place among those that are not over, or is refused at once. */
+  #consider(row: TransferRow): void {
+    if (this.#hasPlace(row)) return this.#decide(row);
+    if (!this.#isCrowded) this.#options.onEvent(row, { type: "crowded" });
+    this.#isCrowded = true;
+    this.#ended.add(encodeHex(row.id));
+    const refused = { state: "refused", ended: this.#options.time.date(), isTold: true } as const;
+    this.#do(() => this.#say({ type: "refuse", transfer: row.id }, row.id, refused));
+  }
+
+  #hasPlace({ id }: TransferRow): boolean {
+    const isOpen = this.#open.has(encodeHex(id));
+    if (!isOpen && this.#open.size >= OFFERS_OPEN) return false;
+    this.#open.add(encodeHex(id));
+    return true;
+  }
+
   /** What came to an earlier run, which ended before it could answer, or knew less of what its person wants. */
   #decideAgain(): void {
     const { store, key, decide } = this.#options;
-    for (const row of store.all(key.suite)) {
-      const isOpen = row.direction === "received" && row.state === "offered";
-      if (row.peer === key.peer && isOpen && decide(row) !== "ask") this.#decide(row);
+    for (const row of store.open(key)) {
+      if (row.direction === "sent" || row.state !== "offered") continue;
+      if (!this.#hasPlace(row)) this.#consider(row);
+      else if (decide(row) !== "ask") this.#decide(row);
     }
   }
 
@@ -249,11 +274,10 @@ export class PeerTransfers implements FileLane {
   #goOn(): void {
     const { store, key } = this.#options;
     if (!this.#flow || this.#isClosed) return;
-    for (const row of store.all(key.suite)) {
+    if (this.#incoming.size >= TRANSFERS_AT_ONCE) return;
+    for (const row of store.open(key)) {
       if (this.#incoming.size >= TRANSFERS_AT_ONCE) return;
-      if (row.peer !== key.peer || row.direction !== "received" || row.state !== "accepted") {
-        continue;
-      }
+      if (row.direction !== "received" || row.state !== "accepted") continue;
       const id = encodeHex(row.id);
       if (!this.#incoming.has(id)) this.#fetch(id, row);
     }
@@ -347,6 +371,9 @@ export class PeerTransfers implements FileLane {
   #over(row: TransferRow, who: "us" | "peer"): void {
     const id = encodeHex(row.id);
     const incoming = this.#incoming.get(id);
+    this.#ended.add(id);
+    this.#open.delete(id);
+    if (this.#open.size < OFFERS_OPEN / 2) this.#isCrowded = false;
     this.#flow?.drop(id);
     this.#sources.get(id)?.stream?.close();
     this.#sources.delete(id);

@@ -18,6 +18,8 @@ export interface TransferProgress {
 export type TransferEvent =
   /** The other side offers something; `isAccepted` when nobody has to be asked. */
   | { readonly type: "offered"; readonly isAccepted: boolean }
+  /** The other side has so much offered that is not over that this is refused, and what follows; said once. */
+  | { readonly type: "crowded" }
   /** The other side wants what we offered. */
   | { readonly type: "accepted" }
   /** More of it is here, or sent: see `Transfers.progress`. */

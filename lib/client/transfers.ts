@@ -64,6 +64,12 @@ export class Transfers {
     return new Set(this.all().filter(({ state }) => state === "accepted").map(({ peer }) => peer));
   }
 
+  /** Whether something is to go on with this person. */
+  isCarrying(peer: string): boolean {
+    const { store, suite } = this.#options;
+    return store.open({ peer, suite }).some(({ state }) => state === "accepted");
+  }
+
   /** How far a transfer has come that is on its way; undefined for others. */
   progress(row: TransferRow): TransferProgress | undefined {
     return this.#peers.get(row.peer)?.of(row.id);

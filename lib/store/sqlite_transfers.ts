@@ -55,6 +55,9 @@ function prepareStatements(file: SqliteFile) {
   ) as Record<keyof TransferChanges, ReturnType<typeof prepare>>;
   return {
     all: prepare(`SELECT ${COLUMNS} FROM transfer WHERE suite = ? ORDER BY rowid`),
+    open: prepare(`
+      SELECT ${COLUMNS} FROM transfer
+      WHERE peer = ? AND suite = ? AND state IN ('offered', 'accepted') ORDER BY rowid`),
     get: prepare(`SELECT ${COLUMNS} FROM transfer WHERE ${one}`),
     manifest: prepare(`SELECT manifest FROM transfer WHERE ${one}`),
     insert: prepare(`
@@ -100,6 +103,11 @@ export class SqliteTransfers implements TransferStore {
 
   all(suite: SuiteName): readonly TransferRow[] {
     const rows = this.#file.use(() => this.#statements.all.all(suite));
+    return (rows as unknown[] as Row[]).map((row) => this.#rowOf(row));
+  }
+
+  open({ peer, suite }: ConversationKey): readonly TransferRow[] {
+    const rows = this.#file.use(() => this.#statements.open.all(peer, suite));
     return (rows as unknown[] as Row[]).map((row) => this.#rowOf(row));
   }
 

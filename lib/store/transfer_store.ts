@@ -73,6 +73,8 @@ export type TransferStep =
 export interface TransferStore {
   /** All of a suite, without their manifests, in the order in which they came here. */
   all(suite: SuiteName): readonly TransferRow[];
+  /** Those between us and one person that are not over, in the order in which they came here. */
+  open(key: ConversationKey): readonly TransferRow[];
   /** One of them; undefined when it is not known. */
   get(key: ConversationKey, id: Bytes): TransferRow | undefined;
   /** Its manifest, once that is here. */

@@ -3,7 +3,8 @@ import { assert, assertEquals } from "@std/assert";
 import type { Bytes } from "../../lib/bytes.ts";
 import type { FileCarrier, FileLane } from "../../lib/client/file_dock.ts";
 import { digestOf } from "../../lib/client/file_digest.ts";
-import { systemRandom } from "../../lib/crypto/platform.ts";
+import { OFFERS_OPEN } from "../../lib/limits.ts";
+import { systemRandom, timingSafeEqual as equals } from "../../lib/crypto/platform.ts";
 import {
   encodeFileWord,
   fileItem,
@@ -126,6 +127,37 @@ Deno.test(
     await cut();
     await Promise.all([alice.end(), bob.end()]);
     assertEquals([...contents(target)].map(([name]) => name), ["/same"]);
+  }),
+);
+
+Deno.test(
+  "of one person so many offers are kept as open, and more are refused with one word of it",
+  within(30, async () => {
+    using place = new Place();
+    const { source } = place;
+    file(`${source}/a`, 1);
+    const alice = new Side("bob"), bob = new Side("alice");
+    await Promise.all([alice.begin(), bob.begin()]);
+    const { cut } = await meet(alice.thread, bob.thread);
+    for (let i = 0; i < OFFERS_OPEN + 5; i++) await alice.transfers.offer("bob", [`${source}/a`]);
+    const refused = () => alice.transfers.all().filter(({ state }) => state === "refused").length;
+    await until(() => refused() === 5, "five are refused");
+    const count = (type: string) => bob.told.filter(([, event]) => event.type === type).length;
+    assertEquals([count("offered"), count("crowded"), count("over")], [OFFERS_OPEN, 1, 0]);
+    const { id } = bob.row;
+    await bob.transfers.refuse(bob.row);
+    for (const type of ["refuse", "cancel"] as const) {
+      await bob.thread.sendFileWord({ type, transfer: id }, { id, changes: {} });
+    }
+    await alice.transfers.offer("bob", [`${source}/a`]);
+    await until(() => count("offered") === OFFERS_OPEN + 1, "there is room for one again");
+    // Whatever is said of it, it is over once.
+    await bob.transfers.offer("alice", [`${source}/a`]);
+    await until(() => alice.has("offered"), "she has heard what stands before it");
+    const told = alice.told.filter(([row, { type }]) => type === "over" && equals(row.id, id));
+    assertEquals(told.length, 1);
+    await cut();
+    await Promise.all([alice.end(), bob.end()]);
   }),
 );
 

@@ -83,6 +83,8 @@ conforms("begins a transfer of ours with the word that offers it", async (disk) 
   const crashed = await disk.afterCrash(store);
   const { transfers } = crashed;
   assertEquals(transfers.all("modern"), [ours(id)]);
+  assertEquals(transfers.open(BOB), [ours(id)]);
+  assertEquals(transfers.open(CAROL), []);
   assertEquals(transfers.all("rsa"), []);
   assertEquals(transfers.get(BOB, id), ours(id));
   assertEquals(transfers.get(CAROL, id), undefined);
@@ -101,6 +103,7 @@ conforms("does not begin a transfer twice, nor say its word", async (disk) => {
   const store = await disk.open();
   const id = await offer(store);
   await store.transfers.change(BOB, id, { state: "cancelled" });
+  assertEquals(store.transfers.open(BOB), []);
   await offer(store, id);
   assertEquals(stateOf(store, id), "cancelled");
   assertEquals((await store.outgoing(BOB)).last, 1n);

@@ -5,6 +5,7 @@ import type { SuiteName } from "../../lib/crypto/suite.ts";
 import type { ConversationKey, Gap } from "../../lib/store/message_store.ts";
 import {
   heard,
+  isOver,
   type TransferChanges,
   type TransferRow,
   type TransferStep,
@@ -43,6 +44,10 @@ export class MemoryTransfers implements TransferStore {
     this.#messages.requireUsable();
     return this.#disk.filter(({ row }) => row.suite === suite)
       .map(({ row }) => structuredClone(row));
+  }
+
+  open({ peer, suite }: ConversationKey): readonly TransferRow[] {
+    return this.all(suite).filter((row) => row.peer === peer && !isOver(row));
   }
 
   get(key: ConversationKey, id: Bytes): TransferRow | undefined {
