@@ -470,6 +470,8 @@ export const FILE_WINDOW_MINIMUM = 32 * KIB;
 export const FILE_BLOCK_MINIMUM = 16;
 export const FILE_BLOCK_MAXIMUM = 30;
 export const FILE_DIGESTS_LIMIT = 1024;
+/** Content that is written after a disk has failed, before it is told that it goes on. */
+export const FILE_RECOVERED = 1024 * KIB;
 /** How often in a minute one side may want, hold or pause. */
 export const FILE_WORDS_PER_MINUTE = 100;
 /** Offers of one person that are not over; more are refused. */

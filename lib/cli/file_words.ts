@@ -262,7 +262,9 @@ function describeStuck(
   about: Readonly<Record<string, unknown>>,
 ): readonly [string, JsonEvent] {
   const name = calledBy(row);
+  const goesOn = [`${name} goes on`, { event: "file-unstuck", ...about }] as const;
   if (event.who === "peer") {
+    if (event.why === undefined) return goesOn;
     const why = WHY_THERE[event.why];
     return [
       `${name} waits: ${label} ${why}; it goes on by itself`,
@@ -270,7 +272,7 @@ function describeStuck(
     ];
   }
   const { error } = event;
-  if (!error) return [`${name} goes on`, { event: "file-unstuck", ...about }];
+  if (!error) return goesOn;
   const hint = error.hint === undefined ? "" : `\n${error.hint}`;
   return [
     `${name} waits: ${lowerFirst(error.message)}${hint}`,

@@ -68,6 +68,8 @@ export interface FlowEnds {
   readonly give: (want: Want, wake: () => void) => Outflow | undefined;
   /** The other side wants no more of a transfer before it says so again. */
   readonly held: (hold: Extract<FileItem, { readonly type: "hold" }>) => void;
+  /** More of what is under way was taken. */
+  readonly taken?: () => void;
 }
 
 /** Files over one channel. */
@@ -104,6 +106,11 @@ export class FileFlow {
     return this.#dealt + this.#window.taken;
   }
 
+  /** Bytes of content of ours that were sent, and that the other side has not said it took. */
+  get underWay(): number {
+    return this.#window.underWay;
+  }
+
   /** Says what we want of a transfer, or that we want no more; `inflow` takes what comes of it from now on. */
   ask(asked: Asked, inflow: Inflow): void {
     this.#inflows.set(encodeHex(asked.transfer), inflow);
@@ -135,6 +142,7 @@ export class FileFlow {
       case "taken":
         this.#window.take(item.bytes, this.#time.now());
         this.#carrier.noteUnderWay(this.#window.underWay > 0);
+        this.#ends.taken?.();
         return this.#sendable.notify();
       case "pause":
         this.#countWord();

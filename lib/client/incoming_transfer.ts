@@ -30,8 +30,8 @@ export interface IncomingOptions {
   readonly pause: SharedPause;
   /** All before this place is here. */
   readonly onProgress: (entry: number, offset: number) => void;
-  /** What cannot be written at the moment, once; undefined when it can again. */
-  readonly onTrouble: (error: CifraError | undefined) => void;
+  /** What cannot be written at the moment, each time that it was tried. */
+  readonly onTrouble: (error: CifraError) => void;
   /** The sender cannot go on at the moment. */
   readonly onPause: (why: HoldReason) => void;
   readonly onSkipped: (entry: ManifestEntry) => void;
@@ -84,8 +84,6 @@ export class IncomingTransfer implements Inflow {
   readonly #waiting: Waiting[] = [];
   /** It is tried again after a pause; what comes meanwhile is passed over. */
   #isStuck = false;
-  /** The disk has not done what was wanted since something was last written. */
-  #isInTrouble = false;
   /** The disk knows better where to go on. */
   #isOnDisk = false;
   #isOver = false;
@@ -280,7 +278,6 @@ export class IncomingTransfer implements Inflow {
   }
 
   #wrote(current: Current, length: number): Promise<void> | undefined {
-    this.#recover();
     current.offset += length;
     this.#last = current.number;
     this.#options.onProgress(current.number, current.offset);
@@ -355,7 +352,6 @@ export class IncomingTransfer implements Inflow {
 
   async #finish(): Promise<void> {
     const { names, skipped } = await this.#staging!.finish();
-    this.#recover();
     this.#isOver = true;
     this.#options.onDone(names, skipped);
   }
@@ -371,25 +367,19 @@ export class IncomingTransfer implements Inflow {
   }
 
   /**
-   * The disk does not do what is wanted: both sides are told, once, and after a pause it goes on from what is there.
+   * The disk does not do what is wanted: both sides are told, and after a pause it goes on from what is there.
    * Throws what is a mistake of ours, or of the sender.
    */
   async #stick(error: unknown): Promise<void> {
     requireLocal(error);
     const { transfer, pause, onTrouble } = this.#options;
     const { signal } = this.#closed;
-    if (!this.#isInTrouble) onTrouble(error);
-    this.#isInTrouble = this.#isStuck = this.#isOnDisk = true;
+    onTrouble(error);
+    this.#isStuck = this.#isOnDisk = true;
     this.#flow?.ask({ type: "hold", transfer, why: holdReason(error) }, this);
     await pause.wait(signal);
     this.#isStuck = false;
     if (!signal.aborted) this.#goOn();
-  }
-
-  #recover(): void {
-    if (!this.#isInTrouble) return;
-    this.#isInTrouble = false;
-    this.#options.onTrouble(undefined);
   }
 }
 

@@ -2,7 +2,7 @@
  * Files between us and one other person (PROTOCOL.md 3.15), over one channel after the other: which of them are on
  * their way, and what each word and each want does to them.
  */
-import { encodeHex } from "@std/encoding/hex";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
 import { Staging } from "../files/staging.ts";
@@ -36,6 +36,7 @@ import { OutgoingStream } from "./outgoing_stream.ts";
 import { OutgoingTransfer } from "./outgoing_transfer.ts";
 import { placed } from "./sent_place.ts";
 import type { TransferContext, TransferEvent, TransferProgress } from "./transfer_events.ts";
+import { Trouble } from "./trouble.ts";
 
 /** Between whom, and over what. */
 export interface PeerTransfersOptions extends TransferContext {
@@ -68,16 +69,20 @@ type Source =
     readonly stream: StreamSource;
   };
 
-/** Where a transfer is that is on its way. */
+/** Where a transfer is that is on its way, and what holds it up. */
 class Course {
-  readonly #entries: readonly ManifestEntry[];
+  readonly ours = new Trouble();
+  readonly theirs = new Trouble();
+  #entries: readonly ManifestEntry[] = [];
   #entry = 0;
   #offset = 0;
   /** Of all entries before. */
   #before = 0;
 
-  constructor(entries: readonly ManifestEntry[]) {
+  /** What it consists of, once that is known. */
+  begin(entries: readonly ManifestEntry[]): void {
     this.#entries = entries;
+    this.#entry = this.#before = this.#offset = 0;
   }
 
   moveTo(entry: number, offset: number): void {
@@ -132,7 +137,10 @@ export class PeerTransfers implements FileLane {
     const ends = {
       give: (want: Want, wake: () => void) => this.#give(want, wake),
       held: ({ transfer, why }: { readonly transfer: Bytes; readonly why: HoldReason }) =>
-        this.#tell(transfer, { type: "stuck", who: "peer", why }),
+        this.#hold(transfer, why),
+      taken: () => {
+        for (const [id, course] of this.#courses) this.#recover(decodeHex(id), course);
+      },
     };
     this.#flow = new FileFlow(carrier, ends, this.#options.time);
     for (const incoming of this.#incoming.values()) incoming.attach(this.#flow);
@@ -285,6 +293,7 @@ export class PeerTransfers implements FileLane {
 
   #fetch(id: string, row: TransferRow): void {
     const { store, key, pause, limit } = this.#options;
+    const course = this.#course(id);
     const incoming = new IncomingTransfer({
       transfer: row.id,
       offer: { type: "offer", ...offerOf(row) },
@@ -293,15 +302,19 @@ export class PeerTransfers implements FileLane {
       open: async (manifest, entries) => {
         // From now on there is something to be swept away when it is over.
         await store.change(key, row.id, { manifest, entry: 1 });
-        this.#courses.set(id, new Course(entries));
+        course.begin(entries);
         return await Staging.open({ folder: row.place, id: stagingId(key, row.id), entries });
       },
       onProgress: (entry, offset) => {
-        this.#courses.get(id)?.moveTo(entry, offset);
+        course.moveTo(entry, offset);
+        this.#recover(row.id, course);
         this.#options.onEvent(row, { type: "moved" });
       },
-      onTrouble: (error) => this.#tell(row.id, { type: "stuck", who: "us", error }),
-      onPause: (why) => this.#tell(row.id, { type: "stuck", who: "peer", why }),
+      onTrouble: (error) => {
+        if (!course.ours.begin(course.progress.bytes)) return;
+        this.#tell(row.id, { type: "stuck", who: "us", error });
+      },
+      onPause: (why) => this.#hold(row.id, why),
       onSkipped: (entry) => this.#tell(row.id, { type: "skipped", entry: lineOf(entry.name) }),
       onDone: (names, skipped) => {
         this.#tell(row.id, { type: "received", names });
@@ -326,8 +339,10 @@ export class PeerTransfers implements FileLane {
     }
     const source = this.#source(row);
     if (!source) return undefined;
-    const course = new Course(source.entries);
-    this.#courses.set(encodeHex(row.id), course);
+    const course = this.#course(encodeHex(row.id));
+    course.begin(source.entries);
+    course.moveTo(want.entry, want.offset);
+    course.theirs.resume(course.progress.bytes);
     const onProgress = (entry: number, offset: number) => {
       course.moveTo(entry, offset);
       onEvent(row, { type: "moved" });
@@ -345,6 +360,35 @@ export class PeerTransfers implements FileLane {
       onTrouble: (error) => this.#tell(row.id, { type: "stuck", who: "us", error }),
       onProgress,
     });
+  }
+
+  /** The other side cannot read or write now, which is told once. */
+  #hold(id: Bytes, why: HoldReason): void {
+    const row = this.#options.store.get(this.#options.key, id);
+    if (!row || isOver(row)) return;
+    const course = this.#course(encodeHex(id));
+    if (course.theirs.begin(this.#takenOf(course))) {
+      this.#tell(id, { type: "stuck", who: "peer", why });
+    }
+  }
+
+  /** What waited goes on when more than a little was taken since. */
+  #recover(id: Bytes, course: Course): void {
+    const { ours, theirs } = course;
+    const bytes = this.#takenOf(course);
+    if (ours.hasPassed(bytes)) this.#tell(id, { type: "stuck", who: "us", error: undefined });
+    if (theirs.hasPassed(bytes)) this.#tell(id, { type: "stuck", who: "peer", why: undefined });
+  }
+
+  /** Bytes that were surely taken: what is under way may still be passed over. */
+  #takenOf({ progress }: Course): number {
+    return Math.max(0, progress.bytes - (this.#flow?.underWay ?? 0));
+  }
+
+  #course(id: string): Course {
+    let course = this.#courses.get(id);
+    if (!course) this.#courses.set(id, course = new Course());
+    return course;
   }
 
   #fail(row: TransferRow, code: TransferFailure): void {

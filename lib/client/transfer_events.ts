@@ -26,7 +26,7 @@ export type TransferEvent =
   | { readonly type: "moved" }
   /** One side cannot read or write at the moment; without a reason it can again. */
   | { readonly type: "stuck"; readonly who: "us"; readonly error: CifraError | undefined }
-  | { readonly type: "stuck"; readonly who: "peer"; readonly why: HoldReason }
+  | { readonly type: "stuck"; readonly who: "peer"; readonly why: HoldReason | undefined }
   /** An entry does not come: its sender does not have it any more, or it changes all the time. */
   | { readonly type: "skipped"; readonly entry: Line }
   /** An entry of ours does not go: it has grown far beyond what was offered. */

@@ -26,6 +26,19 @@ function receive(
   return scene.start("receive", "bob", [...who, ...args], options);
 }
 
+/** What was told of a disk that is full, in order. */
+function stuck(program: Program): readonly string[] {
+  return program.events.map(({ event }) => event).filter((event) => event.endsWith("stuck"));
+}
+
+/** Bytes of all files below a folder. */
+function sizeBelow(folder: string): number {
+  return [...Deno.readDirSync(folder)].reduce((sum, { name, isDirectory }) => {
+    const path = `${folder}/${name}`;
+    return sum + (isDirectory ? sizeBelow(path) : Deno.statSync(path).size);
+  }, 0);
+}
+
 Deno.test(
   "a folder and a file come as they are, and both programs end",
   within(60, async () => {
@@ -221,6 +234,34 @@ Deno.test({
       await Deno.remove(`${disk}/in the way`);
       await Promise.all([alice.exits(0), bob.exits(0)]);
       assertEquals(await digest(`${disk}/into/film`), await digest(path));
+    })),
+});
+
+Deno.test({
+  name: "a disk that stays full is told of once, and that it goes on when it does",
+  ignore: !hasTmpfs,
+  fn: within(120, () =>
+    withTmpfs(16 * 2 ** 20, async (disk) => {
+      await using scene = await Scene.withServer();
+      const path = `${scene.folder}/film`;
+      await fill(path, 13_000_000);
+      await fill(`${disk}/in the way`, 12_000_000);
+      const alice = send(scene, [path]);
+      const bob = receive(scene, ["--from", "alice", "--into", `${disk}/into`]);
+      await bob.event("file-stuck", { who: "us" });
+      await alice.event("file-stuck", { who: "peer" });
+      // A little room is taken at once, and it waits again: nothing has changed for people.
+      for (const left of [11_900_000, 11_800_000]) {
+        const before = sizeBelow(`${disk}/into`);
+        await Deno.truncate(`${disk}/in the way`, left);
+        await until(() => sizeBelow(`${disk}/into`) > before + 50_000, "it is taken");
+      }
+      assertEquals(stuck(alice), ["file-stuck"]);
+      assertEquals(stuck(bob), ["file-stuck"]);
+      await Deno.remove(`${disk}/in the way`);
+      await Promise.all([alice.exits(0), bob.exits(0)]);
+      assertEquals(stuck(alice), ["file-stuck", "file-unstuck"]);
+      assertEquals(stuck(bob), ["file-stuck", "file-unstuck"]);
     })),
 });
 
