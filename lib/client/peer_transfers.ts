@@ -35,8 +35,8 @@ import { IncomingTransfer } from "./incoming_transfer.ts";
 import { OutgoingStream } from "./outgoing_stream.ts";
 import { OutgoingTransfer } from "./outgoing_transfer.ts";
 import { placed } from "./sent_place.ts";
+import { TransferCourse } from "./transfer_course.ts";
 import type { TransferContext, TransferEvent, TransferProgress } from "./transfer_events.ts";
-import { Trouble } from "./trouble.ts";
 
 /** Between whom, and over what. */
 export interface PeerTransfersOptions extends TransferContext {
@@ -69,37 +69,6 @@ type Source =
     readonly stream: StreamSource;
   };
 
-/** Where a transfer is that is on its way, and what holds it up. */
-class Course {
-  readonly ours = new Trouble();
-  readonly theirs = new Trouble();
-  #entries: readonly ManifestEntry[] = [];
-  #entry = 0;
-  #offset = 0;
-  /** Of all entries before. */
-  #before = 0;
-
-  /** What it consists of, once that is known. */
-  begin(entries: readonly ManifestEntry[]): void {
-    this.#entries = entries;
-    this.#entry = this.#before = this.#offset = 0;
-  }
-
-  moveTo(entry: number, offset: number): void {
-    if (entry < this.#entry) this.#entry = this.#before = 0;
-    for (; this.#entry < entry; this.#entry++) {
-      this.#before += this.#entries[this.#entry - 1]?.size ?? 0;
-    }
-    this.#offset = offset;
-  }
-
-  get progress(): TransferProgress {
-    const offset = this.#offset;
-    const entry = this.#entries[this.#entry - 1];
-    return { bytes: this.#before + offset, entry: entry && lineOf(entry.name), offset };
-  }
-}
-
 /** All transfers between us and one person. */
 export class PeerTransfers implements FileLane {
   readonly #options: PeerTransfersOptions;
@@ -109,7 +78,7 @@ export class PeerTransfers implements FileLane {
   /** By the ids of transfers, in hexadecimal. */
   readonly #sources = new Map<string, Source>();
   readonly #incoming = new Map<string, IncomingTransfer>();
-  readonly #courses = new Map<string, Course>();
+  readonly #courses = new Map<string, TransferCourse>();
   /** Offers of theirs that are not over, as many as may be. */
   readonly #open = new Set<string>();
   #isCrowded = false;
@@ -373,7 +342,7 @@ export class PeerTransfers implements FileLane {
   }
 
   /** What waited goes on when more than a little was taken since. */
-  #recover(id: Bytes, course: Course): void {
+  #recover(id: Bytes, course: TransferCourse): void {
     const { ours, theirs } = course;
     const bytes = this.#takenOf(course);
     if (ours.hasPassed(bytes)) this.#tell(id, { type: "stuck", who: "us", error: undefined });
@@ -381,13 +350,13 @@ export class PeerTransfers implements FileLane {
   }
 
   /** Bytes that were surely taken: what is under way may still be passed over. */
-  #takenOf({ progress }: Course): number {
+  #takenOf({ progress }: TransferCourse): number {
     return Math.max(0, progress.bytes - (this.#flow?.underWay ?? 0));
   }
 
-  #course(id: string): Course {
+  #course(id: string): TransferCourse {
     let course = this.#courses.get(id);
-    if (!course) this.#courses.set(id, course = new Course());
+    if (!course) this.#courses.set(id, course = new TransferCourse());
     return course;
   }
 
