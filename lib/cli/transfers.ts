@@ -1,6 +1,8 @@
 /** `cifra transfers`: what is not over, of the program that runs or from the disk. */
+import { stagingId } from "../client/file_digest.ts";
 import { SUITE_NAMES } from "../crypto/suite.ts";
 import { CifraError } from "../errors.ts";
+import { stagingPath } from "../files/staging_folder.ts";
 import { systemEnvironment } from "../net/environment.ts";
 import type { MessageStore } from "../store/message_store.ts";
 import { profilePath, stateFolder } from "../store/state_folder.ts";
@@ -28,9 +30,13 @@ export async function transfers(args: readonly string[], terminal: Terminal): Pr
       const profile = await openProfile({ name, suite, state: given.state, passphraseFd });
       return await profile.openMessages(true);
     };
+    const cancel = async (): Promise<readonly [TransferFacts, string]> => {
+      const asked = await askCancel(folder, id);
+      return asked ? [asked, ""] : await cancelKept(await open(), id);
+    };
     if (action === "cancel") {
-      const facts = await askCancel(folder, id) ?? await cancelKept(await open(), id);
-      terminal.say(`${calledBy(facts)} is cancelled`, { event: "transfer", ...facts });
+      const [facts, left] = await cancel();
+      terminal.say(`${calledBy(facts)} is cancelled${left}`, { event: "transfer", ...facts });
       return 0;
     }
     const all = await askTransfers(folder) ??
@@ -50,8 +56,14 @@ function allOf({ transfers }: MessageStore): TransferRow[] {
   return SUITE_NAMES.flatMap((suite) => transfers.all(suite)).sort((a, b) => a.began - b.began);
 }
 
-/** Ends one where no program runs: the word waits in the log for whoever connects next. Throws `usage`, `local`. */
-async function cancelKept(store: MessageStore, id: string): Promise<TransferFacts> {
+/**
+ * Ends one where no program runs: the word waits in the log for whoever connects next. Also returns what there is to say
+ * of what has come of it. Throws `usage`, `local`.
+ */
+async function cancelKept(
+  store: MessageStore,
+  id: string,
+): Promise<readonly [TransferFacts, string]> {
   const row = chooseTransfer(allOf(store), { id, peer: undefined, is: "not over" });
   if (typeof row === "string") throw new CifraError("usage", row);
   const { random, time } = systemEnvironment;
@@ -64,5 +76,17 @@ async function cancelKept(store: MessageStore, id: string): Promise<TransferFact
   } as const;
   const changes = { state: "cancelled", ended: now, isTold: true } as const;
   await store.transfers.say(row, message, { id: row.id, changes });
-  return transferFacts({ ...row, ...changes }, undefined);
+  return [transferFacts({ ...row, ...changes }, undefined), leftOf(row)];
+}
+
+/**
+ * Where what has come still is, and what removes it, after a line break: this command may not write there, whoever
+ * runs it. Empty when nothing is left.
+ */
+function leftOf(row: TransferRow): string {
+  const { direction, peer, place, entry, id } = row;
+  if (direction === "sent" || entry === 0) return "";
+  const path = stagingPath(place, stagingId(row, id));
+  return `\nwhat has come of it is still in ${path}: remove that folder, or ` +
+    `cifra receive --from ${peer} --into ${place} does`;
 }

@@ -4,6 +4,7 @@ import { contents, fill, WITH_FILES } from "../testkit/files.ts";
 import { whoAndWhere } from "../testkit/lobby.ts";
 import { type Program, Scene } from "../testkit/program.ts";
 import { within } from "../testkit/time_limit.ts";
+import { until } from "../testkit/until.ts";
 
 function send(scene: Scene, path: string): Program {
   const who = [...whoAndWhere(scene, "alice"), "--to", "bob", "--accept-new", "--json"];
@@ -57,6 +58,37 @@ Deno.test(
     await scene.start("transfers", "alice", args).exits(0);
     await alice.exits(1);
     await bob.event("file-over", { transfer: second.transfer, state: "cancelled" });
+  }),
+);
+
+Deno.test(
+  "what has come of what is cancelled, with no program to remove it, is told with what removes it",
+  within(60, async () => {
+    await using scene = await Scene.withServer();
+    const path = `${scene.folder}/film`, into = `${scene.folder}/into`;
+    await Deno.writeTextFile(path, "");
+    await Deno.truncate(path, 2_000_000_000);
+    const alice = send(scene, path);
+    const bob = receive(scene, into);
+    await bob.event("file-progress");
+    bob.kill("SIGINT");
+    await bob.exits(130);
+    alice.kill("SIGINT");
+    await alice.exits(130);
+    const left = () => [...Deno.readDirSync(into)].map(({ name }) => name);
+    const [staging] = left();
+    const { transfer } = await bob.event("file-accepted");
+    const args = ["cancel", String(transfer).slice(0, 6), "--name", "bob"];
+    const { stderr } = await scene.start("transfers", "bob", args).exits(0);
+    assertStringIncludes(
+      stderr,
+      `what has come of it is still in ${into}/${staging}: remove that folder, or ` +
+        `cifra receive --from alice --into ${into} does`,
+    );
+    const again = receive(scene, into);
+    await until(() => left().length === 0, "it is removed");
+    again.kill("SIGINT");
+    await again.exits(130);
   }),
 );
 
