@@ -14,7 +14,7 @@ import {
   Speedometer,
   type UnderWay,
 } from "./file_progress.ts";
-import { describeTransfer, percentOf } from "./file_words.ts";
+import { describeTransfer, isNothing, percentOf } from "./file_words.ts";
 import type { JsonEvent, Terminal } from "./terminal.ts";
 
 /** Milliseconds between two drawings, and between two events. */
@@ -78,8 +78,10 @@ export class FileVoice {
       this.#accepted.add(id);
     }
     const [text, json] = describeTransfer(row, event, this.#options.label(row.peer));
-    const isWhole = event.type === "received" ||
-      event.type === "over" && row.state === "done" && row.direction === "sent";
+    // What has moved and was left out in the end is nowhere.
+    const isWhole = event.type === "received" && event.names.length > 0 ||
+      event.type === "over" && row.state === "done" && row.direction === "sent" &&
+        !isNothing(row);
     const took = isWhole ? this.#time(id) : undefined;
     if (event.type === "over" || event.type === "stuck") this.#rest(id);
     if (event.type === "over") this.#accepted.delete(id);

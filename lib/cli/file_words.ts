@@ -187,6 +187,13 @@ export function stateOf(
   return words[state];
 }
 
+/** Whether all there was of a transfer that is done was left out. */
+export function isNothing(
+  { files, folders, skipped }: Pick<TransferRow, "files" | "folders" | "skipped">,
+): boolean {
+  return skipped > 0 && skipped === files && folders === 0;
+}
+
 /** One event for people, undefined where it is not for them, and for programs; `label` is the other person. */
 export function describeTransfer(
   row: TransferRow,
@@ -213,9 +220,11 @@ export function describeTransfer(
       return describeStuck(row, event, label, about);
     case "skipped":
       return [
-        `${name}: ${
-          quoted(event.entry)
-        } is not there any more at ${label}, or changes all the time`,
+        row.direction === "sent"
+          ? `${name}: ${event.entry} is left out: it is not there any more, or changes all the time`
+          : `${name}: ${
+            quoted(event.entry)
+          } is not there any more at ${label}, or changes all the time`,
         { event: "file-skipped", ...about, entry: event.entry },
       ];
     case "outgrown":
@@ -226,6 +235,8 @@ export function describeTransfer(
     case "received": {
       const changed = event.names.filter(({ sent, written }) => sent !== written);
       const names = event.names.map(({ written }) => written);
+      const json = { event: "file-received", ...about, into: place, names } as const;
+      if (names.length === 0) return [`nothing of ${name} has come from ${label}`, json];
       return [
         [
           `${names.map(shown).join(", ")} of ${label} ${
@@ -233,7 +244,7 @@ export function describeTransfer(
           } in ${place}`,
           ...changed.map(({ sent, written }) => `${shown(sent)} is called ${shown(written)} there`),
         ].join("\n"),
-        { event: "file-received", ...about, into: place, names },
+        json,
       ];
     }
     case "over":
@@ -285,6 +296,9 @@ function describeOver(row: TransferRow, who: "us" | "peer", label: string): stri
   const whom = who === "us" ? "you" : label;
   switch (state) {
     case "done": {
+      if (direction === "sent" && isNothing(row)) {
+        return `${label} has nothing of ${name}: it could not be read`;
+      }
       const without = skipped === 0 ? "" : `, but for ${skipped} that could not be read`;
       return direction === "sent" ? `${label} has all of ${name}${without}` : undefined;
     }

@@ -28,6 +28,8 @@ export interface OutgoingOptions {
   readonly agreed: AgreedSize;
   /** A file has grown so much that it is left out. */
   readonly onOutgrown: (entry: SourceEntry) => void;
+  /** A file is left out: it is not there any more, or changes all the time. */
+  readonly onSkipped: (entry: SourceEntry) => void;
   /** Between tries to read what cannot be read now. */
   readonly pause: SharedPause;
   /** There is more to send, where there was nothing. */
@@ -178,7 +180,7 @@ export class OutgoingTransfer implements Outflow {
     const { size, modified, executable } = now;
     if (!this.#options.agreed.takes(this.#number, size)) {
       this.#options.onOutgrown(now);
-      return this.#skip();
+      return this.#leaveOut();
     }
     this.#entry = { size, modified };
     this.#offset = 0;
@@ -188,6 +190,12 @@ export class OutgoingTransfer implements Outflow {
   }
 
   #skip(): false {
+    const { entries, onSkipped } = this.#options;
+    onSkipped(entries[this.#number - 1]!);
+    return this.#leaveOut();
+  }
+
+  #leaveOut(): false {
     this.#say({ type: "changed", size: undefined, modified: 0, executable: 0 });
     return false;
   }

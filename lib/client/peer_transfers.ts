@@ -325,6 +325,11 @@ export class PeerTransfers implements FileLane {
       want,
       pause,
       wake,
+      onSkipped: (entry) => {
+        if (course.leftOut.has(entry)) return;
+        course.leftOut.add(entry);
+        this.#tell(row.id, { type: "skipped", entry: lineOf(entry.name) });
+      },
       onOutgrown: ({ name }) => this.#tell(row.id, { type: "outgrown", entry: lineOf(name) }),
       onTrouble: (error) => this.#tell(row.id, { type: "stuck", who: "us", error }),
       onProgress,

@@ -9,6 +9,8 @@ export class TransferCourse {
   /** Of us, and of the other side. */
   readonly ours = new Trouble();
   readonly theirs = new Trouble();
+  /** Entries of which it was told that they are left out: they may be wanted once more. */
+  readonly leftOut = new Set<ManifestEntry>();
   #entries: readonly ManifestEntry[] = [];
   #entry = 0;
   #offset = 0;

@@ -95,12 +95,34 @@ Deno.test("what has come is what has moved, also when it began anew or was offer
   move(5000);
   beginAnew();
   move(1000);
-  files.tell({ ...ROW, bytes: 1 }, { type: "received", names: [] });
+  const names = [{ sent: "film", written: "film" }];
+  files.tell({ ...ROW, bytes: 1 }, { type: "received", names });
   assertEquals(said[0]!.split("\n").at(-1), "598 B in 6.00 s, 100 B/s");
   files.stop();
   const short = voice({});
   short.move(10);
-  short.files.tell(ROW, { type: "received", names: [] });
+  short.files.tell(ROW, { type: "received", names });
   assertEquals(short.said[0]!.split("\n").length, 1);
   short.files.stop();
+});
+
+Deno.test("of what was left out in the end it is not said how long it took", () => {
+  const { files, move, said } = voice({});
+  move(10_000);
+  files.tell(ROW, { type: "received", names: [] });
+  const done = {
+    ...ROW,
+    direction: "sent",
+    state: "done",
+    files: 1,
+    folders: 0,
+    skipped: 1,
+  } as const;
+  move(20_000);
+  files.tell(done, { type: "over", who: "peer" });
+  assertEquals(said, [
+    'nothing of "film" has come from bob',
+    "bob has nothing of film: it could not be read",
+  ]);
+  files.stop();
 });

@@ -86,6 +86,10 @@ Deno.test("each end of a transfer is said once, by whoever did not bring it abou
     over({ state: "done", direction: "sent", skipped: 2 }, "peer"),
     "bob has all of thesis.pdf, but for 2 that could not be read",
   );
+  assertEquals(
+    over({ state: "done", direction: "sent", files: 1, folders: 0, skipped: 1 }, "peer"),
+    "bob has nothing of thesis.pdf: it could not be read",
+  );
   assertEquals(over({ state: "done" }, "us"), undefined);
   assertEquals(
     over({ state: "refused", direction: "sent" }, "peer"),
@@ -97,6 +101,21 @@ Deno.test("each end of a transfer is said once, by whoever did not bring it abou
     over({ state: "failed", failure: TransferFailure.gone }, "peer"),
     '"thesis.pdf" failed: what was offered is not there any more',
   );
+});
+
+Deno.test("what could not be sent is named at the sender; of nothing that came no names are said", () => {
+  const [skipped] = describeTransfer(
+    row({ direction: "sent" }),
+    { type: "skipped", entry: lineOf("log") },
+    "bob",
+  );
+  assertEquals(
+    skipped,
+    "thesis.pdf: log is left out: it is not there any more, or changes all the time",
+  );
+  const [received, json] = describeTransfer(row(), { type: "received", names: [] }, "bob");
+  assertEquals(received, 'nothing of "thesis.pdf" has come from bob');
+  assertEquals(json?.names, []);
 });
 
 Deno.test("progress is a line with how much, how fast and how long", () => {

@@ -106,6 +106,10 @@ Deno.test(
     await second.cut();
     await Promise.all([alice.end(), bob.end()]);
     assertEquals([alice.row.state, alice.row.skipped, bob.row.skipped], ["done", 1, 1]);
+    for (const { told } of [alice, bob]) {
+      const left = told.flatMap(([, event]) => event.type === "skipped" ? [event.entry] : []);
+      assertEquals(left, [lineOf("4 gone")]);
+    }
     const expected = new Map([["/source", "folder"], ...contents(place.path, "/source")]);
     assertEquals(contents(target), expected);
   }),
