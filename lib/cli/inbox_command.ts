@@ -57,5 +57,5 @@ export const INBOX = {
     "cifra inbox --name alice --from bob --exec 'cat >> bob.txt'",
     "cifra inbox --name alice --follow --json",
   ],
-  permissions: { ...DIALS, ...OF_A_PERSON, files: "state", runs: true },
+  permissions: { ...DIALS, ...OF_A_PERSON, files: "state", runs: true, suspends: true },
 } as const satisfies Command;

@@ -71,5 +71,11 @@ export const RECEIVE = {
     "cifra receive --name bob --from alice",
     "cifra receive --name bob --into ~/Downloads --accept known --limit 2GB --keep",
   ],
-  permissions: { ...DIALS, ...OF_A_PERSON, sys: ["uid", "networkInterfaces"], files: "all" },
+  permissions: {
+    ...DIALS,
+    ...OF_A_PERSON,
+    sys: ["uid", "networkInterfaces"],
+    files: "all",
+    suspends: true,
+  },
 } as const satisfies Command;

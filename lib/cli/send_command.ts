@@ -101,5 +101,11 @@ export const SEND = {
     "tar c . | cifra send - --as backup.tar --name alice --to bob",
     "make 2>&1 | tail -n 20 | cifra send --name alice --to bob --wait read",
   ],
-  permissions: { ...DIALS, ...OF_A_PERSON, sys: ["uid", "networkInterfaces"], files: "all" },
+  permissions: {
+    ...DIALS,
+    ...OF_A_PERSON,
+    sys: ["uid", "networkInterfaces"],
+    files: "all",
+    suspends: true,
+  },
 } as const satisfies Command;

@@ -7,18 +7,20 @@ export const SHELL = "/bin/sh";
 /**
  * What is to be stopped and continued, by a word on a line each, for a program ($1) and its parent ($2), and nobody
  * else. The program is stopped before its parent: whoever sees that `deno task` has stopped may continue it at once,
- * and must not be overtaken.
+ * and must not be overtaken. A terminal that obeys Ctrl-Z itself would stop the helper too, before it is asked.
  */
-const SCRIPT = `trap '' INT QUIT
+const SCRIPT = `trap '' INT QUIT TSTP
 while read -r word; do
   case $word in
     leads) kill -0 "-$2" && echo yes || echo no ;;
-    all) kill -TSTP 0; echo ;;
+    all) trap - TSTP; kill -TSTP 0; trap '' TSTP; echo ;;
     both) kill -TSTP "$1"; kill -STOP "$2"; echo ;;
     both-hard) kill -STOP "$1"; kill -STOP "$2"; echo ;;
     go) kill -CONT "$2"; echo ;;
   esac
 done`;
+/** Milliseconds after we go on in which a signal is the one that our parent had not passed on yet. */
+const ECHO = 100;
 /** What `deno task` tells its program: where it was called. */
 export const TASK_MARK = "INIT_CWD";
 
@@ -28,6 +30,8 @@ export const TASK_MARK = "INIT_CWD";
  */
 export const IS_TASK = !Deno.build.standalone && cosmeticVariable(TASK_MARK) !== undefined;
 
+/** Whether SIGTSTP tells us to stop, and does not stop us. */
+let isTold = false;
 /** Asks the helper; undefined without one. */
 let ask: ((word: string) => Promise<string>) | undefined;
 
@@ -77,7 +81,7 @@ export async function stopJob(): Promise<void> {
   }
   // A script between the shell and us, or npm's deno, stops like anybody, and it is that for which the shell waits.
   if (!await isParentLeading(ask)) await ask("all");
-  else await stopWithTask(ask, "both");
+  else await stopWithTask(ask, isTold ? "both-hard" : "both");
 }
 
 /**
@@ -87,16 +91,26 @@ export async function stopJob(): Promise<void> {
  */
 export function stopWithParent(complain: (error: CifraError) => void): () => void {
   if (!IS_TASK || Deno.build.os === "windows") return () => {};
+  isTold = true;
+  let isStopping = false, continuedAt = -Infinity;
   const onSignal = async () => {
+    // The terminal tells us and our parent, which passes it on: one key, two signals.
+    if (isStopping || performance.now() - continuedAt < ECHO) return;
+    isStopping = true;
     try {
       if (!ask) throw cannot();
       if (await isParentLeading(ask)) await stopWithTask(ask, "both-hard");
     } catch (error) {
       complain(error as CifraError);
     }
+    continuedAt = performance.now();
+    isStopping = false;
   };
   Deno.addSignalListener("SIGTSTP", onSignal);
-  return () => Deno.removeSignalListener("SIGTSTP", onSignal);
+  return () => {
+    Deno.removeSignalListener("SIGTSTP", onSignal);
+    isTold = false;
+  };
 }
 
 /** Stops us and `deno task`, for which the shell waits; comes back when somebody continues us. */

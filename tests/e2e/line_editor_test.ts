@@ -107,6 +107,71 @@ for (const [way, commandOf] of Object.entries(WAYS)) {
   });
 }
 
+for (const [mark, before, flag] of [["--plain", "", " --plain"], ["TERM=dumb", "TERM=dumb ", ""]]) {
+  windowTest(
+    `Ctrl-Z with ${mark} stops deno task connect, and what comes next is the shell's`,
+    async () => {
+      await using scene = await Scene.withServer();
+      await using pane = await openWindow(scene);
+      const args = `--name alice --to bob --server 127.0.0.1:${scene.port} --accept-new`;
+      await pane.line(`clear; ${before}deno task --quiet connect ${args}${flag}`);
+      const bob = scene.connect("bob", "alice", ["--json"]);
+      await bob.event("connected");
+      await pane.shows("-- connected to bob");
+      for (const round of [1, 2]) {
+        await pane.keys("C-z");
+        await pane.until("a stopped job", isStopped);
+        await pane.line("echo $((6 * 7))");
+        await pane.shows("\n42\n$");
+        await pane.line("clear; fg");
+        await pane.until("the program", (rows) => rows.some((row) => row.includes("deno task")));
+        await pane.line(`round ${round}`);
+        await bob.event("message", { number: round, text: `round ${round}` });
+      }
+      await pane.line("/quit");
+      await pane.ends("$");
+    },
+  );
+}
+
+for (const words of ["send deno.json --to bob", "receive --from bob", "inbox --follow"]) {
+  windowTest(`Ctrl-Z stops deno task ${words}, and fg continues it`, async () => {
+    await using scene = await Scene.withServer();
+    await using pane = await openWindow(scene);
+    const server = `--server 127.0.0.1:${scene.port}`;
+    // The first visit pins the server, and has the name.
+    await pane.line(`clear; deno task --quiet users --name alice ${server} --accept-new`);
+    await pane.ends("$");
+    await pane.line("clear");
+    await pane.until("nothing", (rows) => rows.join() === "$");
+    await pane.line(`deno task --quiet ${words} --name alice --give-up 10000`);
+    await pane.shows("-- ");
+    await pane.keys("C-z");
+    await pane.until("a stopped job", isStopped);
+    await pane.line("clear; fg");
+    await pane.until("the program", (rows) => rows[0]?.includes("deno task") === true);
+    await pane.keys("C-c");
+    await pane.until("its end", (rows) => /^(\^C)?\$$/.test(rows.at(-1)!));
+  });
+}
+
+windowTest("Ctrl-Z with --plain stops deno task serve, and its console comes back", async () => {
+  await using scene = await Scene.open();
+  await using pane = await openWindow(scene);
+  await pane.line("clear; deno task --quiet serve --port 0 --plain");
+  await pane.shows("listens on");
+  await pane.shows("key modern");
+  await pane.keys("C-z");
+  await pane.until("a stopped job", isStopped);
+  await pane.line("clear; fg");
+  await pane.until("the program", (rows) => rows.some((row) => row.includes("deno task")));
+  await pane.line("active");
+  await pane.shows("0 here, 0 connections");
+  await pane.keys("C-d");
+  await pane.shows("-- closing");
+  await pane.ends("$");
+});
+
 function isStopped(rows: readonly string[]): boolean {
   return rows.at(-1) === "$" && rows.some((row) => /^\[1\]\+ +Stopped/.test(row));
 }

@@ -259,7 +259,6 @@ Deno.test("permissions.md says what each task has", () => {
     ];
     assertEquals(sys.length, others.length - Math.sign(env.length), name);
     if ("suspends" in more) others.push("`/bin/sh`");
-    if ("runs" in more) others.push("`/bin/sh` for `--exec`");
     return [name, network, disk, others.join(", ")];
   });
   assertEquals(said, expected);
