@@ -5,7 +5,7 @@ import { CifraError } from "../errors.ts";
 import { Limiter } from "../flow/limiter.ts";
 import type { HistoryEntry, HistoryFilter, MessageStore } from "../store/message_store.ts";
 import { chooseTransfer } from "./file_desk.ts";
-import { describeLeftOut, type TransferFacts, transferFacts } from "./file_words.ts";
+import { describeLeftOut, describeLinks, type TransferFacts, transferFacts } from "./file_words.ts";
 import { isWithin } from "./here.ts";
 import {
   type Answering,
@@ -78,6 +78,7 @@ export class Answers implements Answering {
     return {
       offered: transferFacts(offering.row, undefined),
       leftOut: describeLeftOut(offering),
+      links: describeLinks(offering),
     };
   }
 

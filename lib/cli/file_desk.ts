@@ -5,6 +5,7 @@ import { isOver, type TransferRow } from "../store/transfer_store.ts";
 import type { DeskVoice } from "./desk_voice.ts";
 import {
   describeLeftOut,
+  describeLinks,
   nameOf,
   offeredJson,
   shortId,
@@ -42,7 +43,11 @@ export async function offerFiles(
   }
   const offering = await transfers.offer(to, given);
   const { row } = offering;
-  const lines = [`${nameOf(row)} is offered to ${to}`, ...describeLeftOut(offering)];
+  const lines = [
+    `${nameOf(row)} is offered to ${to}`,
+    ...describeLeftOut(offering),
+    ...describeLinks(offering),
+  ];
   voice.say(lines.join("\n"), offeredJson(row, offering), to);
 }
 

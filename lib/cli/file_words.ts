@@ -83,15 +83,30 @@ export function describeOffer(
 
 /** What an offer of ours leaves out of what was to be sent, a line each; of many the first ones. */
 export function describeLeftOut(
-  { skipped, links }: { readonly skipped: readonly Skipped[]; readonly links: number },
+  { skipped }: { readonly skipped: readonly Skipped[] },
 ): readonly string[] {
   const more = skipped.length - LEFT_OUT_SHOWN;
-  const asked = skipped.filter(({ why }) => why.startsWith("it is a link")).length;
-  const inside = links - asked;
   return [
     ...skipped.slice(0, LEFT_OUT_SHOWN).map(({ path, why }) => `left out: ${lineOf(path)}: ${why}`),
     ...(more > 0 ? [`left out: ${more} more`] : []),
-    ...(inside > 0 ? [`left out: ${inside === 1 ? "a link" : `${inside} links`} in folders`] : []),
+  ];
+}
+
+/** Links inside of folders, which nobody has asked for: how many, and the first ones, a line each. */
+export function describeLinks(
+  { skipped, links, linked }: {
+    readonly skipped: readonly Skipped[];
+    readonly links: number;
+    readonly linked: readonly string[];
+  },
+): readonly string[] {
+  const inside = links - skipped.filter(({ why }) => why.startsWith("it is a link")).length;
+  if (inside === 0) return [];
+  const more = inside - linked.length;
+  return [
+    `not followed: ${inside === 1 ? "a link" : `${inside} links`} in folders`,
+    ...linked.map((path) => `not followed: ${path}`),
+    ...(more > 0 ? [`not followed: ${more} more`] : []),
   ];
 }
 

@@ -18,12 +18,12 @@ const LOOKED_EVERY = 500;
  * of `name`. Throws `cut` when that program ends before, and like `askTransfers`.
  */
 export async function follow(
-  { offered, leftOut }: Offered,
+  { offered, leftOut, links }: Offered,
   { folder, name }: { readonly folder: string; readonly name: string },
   terminal: Terminal,
   interrupted: AbortSignal,
 ): Promise<TransferFacts | "interrupted"> {
-  sayOffered(offered, leftOut, name, terminal);
+  sayOffered(offered, { leftOut, links }, name, terminal);
   const line = new ProgressLine(terminal);
   const speed = new Speedometer();
   try {
@@ -50,13 +50,13 @@ export async function follow(
 
 function sayOffered(
   offered: TransferFacts,
-  leftOut: readonly string[],
+  { leftOut, links }: Pick<Offered, "leftOut" | "links">,
   ourName: string,
   terminal: Terminal,
 ): void {
   const { transfer, peer, direction, name, files, folders, bytes } = offered;
   const text = `${nameOf(offered)} is offered to ${peer} by the cifra that runs as ${ourName}`;
-  terminal.say([text, ...leftOut].join("\n"), {
+  terminal.say([text, ...leftOut, ...links].join("\n"), {
     event: "file-offered",
     transfer,
     peer,

@@ -77,6 +77,8 @@ export function describeKnown(keys: readonly KnownKey[]): Everybody {
 export interface Offered {
   readonly offered: TransferFacts;
   readonly leftOut: readonly string[];
+  /** Links inside of folders, as lines. */
+  readonly links: readonly string[];
 }
 
 /** What a running program answers of its server, and of files. */
@@ -301,8 +303,8 @@ function areTexts(value: unknown): value is readonly string[] {
 function offeredOf(value: unknown): Offered | undefined {
   if (!isObject(value)) return undefined;
   const offered = factsOf(value.offered);
-  const { leftOut } = value;
-  return offered && areTexts(leftOut) ? { offered, leftOut } : undefined;
+  const { leftOut, links = [] } = value;
+  return offered && areTexts(leftOut) && areTexts(links) ? { offered, leftOut, links } : undefined;
 }
 
 function transfersOf(value: unknown): readonly TransferFacts[] | undefined {

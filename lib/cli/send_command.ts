@@ -85,7 +85,7 @@ export const SEND = {
     "Files and folders stand before the options; what is in a folder comes with it, and links are " +
     "not followed. They go straight to the other person, who takes them: until then it waits, and " +
     "what is interrupted goes on with the same command, from where it was. It exits with 0 when the " +
-    "other person has all of it on their disk, and with 1 when something was left out or not taken.",
+    "other person has all of it on their disk, and with 1 when something but links in folders was left out or not taken.",
     `Without any, it is a message. The message is what comes on standard input, at most ${
       TEXT_LIMIT / 1024
     } KiB; at a terminal ` +

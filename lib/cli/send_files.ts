@@ -7,6 +7,7 @@ import { profilePath, stateFolder } from "../store/state_folder.ts";
 import { isOver, type TransferRow } from "../store/transfer_store.ts";
 import {
   describeLeftOut,
+  describeLinks,
   nameOf,
   offeredJson,
   stateOf,
@@ -84,7 +85,11 @@ async function sendAll(
     const offering = await transfers.offer(to, options.paths);
     row = offering.row;
     leftOut = offering.skipped.length;
-    const lines = [`${nameOf(row)} is offered to ${to}`, ...describeLeftOut(offering)];
+    const lines = [
+      `${nameOf(row)} is offered to ${to}`,
+      ...describeLeftOut(offering),
+      ...describeLinks(offering),
+    ];
     terminal.say(lines.join("\n"), offeredJson(row, offering));
   };
   const outcome = await run.run(

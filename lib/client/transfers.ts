@@ -35,6 +35,8 @@ export interface Offering {
   readonly skipped: readonly Skipped[];
   /** Links that were not followed. */
   readonly links: number;
+  /** Paths of the first of them inside of folders. */
+  readonly linked: readonly string[];
 }
 
 /** All transfers of one person. */
@@ -80,7 +82,7 @@ export class Transfers {
    * one transfer, `local` when it is not kept.
    */
   async offer(peer: string, paths: readonly string[]): Promise<Offering> {
-    const { entries, skipped, links } = await walk(paths, this.#options.kept);
+    const { entries, skipped, links, linked } = await walk(paths, this.#options.kept);
     const tops = entries.filter(({ parent }) => parent === 0);
     const [first] = tops;
     if (!first) throw nothing(skipped);
@@ -89,7 +91,7 @@ export class Transfers {
     const place = placeOf(tops);
     const row = this.#offered(peer, { ...summary, name, place }, manifest);
     await this.#of(peer).offer(row, manifest, entries);
-    return { row, skipped, links };
+    return { row, skipped, links, linked };
   }
 
   /**

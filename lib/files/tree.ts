@@ -32,10 +32,14 @@ export interface Walk {
   readonly skipped: readonly Skipped[];
   /** How many links were not followed. */
   readonly links: number;
+  /** The first of those inside of folders: their paths. */
+  readonly linked: readonly string[];
   /** Sum of all sizes. */
   readonly bytes: number;
 }
 
+/** Paths of links inside of folders that are kept to be told. */
+const LINKS_TOLD = 10;
 /** What one transfer carries: entries, their names, and how deep they are. */
 const MANIFEST_ENTRIES = 100_000;
 const MANIFEST_LIMIT = 16 * 2 ** 20;
@@ -103,6 +107,7 @@ class Walker implements Walk {
   readonly entries: SourceEntry[] = [];
   readonly skipped: Skipped[] = [];
   links = 0;
+  readonly linked: string[] = [];
   bytes = 0;
   #length = 0;
   readonly #turns = new Turns();
@@ -156,6 +161,7 @@ class Walker implements Walk {
     }
     if (info.isSymlink) {
       this.links++;
+      if (parent !== 0 && this.linked.length < LINKS_TOLD) this.linked.push(path);
       return true;
     }
     if (this.#kept !== undefined && isIn(real, this.#kept)) {

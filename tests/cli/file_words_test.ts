@@ -6,6 +6,7 @@ import { decideBy, readSize } from "../../lib/cli/file_options.ts";
 import { clock, progressLine, progressMark, Speedometer } from "../../lib/cli/file_progress.ts";
 import {
   describeLeftOut,
+  describeLinks,
   describeOffer,
   describeTransfer,
   sizeOf,
@@ -72,10 +73,21 @@ Deno.test("what is left out of an offer is listed, up to a number of lines", () 
     { length: 12 },
     (_, i) => ({ path: `/${i}`, why: "permission denied" }),
   );
-  const lines = describeLeftOut({ skipped, links: 1 });
-  assertEquals([lines[0], lines.length], ["left out: /0: permission denied", 12]);
-  assertEquals(lines.slice(10), ["left out: 2 more", "left out: a link in folders"]);
-  assertEquals(describeLeftOut({ skipped: [], links: 0 }), []);
+  const lines = describeLeftOut({ skipped });
+  assertEquals([lines[0], lines.length], ["left out: /0: permission denied", 11]);
+  assertEquals(lines.slice(10), ["left out: 2 more"]);
+  assertEquals(describeLeftOut({ skipped: [] }), []);
+  assertEquals(describeLinks({ skipped, links: 1, linked: ["/in/x"] }), [
+    "not followed: a link in folders",
+    "not followed: /in/x",
+  ]);
+  const many = describeLinks({ skipped: [], links: 12, linked: Array(10).fill("/in/x") });
+  assertEquals([many[0], many.length, many.at(-1)], [
+    "not followed: 12 links in folders",
+    12,
+    "not followed: 2 more",
+  ]);
+  assertEquals(describeLinks({ skipped: [], links: 0, linked: [] }), []);
 });
 
 Deno.test("each end of a transfer is said once, by whoever did not bring it about", () => {

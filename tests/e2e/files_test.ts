@@ -210,6 +210,11 @@ Deno.test(
     await alice.exits(1);
     const { leftOut, links } = await alice.event("file-offered");
     assertEquals([(leftOut as string[]).length, links], [1, 1]);
+    // A link in a folder is named, and alone it is no failure.
+    const again = send(scene, [`${source}/photos`]);
+    await receive(scene, ["--from", "alice", "--into", `${scene.folder}/again`]).exits(0);
+    await again.exits(0);
+    assertEquals((await again.event("file-offered")).links, 1);
     await Deno.remove(`${source}/photos/link`);
     assertEquals(await contents(`${scene.folder}/into`), await contents(source));
   }),

@@ -152,6 +152,13 @@ Deno.test(
     await second.event("file-over", { transfer, state: "done" });
     await alice.event("file-over", { transfer, state: "done" });
     assertEquals([...await contents(into)].map(([name]) => name), ["/thesis.pdf"]);
+    // A link in a folder is no failure here either.
+    await Deno.mkdir(`${shared}/in`);
+    await fill(`${shared}/in/file`, 10);
+    await Deno.symlink("file", `${shared}/in/link`);
+    const folder = send(scene, `${shared}/in`);
+    await receive(scene, into).exits(0);
+    await folder.exits(0);
     // It may be left: the other one goes on.
     const third = send(scene, `${shared}/thesis.pdf`);
     await third.event("file-offered");

@@ -63,7 +63,7 @@ Deno.test({
       using _listener = Deno.listen({ transport: "unix", path: `${path}/in/socket` });
       const made = await new Deno.Command("mkfifo", { args: [`${path}/in/fifo`] }).output();
       assertEquals(made.success, true);
-      const { entries, links, skipped } = await walk([
+      const { entries, links, linked, skipped } = await walk([
         `${path}/in`,
         `${path}/in/file`,
         `${path}/missing`,
@@ -72,6 +72,11 @@ Deno.test({
       ]);
       assertEquals(entries.map(({ name }) => name), ["in"]);
       assertEquals(links, 4);
+      assertEquals(linked.map((at) => at.replace(path, "")), [
+        "/in/file",
+        "/in/folder",
+        "/in/nothing",
+      ]);
       assertEquals(skipped.map(({ path: at, why }) => [at.replace(path, ""), why]), [
         ["/in/.cifra-0123456789abcdef0123456789abcdef", "it is what somebody is sending here"],
         ["/in/fifo", "it is neither a file nor a folder"],
