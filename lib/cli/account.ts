@@ -8,14 +8,12 @@ import type { Tracer } from "../client/trace.ts";
 import { formatFingerprint } from "../crypto/identity.ts";
 import type { Ticker } from "../flow/ticker.ts";
 import { systemEnvironment } from "../net/environment.ts";
+import { keyboard } from "./keyboard.ts";
 import { askLine } from "./questions.ts";
 import type { Secrets } from "./secrets.ts";
 import { ServerAccess } from "./server_access.ts";
 import type { ServerOptions } from "./server_options.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** How often a question may be answered with what is no answer. */
-const TRIES = 3;
 
 /** What both need. */
 export interface AccountOptions extends ServerOptions {
@@ -38,7 +36,9 @@ export type AccountWay = { readonly signIn: true } | { readonly signUp: true };
 
 /**
  * A server has refused whoever has no account: a person at a terminal who has not said which way is asked.
- * Undefined for every other error, and where nobody can be asked. Throws `usage` when that is no answer.
+ * Undefined for every other error, where nobody can be asked, and at the end of input. The question may come in the
+ * middle of a talk: what was typed or half typed before it was for others, and is neither an answer nor a password.
+ * Whoever answers something else is asked again. Throws like `askLine`.
  */
 export async function chooseAccount(
   error: unknown,
@@ -49,16 +49,18 @@ export async function chooseAccount(
 ): Promise<AccountWay | undefined> {
   const isNeeded = error instanceof CifraError && error.code === "account_required";
   if (!isNeeded || signUp || signIn || !terminal.interactive) return undefined;
+  await keyboard.forget();
   terminal.say(
     `an account is needed here: "in" fetches the keys of ${name} with the password of one, "up" makes one`,
   );
-  for (let tries = 1; tries <= TRIES; tries++) {
+  for (;;) {
     const answer = (await askLine(terminal, "sign in or sign up (in, up):"))?.trim().toLowerCase();
-    if (answer === undefined) break;
+    if (answer === undefined) return undefined;
     if (/^(sign[ -]?)?in$/.test(answer)) return { signIn: true };
     if (/^(sign[ -]?)?up$/.test(answer)) return { signUp: true };
+    await keyboard.forget();
+    terminal.say("that is neither in nor up, and nobody was told; Ctrl-C ends the program");
   }
-  throw new CifraError("usage", "That is neither in nor up");
 }
 
 /** Makes an account for the name of a profile, or gives it another password. Throws like `signUp`. */

@@ -308,7 +308,12 @@ Deno.test({
     await home.write("[connect]", `server = "${server}"`, 'name = "alice"');
     const question = "sign in or sign up (in, up):";
     const alice = home.onTerminal("connect", "--to", "bob");
+    // What was typed before the question was for somebody else.
+    await alice.write("up\r");
     await shows(alice, question);
+    await alice.write("hello bob\r");
+    await shows(alice, "that is neither in nor up");
+    assert(!alice.stdout.includes("new password of alice:"), alice.stdout);
     await alice.write("up\r");
     await shows(alice, "new password of alice:");
     await alice.write("correct horse battery\r");
