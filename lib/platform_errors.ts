@@ -166,6 +166,11 @@ export function isNotGiven(error: unknown): boolean {
   return isNotCapable(error) && !SYSTEMS_OWN.test(said(error));
 }
 
+/** Whether this version of Deno lacks what was called, which another has. */
+export function isNotImplemented(error: unknown): boolean {
+  return error instanceof Error && /not implemented/i.test(said(error));
+}
+
 function isNotCapable(error: unknown): boolean {
   return error instanceof Error && error.name === "NotCapable";
 }

@@ -2,7 +2,7 @@
 import { encodeHex } from "@std/encoding/hex";
 import type { Bytes } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { codeOf } from "../platform_errors.ts";
+import { codeOf, meaningOf } from "../platform_errors.ts";
 import { requireKeptPath } from "../store/private_files.ts";
 import { FileFailure, fileFailure } from "./file_failure.ts";
 import { type NameRules, STAGING_PREFIX } from "./names.ts";
@@ -25,7 +25,7 @@ export function requireOwnFolder(folder: string): void {
     requireKeptPath(folder);
   } catch (cause) {
     if (!(cause instanceof CifraError)) throw fileFailure(`Cannot receive into ${folder}`, cause);
-    throw new FileFailure(cause.message, {
+    throw new FileFailure(meaningOf(cause).why, {
       cause,
       trouble: "denied",
       hint: "receive into a folder of your own, which nobody else may write (chmod go-w)",

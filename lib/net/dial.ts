@@ -5,7 +5,7 @@ import { delay } from "../flow/delay.ts";
 import { DIAL_DEADLINE } from "../limits.ts";
 import { type Endpoint, formatEndpoint } from "../wire/address.ts";
 import { isNeverDialled, NEVER_DIALLED_WHY } from "./never_dialled.ts";
-import { isPortBusy, reasonOf } from "../platform_errors.ts";
+import { isNotImplemented, isPortBusy, reasonOf } from "../platform_errors.ts";
 import { systemTime } from "./system_time.ts";
 import { Arrivals, ConnTransport, SocketTransport, type TcpTransport } from "./transports.ts";
 
@@ -134,7 +134,7 @@ function openSocket(options: TcpNetConnectOpts, arrivals: Arrivals): Socket {
     try {
       return connectSocket({ ...options, onread: arrivals.onread });
     } catch (error) {
-      if (!/not implemented/i.test((error as Error).message)) throw error;
+      if (!isNotImplemented(error)) throw error;
       fillsBuffers = false;
     }
   }
