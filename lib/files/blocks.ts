@@ -1,14 +1,10 @@
 /** Digests of the blocks of a file: what both sides have of it is told by them, so that a transfer goes on there. */
 import type { Bytes } from "../bytes.ts";
 import { sha256 } from "../crypto/platform.ts";
+import { FILE_BLOCK_MAXIMUM, FILE_BLOCK_MINIMUM, FILE_DIGESTS_LIMIT } from "../limits.ts";
+import { DIGEST_LENGTH } from "../wire/file_messages.ts";
 import { Turns } from "./turns.ts";
 
-/** Length of a digest, in bytes. */
-const DIGEST_LENGTH = 32;
-/** Logarithms of the smallest and largest block, and how many digests one question has. */
-const SMALLEST = 16;
-const LARGEST = 30;
-const DIGESTS = 1024;
 /** What is read at once. */
 const PIECE = 2 ** 18;
 
@@ -25,15 +21,15 @@ export interface BlockDigests {
 
 /** The smallest blocks of which so many bytes have no more than one question carries; 0: not one whole block. */
 export function blockFor(length: number): number {
-  if (length < 2 ** SMALLEST) return 0;
-  const fitting = Math.ceil(Math.log2(length / DIGESTS));
-  return Math.min(Math.max(fitting, SMALLEST), LARGEST);
+  if (length < 2 ** FILE_BLOCK_MINIMUM) return 0;
+  const fitting = Math.ceil(Math.log2(length / FILE_DIGESTS_LIMIT));
+  return Math.min(Math.max(fitting, FILE_BLOCK_MINIMUM), FILE_BLOCK_MAXIMUM);
 }
 
 /** The digests of the whole blocks within the first `length` bytes of what `read` reads. */
 export async function digestBlocks(read: ReadAt, length: number): Promise<BlockDigests> {
   const block = blockFor(length);
-  const count = block === 0 ? 0 : Math.min(Math.floor(length / 2 ** block), DIGESTS);
+  const count = block === 0 ? 0 : Math.min(Math.floor(length / 2 ** block), FILE_DIGESTS_LIMIT);
   const digests = new Uint8Array(count * DIGEST_LENGTH);
   const hasher = new BlockHasher(read);
   for (let i = 0; i < count; i++) {

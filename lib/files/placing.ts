@@ -1,5 +1,5 @@
 /** What has come gets its names in the folder that it was sent to, and takes nobody else's. */
-import type { Entry } from "./entries.ts";
+import type { ManifestEntry } from "../wire/manifest.ts";
 import type { Journal } from "./journal.ts";
 import { type NameRules, Siblings } from "./names.ts";
 import type { NameChange } from "./plan.ts";
@@ -20,7 +20,7 @@ export interface PlacingWork {
   readonly folder: string;
   /** Where it was put together. */
   readonly tree: string;
-  readonly entries: readonly Entry[];
+  readonly entries: readonly ManifestEntry[];
   /** Of each entry, below `tree`. */
   readonly paths: readonly string[];
   readonly skipped: ReadonlySet<number>;

@@ -1,5 +1,5 @@
 /** Where each entry of a transfer goes, below one folder. */
-import type { Entry } from "./entries.ts";
+import type { ManifestEntry } from "../wire/manifest.ts";
 import { type NameRules, Siblings } from "./names.ts";
 
 /** A path that is written otherwise than it was sent; parts are separated by `/`. */
@@ -17,7 +17,7 @@ export interface Plan {
 }
 
 /** Finds a harmless path for each of `entries`. */
-export function planPaths(entries: readonly Entry[], rules: NameRules): Plan {
+export function planPaths(entries: readonly ManifestEntry[], rules: NameRules): Plan {
   const paths: string[] = [];
   const changes: NameChange[] = [];
   const folders = new Map<number, Siblings>();

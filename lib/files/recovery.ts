@@ -3,13 +3,13 @@ import { crc32 } from "node:zlib";
 import type { Bytes } from "../bytes.ts";
 import { DIGESTED_FROM } from "../limits.ts";
 import { type BlockDigests, digestBlocks } from "./blocks.ts";
-import type { Entry } from "./entries.ts";
+import { DIGEST_LENGTH } from "../wire/file_messages.ts";
+import type { ManifestEntry } from "../wire/manifest.ts";
 import type { Note } from "./journal.ts";
 import type { Placing } from "./placing.ts";
 import { look } from "./staging_folder.ts";
 import { Turns } from "./turns.ts";
 
-const DIGEST_LENGTH = 32;
 const PIECE = 2 ** 18;
 
 /** Whether it is noted piece by piece how far a file of this size has come. */
@@ -25,7 +25,7 @@ interface Written {
 /** Finds where to go on. */
 export class Recovery {
   /** With what was told anew of them. */
-  readonly entries: Entry[];
+  readonly entries: ManifestEntry[];
   readonly skipped = new Set<number>();
   readonly placing: Placing = { names: new Map(), isDone: false };
   /** Before which entry all is on the disk itself. */
@@ -44,7 +44,7 @@ export class Recovery {
   constructor(
     tree: string,
     paths: readonly string[],
-    entries: readonly Entry[],
+    entries: readonly ManifestEntry[],
     notes: readonly Note[],
   ) {
     this.#tree = tree;
@@ -106,7 +106,7 @@ export class Recovery {
     }
   }
 
-  #change(entry: number, facts: Partial<Entry>): void {
+  #change(entry: number, facts: Partial<ManifestEntry>): void {
     const known = this.entries[entry - 1];
     if (known) this.entries[entry - 1] = { ...known, ...facts };
   }

@@ -8,7 +8,7 @@ import { CifraError } from "../errors.ts";
 import { mayFail } from "../flow/may_fail.ts";
 import { UNSYNCED_BYTES } from "../limits.ts";
 import type { BlockDigests } from "./blocks.ts";
-import type { Entry } from "./entries.ts";
+import type { ManifestEntry } from "../wire/manifest.ts";
 import { fileFailure } from "./file_failure.ts";
 import { Journal, type Note } from "./journal.ts";
 import type { NameRules } from "./names.ts";
@@ -40,7 +40,7 @@ export interface Position extends BlockDigests {
 }
 
 /** What a sender says anew of an entry whose source is another one now. */
-export type EntryFacts = Pick<Entry, "executable" | "modified"> & { readonly size: number };
+export type EntryFacts = Pick<ManifestEntry, "executable" | "modified"> & { readonly size: number };
 
 /** What is left at the end: the top of it under its final names, and how many its sender could not read. */
 export interface Finished {
@@ -64,7 +64,7 @@ export class Staging {
   readonly #plan: Plan;
   readonly #rules: NameRules;
   readonly #journal: Journal;
-  readonly #entries: Entry[];
+  readonly #entries: ManifestEntry[];
   readonly #skipped: Set<number>;
   readonly #placing: Placing;
   #queue: SyncQueue;
@@ -119,7 +119,7 @@ export class Staging {
   static async open({ folder, id, entries }: {
     readonly folder: string;
     readonly id: Bytes;
-    readonly entries: readonly Entry[];
+    readonly entries: readonly ManifestEntry[];
   }): Promise<Staging> {
     const path = stagingPath(folder, id);
     let journal: Journal | undefined;
@@ -152,7 +152,7 @@ export class Staging {
   }
 
   /** All entries, as they were told of last. */
-  get entries(): readonly Entry[] {
+  get entries(): readonly ManifestEntry[] {
     return this.#entries;
   }
 

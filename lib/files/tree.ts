@@ -1,14 +1,20 @@
 /** What is to be sent: the files and folders at some paths, looked at once, links not followed. */
 import { encodeUtf8 } from "../bytes.ts";
 import { CifraError } from "../errors.ts";
-import { LOCAL_NAME_LIMIT, LOCAL_PATH_LIMIT } from "../limits.ts";
+import {
+  LOCAL_NAME_LIMIT,
+  LOCAL_PATH_LIMIT,
+  MANIFEST_DEPTH,
+  MANIFEST_ENTRIES,
+  MANIFEST_LIMIT,
+} from "../limits.ts";
 import { meaningOf } from "../platform_errors.ts";
-import type { Entry } from "./entries.ts";
+import { ENTRY_HEADER, type ManifestEntry } from "../wire/manifest.ts";
 import { localName, STAGING_PREFIX } from "./names.ts";
 import { Turns } from "./turns.ts";
 
 /** An entry of a manifest with where it is here, and what tells that it is another one now. */
-export interface SourceEntry extends Entry {
+export interface SourceEntry extends ManifestEntry {
   readonly size: number;
   /** Absolute. */
   readonly path: string;
@@ -40,12 +46,6 @@ export interface Walk {
 
 /** Paths of links inside of folders that are kept to be told. */
 const LINKS_TOLD = 10;
-/** What one transfer carries: entries, their names, and how deep they are. */
-const MANIFEST_ENTRIES = 100_000;
-const MANIFEST_LIMIT = 16 * 2 ** 20;
-const MANIFEST_DEPTH = 64;
-/** What an entry takes in a manifest besides its name, in bytes. */
-const ENTRY_LENGTH = 24;
 /** Any of the bits that let somebody run a file. */
 const RUNS = 0o111;
 const STAGING = new RegExp(`^\\${STAGING_PREFIX}[0-9a-f]{32}$`);
@@ -207,7 +207,7 @@ class Walker implements Walk {
   }
 
   #count(nameLength: number): void {
-    this.#length += ENTRY_LENGTH + nameLength;
+    this.#length += ENTRY_HEADER + nameLength;
     if (this.entries.length < MANIFEST_ENTRIES && this.#length <= MANIFEST_LIMIT) return;
     throw tooMany();
   }

@@ -47,7 +47,7 @@ export interface ManifestEntry {
 export type ManifestSummary = Pick<FileOffer, "files" | "folders" | "bytes">;
 
 /** Bytes of an entry in front of its name. */
-const HEADER = 1 + 1 + 4 + 8 + 8 + 2;
+export const ENTRY_HEADER = 1 + 1 + 4 + 8 + 8 + 2;
 
 /** Any text: what is shown and what is written of it is decided later. */
 const rawName = variable(FILE_NAME_LIMIT);
@@ -143,7 +143,7 @@ export function encodeManifest(
     return letters;
   });
   if (rules.wrongInAll) throw new RangeError(`Cannot encode a manifest: ${rules.wrongInAll}`);
-  const length = names.reduce((sum, letters) => sum + HEADER + letters.length, 0);
+  const length = names.reduce((sum, letters) => sum + ENTRY_HEADER + letters.length, 0);
   if (length > MANIFEST_LIMIT) throw tooMany(`${MANIFEST_LIMIT} bytes of names`);
   const manifest = new Uint8Array(length);
   const view = new DataView(manifest.buffer);
@@ -151,8 +151,8 @@ export function encodeManifest(
   entries.forEach((each, i) => {
     const letters = names[i]!;
     writeEntry(view, offset, each, letters);
-    manifest.set(letters, offset + HEADER);
-    offset += HEADER + letters.length;
+    manifest.set(letters, offset + ENTRY_HEADER);
+    offset += ENTRY_HEADER + letters.length;
   });
   return { manifest, summary: rules.summary };
 }

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { CifraError } from "../../lib/errors.ts";
-import type { Entry } from "../../lib/files/entries.ts";
+import type { ManifestEntry } from "../../lib/wire/manifest.ts";
 import { FileFailure } from "../../lib/files/file_failure.ts";
 import { sweep } from "../../lib/files/staging_folder.ts";
 import { walk } from "../../lib/files/tree.ts";
@@ -34,11 +34,11 @@ function inFolders(job: (from: string, to: string) => Promise<void>): Promise<vo
   return hasTmpfs ? withTmpfs(512 * 2 ** 20, on) : withFolder(on);
 }
 
-function file(name: string, size: number | undefined, parent = 0): Entry {
+function file(name: string, size: number | undefined, parent = 0): ManifestEntry {
   return { type: "file", name, size, parent, executable: 0, modified: 1_000_000_000 };
 }
 
-function folder(name: string, parent = 0): Entry {
+function folder(name: string, parent = 0): ManifestEntry {
   return { type: "folder", name, size: 0, parent, executable: 0, modified: 1_000_000_000 };
 }
 

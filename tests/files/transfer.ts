@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { type Bytes, encodeUtf8 } from "../../lib/bytes.ts";
 import { equalUntil } from "../../lib/files/blocks.ts";
-import type { Entry } from "../../lib/files/entries.ts";
+import type { ManifestEntry } from "../../lib/wire/manifest.ts";
 import { type Finished, Staging } from "../../lib/files/staging.ts";
 import { renewed, Source } from "../../lib/files/source.ts";
 import { type SourceEntry, walk } from "../../lib/files/tree.ts";
@@ -11,7 +11,11 @@ import { type SourceEntry, walk } from "../../lib/files/tree.ts";
 export const ID: Bytes = Uint8Array.from({ length: 16 }, (_, i) => i + 1);
 
 /** What `folder` has for `entries`, opened. */
-export function openStaging(folder: string, entries: readonly Entry[], id = ID): Promise<Staging> {
+export function openStaging(
+  folder: string,
+  entries: readonly ManifestEntry[],
+  id = ID,
+): Promise<Staging> {
   return Staging.open({ folder, id, entries });
 }
 
