@@ -26,6 +26,15 @@ export const VARIABLES_OF_TASKS: readonly string[] = [...VARIABLES, TASK_MARK];
 export const DIALS = { net: true, denyNet: NEVER_DIALLED } as const;
 /** Of a person: whose files they are, and what is set for them. */
 export const OF_A_PERSON = { sys: ["uid"], env: VARIABLES_OF_TASKS } as const;
+/** Of a person who meets another one, and whose files may come from anywhere and go there. */
+export const OF_A_MEETING = {
+  ...DIALS,
+  ...OF_A_PERSON,
+  // A machine that has moved to another network is noticed by its addresses.
+  sys: ["uid", "networkInterfaces"],
+  files: "all",
+  suspends: true,
+} as const;
 
 /**
  * Of a command through which streams go: what they leave behind is not cleared up before there is this much of it, in

@@ -1,7 +1,7 @@
 /** The row of `cifra connect` in the table of commands. */
 import { parseFingerprint } from "../crypto/identity.ts";
 import { PAST_SHOWN, PIPE_PATIENCE, PORT_MINIMUM } from "../limits.ts";
-import { DIALS, OF_A_PERSON, STREAM_HEAP } from "./allowances.ts";
+import { OF_A_MEETING, STREAM_HEAP } from "./allowances.ts";
 import { BELLS } from "./attention.ts";
 import type { Command } from "./command.ts";
 import { FILES } from "./file_options.ts";
@@ -129,12 +129,7 @@ export const CONNECT = {
     "cifra connect --name bob --to alice | tar x",
   ],
   permissions: {
-    ...DIALS,
-    ...OF_A_PERSON,
-    // A machine that has moved to another network is noticed by its addresses.
-    sys: ["uid", "networkInterfaces"],
-    files: "all",
-    suspends: true,
+    ...OF_A_MEETING,
     flags: [`--v8-flags=${STREAM_HEAP}`],
   },
 } as const satisfies Command;

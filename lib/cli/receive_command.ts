@@ -1,6 +1,6 @@
 /** The row of `cifra receive` in the table of commands. */
 import { parseFingerprint } from "../crypto/identity.ts";
-import { DIALS, OF_A_PERSON } from "./allowances.ts";
+import { OF_A_MEETING } from "./allowances.ts";
 import type { Command } from "./command.ts";
 import { LIMIT } from "./file_options.ts";
 import { readFolder } from "./here.ts";
@@ -71,11 +71,5 @@ export const RECEIVE = {
     "cifra receive --name bob --from alice",
     "cifra receive --name bob --into ~/Downloads --accept known --limit 2GB --keep",
   ],
-  permissions: {
-    ...DIALS,
-    ...OF_A_PERSON,
-    sys: ["uid", "networkInterfaces"],
-    files: "all",
-    suspends: true,
-  },
+  permissions: OF_A_MEETING,
 } as const satisfies Command;

@@ -4,7 +4,7 @@ import { parseFingerprint } from "../crypto/identity.ts";
 import { CifraError } from "../errors.ts";
 import { FILE_NAME_LIMIT, MAIL_PATIENCE, TEXT_LIMIT, WAIT_PATIENCE } from "../limits.ts";
 import { isLine } from "../wire/line.ts";
-import { DIALS, OF_A_PERSON } from "./allowances.ts";
+import { OF_A_MEETING } from "./allowances.ts";
 import type { Command } from "./command.ts";
 import { readName } from "./option_readers.ts";
 import { GIVE_UP, KEPT, KEYS_IN_USE, OUTPUT, SERVER, STATE, WAY } from "./options.ts";
@@ -101,11 +101,5 @@ export const SEND = {
     "tar c . | cifra send - --as backup.tar --name alice --to bob",
     "make 2>&1 | tail -n 20 | cifra send --name alice --to bob --wait read",
   ],
-  permissions: {
-    ...DIALS,
-    ...OF_A_PERSON,
-    sys: ["uid", "networkInterfaces"],
-    files: "all",
-    suspends: true,
-  },
+  permissions: OF_A_MEETING,
 } as const satisfies Command;
