@@ -2,12 +2,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { CloseCode } from "../../lib/wire/records.ts";
 import { person } from "../testkit/handshake.ts";
-import { cifraCommand, type Program, Scene, type Task } from "../testkit/program.ts";
+import { type Program, Scene } from "../testkit/program.ts";
 import {
   endsOnTerminal,
   hasPty,
   leavesTerminal,
-  onTerminal,
+  ON_TERMINAL,
   screen,
   shows,
   signalOnTerminal,
@@ -15,10 +15,6 @@ import {
 import { TestClient } from "../testkit/server.ts";
 import { within } from "../testkit/time_limit.ts";
 
-const ON_TERMINAL = {
-  start: (task: Task, folder: string) => onTerminal(cifraCommand(task, folder)),
-  env: { TERM: "xterm-256color" },
-};
 /** More than a terminal holds that nobody reads. */
 const MUCH = 65_536;
 /** What is traced of one ladder, at least. */

@@ -4,16 +4,12 @@ import { cifraCommand, type Program, Scene, type Task } from "../testkit/program
 import {
   hasPty,
   leavesTerminal,
+  ON_TERMINAL,
   onTerminal,
   screen,
   shows,
   signalOnTerminal,
 } from "../testkit/pty.ts";
-
-const ON_TERMINAL = {
-  start: (task: Task, folder: string) => onTerminal(cifraCommand(task, folder)),
-  env: { TERM: "xterm-256color" },
-};
 
 const UP = "\x1b[A", LEFT = "\x1b[D";
 

@@ -3,17 +3,13 @@ import { cifraCommand, type Program, Scene, type Task } from "../testkit/program
 import {
   hasPty,
   leavesTerminal,
+  ON_TERMINAL,
   onTerminal,
   render,
   screen,
   shows,
   signalOnTerminal,
 } from "../testkit/pty.ts";
-
-const ON_TERMINAL = {
-  start: (task: Task, folder: string) => onTerminal(cifraCommand(task, folder)),
-  env: { TERM: "xterm-256color" },
-};
 
 function terminalTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, ignore: !hasPty, fn });

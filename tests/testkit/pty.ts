@@ -1,5 +1,5 @@
 /** A terminal for programs that behave otherwise without one, and what a person would see on it. */
-import type { Program } from "./program.ts";
+import { cifraCommand, type Program, type Task } from "./program.ts";
 
 const ROWS = 24;
 const COLUMNS = 80;
@@ -78,6 +78,12 @@ if (!hasPty) {
 export function onTerminal(command: readonly string[]): string[] {
   return maker!(["sh", "-c", AROUND, "sh", ...command]);
 }
+
+/** How a program of a scene is started on a terminal of its own. */
+export const ON_TERMINAL = {
+  start: (task: Task, folder: string) => onTerminal(cifraCommand(task, folder)),
+  env: { TERM: "xterm-256color" },
+};
 
 /** What the terminal of `program` shows, without what is empty at the end, and without the times beside lines. */
 export function screen(program: Program): string {
